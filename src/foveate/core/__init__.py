@@ -1,0 +1,1 @@
+"""What every package may use: errors, configuration base, keyed randomness, safe files, the torchvision guard."""

@@ -1,0 +1,52 @@
+"""Batch: what a loader yields and a training step consumes."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures, labels and masks of B samples.
+
+    A loader yields bytes (uint8 images and masks, small to move); ``prepare`` turns them into what networks and
+    objectives expect (normalised float images, float masks).
+    """
+
+    images: torch.Tensor
+    """(B, 3, H, W): uint8 from the loader; float, normalised, after ``prepare``."""
+    targets: torch.Tensor
+    """(B,) int64, -1 = unlabelled; or (B, C) float once labels are mixed."""
+    masks: torch.Tensor
+    """(B, 1, H, W): uint8 0..255 from the loader; float in [0, 1] after ``prepare``; 1 = object. Zero without a mask."""
+    has_mask: torch.Tensor
+    """(B,) bool."""
+    index: torch.Tensor
+    """(B,) int64, row in the Catalog."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def replace(self, **changes: torch.Tensor) -> "Batch":
+        """A copy with some fields exchanged."""
+        return replace(self, **changes)
+
+    def prepare(
+        self,
+        device: torch.device | str,
+        mean: torch.Tensor,
+        std: torch.Tensor,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> "Batch":
+        """Move to ``device`` as bytes, then normalise there: (x / 255 - mean) / std. mean, std: (3,) in [0, 1] units."""
+        images = self.images.to(device, non_blocking=True)
+        scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
+        shift = (-mean / std).view(1, 3, 1, 1).to(device)
+        images = images.to(torch.float32, memory_format=memory_format).mul_(scale).add_(shift)
+        return Batch(
+            images=images,
+            targets=self.targets.to(device, non_blocking=True),
+            masks=self.masks.to(device, non_blocking=True).to(torch.float32).div_(255),
+            has_mask=self.has_mask.to(device, non_blocking=True),
+            index=self.index,
+        )

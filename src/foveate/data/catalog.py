@@ -1,0 +1,154 @@
+"""Catalog: the frozen table of samples (path, label, split, mask, group) and class names.
+
+Everything that trains, measures or explains starts from a Catalog. It is written into the run folder as
+``catalog.csv`` and can be read back without looking at the pictures again.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from foveate.core.errors import DataError
+from foveate.core.files import write_csv
+
+UNLABELLED = -1
+SPLITS = ("train", "val", "test")
+COLUMNS = ("path", "label", "class_id", "split", "group", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture."""
+
+    path: str
+    """Relative to the catalog's root, with forward slashes (absolute when it lies elsewhere)."""
+    label: int = UNLABELLED
+    """Index into ``Catalog.classes``; -1 when the picture has no label."""
+    split: str = ""
+    """"train", "val", "test", or "" when not decided yet."""
+    mask: str = ""
+    """A mask reference, ``kind:payload`` (see ``foveate.data.annotations``); "" when there is none."""
+    group: str = ""
+    """Pictures of one group (animal, plant, camera, video frame) must stay in one split; "" means its own group."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A frozen table of samples.
+
+    ``classes`` are names for people; ``class_ids`` are what predictions must carry (the number in ``4780_Chestnut``),
+    equal to ``classes`` where a data set has no ids of its own. Both have one entry per contiguous label index.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    class_ids: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        if not self.class_ids:
+            object.__setattr__(self, "class_ids", self.classes)
+        if len(self.class_ids) != len(self.classes):
+            raise DataError(f"{len(self.classes)} class names but {len(self.class_ids)} class ids in {self.root}.")
+        if len(set(self.class_ids)) != len(self.class_ids):
+            raise DataError(f"Two classes share one id in {self.root}: {sorted(self.class_ids)}; rename a folder.")
+        if len({sample.path for sample in self.samples}) != len(self.samples):
+            seen: set[str] = set()
+            twice = next(s.path for s in self.samples if s.path in seen or seen.add(s.path))  # type: ignore[func-returns-value]
+            raise DataError(f"{twice} is listed twice in {self.root}; keep one row for each picture.")
+        for sample in self.samples:
+            if not -1 <= sample.label < len(self.classes):
+                raise DataError(f"{sample.path} has label {sample.label}, but there are {len(self.classes)} classes.")
+            if sample.split not in ("", *SPLITS):
+                raise DataError(f"{sample.path} has split '{sample.split}'; use train, val or test.")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64, -1 = unlabelled."""
+        return np.array([sample.label for sample in self.samples], dtype=np.int64)
+
+    def indices(self, split: str, *, labelled: bool = True) -> np.ndarray:
+        """Rows of ``split`` in catalog order, (n,) int64; unlabelled rows only with ``labelled=False``."""
+        return np.array(
+            [i for i, s in enumerate(self.samples) if s.split == split and not (labelled and s.label == UNLABELLED)],
+            dtype=np.int64,
+        )
+
+    def file(self, row: int) -> Path:
+        """Absolute path of the picture in ``row``."""
+        return self.root / self.samples[row].path
+
+    def counts(self, split: str | None = None) -> np.ndarray:
+        """Pictures a class, (C,) int64; of one split or of all."""
+        labels = self.labels if split is None else self.labels[self.indices(split)]
+        return np.bincount(labels[labels >= 0], minlength=len(self.classes))
+
+    def subset(self, rows: Iterable[int]) -> "Catalog":
+        """A catalog of these rows, same classes."""
+        return replace(self, samples=tuple(self.samples[i] for i in rows))
+
+    def with_splits(self, splits: Sequence[str]) -> "Catalog":
+        """The same pictures with another split column, one entry per row."""
+        pairs = zip(self.samples, splits, strict=True)
+        return replace(self, samples=tuple(replace(sample, split=split) for sample, split in pairs))
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any picture has a mask."""
+        return any(sample.mask for sample in self.samples)
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits over classes, paths, labels, splits, groups and mask references; not over the root."""
+        digest = hashlib.sha256(repr((self.classes, self.class_ids)).encode())
+        for s in sorted(self.samples, key=lambda sample: sample.path):
+            digest.update(repr((s.path, s.label, s.split, s.mask, s.group)).encode())
+        return digest.hexdigest()[:12]
+
+    def to_csv(self, path: Path) -> None:
+        """Write one row a picture: path, label (class name), class_id, split, group, mask."""
+        rows = [
+            (
+                s.path,
+                "" if s.label == UNLABELLED else self.classes[s.label],
+                "" if s.label == UNLABELLED else self.class_ids[s.label],
+                s.split,
+                s.group,
+                s.mask,
+            )
+            for s in self.samples
+        ]
+        write_csv(Path(path), COLUMNS, rows)
+
+    @classmethod
+    def from_csv(cls, path: Path, root: Path, classes: Sequence[str], class_ids: Sequence[str] = ()) -> "Catalog":
+        """Read what ``to_csv`` wrote; ``classes`` fixes the label order (a class may have no picture).
+
+        Raises:
+            DataError: the file is missing, lacks a column, or names an unknown class.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"{path} does not exist.")
+        index = {name: i for i, name in enumerate(classes)}
+        samples = []
+        with open(path, newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            missing = set(COLUMNS) - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(f"{path} lacks the columns {sorted(missing)}.")
+            for line, row in enumerate(reader, start=2):
+                if row["label"] and row["label"] not in index:
+                    raise DataError(f"{path}, line {line}: class '{row['label']}' is not one of {list(classes)}.")
+                label = index[row["label"]] if row["label"] else UNLABELLED
+                samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"]))
+        return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids))

@@ -1,0 +1,17 @@
+"""Output: what every network of ours returns."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Output:
+    """One forward pass over B pictures."""
+
+    logits: torch.Tensor
+    """(B, C), what prediction uses."""
+    branches: dict[str, torch.Tensor] = field(default_factory=dict)
+    """{name: (b, C)}: further logits that the objective trains (fine-grained networks)."""
+    taps: dict[str, torch.Tensor] = field(default_factory=dict)
+    """{name: (B, K, h, w)}: feature maps that were asked for."""
