@@ -23,7 +23,7 @@ _declared: list[torch.library.Library] = []
 
 def _import_torchvision() -> None:
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise

@@ -38,7 +38,10 @@ class Batch:
         std: torch.Tensor,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> "Batch":
-        """Move to ``device`` as bytes, then normalise there: (x / 255 - mean) / std. mean, std: (3,) in [0, 1] units."""
+        """Move to ``device`` as bytes, then normalise there: (x / 255 - mean) / std.
+
+        mean, std: (3,) float in [0, 1] units.
+        """
         images = self.images.to(device, non_blocking=True)
         scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
         shift = (-mean / std).view(1, 3, 1, 1).to(device)

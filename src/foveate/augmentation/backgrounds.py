@@ -1,0 +1,104 @@
+"""Backgrounds behind the object replaced, so that the background stops telling the class.
+
+Works on whole prepared batches on the device: images (B, 3, H, W) float, masks (B, 1, H, W) in [0, 1].
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from foveate.core.config import Config
+from foveate.data.batch import Batch
+
+
+def paint_out(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Fill what is not kept from its surroundings (pull-push on a pyramid).
+
+    Args:
+        images: (B, 3, H, W) float.
+        keep: (B, 1, H, W) in [0, 1]; 1 = known, 0 = to be filled.
+
+    Returns:
+        (B, 3, H, W); known pixels unchanged, the rest a smooth continuation. A picture with nothing known is filled
+        with 0 (the mean colour after normalisation).
+
+    Source: Gortler et al., The Lumigraph, SIGGRAPH 1996 (pull-push).
+    """
+    if min(images.shape[-2:]) == 1:
+        return images * keep
+    known = F.avg_pool2d(keep, 2, ceil_mode=True)
+    coarse = F.avg_pool2d(images * keep, 2, ceil_mode=True) / known.clamp(min=1e-6)
+    filled = paint_out(coarse, (known > 0).to(images.dtype))
+    filled = F.interpolate(filled, size=images.shape[-2:], mode="bilinear", align_corners=False)
+    return images * keep + filled * (1 - keep)
+
+
+def partners(targets: torch.Tensor, candidates: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """For each picture another one of the batch, of another class where there is one. (B,) int64.
+
+    Args:
+        targets: (B,) int64 labels.
+        candidates: (B,) bool, pictures that may serve as partner.
+    """
+    labels, usable = targets.cpu().numpy(), np.flatnonzero(candidates.cpu().numpy())
+    chosen = np.arange(len(labels))
+    for i, label in enumerate(labels):
+        others = usable[labels[usable] != label]
+        pool = others if len(others) else usable[usable != i]
+        if len(pool):
+            chosen[i] = rng.choice(pool)
+    return torch.from_numpy(chosen).to(targets.device)
+
+
+class BackgroundSwap:
+    """With probability ``p`` a picture's background becomes something else; the object stays, the label stays.
+
+    ``swap``: the background of another class's picture, its own object painted out; ``blur``, ``noise``, ``flat``: a
+    background without any content. Pictures without a mask are left alone and lend no background.
+    """
+
+    class Config(Config):
+        transform: Literal["background_swap"] = "background_swap"
+        p: float = 0.7
+        """Probability for each picture with a mask."""
+        fill: Literal["swap", "blur", "noise", "flat"] = "swap"
+        """What comes behind the object."""
+        grow: int = 1
+        """Pixels by which the mask is widened first, so that no rim of the old background stays (0 = as it is)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
+        chosen = torch.from_numpy(rng.random(len(batch)) < self.config.p).to(batch.images.device) & batch.has_mask
+        if not bool(chosen.any()):
+            return batch
+        rows = chosen.nonzero()[:, 0]
+        objects = widen(batch.masks, self.config.grow)
+        hard = batch.targets.argmax(dim=1) if batch.targets.is_floating_point() else batch.targets
+        if self.config.fill == "swap":
+            source = partners(hard, batch.has_mask, rng)[rows]
+            behind = paint_out(batch.images[source], 1 - (objects[source] > 0).to(batch.images.dtype))
+        else:
+            behind = self._plain(batch.images[rows], objects[rows], rng)
+        alpha = objects[rows]
+        images = batch.images.clone()
+        images[rows] = batch.images[rows] * alpha + behind * (1 - alpha)
+        return batch.replace(images=images)
+
+    def _plain(self, images: torch.Tensor, objects: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        if self.config.fill == "blur":
+            smooth = paint_out(images, 1 - (objects > 0).to(images.dtype))
+            small = F.adaptive_avg_pool2d(smooth, 4)
+            return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        shape = images.shape if self.config.fill == "noise" else (len(images), 3, 1, 1)
+        # Normalised pictures have about unit variance, so unit noise spans the usual range of colours.
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(images).expand(images.shape)
+
+
+def widen(masks: torch.Tensor, pixels: int) -> torch.Tensor:
+    """(B, 1, H, W) masks dilated by a square of ``pixels`` on each side."""
+    return F.max_pool2d(masks, 2 * pixels + 1, stride=1, padding=pixels) if pixels else masks

@@ -1,0 +1,157 @@
+"""Experiment: one specification of a run, composed of each part's own configuration."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator
+
+from foveate.augmentation import BatchTransformConfig
+from foveate.core.config import Config, parse
+from foveate.core.errors import ConfigError
+from foveate.data.cache import CacheConfig
+from foveate.data.discover import LayoutConfig
+from foveate.data.split import SplitConfig
+from foveate.data.transforms import AugmentationConfig
+from foveate.models.classifier import ModelConfig
+from foveate.objectives import ObjectiveConfig, default_objective
+from foveate.training import TrainingConfig
+
+
+class DataConfig(Config):
+    """Which pictures, and how they come to the network."""
+
+    layout: LayoutConfig = LayoutConfig()
+    split: SplitConfig = SplitConfig()
+    size: int | None = Field(default=None, ge=16)
+    """Side of the square picture the network sees, in pixels; None asks the weights' card or timm."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded."""
+    augment: AugmentationConfig = AugmentationConfig()
+    cache: CacheConfig = CacheConfig()
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"preset": value} if isinstance(value, str) else value
+
+
+class EvaluationConfig(Config):
+    """What is measured after training."""
+
+    tta: str = "none"
+    """Test-time augmentation by name (see foveate.evaluation.tta)."""
+    look_tap: str = "late"
+    """Feature map at which it is measured where the network looks."""
+
+
+class Experiment(Config):
+    """Everything that decides the result of a run, except the pictures themselves."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = Field(default_factory=default_objective)  # type: ignore[valid-type]
+    transforms: tuple[BatchTransformConfig, ...] = ()  # type: ignore[valid-type]
+    """Batch transforms, in order."""
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in YAML and JSON."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Readable text that ``from_yaml`` takes back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "the experiment") -> "Experiment":
+        """Validated.
+
+        Raises:
+            ConfigError: every wrong field with its path.
+        """
+        return parse(cls, values, source=source)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> "Experiment":
+        """Read a whole experiment or the part of one that differs from the defaults."""
+        return cls.from_dict(read_yaml(path), source=str(path))
+
+    def hash(self) -> str:
+        """12 hex digits over every field that can change the result (not device, workers, cache, checkpoints)."""
+        values = self.to_dict()
+        del values["data"]["cache"]
+        for name in ("workers", "device", "checkpoint_seconds"):
+            del values["training"][name]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: it does not exist, is not YAML, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"The configuration file {path} does not exist.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} should hold settings (name: value), but holds {type(values).__name__}.")
+    return values
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it: mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(name), dict):
+            merged[name] = merge(merged[name], value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """Apply ``a.b.0.c=value`` (value in YAML) to nested mappings and lists.
+
+    Raises:
+        ConfigError: no ``=``, or a step that does not exist.
+    """
+    path, separator, text = assignment.partition("=")
+    if not separator or not path:
+        raise ConfigError(f"--set takes name.of.setting=value, got '{assignment}'.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    result: dict[str, Any] = json.loads(json.dumps(values))
+    place: Any = result
+    *steps, last = path.split(".")
+    for step in steps:
+        place = _child(place, step, path)
+    if isinstance(place, list):
+        _child(place, last, path)
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise ConfigError(f"--set {path}: '{last}' cannot be set inside {place!r}.")
+    return result
+
+
+def _child(place: Any, step: str, path: str) -> Any:
+    if isinstance(place, list) and step.lstrip("-").isdigit() and -len(place) <= int(step) < len(place):
+        return place[int(step)]
+    if isinstance(place, dict) and isinstance(place.get(step), dict | list):
+        return place[step]
+    if isinstance(place, dict) and place.get(step) is None:
+        place[step] = {}
+        return place[step]
+    raise ConfigError(f"--set {path}: there is no '{step}' to go into.")

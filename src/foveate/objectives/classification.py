@@ -1,0 +1,127 @@
+"""Classification losses: cross-entropy, focal loss, Huber loss on probabilities.
+
+All accept hard targets (B,) int64 and mixed targets (B, C) float.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
+from foveate.models.output import Output
+from foveate.objectives.term import Context, Progress, TermConfig
+
+ClassWeights = Literal["none", "frequency"] | dict[str, float]
+
+
+def class_weights(setting: ClassWeights, context: Context) -> torch.Tensor | None:
+    """(C,) weights, or None when all are equal.
+
+    "frequency": N / (C * n_c), scikit-learn's "balanced"; a class without training pictures gets 1.
+    A dictionary names classes and their weights; the others get 1.
+
+    Raises:
+        ConfigError: a named class does not exist.
+    """
+    if setting == "none":
+        return None
+    if setting == "frequency":
+        counts = torch.tensor(list(context.counts), dtype=torch.float32)
+        weights = counts.sum() / (len(counts) * counts.clamp(min=1))
+        return torch.where(counts > 0, weights, torch.ones_like(weights))
+    unknown = sorted(set(setting) - set(context.classes))
+    if unknown:
+        raise ConfigError(f"class_weights names {unknown}, which are not among the classes {list(context.classes)}.")
+    return torch.tensor([float(setting.get(name, 1.0)) for name in context.classes])
+
+
+def one_hot(targets: torch.Tensor, classes: int) -> torch.Tensor:
+    """(B, C) float from (B,) int64; mixed targets pass through."""
+    return targets if targets.is_floating_point() else F.one_hot(targets, classes).float()
+
+
+class CrossEntropy:
+    """Softmax cross-entropy, averaged over the batch (torch.nn.functional.cross_entropy)."""
+
+    class Config(TermConfig):
+        loss: Literal["cross_entropy"] = "cross_entropy"
+        label_smoothing: float = 0.0
+        """Share of the target spread evenly over all classes, in [0, 1)."""
+        class_weights: ClassWeights = "none"
+        """"none", "frequency" (N / (C n_c)), or {class name: weight}."""
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self.label_smoothing = config.label_smoothing
+        self.class_weights = class_weights(config.class_weights, context)
+
+    def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
+        logits = output.logits.float()
+        weights = None if self.class_weights is None else self.class_weights.to(logits)
+        return F.cross_entropy(logits, batch.targets, weight=weights, label_smoothing=self.label_smoothing)
+
+
+class Focal:
+    """Focal loss, FL = -alpha_c (1 - p_t)^gamma log p_t, mean over the batch.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, here over a softmax. gamma = 0 is
+    cross-entropy with weights alpha, divided by the batch size (not by the sum of the weights).
+    """
+
+    class Config(TermConfig):
+        loss: Literal["focal"] = "focal"
+        gamma: float = 2.0
+        """How strongly easy pictures are faded out; 0 = cross-entropy."""
+        class_weights: ClassWeights = "none"
+        """alpha_c: "none", "frequency", or {class name: weight}."""
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self.gamma = config.gamma
+        self.alpha = class_weights(config.class_weights, context)
+
+    def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
+        log_p = output.logits.float().log_softmax(dim=1)
+        loss = -((1 - log_p.exp()) ** self.gamma) * log_p  # (B, C)
+        if self.alpha is not None:
+            loss = loss * self.alpha.to(loss)
+        return (loss * one_hot(batch.targets, loss.shape[1])).sum(dim=1).mean()
+
+
+class Huber:
+    """Huber loss between the softmax probabilities and the one-hot target, mean over pictures and classes."""
+
+    class Config(TermConfig):
+        loss: Literal["huber"] = "huber"
+        delta: float = 1.0
+        """Where the quadratic part ends; differences of probabilities never exceed 1."""
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self.delta = config.delta
+
+    def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
+        probabilities = output.logits.float().softmax(dim=1)
+        return F.huber_loss(probabilities, one_hot(batch.targets, probabilities.shape[1]), delta=self.delta)
+
+
+class HeadPenalty:
+    """The regularisation that the head brings along (L1/L2 on kernel, bias and activity; see ``models.heads``)."""
+
+    class Config(TermConfig):
+        loss: Literal["head_penalty"] = "head_penalty"
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, config: Config, context: Context) -> None:
+        if not hasattr(context.head, "penalty"):
+            raise ConfigError("The term head_penalty needs a head with a penalty; choose the head 'mlp'.")
+        self.head = context.head
+
+    def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
+        return self.head.penalty()  # type: ignore[union-attr, operator, no-any-return]

@@ -1,0 +1,60 @@
+"""What a loss term is, and what it may ask for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import nn
+
+from foveate.core.config import Config
+from foveate.data.batch import Batch
+from foveate.models.output import Output
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, for terms and weights that change over time."""
+
+    epoch: int = 0
+    """Epochs finished over all phases."""
+    share: float = 0.0
+    """Share of the current phase that is done, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a term may know when it is built."""
+
+    classes: tuple[str, ...]
+    """Class names, in label order."""
+    counts: Sequence[int]
+    """Training pictures a class, in label order."""
+    head: nn.Module | None = None
+    """The classifier's head, for penalties on it."""
+
+
+class TermConfig(Config):
+    """Settings every term has; each loss adds its own and a ``loss`` name."""
+
+    weight: float = 1.0
+    """Factor of this term in the sum that is differentiated; 0 measures without training on it."""
+
+
+class Term(Protocol):
+    """One named summand of the objective: a class with a ``Config`` and this call.
+
+    ``taps`` are the feature maps it needs (names as in ``foveate.models.taps``).
+    """
+
+    Config: ClassVar[type[TermConfig]]
+    taps: tuple[str, ...]
+
+    def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
+        """A scalar, averaged over the pictures that take part; zero (with a graph) when none does."""
+        ...
+
+
+def nothing(output: Output) -> torch.Tensor:
+    """A zero that is connected to the graph, for batches in which no picture takes part."""
+    return output.logits.sum() * 0.0

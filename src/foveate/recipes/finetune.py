@@ -1,0 +1,49 @@
+"""The default way: a pretrained network, head first, then everything; or the same network from scratch."""
+
+from typing import Any
+
+from foveate.experiment.specification import Experiment
+from foveate.recipes.guidance import Guide, guidance
+
+BACKBONE = "mobilenetv3_small_100"
+"""Runs everywhere; name another one with ``backbone``."""
+
+
+def finetune(
+    *,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    guide: Guide = "none",
+    augment: str = "standard",
+    seed: int = 0,
+    **data: Any,
+) -> Experiment:
+    """Fine-tuning in two phases, or one phase from scratch with ``weights="none"``.
+
+    Phase "head" trains the head on stored features of the frozen backbone; phase "all" trains everything, the backbone
+    at a tenth of the head's rate, once up and down, and keeps the epoch with the lowest validation loss.
+    """
+    phases: list[dict[str, Any]] = [
+        {"name": "head", "epochs": 12, "trainable": "head", "lr": 2e-3, "schedule": {"schedule": "cosine"}},
+        {
+            "name": "all",
+            "epochs": 20,
+            "lr": 2e-3,
+            "lr_factors": {"backbone": 0.1},
+            "schedule": {"schedule": "one_cycle"},
+            "early_stopping": {"patience": 8},
+        },
+    ]
+    if weights == "none":
+        phases = [{"name": "scratch", "epochs": 40, "lr": 2e-3, "schedule": {"schedule": "one_cycle"}}]
+    return Experiment.from_dict(
+        {
+            "data": {"augment": {"preset": augment}, **data},
+            "model": {"backbone": backbone or BACKBONE, "weights": weights},
+            "training": {"phases": phases, "clip": 1.0},
+            "seed": seed,
+            **guidance(guide),
+        }
+    )
+
+

@@ -1,0 +1,62 @@
+"""Everything decided automatically, with its value and its reason; kept in the run so that a resumed run agrees."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from foveate.core.files import write_json
+
+FILE = "decisions.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One automatic choice."""
+
+    name: str
+    """What was decided, for example "precision: training all layers"."""
+    value: Any
+    """JSON-able."""
+    reason: str
+    """One clause in words, with the figures that decided."""
+
+
+class Decisions:
+    """The automatic choices of one run, written to ``decisions.json`` as they are made.
+
+    Args:
+        folder: the run folder, or None to keep them in memory.
+        announce: called once for every decision that is new in this process's run folder.
+    """
+
+    def __init__(self, folder: Path | None = None, announce: Callable[[Decision], None] | None = None) -> None:
+        self._path = folder / FILE if folder else None
+        self._announce = announce
+        self._made: dict[str, Decision] = {}
+        if self._path and self._path.is_file():
+            for entry in json.loads(self._path.read_text(encoding="utf-8")):
+                self._made[entry["name"]] = Decision(**entry)
+
+    def make(self, name: str, decide: Callable[[], tuple[Any, str]]) -> Any:
+        """The value under ``name``: the recorded one, or what ``decide() -> (value, reason)`` says now."""
+        if name not in self._made:
+            value, reason = decide()
+            self.note(name, value, reason)
+        return self._made[name].value
+
+    def note(self, name: str, value: Any, reason: str) -> None:
+        """Record a choice that was made elsewhere."""
+        decision = Decision(name, value, reason)
+        if self._made.get(name) == decision:
+            return
+        self._made[name] = decision
+        if self._path:
+            write_json(self._path, self.as_list())
+        if self._announce:
+            self._announce(decision)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """JSON-able, in the order in which they were made."""
+        return [asdict(decision) for decision in self._made.values()]

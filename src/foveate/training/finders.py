@@ -1,0 +1,159 @@
+"""Learning-rate finder and batch-size finder. Both work on a copy, so that the run afterwards is as if without them."""
+
+import copy
+import gc
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import torch
+from torch import nn
+
+from foveate.core.rng import key
+from foveate.data.batch import Batch
+from foveate.training.feeds import Feed
+from foveate.training.optimizers import set_learning_rates
+
+
+@dataclass(frozen=True)
+class LearningRateSweep:
+    """What the finder saw."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    """Smoothed."""
+    suggestion: float
+    reason: str
+
+
+def find_learning_rate(
+    model: nn.Module,
+    feed: Feed,
+    loss: Callable[[nn.Module, Batch], torch.Tensor],
+    optimizer_for: Callable[[nn.Module, float], torch.optim.Optimizer],
+    *,
+    seed: int,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 60,
+) -> LearningRateSweep:
+    """Raise the rate exponentially over real training steps until the loss blows up; suggest the steepest descent.
+
+    Source: Smith, Cyclical Learning Rates, WACV 2017 (range test). The suggestion is the rate at which the smoothed
+    loss falls fastest over log(rate), a tenth of the lowest point's rate at most.
+    """
+    clone = copy.deepcopy(model)
+    for copied, original in zip(clone.parameters(), model.parameters(), strict=True):
+        copied.requires_grad_(original.requires_grad)
+    optimizer = optimizer_for(clone, lowest)
+    rates: list[float] = []
+    smoothed: list[float] = []
+    average = 0.0
+    for step, batch in enumerate(_endless(feed, steps)):
+        rate = lowest * (highest / lowest) ** (step / (steps - 1))
+        set_learning_rates(optimizer, rate, 1.0)
+        torch.manual_seed(key(seed, "finder", step))
+        value = loss(clone, batch)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        average = 0.8 * average + 0.2 * float(value.detach())
+        corrected = average / (1 - 0.8 ** (step + 1))
+        if not math.isfinite(corrected) or (smoothed and corrected > 3 * min(smoothed)):
+            break
+        rates.append(rate)
+        smoothed.append(corrected)
+    return _suggest(rates, smoothed)
+
+
+def _suggest(rates: list[float], losses: list[float]) -> LearningRateSweep:
+    bottom = min(range(len(losses)), key=losses.__getitem__)
+    width = 3  # steps over which a slope is taken, against noise
+    slopes = [losses[i + width] - losses[i] for i in range(max(bottom - width + 1, 0))]
+    if slopes:
+        steepest = min(range(len(slopes)), key=slopes.__getitem__) + width // 2
+    else:
+        steepest = bottom
+    suggestion = min(rates[steepest], rates[bottom] / 10) if bottom else rates[0]
+    suggestion = float(f"{suggestion:.1e}")
+    reason = (
+        f"range test over {len(rates)} steps: loss falls fastest near {rates[steepest]:.1e}, "
+        f"is lowest at {rates[bottom]:.1e}"
+    )
+    return LearningRateSweep(tuple(rates), tuple(losses), suggestion, reason)
+
+
+def _endless(feed: Feed, steps: int) -> list[Batch]:
+    batches: list[Batch] = []
+    epoch = 0
+    while len(batches) < steps:
+        for batch in feed.epoch(epoch):
+            batches.append(batch)
+            if len(batches) == steps:
+                break
+        epoch += 1
+    return batches
+
+
+def find_batch_size(
+    step: Callable[[nn.Module, int], None],
+    model: nn.Module,
+    device: torch.device,
+    *,
+    pictures: int,
+    largest: int = 1024,
+) -> tuple[int, str]:
+    """Double the batch while real training steps get faster a picture and memory allows.
+
+    Args:
+        step: one forward, backward and optimizer step of a copy of the network on a batch of this size.
+        pictures: training pictures; a batch never holds more than an eighth of them, so that an epoch has steps.
+
+    Returns:
+        The smallest size within 10 % of the best pictures/s, and the figures in words. Memory is checked before each
+        doubling (on a CPU, running out would end the process): the next size must fit into 60 % of what is free.
+    """
+    ceiling = max(8, min(largest, pictures // 8))
+    size, rates, stopped = 8, {}, f"an epoch should keep eight steps ({pictures} pictures)"
+    while size <= ceiling:
+        clone = copy.deepcopy(model)
+        before = _used(device)
+        try:
+            step(clone, size)  # warm-up
+            start = time.perf_counter()
+            step(clone, size)
+            _synchronise(device)
+            rates[size] = size / (time.perf_counter() - start)
+        except torch.OutOfMemoryError:
+            stopped = f"{size} did not fit into memory"
+            break
+        growth = max(_used(device) - before, 0)
+        del clone
+        gc.collect()
+        if 2 * growth > 0.6 * _free(device):
+            stopped = f"{2 * size} would take more than 60 % of the free memory"
+            break
+        size *= 2
+    best = max(rates.values())
+    chosen = min(size for size, rate in rates.items() if rate >= 0.9 * best)
+    figures = ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())
+    return chosen, f"smallest within 10 % of the fastest (pictures/s {figures}); stopped because {stopped}"
+
+
+def _used(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

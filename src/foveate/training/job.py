@@ -1,0 +1,72 @@
+"""A training job: what ``fit`` needs, in one place."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from accelerate import Accelerator
+from foveate.models.classifier import Classifier
+from pydantic import Field
+
+from foveate.augmentation import BatchTransform
+from foveate.core.config import Config
+from foveate.data.batch import Batch
+from foveate.objectives import Objective
+from foveate.training.decisions import Decisions
+from foveate.training.feeds import Feeds
+from foveate.training.observers import Observer
+from foveate.training.phases import PhaseConfig
+from foveate.training.precision import Precision
+
+
+class TrainingConfig(Config):
+    """How the network is trained."""
+
+    phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
+    batch_size: int | Literal["auto"] = 32
+    """Pictures a step; "auto" asks the batch-size finder."""
+    precision: Literal["auto", "fp32", "fp32_channels_last", "bf16", "bf16_channels_last"] = "auto"
+    """auto: measured on this machine for every kind of pass, remembered in the run."""
+    compile: bool = False
+    """torch.compile the network (training steps only)."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights, with warm-up; it is what is validated and kept."""
+    clip: float | None = Field(default=None, gt=0)
+    """Largest gradient norm."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients make one optimizer step."""
+    time_budget: float | None = Field(default=None, gt=0)
+    """Minutes of training, over all restarts; what was best by then is kept."""
+    sampling: Literal["natural", "balanced"] = "natural"
+    """balanced: every class is drawn equally often."""
+    workers: int | Literal["auto"] = "auto"
+    """Loader processes."""
+    device: str = "auto"
+    """"auto" (an accelerator if there is one), "cpu", "cuda"."""
+    checkpoint_seconds: float = 30.0
+    """Least time between two checkpoints inside a phase; a resumed run repeats what came after the last one."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to be trained on one set of pictures."""
+
+    model: Classifier
+    """Trained in place; on the accelerator's device."""
+    feeds: Feeds
+    objective: Objective
+    config: TrainingConfig
+    accelerator: Accelerator
+    seed: int
+    batch_size: int
+    folder: Path | None = None
+    """The run folder: history.csv and checkpoint/ are kept there, and training goes on from what is there."""
+    transforms: tuple[BatchTransform, ...] = ()
+    observer: Observer = field(default_factory=Observer)
+    decisions: Decisions = field(default_factory=Decisions)
+    memory: Path | None = None
+    """File in which measured choices of this machine are remembered."""
+
+    def prepare(self, raw: Batch, precision: Precision) -> Batch:
+        """Pictures to the device, normalised, in the precision's memory layout."""
+        return raw.prepare(self.accelerator.device, self.model.mean, self.model.std, precision.memory_format)

@@ -1,0 +1,334 @@
+"""The loop: one plain loop over Accelerate. Phases, epochs, steps; every position of it can be saved and resumed."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from foveate.models.freeze import apply_trainable, set_modes
+from timm.utils import ModelEmaV3
+
+from foveate.core.errors import ConfigError, TrainingError
+from foveate.core.files import write_csv
+from foveate.core.rng import key, numpy_generator
+from foveate.data.batch import Batch
+from foveate.models.output import Output
+from foveate.objectives import Progress
+from foveate.training import state as checkpoints
+from foveate.training.interrupt import Interrupted, watch_signals
+from foveate.training.job import Job
+from foveate.training.optimizers import build_optimizer, parameter_groups, set_learning_rates
+from foveate.training.phases import PhaseConfig, better, reached
+from foveate.training.schedules import Plateau
+from foveate.training.setup import PhasePlan, plan_phase
+from foveate.training.validation import validate
+
+
+@dataclass
+class Position:
+    """Where training stands; everything that is not a tensor and that a resumed run needs."""
+
+    phase: int = 0
+    phase_epoch: int = 0
+    batch: int = 0
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    stale: int = 0
+    best_metric: str | None = None
+    best_value: float | None = None
+    best_epoch: int | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit(job: Job) -> list[dict[str, Any]]:
+    """Train ``job.model`` in place through all phases and return the history, one dictionary an epoch.
+
+    Raises:
+        TrainingError: the loss is not finite (names the pictures of the batch), or a checkpoint cannot be written.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+    """
+    trainer = _Trainer(job)
+    with watch_signals() as interrupted:
+        trainer.run(interrupted)
+    return trainer.position.history
+
+
+class _Trainer:
+    def __init__(self, job: Job) -> None:
+        self.job, self.model, self.config = job, job.model, job.config
+        self.accelerator, self.device = job.accelerator, job.accelerator.device
+        self.position = Position()
+        self.best: checkpoints.Tensors = {}
+        self.ema: ModelEmaV3 | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._saved_at = time.monotonic()
+        self._resumed_optimizer: checkpoints.Tensors = {}
+
+    # -- the whole ---------------------------------------------------------------------------------------------------
+
+    def run(self, interrupted: Callable[[], bool]) -> None:
+        self._resume()
+        while self.position.phase < len(self.config.phases):
+            phase = self.config.phases[self.position.phase]
+            self._check_metrics(phase)
+            self._run_phase(phase, interrupted)
+        self.job.observer.close()
+
+    def _check_metrics(self, phase: PhaseConfig) -> None:
+        """Columns that a phase waits for must exist."""
+        validated = bool(len(self.job.feeds.rows.get("val", ())))
+        asked = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
+        asked += [phase.until.metric] if phase.until else []
+        asked += [phase.schedule.metric] if isinstance(phase.schedule, Plateau) else []
+        sides = ("train_", "val_") if validated else ("train_",)
+        for metric in asked:
+            known = [side + name for side in sides for name in ("loss", "accuracy", *self.job.objective.names)]
+            known += ["val_balanced_accuracy", "val_macro_f1"] if validated else []
+            if metric not in known:
+                hint = "" if validated else " (there are no validation pictures)"
+                raise ConfigError(f"Phase '{phase.name}' watches '{metric}'{hint}; choose one of {sorted(known)}.")
+
+    # -- one phase ---------------------------------------------------------------------------------------------------
+
+    def _run_phase(self, phase: PhaseConfig, interrupted: Callable[[], bool]) -> None:
+        position = self.position
+        apply_trainable(self.model, phase.trainable, phase.freeze_bn)
+        plan = plan_phase(self.job, phase)
+        self.model.to(memory_format=plan.precision.memory_format)  # type: ignore[call-overload]
+        groups = parameter_groups(
+            self.model, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
+        )  # fmt: skip
+        self.optimizer = build_optimizer(phase.optimizer, groups, plan.lr)
+        if self._resumed_optimizer:
+            checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
+            self._resumed_optimizer = {}
+        if self.config.ema and self.ema is None:
+            self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
+        steps = math.ceil(len(plan.train) / self.config.accumulate)
+        self.job.observer.phase(phase.name, phase.epochs, len(plan.train))
+        ended = False
+        while position.phase_epoch < phase.epochs and not ended:
+            self._run_epoch(phase, plan, steps, interrupted)
+            ended = self._after_epoch(phase)
+        self._end_phase(phase)
+
+    def _end_phase(self, phase: PhaseConfig) -> None:
+        position = self.position
+        if phase.restore_best and self.best:
+            self.model.load_state_dict(self.best)
+            self.job.observer.message(
+                f"Weights of epoch {position.best_epoch} are kept ({phase.restore_best} {position.best_value:.4f})."
+            )
+        elif self.ema is not None:
+            self.model.load_state_dict(self.ema.module.state_dict())
+        self.ema = None
+        self.optimizer = None
+        position.phase += 1
+        position.phase_epoch = position.batch = position.stale = 0
+        self._save()
+
+    # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    def _run_epoch(
+        self, phase: PhaseConfig, plan: PhasePlan, steps_per_epoch: int, interrupted: Callable[[], bool]
+    ) -> None:
+        position, accumulate = self.position, self.config.accumulate
+        assert self.optimizer is not None
+        total_steps = phase.epochs * steps_per_epoch
+        plateau = self._plateau(phase)
+        started = time.perf_counter()
+        if not position.batch:
+            position.sums = {}
+        set_modes(self.model, phase.trainable, phase.freeze_bn)
+        batches = len(plan.train)
+        for raw in plan.train.epoch(position.epoch, start=position.batch):
+            # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
+            torch.manual_seed(key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index))
+            step_in_phase = position.phase_epoch * steps_per_epoch + position.batch // accumulate
+            factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
+            set_learning_rates(self.optimizer, plan.lr, factor)
+            progress = Progress(position.epoch, step_in_phase / total_steps)
+            self._forward_backward(raw, plan, progress)
+            position.batch += 1
+            position.seconds += time.perf_counter() - started
+            started = time.perf_counter()
+            if position.batch % accumulate and position.batch < batches:
+                continue
+            self._update(phase)
+            self.job.observer.step(position.batch, batches, len(raw))
+            if interrupted():
+                self._save()
+                raise Interrupted(position.epoch, position.batch, batches)
+            if self._over_budget():
+                break
+            if time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
+                self._save()
+        self._finish_epoch(phase, plan, started)
+
+    def _forward_backward(self, raw: Batch, plan: PhasePlan, progress: Progress) -> None:
+        position = self.position
+        batch = plan.prepare(raw)
+        for number, transform in enumerate(self.job.transforms):
+            rng = numpy_generator(self.job.seed, "transform", number, position.step, position.batch)
+            batch = transform(batch, self.model, rng)
+        with plan.precision.autocast(self.device):
+            output: Output = plan.forward(batch)
+        terms = self.job.objective(output, batch, progress)
+        loss = self.job.objective.total(terms, progress)
+        values = {**{name: float(value.detach()) for name, value in terms.items()}, "loss": float(loss.detach())}
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(self._not_finite(raw, values))
+        self.accelerator.backward(loss / self.config.accumulate)
+        hard = batch.targets.argmax(dim=1) if batch.targets.is_floating_point() else batch.targets
+        values["accuracy"] = float((output.logits.detach().argmax(dim=1) == hard).float().mean())
+        for name, value in values.items():
+            position.sums[name] = position.sums.get(name, 0.0) + value * len(raw)
+        position.sums["pictures"] = position.sums.get("pictures", 0.0) + len(raw)
+
+    def _update(self, phase: PhaseConfig) -> None:
+        assert self.optimizer is not None
+        if self.config.clip:
+            trainable = [p for p in self.model.parameters() if p.requires_grad]
+            self.accelerator.clip_grad_norm_(trainable, self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.position.step += 1
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.position.step)
+
+    def _finish_epoch(self, phase: PhaseConfig, plan: PhasePlan, started: float) -> None:
+        position = self.position
+        self._reduce(position.sums)
+        pictures = position.sums.pop("pictures")
+        train_seconds = position.seconds
+        row: dict[str, Any] = {
+            "epoch": position.epoch + 1,
+            "phase": phase.name,
+            "phase_epoch": position.phase_epoch + 1,
+            **{f"train_{name}": value / pictures for name, value in position.sums.items()},
+        }
+        if plan.validation is not None:
+            watched = self.ema.module if self.ema is not None else self.model
+            watched.eval()
+            values = validate(
+                lambda batch: plan.forward_with(watched, batch), plan.prepare, plan.validation, self.job.objective,
+                Progress(position.epoch, (position.phase_epoch + 1) / phase.epochs),
+            )  # fmt: skip
+            row |= {f"val_{name}": value for name, value in values.items()}
+        position.seconds += time.perf_counter() - started
+        previous = sum(r["seconds"] for r in position.history)
+        assert self.optimizer is not None
+        for part in ("head", "backbone"):
+            rates = [g["lr"] for g in self.optimizer.param_groups if g["part"] == part]
+            row[f"lr_{part}"] = max(rates) if rates else 0.0
+        row["seconds"] = position.seconds - previous
+        row["images_per_second"] = pictures / max(train_seconds - previous, 1e-9)
+        position.history.append(row)
+        position.epoch += 1
+        position.phase_epoch += 1
+        position.batch = 0
+        position.sums = {}
+
+    def _after_epoch(self, phase: PhaseConfig) -> bool:
+        """Book-keeping after an epoch; whether the phase is over."""
+        position, row = self.position, self.position.history[-1]
+        self.job.observer.epoch(row)
+        metric = phase.restore_best
+        if metric:
+            if position.best_metric != metric:
+                position.best_metric, position.best_value = metric, None
+            if better(metric, row[metric], position.best_value):
+                position.best_value, position.best_epoch = row[metric], row["epoch"]
+                source = self.ema.module if self.ema is not None else self.model
+                self.best = {name: value.detach().cpu().clone() for name, value in source.state_dict().items()}
+        ended = self._ended(phase, row)
+        self._write_history()
+        if not ended and time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
+            self._save()
+        return ended
+
+    def _ended(self, phase: PhaseConfig, row: dict[str, Any]) -> bool:
+        position = self.position
+        if self._over_budget():
+            self.job.observer.message(f"The time budget of {self.config.time_budget} minutes is spent.")
+            position.phase = len(self.config.phases) - 1  # later phases are skipped
+            return True
+        if phase.until and reached(phase.until, row):
+            self.job.observer.message(f"Phase '{phase.name}' ends: {phase.until.metric} {row[phase.until.metric]:.4f}.")
+            return True
+        if phase.early_stopping:
+            metric = phase.early_stopping.metric
+            past = [r[metric] for r in position.history[-position.phase_epoch : -1]] if position.phase_epoch > 1 else []
+            record = (min if "loss" in metric else max)(past) if past else None
+            position.stale = 0 if better(metric, row[metric], record) else position.stale + 1
+            if position.stale >= phase.early_stopping.patience:
+                self.job.observer.message(f"Phase '{phase.name}' ends: no better {metric} for {position.stale} epochs.")
+                return True
+        return False
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _plateau(self, phase: PhaseConfig) -> float:
+        if not isinstance(phase.schedule, Plateau):
+            return 1.0
+        rows = self.position.history[len(self.position.history) - self.position.phase_epoch :]
+        return phase.schedule.replay([row[phase.schedule.metric] for row in rows])
+
+    def _over_budget(self) -> bool:
+        return self.config.time_budget is not None and self.position.seconds > 60 * self.config.time_budget
+
+    def _not_finite(self, raw: Batch, values: dict[str, float]) -> str:
+        files = [self.job.feeds.paths[i] for i in raw.index.tolist()]
+        shown = ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
+        figures = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        return (
+            f"The loss is not finite in epoch {self.position.epoch + 1}, batch {self.position.batch + 1} ({figures}); "
+            f"pictures: {shown}. Lower the learning rate, or set training.clip=1.0 or training.precision=fp32."
+        )
+
+    def _reduce(self, sums: dict[str, float]) -> None:
+        """Sum over processes, in place."""
+        if self.accelerator.num_processes > 1:
+            values = torch.tensor(list(sums.values()), dtype=torch.float64, device=self.device)
+            sums.update(zip(sums, self.accelerator.reduce(values, "sum").tolist(), strict=True))
+
+    def _write_history(self) -> None:
+        if self.job.folder and self.accelerator.is_main_process:
+            columns = list(dict.fromkeys(name for row in self.position.history for name in row))
+            write_csv(self.job.folder / "history.csv", columns, self.position.history)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        if self.job.folder is None or not self.accelerator.is_main_process:
+            return
+        tensors = checkpoints.prefixed("model", self.model.state_dict())
+        tensors |= checkpoints.prefixed("best", self.best)
+        if self.ema is not None:
+            tensors |= checkpoints.prefixed("ema", self.ema.module.state_dict())
+        if self.optimizer is not None:
+            tensors |= checkpoints.prefixed("optimizer", checkpoints.flatten_optimizer(self.optimizer))
+        checkpoints.save_checkpoint(self.job.folder / "checkpoint", tensors, asdict(self.position))
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        found = checkpoints.load_checkpoint(self.job.folder / "checkpoint") if self.job.folder else None
+        if found is None:
+            return
+        tensors, state = found
+        self.position = Position(**state)
+        self.model.load_state_dict(checkpoints.without_prefix("model", tensors))
+        self.best = checkpoints.without_prefix("best", tensors)
+        self._resumed_optimizer = checkpoints.without_prefix("optimizer", tensors)
+        averaged = checkpoints.without_prefix("ema", tensors)
+        if averaged and self.config.ema:
+            self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
+            self.ema.module.load_state_dict(averaged)
+        self._write_history()
+        self.job.observer.message(
+            f"Going on from epoch {self.position.epoch}, batch {self.position.batch} of phase {self.position.phase + 1}."
+        )

@@ -1,0 +1,92 @@
+"""Optimizers and parameter groups: weight decay, factors by module, layer decay."""
+
+from collections import defaultdict
+from typing import Any, Literal
+
+import torch
+from timm.optim import param_groups_layer_decay
+from torch import nn
+
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "nadam": torch.optim.NAdam,
+    "rmsprop": torch.optim.RMSprop,
+}
+_FUSED = {"adamw", "adam", "sgd"}
+
+
+class OptimizerConfig(Config):
+    """Which optimizer, and its constants."""
+
+    name: Literal["adamw", "adam", "sgd", "nadam", "rmsprop"] = "adamw"
+    weight_decay: float = 0.05
+    """Applied to weight matrices and kernels only, not to biases and norms."""
+    momentum: float = 0.9
+    """sgd and rmsprop."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """adam family."""
+
+
+def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[int, float]:
+    """{id(parameter): learning-rate scale} by timm's layer groups; the layer nearest to the head has scale 1."""
+    groups = param_groups_layer_decay(backbone, weight_decay=0.0, layer_decay=layer_decay)
+    scales = {id(parameter): float(group["lr_scale"]) for group in groups for parameter in group["params"]}
+    # timm's last group is the classifier, which our backbones do not have.
+    top = max(scales.values(), default=1.0)
+    return {parameter: scale / top for parameter, scale in scales.items()}
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, factors: dict[str, float], layer_decay: float | None
+) -> list[dict[str, Any]]:
+    """Groups of the trainable parameters of equal weight decay and learning-rate factor.
+
+    Returns:
+        Dictionaries with ``params``, ``weight_decay``, ``lr_factor`` and ``part`` ("head" or "backbone"), in a
+        fixed order.
+
+    Raises:
+        ConfigError: a prefix in ``factors`` matches no parameter.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in factors:
+        if not any(name == prefix or name.startswith(prefix + ".") for name in names):
+            raise ConfigError(f"lr_factors names '{prefix}', but no parameter of the network starts with it.")
+    scales = layer_scales(model.backbone, layer_decay) if layer_decay else {}  # type: ignore[arg-type]
+    groups: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        matching = [p for p in factors if name == p or name.startswith(p + ".")]
+        factor = factors[max(matching, key=len)] if matching else 1.0
+        factor *= scales.get(id(parameter), 1.0)
+        part = "head" if name.startswith("head.") else "backbone"
+        groups[part, factor, weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+    return [
+        {"params": parameters, "part": part, "lr_factor": factor, "weight_decay": decay}
+        for (part, factor, decay), parameters in groups.items()
+    ]
+
+
+def build_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    """The optimizer, fused where torch has a fused kernel for the device."""
+    options: dict[str, Any] = {"lr": lr}
+    if config.name in ("sgd", "rmsprop"):
+        options["momentum"] = config.momentum
+    else:
+        options["betas"] = config.betas
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    if config.name in _FUSED and devices <= {"cpu", "cuda"}:
+        options["fused"] = True
+    return OPTIMIZERS[config.name](groups, **options)
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, lr: float, factor: float) -> None:
+    """Every group's rate = lr * schedule factor * the group's own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * factor * group["lr_factor"]

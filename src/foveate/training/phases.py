@@ -1,0 +1,71 @@
+"""Phases: training is a list of them. Each has its own trainable part, optimizer, learning rates and end."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from foveate.core.config import Config
+from foveate.training.optimizers import OptimizerConfig
+from foveate.training.schedules import AnySchedule, Constant
+
+
+class EarlyStopping(Config):
+    """Stop a phase when a metric has not improved for ``patience`` epochs."""
+
+    metric: str = "val_loss"
+    """A column of history.csv; smaller is better for columns with "loss", larger for all others."""
+    patience: int = 10
+    """Epochs without a better value."""
+
+
+class Until(Config):
+    """Stop a phase once a metric reaches a value."""
+
+    metric: str = "val_accuracy"
+    """A column of history.csv; "reached" is <= for columns with "loss", >= for all others."""
+    value: float
+
+
+class PhaseConfig(Config):
+    """One stage of training, with an optimizer of its own."""
+
+    name: str = "train"
+    """Shown in history and report."""
+    epochs: int = Field(default=30, ge=1)
+    """At most."""
+    trainable: str = "all"
+    """"head", "all", "from:MODULE", "until:MODULE" (frozen up to it) or "after:N" (see foveate.models.freeze)."""
+    freeze_bn: bool | Literal["all"] = True
+    """True: frozen layers run in eval mode, so that their BatchNorm statistics stay; "all": every BatchNorm of the
+    backbone does; False: frozen layers' statistics keep moving (as some published pipelines do)."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    lr: float | Literal["auto"] = 1e-3
+    """Peak learning rate; "auto" asks the learning-rate finder."""
+    lr_factors: dict[str, float] = Field(default={})
+    """{module prefix: factor}, the longest matching prefix wins, for example {"backbone": 0.1}."""
+    layer_decay: float | None = None
+    """Learning rate multiplied by this for every layer group further from the head (timm's grouping)."""
+    schedule: AnySchedule = Constant()  # type: ignore[valid-type]
+    early_stopping: EarlyStopping | None = None
+    until: Until | None = None
+    restore_best: str | None = "val_loss"
+    """Go back to the weights of the best epoch by this column when the phase ends; None keeps the last ones."""
+    views: int | Literal["auto"] = "auto"
+    """With a frozen backbone: augmented views stored for each picture. auto: 1 without augmentation, else 8 or the
+    number of epochs if that is smaller."""
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"schedule": value} if isinstance(value, str) else value
+
+
+def better(metric: str, value: float, than: float | None) -> bool:
+    """Whether ``value`` beats ``than`` for this column of the history."""
+    return than is None or (value < than if "loss" in metric else value > than)
+
+
+def reached(until: Until, row: dict[str, Any]) -> bool:
+    """Whether the phase's goal is met."""
+    value = row[until.metric]
+    return bool(value <= until.value if "loss" in until.metric else value >= until.value)

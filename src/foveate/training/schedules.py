@@ -1,0 +1,150 @@
+"""Learning-rate schedules: pure functions of the step within a phase, hence nothing to save and nothing to lose.
+
+Each class has a ``Config`` and ``factor(step, steps_per_epoch, total_steps, lr)``, by which every group's learning rate
+is multiplied. ``lr`` is the phase's (peak) learning rate, for schedules whose range is given in absolute values.
+"""
+
+import math
+from typing import Annotated, Any, Literal, Protocol, Union
+
+import torch
+from pydantic import Field
+
+from foveate.core.config import Config
+
+
+class Schedule(Protocol):
+    """See the module."""
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        """Multiplier of the learning rate for optimizer step ``step`` (from 0) of ``total_steps``."""
+        ...
+
+
+class Constant(Config):
+    """The same learning rate throughout."""
+
+    schedule: Literal["constant"] = "constant"
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        return 1.0
+
+
+class Cosine(Config):
+    """Linear warm-up, then half a cosine down to ``final``. Source: Loshchilov & Hutter, SGDR, ICLR 2017."""
+
+    schedule: Literal["cosine"] = "cosine"
+    warmup_epochs: float = 0.0
+    """Epochs of linear rise from ``lr / 100``."""
+    final: float = 0.0
+    """Share of the learning rate left at the end."""
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        warmup = min(round(self.warmup_epochs * steps_per_epoch), total_steps)
+        if step < warmup:
+            return 0.01 + 0.99 * step / warmup
+        done = (step - warmup) / max(1, total_steps - warmup)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class OneCycle(Config):
+    """Up and down once, cosine-shaped. Source: Smith & Topin, Super-Convergence, 2017; as torch's OneCycleLR."""
+
+    schedule: Literal["one_cycle"] = "one_cycle"
+    rise: float = 0.25
+    """Share of the steps spent rising."""
+    start: float = 0.04
+    """Learning rate at the start, as a share of the peak."""
+    final: float = 4e-6
+    """Learning rate at the end, as a share of the peak."""
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        top = self.rise * total_steps - 1  # torch counts steps this way; equality is tested
+        if step <= top:
+            low, high, done = self.start, 1.0, step / max(top, 1e-12)
+        else:
+            low, high, done = 1.0, self.final, (step - top) / max(total_steps - 1 - top, 1e-12)
+        return high + (low - high) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Step(Config):
+    """Multiplied by ``gamma`` every ``every_epochs`` epochs."""
+
+    schedule: Literal["step"] = "step"
+    every_epochs: int = 10
+    gamma: float = 0.1
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        return float(self.gamma ** (step // (self.every_epochs * steps_per_epoch)))
+
+
+class Cyclical(Config):
+    """Triangles between ``lower`` and the phase's ``lr``. Source: Smith, Cyclical Learning Rates, WACV 2017.
+
+    cycle = floor(1 + t / 2s), x = |t / s - 2 cycle + 1|, lr = lower + (lr - lower) max(0, 1 - x) scale, with
+    scale = 1 (triangular), 1 / 2^(cycle - 1) (triangular2) or gamma^t (exp_range); t and s in optimizer steps.
+    """
+
+    schedule: Literal["cyclical"] = "cyclical"
+    lower: float
+    """Lowest learning rate, absolute; the phase's ``lr`` is the highest."""
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    half_cycle_epochs: float = 5.0
+    """s: epochs from the lowest to the highest rate (2 to 8 are usual)."""
+    gamma: float = 1.0
+    """For exp_range: decay a step."""
+    offset_epochs: float = 0.0
+    """Epochs already cycled before this phase, when only the range was switched."""
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        t = step + self.offset_epochs * steps_per_epoch
+        s = self.half_cycle_epochs * steps_per_epoch
+        cycle = math.floor(1 + t / (2 * s))
+        x = abs(t / s - 2 * cycle + 1)
+        scale = {"triangular": 1.0, "triangular2": 0.5 ** (cycle - 1), "exp_range": self.gamma**t}[self.mode]
+        return (self.lower + (lr - self.lower) * max(0.0, 1 - x) * scale) / lr
+
+
+class Plateau(Config):
+    """Multiplied by ``reduce`` after ``patience`` epochs without a better validation value (torch's ReduceLROnPlateau).
+
+    The factor is replayed from the phase's history, so that nothing needs to be saved.
+    """
+
+    schedule: Literal["plateau"] = "plateau"
+    metric: str = "val_loss"
+    """A column of history.csv; smaller is better for columns with "loss", larger for all others."""
+    reduce: float = 0.2
+    patience: int = 5
+    """Epochs."""
+    threshold: float = 1e-4
+    """Smallest relative improvement that counts."""
+    lowest: float = 0.0
+    """Factor below which the rate is not reduced."""
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        return 1.0
+
+    def replay(self, values: list[float]) -> float:
+        """The factor after these validation values of the phase, oldest first."""
+        dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            dummy, "min" if "loss" in self.metric else "max", self.reduce, self.patience, self.threshold,
+            min_lr=self.lowest,
+        )  # fmt: skip
+        for value in values:
+            scheduler.step(value)
+        return float(dummy.param_groups[0]["lr"])
+
+
+# A new schedule: one class here or in a file of its own, one line in this table.
+SCHEDULES: dict[str, type[Any]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+    "step": Step,
+    "cyclical": Cyclical,
+    "plateau": Plateau,
+}
+
+AnySchedule = Annotated[Union[tuple(SCHEDULES.values())], Field(discriminator="schedule")]  # noqa: UP007

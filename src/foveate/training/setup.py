@@ -1,0 +1,191 @@
+"""What a phase needs before its first step: feeds, the pass it computes, precision, learning rate.
+
+Every automatic choice is recorded with its reason, and a resumed run takes the recorded one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from foveate.models.classifier import Classifier
+from foveate.models.freeze import is_backbone_frozen, set_modes
+from torch import nn
+
+from foveate.data.batch import Batch
+from foveate.models.output import Output
+from foveate.objectives import Progress
+from foveate.training.feeds import FEATURE_LIMIT, Feed
+from foveate.training.finders import find_learning_rate
+from foveate.training.job import Job
+from foveate.training.optimizers import build_optimizer, parameter_groups
+from foveate.training.phases import PhaseConfig
+from foveate.training.precision import Precision, choose, machine, measure, remembered
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """How one phase runs."""
+
+    train: Feed
+    validation: Feed | None
+    precision: Precision
+    lr: float
+    prepare: Callable[[Batch], Batch]
+    forward: Callable[[Batch], Output]
+    """The training pass."""
+    forward_with: Callable[[Classifier, Batch], Output]
+    """The same pass through another copy of the network (its moving average), for validation."""
+
+
+def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
+    """Decide what ``phase`` needs; ``apply_trainable`` has been called."""
+    set_modes(job.model, phase.trainable, phase.freeze_bn)
+    reason = _why_not_stored(job, phase)
+    job.decisions.note(
+        f"features: {phase.name}",
+        "stored" if reason is None else "recomputed",
+        reason or "the backbone is frozen and in eval mode, so it runs once for each picture and view",
+    )
+    return _stored_plan(job, phase) if reason is None else _full_plan(job, phase)
+
+
+def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
+    """Why features cannot be computed once; None when they can."""
+    if not is_backbone_frozen(job.model):
+        return "the backbone is trained in this phase"
+    if phase.freeze_bn is False:
+        return "freeze_bn is off, so the frozen backbone still changes"
+    if job.transforms:
+        return "batch transforms change the pictures at every step"
+    if job.objective.taps:
+        return "the objective looks at feature maps"
+    rows = len(job.feeds.rows["train"]) + len(job.feeds.rows.get("val", ()))
+    if rows * _views(job, phase) * job.model.num_features * 4 > FEATURE_LIMIT:
+        return f"the features would take more than {FEATURE_LIMIT >> 20} MiB"
+    return None
+
+
+def _views(job: Job, phase: PhaseConfig) -> int:
+    if phase.views != "auto":
+        return phase.views
+    return min(8, phase.epochs) if job.feeds.random else 1
+
+
+def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
+    views = _views(job, phase)
+    if phase.views == "auto":
+        why = "augmented views to draw from" if job.feeds.random else "no random augmentation"
+        job.decisions.note(f"views: {phase.name}", views, why)
+    # Features are what later epochs see again and again: full precision, in the fastest layout.
+    precision = Precision("fp32_channels_last")
+    model = job.model.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
+    model.eval()
+
+    def extract(batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            features: torch.Tensor = model.features(job.prepare(batch, precision).images)
+        return features.float()
+
+    size = max(job.batch_size, 32)
+    train = job.feeds.stored("train", views, size, extract)
+    train.batch_size = job.batch_size
+    validation = job.feeds.stored("val", 0, size, extract) if len(job.feeds.rows.get("val", ())) else None
+
+    def forward_with(network: Classifier, batch: Batch) -> Output:
+        return Output(network.classify(batch.images))
+
+    network = job.accelerator.prepare_model(job.model.head) if job.accelerator.num_processes > 1 else job.model.head
+    return PhasePlan(
+        train=train,
+        validation=validation,
+        precision=Precision("fp32"),
+        lr=_learning_rate(job, phase, train, lambda batch: batch, forward_with, Precision("fp32")),
+        prepare=lambda batch: batch,
+        forward=lambda batch: Output(network(batch.images)),
+        forward_with=forward_with,
+    )
+
+
+def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
+    views = None if phase.views == "auto" else phase.views
+    train = job.feeds.train(job.batch_size, views)
+    validation = (
+        job.feeds.evaluation("val", job.batch_size) if len(job.feeds.rows.get("val", ())) else None
+    )  # fmt: skip
+    precision = Precision(_precision(job, phase, train))
+
+    def prepare(raw: Batch) -> Batch:
+        return job.prepare(raw, precision)
+
+    def forward_with(network: Classifier, batch: Batch) -> Output:
+        output: Output = network(batch.images, taps=job.objective.taps)
+        return output
+
+    network: nn.Module = job.model
+    if job.accelerator.num_processes > 1:
+        network = job.accelerator.prepare_model(network)
+    if job.config.compile:
+        network = torch.compile(network)  # type: ignore[assignment]
+    return PhasePlan(
+        train=train,
+        validation=validation,
+        precision=precision,
+        lr=_learning_rate(job, phase, train, prepare, forward_with, precision),
+        prepare=prepare,
+        forward=lambda batch: network(batch.images, taps=job.objective.taps),
+        forward_with=forward_with,
+    )
+
+
+def _precision(job: Job, phase: PhaseConfig, train: Feed) -> str:
+    if job.config.precision != "auto":
+        return job.config.precision
+    raw = next(iter(train.epoch(0)))
+    shape = "x".join(str(side) for side in raw.images.shape[2:])
+    key = (
+        f"{job.model.name} {phase.trainable} batch {len(raw)} {shape} taps {len(job.objective.taps)}; "
+        f"{machine(job.accelerator.device)}"
+    )
+
+    def step(network: nn.Module, precision: Precision) -> None:
+        set_modes(network, phase.trainable, phase.freeze_bn)
+        batch = job.prepare(raw, precision)
+        with precision.autocast(job.accelerator.device):
+            output = network(batch.images, taps=job.objective.taps)
+        terms = job.objective(output, batch, Progress())
+        job.objective.total(terms, Progress()).backward()
+        network.zero_grad(set_to_none=True)
+
+    def decide() -> tuple[str, str]:
+        return choose(measure(step, job.model, job.accelerator.device), len(raw))
+
+    return str(job.decisions.make(f"precision: {phase.name}", lambda: remembered(job.memory, key, decide)))
+
+
+def _learning_rate(
+    job: Job,
+    phase: PhaseConfig,
+    train: Feed,
+    prepare: Callable[[Batch], Batch],
+    forward_with: Callable[[Classifier, Batch], Output],
+    precision: Precision,
+) -> float:
+    if phase.lr != "auto":
+        return phase.lr
+
+    def decide() -> tuple[float, str]:
+        def optimizer_for(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+            groups = parameter_groups(network, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay)
+            return build_optimizer(phase.optimizer, groups, lr)
+
+        def loss(network: nn.Module, raw: Batch) -> torch.Tensor:
+            set_modes(network, phase.trainable, phase.freeze_bn)
+            batch = prepare(raw)
+            with precision.autocast(job.accelerator.device):
+                output = forward_with(network, batch)  # type: ignore[arg-type]
+            return job.objective.total(job.objective(output, batch, Progress()), Progress())
+
+        found = find_learning_rate(job.model, train, loss, optimizer_for, seed=job.seed)
+        return found.suggestion, found.reason
+
+    return float(job.decisions.make(f"learning rate: {phase.name}", decide))
