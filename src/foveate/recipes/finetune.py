@@ -45,5 +45,3 @@ def finetune(
             **guidance(guide),
         }
     )
-
-

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from foveate.data.loader import Loader, epoch_batches
 
 from foveate.data.batch import Batch
+from foveate.data.loader import Loader, epoch_batches
 
 FEATURE_LIMIT = 2 * 2**30
 """Bytes of stored features above which a frozen backbone is run again every epoch."""

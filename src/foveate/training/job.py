@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from accelerate import Accelerator
-from foveate.models.classifier import Classifier
 from pydantic import Field
 
 from foveate.augmentation import BatchTransform
 from foveate.core.config import Config
 from foveate.data.batch import Batch
+from foveate.models.classifier import Classifier
 from foveate.objectives import Objective
 from foveate.training.decisions import Decisions
 from foveate.training.feeds import Feeds

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from foveate.models.freeze import apply_trainable, set_modes
 from timm.utils import ModelEmaV3
 
 from foveate.core.errors import ConfigError, TrainingError
 from foveate.core.files import write_csv
 from foveate.core.rng import key, numpy_generator
 from foveate.data.batch import Batch
+from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.output import Output
 from foveate.objectives import Progress
 from foveate.training import state as checkpoints

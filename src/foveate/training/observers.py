@@ -1,10 +1,11 @@
 """Observers: they watch training and never change it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import ConfigError
+from foveate.training.decisions import Decision
 
 
 class Observer:
@@ -18,6 +19,12 @@ class Observer:
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch ended with this row of history.csv."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Work before training: ``done`` of ``total`` pictures checked, decoded, ..."""
+
+    def decision(self, decision: Decision) -> None:
+        """Something was decided automatically."""
 
     def message(self, text: str) -> None:
         """Something worth telling happened (a phase ended early, weights were restored)."""
@@ -90,6 +97,14 @@ class Several(Observer):
         for observer in self._observers:
             observer.epoch(row)
 
+    def progress(self, what: str, done: int, total: int) -> None:
+        for observer in self._observers:
+            observer.progress(what, done, total)
+
+    def decision(self, decision: Decision) -> None:
+        for observer in self._observers:
+            observer.decision(decision)
+
     def message(self, text: str) -> None:
         for observer in self._observers:
             observer.message(text)
@@ -97,3 +112,9 @@ class Several(Observer):
     def close(self) -> None:
         for observer in self._observers:
             observer.close()
+
+
+TRACKERS: dict[str, Callable[[Path, dict[str, Any]], Observer]] = {
+    "tensorboard": lambda folder, config: TensorBoard(folder),
+    "wandb": WeightsAndBiases,
+}

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from foveate.models.classifier import Classifier
-from foveate.models.freeze import is_backbone_frozen, set_modes
 from torch import nn
 
 from foveate.data.batch import Batch
+from foveate.models.classifier import Classifier
+from foveate.models.freeze import is_backbone_frozen, set_modes
 from foveate.models.output import Output
 from foveate.objectives import Progress
 from foveate.training.feeds import FEATURE_LIMIT, Feed

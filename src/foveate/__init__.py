@@ -1,0 +1,35 @@
+"""Foveate: train an image classifier from a folder, guide it to look at the right place, measure whether that helped.
+
+    import foveate
+    run = foveate.train("pictures/", out="runs/first")
+    print(run.result["metrics"]["test"]["accuracy"])
+    table = run.predict("new pictures/")
+    table.to_csv("predictions.csv")
+
+Importing foveate is quick: torch is loaded by the first call that needs it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from foveate.api import check, train
+    from foveate.experiment import Experiment, Run
+
+_HOMES = {
+    "Experiment": "foveate.experiment",
+    "Run": "foveate.experiment",
+    "check": "foveate.api",
+    "train": "foveate.api",
+}
+
+__all__ = ["Experiment", "Run", "check", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'foveate' has no attribute '{name}'")

@@ -1,0 +1,61 @@
+"""foveate evaluate, predict, report"""
+
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from foveate.cli.screen import guarded, out
+from foveate.core.errors import ConfigError
+
+
+@guarded
+def evaluate(run: Path, *, data: Path | None, tta: str | None, out_file: Path | None = None, device: str) -> None:
+    """Print the metrics of every split that was measured."""
+    from foveate.cli.train import describe
+    from foveate.evaluation.metrics import summarise_all
+    from foveate.experiment import Run
+
+    opened = Run.open(run)
+    table = opened.evaluate(data, tta=tta, device=device)
+    if out_file:
+        table.to_csv(out_file)
+    for split, metrics in summarise_all(table).items():
+        if metrics["accuracy"] is None:
+            out.print(f"{split}: {metrics['n']} pictures without labels")
+            continue
+        out.print(escape(describe(split, metrics)))
+        shown = Table(box=None, header_style="dim", pad_edge=False)
+        for column in ("class", "n", "precision", "recall", "F1"):
+            shown.add_column(column, justify="left" if column == "class" else "right")
+        for row in metrics["per_class"]:
+            figures = [_figure(row[name]) for name in ("precision", "recall", "f1")]
+            shown.add_row(escape(str(row["class_id"])), str(row["support"]), *figures)
+        out.print(shown)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+@guarded
+def predict(run: Path, paths: list[Path], out_file: Path, *, layout: str, tta: str | None, device: str) -> None:
+    """Write predictions of new pictures."""
+    from foveate.experiment import Run
+    from foveate.experiment.export import LAYOUTS
+
+    if layout not in LAYOUTS:
+        raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")
+    if out_file.suffix not in (".csv", ".json"):
+        raise ConfigError(f"--out takes a .csv or .json file, got '{out_file}'.")
+    table = Run.open(run).predict(paths, tta=tta, device=device)
+    LAYOUTS[layout](table, out_file)
+    out.print(f"{len(table)} predictions in [bold]{escape(str(out_file))}[/]")
+
+
+@guarded
+def report(run: Path, out_file: Path | None) -> None:
+    """Write the report again."""
+    from foveate.experiment import Run
+
+    out.print(f"Report: [bold]{escape(str(Run.open(run).report(out_file)))}[/]")

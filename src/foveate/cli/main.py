@@ -1,0 +1,186 @@
+"""The program ``foveate``: every command parses, calls the library, and prints.
+
+Nothing heavy is imported before a command runs, so that ``foveate --help`` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="foveate",
+    help="Train an image classifier from a folder of pictures, guide it to look at the right place, and measure "
+    "honestly whether that helped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Argument(help="Folder of pictures, or a CSV manifest.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Masks = Annotated[Path | None, typer.Option(help="Folder of masks, when it is not found by itself.")]
+Group = Annotated[
+    str | None,
+    typer.Option(help="What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group."),
+]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for pictures, runs and demo.json.")] = Path("demo"),
+    seed: Seed = 0,
+) -> None:
+    """Draw look-alike insects whose background gives them away, train plainly and guided, and compare."""
+    from foveate.cli.demo import demo as command
+
+    command(out, seed)
+
+
+@app.command()
+def check(
+    data: Data,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the problems as CSV.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Check against this split file.")] = None,
+    masks: Masks = None,
+    group: Group = None,
+) -> None:
+    """Find what is wrong with the pictures, and which trivial cues give the class away."""
+    from foveate.cli.check import check as command
+
+    command(data, json=json, csv=csv, split=split, masks=masks, group=group)
+
+
+@app.command()
+def split(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The split file to write.", show_default=False)],
+    group: Group = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validation folds instead of one test split.")] = None,
+    val: Annotated[float, typer.Option(help="Share for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share for the test.")] = 0.15,
+    seed: Seed = 0,
+) -> None:
+    """Divide the pictures, stratified and by group, into a file that every run of a comparison shares."""
+    from foveate.cli.split import split as command
+
+    command(data, out, group=group, folds=folds, val=val, test=test, seed=seed)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[
+        Path, typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False)
+    ],
+    backbone: Annotated[
+        str | None, typer.Option(help="Any timm network; default: the weights' own, or a small one.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="pretrained (timm downloads), none, or a .safetensors / .pth file.")
+    ] = "pretrained",
+    size: Annotated[
+        int | None, typer.Option(help="Side of the picture in pixels; default: the weights' own.")
+    ] = None,
+    augment: Annotated[str, typer.Option(help="none, basic, standard, advanced or plant.")] = "standard",
+    guide: Annotated[
+        str, typer.Option(help="What masks are used for: none, spatial, class-map or backgrounds.")
+    ] = "none",
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the last phase.")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Pictures a step, or auto.")] = None,
+    lr: Annotated[str | None, typer.Option(help="Learning rate of the last phase, or auto.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Split file (see foveate split).")] = None,
+    masks: Masks = None,
+    group: Group = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")] = False,
+    track: Annotated[str | None, typer.Option(help="tensorboard or wandb (extras).")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with any settings of an experiment.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, a.b.0.c=value; may be repeated.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train a classifier; killed or stopped, the same command goes on where it was."""
+    from foveate.cli.train import train as command
+
+    command(
+        data, out, backbone=backbone, weights=weights, size=size, augment=augment, guide=guide, epochs=epochs,
+        batch_size=batch_size, lr=lr, split=split, masks=masks, group=group, quarantine=quarantine, no_cache=no_cache,
+        track=track, config=config, assignments=set_ or [], seed=seed, device=device,
+    )  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[Path | None, typer.Option(help="Another labelled data set; default: the run's own.")] = None,
+    tta: Annotated[str | None, typer.Option(help="Test-time augmentation by name.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the prediction table here (CSV).")] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure a finished run: accuracy with interval, per class, calibration, where it looks."""
+    from foveate.cli.apply import evaluate as command
+
+    command(run, data=data, tta=tta, out_file=out, device=device)
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="FILE.csv or FILE.json.", show_default=False)],
+    layout: Annotated[
+        str, typer.Option(help="table (probabilities and all), or competition (file, class id).")
+    ] = "table",
+    tta: Annotated[str | None, typer.Option(help="Test-time augmentation by name.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Predict new pictures."""
+    from foveate.cli.apply import predict as command
+
+    command(run, paths, out, layout=layout, tta=tta, device=device)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="Where to write it; default: RUN/report.html.")] = None,
+) -> None:
+    """Write the run's report: one HTML file that needs nothing else."""
+    from foveate.cli.apply import report as command
+
+    command(run, out)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="backbones, recipes, losses, augmentations, transforms, heads, schedules or tta.")
+    ],
+    pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+) -> None:
+    """List what can be named."""
+    from foveate.cli.names import names as command
+
+    command(what, pattern)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from foveate import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of ``python -m foveate``."""
+    app()

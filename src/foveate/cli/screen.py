@@ -1,0 +1,116 @@
+"""What the command line shows: messages, decisions, progress bars. The only place that knows the screen."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from foveate.core.errors import FoveateError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Print one error and leave."""
+    err.print(f"[bold red]error[/] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """A command whose FoveateErrors are printed as one sentence; Interrupted leaves with status 130."""
+
+    @wraps(command)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except FoveateError as error:
+            fail(str(error), 130 if type(error).__name__ == "Interrupted" else 1)
+
+    return call
+
+
+def new_progress() -> Progress:
+    """A progress bar on standard error; silent when that is not a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def screen_observer() -> Any:
+    """An Observer that shows training. Made in a function because it needs torch's module tree."""
+    import time
+
+    from foveate.training import Decision, Observer
+
+    class Screen(Observer):
+        def __init__(self) -> None:
+            self.bar = new_progress()
+            self.bar.start()
+            self.task: TaskID | None = None
+            self.work: dict[str, TaskID] = {}
+            self.epochs = 0
+            self.name = ""
+            self.epoch_number = 0
+            self.since = time.perf_counter()
+            self.seen = 0
+
+        def progress(self, what: str, done: int, total: int) -> None:
+            if what not in self.work:
+                self.work[what] = self.bar.add_task(what, total=total, note="")
+            self.bar.update(self.work[what], completed=done, total=total)
+            if done >= total:
+                self.bar.remove_task(self.work.pop(what))
+
+        def decision(self, decision: Decision) -> None:
+            out.print(
+                f"[cyan]{escape(decision.name)}[/]: [bold]{escape(str(decision.value))}[/] ({escape(decision.reason)})"
+            )
+
+        def message(self, text: str) -> None:
+            out.print(escape(text), style="dim")
+
+        def phase(self, name: str, epochs: int, steps: int) -> None:
+            self.name, self.epochs, self.epoch_number = name, epochs, 0
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task(f"{name}", total=epochs * steps, note="")
+            out.print(f"[bold]Phase {escape(name)}[/]: at most {epochs} epochs of {steps} batches")
+
+        def step(self, done: int, total: int, pictures: int) -> None:
+            self.seen += pictures
+            rate = self.seen / max(time.perf_counter() - self.since, 1e-9)
+            if self.task is not None:
+                note = f"epoch {self.epoch_number + 1}/{self.epochs}  {rate:.0f} images/s"
+                self.bar.update(self.task, completed=self.epoch_number * total + done, note=note)
+
+        def epoch(self, row: dict[str, Any]) -> None:
+            self.epoch_number += 1
+            self.since, self.seen = time.perf_counter(), 0
+            parts = [f"{row['phase']:>8} {row['phase_epoch']:>3}/{self.epochs}", f"loss {row['train_loss']:.3f}"]
+            parts.append(f"acc {row['train_accuracy']:.3f}")
+            if "val_loss" in row:
+                parts.append(
+                    f"| val loss {row['val_loss']:.3f}  acc {row['val_accuracy']:.3f}  F1 {row['val_macro_f1']:.3f}"
+                )
+            parts.append(f"| {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s")
+            out.print("  ".join(parts))
+
+        def close(self) -> None:
+            self.bar.stop()
+
+    return Screen()

@@ -1,0 +1,29 @@
+"""foveate split"""
+
+from pathlib import Path
+
+import numpy as np
+from rich.markup import escape
+
+from foveate.cli.screen import guarded, out
+
+
+@guarded
+def split(data: Path, file: Path, *, group: str | None, folds: int | None, val: float, test: float, seed: int) -> None:
+    """Write a split file and say what is in it."""
+    from foveate.data.discover import LayoutConfig, discover
+    from foveate.data.split import SplitConfig, save_split, split_hash
+    from foveate.data.split import split as divide
+
+    found = discover(data, LayoutConfig(group=group))
+    result = divide(found.catalog, SplitConfig(folds=folds, val=val, test=test, seed=seed))
+    save_split(result.catalog, file, result.folds)
+    for note in (*found.notes, *result.notes):
+        out.print(escape(note), style="dim")
+    if result.folds is not None:
+        sizes = np.bincount([fold for fold in result.folds if fold >= 0])
+        out.print(f"{len(sizes)} folds of {', '.join(map(str, sizes))} pictures")
+    else:
+        counts = [f"{name} {len(result.catalog.indices(name, labelled=False))}" for name in ("train", "val", "test")]
+        out.print(", ".join(counts))
+    out.print(f"[bold]{escape(str(file))}[/], hash {split_hash(result.catalog)}")

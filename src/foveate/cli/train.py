@@ -1,0 +1,100 @@
+"""foveate train"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from foveate.cli.screen import guarded, out, screen_observer
+from foveate.core.errors import ConfigError
+
+
+@guarded
+def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **flags: Any) -> None:
+    """Build the experiment from recipe, file, flags and --set, in this order, and run it."""
+    from foveate.experiment import run
+    from foveate.training.observers import Several
+
+    experiment = build_experiment(**flags)
+    screen = screen_observer()
+    observers = [screen]
+    if track:
+        observers.append(_tracker(track, folder, experiment.to_dict()))
+    try:
+        finished = run(experiment, data, folder, quarantine=quarantine, observer=Several(observers))
+    finally:
+        screen.close()
+    for split in ("val", "test"):
+        metrics = finished.result["metrics"].get(split)
+        if metrics and metrics["accuracy"] is not None:
+            out.print(escape(describe(split, metrics)))
+    out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
+
+
+def describe(split: str, metrics: dict[str, Any]) -> str:
+    """One line of results."""
+    low, high = metrics["accuracy_interval"]
+    return (
+        f"{split}: accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}, n = {metrics['n']}), "
+        f"balanced {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f}, "
+        f"majority class {metrics['chance']['majority']:.3f}"
+    )
+
+
+def build_experiment(
+    *, backbone: str | None, weights: str, size: int | None, augment: str, guide: str, epochs: int | None,
+    batch_size: str | None, lr: str | None, split: Path | None, masks: Path | None, group: str | None, no_cache: bool,
+    config: Path | None, assignments: list[str], seed: int, device: str,
+) -> Any:  # fmt: skip
+    """The experiment that the flags describe.
+
+    Raises:
+        ConfigError: whatever does not fit, with its path.
+    """
+    from foveate.experiment import Experiment
+    from foveate.experiment.specification import assign, merge, read_yaml
+    from foveate.recipes import finetune
+
+    recipe = finetune(backbone=backbone, weights=weights, guide=guide, augment=augment, seed=seed)  # type: ignore[arg-type]
+    values = recipe.to_dict()
+    if config:
+        values = merge(values, read_yaml(config))
+    last = values["training"]["phases"][-1]
+    if epochs is not None:
+        last["epochs"] = epochs
+    if lr is not None:
+        last["lr"] = number_or_auto(lr, "--lr")
+    if batch_size is not None:
+        values["training"]["batch_size"] = number_or_auto(batch_size, "--batch-size")
+    if size is not None:
+        values["data"]["size"] = size
+    if split is not None:
+        values["data"]["split"]["file"] = str(split)
+    if masks is not None:
+        values["data"]["layout"]["masks"] = str(masks)
+    if group is not None:
+        values["data"]["layout"]["group"] = group
+    values["data"]["cache"]["enabled"] &= not no_cache
+    if device != "auto":
+        values["training"]["device"] = device
+    for assignment in assignments:
+        values = assign(values, assignment)
+    return Experiment.from_dict(values, source=str(config) if config else "The command line")
+
+
+def number_or_auto(text: str, flag: str) -> float | int | str:
+    """ "auto" or a number."""
+    if text == "auto":
+        return text
+    try:
+        return float(text) if "." in text or "e" in text.lower() else int(text)
+    except ValueError:
+        raise ConfigError(f"{flag} takes a number or auto, got '{text}'.") from None
+
+
+def _tracker(name: str, folder: Path, config: dict[str, Any]) -> Any:
+    from foveate.training.observers import TRACKERS
+
+    if name not in TRACKERS:
+        raise ConfigError(f"There is no tracker '{name}'; choose one of {', '.join(TRACKERS)}.")
+    return TRACKERS[name](folder, config)

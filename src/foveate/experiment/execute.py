@@ -1,0 +1,288 @@
+"""run(experiment, data, out) -> Run: from a folder of pictures to a finished run folder."""
+
+import os
+import platform
+import shutil
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from foveate.augmentation import build_transforms
+from foveate.core.errors import RunError
+from foveate.core.files import SCHEMA_VERSION, write_json, write_text
+from foveate.data.cache import cache_folder, open_pictures
+from foveate.data.catalog import Catalog
+from foveate.data.loader import Loader, choose_workers
+from foveate.data.split import split_hash
+from foveate.data.transforms import build_transform, is_random
+from foveate.evaluation.gallery import choose_rows, save_maps
+from foveate.evaluation.metrics import convergence_epoch, summarise_all
+from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.inference import BATCH, pick_device, predict_catalog
+from foveate.experiment.prepare import Prepared, prepare
+from foveate.experiment.run import Run
+from foveate.experiment.specification import Experiment
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.store import save_model
+from foveate.objectives import Context, Objective
+from foveate.training import Decision, Decisions, Feeds, Job, Observer, fit
+from foveate.training.batch_size import decide_batch_size
+
+PACKAGES = ("foveate", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn", "safetensors")
+
+
+def run(
+    experiment: Experiment,
+    data: Path | str,
+    out: Path | str,
+    *,
+    quarantine: bool = False,
+    observer: Observer | None = None,
+) -> Run:
+    """Train, evaluate and report; go on where an earlier, unfinished run in ``out`` stopped.
+
+    Args:
+        data: a folder (or CSV manifest) of pictures.
+        out: the run folder; it must be new, or hold this very experiment.
+        quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
+
+    Raises:
+        RunError: ``out`` holds another experiment or other pictures.
+        DataError, WeightsError, ConfigError, TrainingError, Interrupted: as the parts say.
+    """
+    started = time.time()
+    data, out, observer = Path(data), Path(out), observer or Observer()
+    claim(experiment, out)
+    if Run(out).finished:
+        observer.message(f"{out} is finished already; nothing to do.")
+        return Run(out)
+    device = pick_device(experiment.training.device)
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    prepared = prepare(data, experiment.data, quarantine=quarantine, observer=observer)
+    catalog = prepared.catalog
+    _same_pictures(out, catalog)
+    for note in prepared.notes:
+        observer.message(note)
+    decisions = Decisions(out, observer.decision)
+    model, size, notes = _model(experiment, catalog, accelerator)
+    for note in notes:
+        observer.message(note)
+    environment = _environment(data, prepared, size, experiment)
+    if accelerator.is_main_process:
+        catalog.to_csv(out / "catalog.csv")
+        write_json(out / "environment.json", environment)
+    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions)
+    history = fit(job)
+    if not accelerator.is_main_process:
+        return Run(out)
+    observer.message("Measuring on the validation and test pictures.")
+    save_model(
+        model, out, classes=catalog.classes, class_ids=catalog.class_ids, size=size, fit=experiment.data.fit
+    )  # fmt: skip
+    table = _predict(experiment, catalog, model, size, device, out)
+    environment["decisions"] = decisions.as_list()
+    write_json(out / "environment.json", environment)
+    result = _result(experiment, catalog, table, history, time.time() - started)
+    _report(out, result, observer)
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    return Run.open(out)
+
+
+def claim(experiment: Experiment, out: Path) -> None:
+    """Make ``out`` this experiment's folder, or check that it is.
+
+    Raises:
+        RunError: it holds something else; the first setting that differs is named.
+    """
+    file = out / "experiment.yaml"
+    if file.is_file():
+        found = Run.open(out).experiment
+        if found.hash() != experiment.hash():
+            name, old, new = _first_difference(found.to_dict(), experiment.to_dict())
+            raise RunError(
+                f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
+                "or repeat the settings of the run that is there."
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
+    write_text(file, experiment.to_yaml())
+
+
+def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            if old.get(name) != new.get(name):
+                return _first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            if a != b:
+                return _first_difference(a, b, f"{path}.{i}")
+    return path, old, new
+
+
+def _same_pictures(out: Path, catalog: Catalog) -> None:
+    file = out / "environment.json"
+    if not file.is_file():
+        return
+    before = Run(out).environment["catalog_hash"]
+    if before != catalog.hash:
+        raise RunError(
+            f"The pictures changed since the run in {out} began (catalog {before} then, {catalog.hash} now). "
+            "Restore them, or choose another --out."
+        )
+
+
+def _model(
+    experiment: Experiment, catalog: Catalog, accelerator: Accelerator
+) -> tuple[Classifier, int, tuple[str, ...]]:
+    model, notes = build_classifier(
+        experiment.model, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
+    )
+    return model.to(accelerator.device), experiment.data.size or model.input_size, notes
+
+
+def _job(
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, accelerator: Accelerator, out: Path,
+    observer: Observer, decisions: Decisions,
+) -> Job:  # fmt: skip
+    config = experiment.training
+    augment = experiment.data.augment
+    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress)
+    rows = {name: catalog.indices(name) for name in ("train", "val")}
+    workers, why = choose_workers(config.workers, experiment.data.cache.enabled, accelerator.device.type)
+    if config.workers == "auto":
+        decisions.note("loader workers", workers, why)
+    feeds = Feeds(
+        pictures=pictures,
+        labels=catalog.labels,
+        paths=tuple(sample.path for sample in catalog.samples),
+        rows=rows,
+        train_transform=build_transform(augment, size, train=True),
+        eval_transform=build_transform(augment, size, train=False),
+        random=is_random(augment),
+        seed=experiment.seed,
+        workers=workers,
+        sampling=config.sampling,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+    context = Context(catalog.classes, catalog.counts("train").tolist(), model.head)
+    objective = Objective(_with_penalty(experiment, model), context)
+    memory = cache_folder(experiment.data.cache) / "precision.json"
+    job = Job(
+        model=model,
+        feeds=feeds,
+        objective=objective,
+        config=config,
+        accelerator=accelerator,
+        seed=experiment.seed,
+        batch_size=config.batch_size if config.batch_size != "auto" else 0,
+        folder=out,
+        transforms=build_transforms(experiment.transforms),
+        observer=observer,
+        decisions=decisions,
+        memory=memory,
+    )
+    return decide_batch_size(job) if config.batch_size == "auto" else job
+
+
+def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
+    """A head that brings a penalty gets its term, unless the objective already has one."""
+    from foveate.objectives.classification import HeadPenalty
+
+    terms = dict(experiment.objective)
+    if hasattr(model.head, "penalty") and not any(term.loss == "head_penalty" for term in terms.values()):
+        terms["head_penalty"] = HeadPenalty.Config()
+    return terms
+
+
+def _predict(
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
+) -> PredictionTable:
+    """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
+    cache = experiment.data.cache
+    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
+    table = predict_catalog(
+        model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
+    )
+    table.to_csv(out / "predictions.csv")
+    split = "test" if len(catalog.indices("test")) else "val"
+    chosen = choose_rows(table, catalog, split=split)
+    if len(chosen):
+        part = catalog.subset(chosen.tolist())
+        pictures = open_pictures(part, size, experiment.data.fit, cache.model_copy(update={"enabled": False}))
+        transform = build_transform(experiment.data.augment, size, train=False)
+        loader = Loader(pictures, part.labels, np.arange(len(part)), transform, BATCH, 0, shuffle=False)
+        taps = (experiment.evaluation.look_tap,)
+        maps = save_maps(out / "maps.npz", model, loader.epoch(0), np.arange(len(part)), device=device, taps=taps)
+        # The report knows pictures by their row in the whole catalog.
+        type(maps)(chosen, maps.image, maps.mask, maps.maps).save(out / "maps.npz")
+    return table
+
+
+def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
+    catalog = prepared.catalog
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "data": str(data.resolve()),
+        "data_root": str(Path(catalog.root).resolve()),
+        "classes": list(catalog.classes),
+        "class_ids": list(catalog.class_ids),
+        "size": size,
+        "catalog_hash": catalog.hash,
+        "split_hash": split_hash(catalog),
+        "experiment_hash": experiment.hash(),
+        "notes": list(prepared.notes),
+        "quarantined": list(prepared.quarantined),
+        "command": " ".join(sys.argv),
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _result(
+    experiment: Experiment, catalog: Catalog, table: PredictionTable, history: list[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    metric = "val_loss" if history and "val_loss" in history[-1] else "train_loss"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "experiment_hash": experiment.hash(),
+        "catalog_hash": catalog.hash,
+        "split_hash": split_hash(catalog),
+        "seed": experiment.seed,
+        "tta": experiment.evaluation.tta,
+        "metrics": summarise_all(table),
+        "convergence_epoch": convergence_epoch(history, metric, mode="min"),
+        "convergence_rule": f"first epoch of the lowest {metric}",
+        "epochs": len(history),
+        "train_seconds": sum(row["seconds"] for row in history),
+        "wall_seconds": seconds,
+    }
+
+
+def _report(out: Path, result: dict[str, Any], observer: Observer) -> None:
+    """The report is written before result.json, which says that the run is finished."""
+    from foveate.reporting.report import build_report
+
+    build_report(out)
+    write_json(out / "result.json", result)
+
+
+__all__ = ["Decision", "claim", "run"]

@@ -1,0 +1,40 @@
+"""Predictions in the forms that others read: the full table, or a competition's two columns; CSV or JSON."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from foveate.core.files import write_csv, write_json
+from foveate.evaluation.predictions import PredictionTable
+
+
+def write_table(table: PredictionTable, path: Path) -> None:
+    """Every column: path, prediction, confidence, probabilities ..."""
+    if path.suffix == ".csv":
+        table.to_csv(path)
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "path": str(table.path[i]),
+            "prediction": str(table.prediction[i]),
+            "confidence": float(table.confidence[i]),
+            "probabilities": dict(zip(table.class_ids, table.probabilities[i].tolist(), strict=True)),
+        }
+        for i in range(len(table))
+    ]
+    write_json(path, rows)
+
+
+def write_competition(table: PredictionTable, path: Path) -> None:
+    """Two columns: the file's name, and the predicted class's own id (4780, not 17)."""
+    rows = [(Path(str(p)).name, str(c)) for p, c in zip(table.path, table.prediction, strict=True)]
+    if path.suffix == ".csv":
+        write_csv(path, ("file", "class_id"), rows)
+    else:
+        write_json(path, [{"file": name, "class_id": class_id} for name, class_id in rows])
+
+
+LAYOUTS: dict[str, Callable[[PredictionTable, Path], None]] = {
+    "table": write_table,
+    "competition": write_competition,
+}

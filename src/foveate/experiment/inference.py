@@ -1,0 +1,116 @@
+"""A trained run applied to pictures: loose ones, its own splits again, or another labelled data set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from foveate.core.errors import DataError
+from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.catalog import UNLABELLED, Catalog, Sample
+from foveate.data.discover import discover, loose_pictures
+from foveate.data.loader import Loader
+from foveate.data.transforms import build_transform
+from foveate.evaluation.inference import predict_batches
+from foveate.evaluation.look import measure_look
+from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.run import Run
+from foveate.experiment.specification import Experiment
+from foveate.models.classifier import Classifier
+
+BATCH = 32
+"""Pictures a batch in prediction; fixed, so that figures do not depend on the training's batch size."""
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is the accelerator if there is one."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def predict_catalog(
+    model: Classifier,
+    catalog: Catalog,
+    rows: np.ndarray,
+    experiment: Experiment,
+    *,
+    size: int,
+    tta: str,
+    device: torch.device,
+    workers: int = 0,
+    cache: CacheConfig | None = None,
+    look: bool = True,
+) -> PredictionTable:
+    """Predict these rows of a catalog; with masks, also where the network looks.
+
+    Args:
+        size: side of the picture the network sees.
+        look: measure energy in the mask where pictures have masks.
+    """
+    cache = cache or CacheConfig(enabled=False)
+    part = catalog.subset(rows.tolist())
+    pictures = open_pictures(part, size, experiment.data.fit, cache)
+    transform = build_transform(experiment.data.augment, size, train=False)
+    loader = Loader(
+        pictures, part.labels, np.arange(len(part)), transform, BATCH, experiment.seed, shuffle=False, workers=workers
+    )
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found = predict_batches(model, loader.epoch(0), device=device, tta=tta, memory_format=torch.channels_last)
+    table = PredictionTable.from_catalog(part, found.index, found.log_probabilities)
+    if look and part.has_masks:
+        _, columns = measure_look(model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,))
+        table = table.with_look(columns)
+    return table
+
+
+def predict_paths(run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int) -> PredictionTable:
+    """See ``Run.predict``."""
+    found = loose_pictures(paths)
+    if not len(found):
+        raise DataError(f"There is no picture to predict in {', '.join(map(str, paths))}.")
+    catalog = Catalog(found.root, run.catalog.classes, found.samples, run.catalog.class_ids)
+    return predict_catalog(
+        run.model, catalog, np.arange(len(catalog)), run.experiment, size=run.environment["size"],
+        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers, look=False,
+    )  # fmt: skip
+
+
+def evaluate_run(run: Run, data: Path | None, *, tta: str | None, device: str, workers: int) -> PredictionTable:
+    """See ``Run.evaluate``."""
+    if data is None:
+        catalog = run.catalog
+        rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
+    else:
+        catalog = relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
+        rows = np.arange(len(catalog))
+    if not len(rows):
+        raise DataError(f"There is nothing to evaluate in {data or run.folder}.")
+    return predict_catalog(
+        run.model, catalog, rows, run.experiment, size=run.environment["size"],
+        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
+    )  # fmt: skip
+
+
+def relabel(catalog: Catalog, known: Catalog) -> Catalog:
+    """The pictures of ``catalog`` with the label indices of ``known``; all of it becomes the test split.
+
+    Raises:
+        DataError: a class of ``catalog`` is unknown.
+    """
+    index = {name: i for i, name in enumerate(known.class_ids)}
+    unknown = sorted({catalog.class_ids[s.label] for s in catalog.samples if s.label != UNLABELLED} - set(index))
+    if unknown:
+        raise DataError(f"{catalog.root} has the classes {unknown}, which the run was not trained on.")
+    samples = tuple(
+        Sample(
+            s.path,
+            index[catalog.class_ids[s.label]] if s.label != UNLABELLED else UNLABELLED,
+            "test",
+            s.mask,
+            s.group,
+        )
+        for s in catalog.samples
+    )
+    return Catalog(catalog.root, known.classes, samples, known.class_ids)

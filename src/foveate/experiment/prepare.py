@@ -1,0 +1,127 @@
+"""From a folder of pictures to a checked catalog with splits; nothing is trained on what was not looked at."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foveate.core.errors import DataError
+from foveate.core.files import write_json
+from foveate.data.audit import AuditConfig, audit
+from foveate.data.cache import CacheConfig, cache_folder
+from foveate.data.catalog import Catalog
+from foveate.data.discover import Discovery, discover
+from foveate.data.split import SplitConfig, split
+from foveate.experiment.specification import DataConfig
+from foveate.training import Observer
+
+AUDIT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pictures ready to train on."""
+
+    catalog: Catalog
+    """Every sample has a split."""
+    notes: tuple[str, ...]
+    """Automatic choices and warnings, a sentence each."""
+    quarantined: tuple[dict[str, str], ...]
+    """{"path", "reason"} of every picture left out."""
+
+
+def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Observer) -> Prepared:
+    """Discover, check, split.
+
+    Raises:
+        DataError: nothing found; or the check found errors and ``quarantine`` is off.
+    """
+    found = discover(data, config.layout)
+    report = checked(found, config, observer)
+    errors = [problem for problem in report["problems"] if problem["severity"] == "error"]
+    catalog, quarantined = found.catalog, ()
+    if errors:
+        if not quarantine:
+            raise DataError(_refusal(data, errors))
+        catalog, quarantined = _without(catalog, report["quarantine"], errors)
+    result = split(catalog, config.split)
+    warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
+    cues = [cue["verdict"] for cue in report["cues"] if cue["severity"] == "warning"]
+    notes = (*found.notes, *result.notes, *warnings, *cues)
+    return Prepared(result.catalog, tuple(dict.fromkeys(notes)), quarantined)
+
+
+def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:
+    """The audit as plain values; remembered in the cache folder as long as no file changes."""
+    memory = cache_folder(config.cache) / "audits" / f"{_state_of_files(found)}.json" if config.cache.enabled else None
+    if memory and memory.is_file():
+        remembered: dict[str, Any] = json.loads(memory.read_text(encoding="utf-8"))
+        return remembered
+    report = audit(found.catalog, AuditConfig(), empty_classes=found.empty_classes, progress=observer.progress)
+    values = {**report.to_dict(), "quarantine": sorted(report.quarantine())}
+    if memory:
+        write_json(memory, values)
+    return values
+
+
+def _state_of_files(found: Discovery) -> str:
+    """A key over everything the audit depends on: paths, sizes, times, labels, splits, masks."""
+    digest = hashlib.sha256(f"{AUDIT_VERSION} {found.catalog.root} {found.empty_classes}".encode())
+    digest.update(found.catalog.hash.encode())
+    for row, sample in enumerate(found.catalog.samples):
+        files = [found.catalog.file(row)]
+        files += [
+            found.catalog.root / part for part in sample.mask.partition(":")[2].partition("#")[0].split("|") if part
+        ]
+        for file in files:
+            if file.is_file():
+                status = file.stat()
+                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _refusal(data: Path, errors: list[dict[str, Any]]) -> str:
+    shown = "; ".join(f"{e['path'] or 'the set'}: {e['message']}" for e in errors[:3])
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return (
+        f"{data} has {len(errors)} error{'s' if len(errors) > 1 else ''} ({shown}{more}). "
+        f"'foveate check {data}' lists them; mend them, or train with --quarantine to leave those pictures out."
+    )
+
+
+def _without(
+    catalog: Catalog, paths: list[str], errors: list[dict[str, Any]]
+) -> tuple[Catalog, tuple[dict[str, str], ...]]:
+    """The catalog without these pictures, and without classes that are then empty."""
+    gone = set(paths)
+    reasons: dict[str, str] = {}
+    for error in errors:
+        for path in (error["path"], *error["related"]):
+            if path in gone:
+                reasons.setdefault(path, error["message"])
+    kept = catalog.subset([i for i, s in enumerate(catalog.samples) if s.path not in gone])
+    return drop_empty_classes(kept), tuple(
+        {"path": path, "reason": reasons.get(path, "part of a problem the check found")} for path in sorted(gone)
+    )
+
+
+def drop_empty_classes(catalog: Catalog) -> Catalog:
+    """The same pictures with contiguous labels over the classes that have any."""
+    counts = catalog.counts()
+    if counts.all():
+        return catalog
+    used = [label for label in range(len(catalog.classes)) if counts[label]]
+    new = {old: i for i, old in enumerate(used)}
+    from dataclasses import replace
+
+    samples = tuple(replace(s, label=new.get(s.label, -1)) for s in catalog.samples)
+    return Catalog(
+        catalog.root,
+        tuple(catalog.classes[label] for label in used),
+        samples,
+        tuple(catalog.class_ids[label] for label in used),
+    )
+
+
+__all__ = ["CacheConfig", "Prepared", "SplitConfig", "checked", "prepare"]

@@ -1,0 +1,130 @@
+"""Run: a folder that training writes and everything else reads."""
+
+import csv
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from foveate.core.errors import RunError
+from foveate.data.catalog import Catalog
+from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.specification import Experiment
+
+if TYPE_CHECKING:
+    from foveate.models.classifier import Classifier
+
+
+class Run:
+    """One finished or unfinished run. Open it with ``Run.open(path)``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Run":
+        """Open a run folder.
+
+        Raises:
+            RunError: the folder is not a run.
+        """
+        folder = Path(folder)
+        if not (folder / "experiment.yaml").is_file():
+            raise RunError(f"{folder} is not a run folder: it has no experiment.yaml.")
+        return cls(folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training and the final evaluation are done."""
+        return (self.folder / "result.json").is_file()
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        text = (self.folder / "experiment.yaml").read_text(encoding="utf-8")
+        return Experiment.from_dict(yaml.safe_load(text), source=str(self.folder / "experiment.yaml"))
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, machine, data root, classes, automatic decisions, quarantined files."""
+        return self._json("environment.json")
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """Metrics of every split, hashes, seconds."""
+        if not self.finished:
+            raise RunError(f"{self.folder} is not finished; run the same train command again to go on.")
+        return self._json("result.json")
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The pictures of the run, with their splits."""
+        e = self.environment
+        return Catalog.from_csv(self.folder / "catalog.csv", Path(e["data_root"]), e["classes"], e["class_ids"])
+
+    @property
+    def predictions(self) -> PredictionTable:
+        """One row for every validation and test picture."""
+        return PredictionTable.from_csv(self.folder / "predictions.csv")
+
+    @property
+    def history(self) -> list[dict[str, str]]:
+        """Rows of history.csv, as text."""
+        with open(self.folder / "history.csv", newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    @cached_property
+    def model(self) -> "Classifier":
+        """The trained network, in eval mode, on the CPU."""
+        from foveate.models.store import load_model
+
+        return load_model(self.folder).eval()
+
+    def predict(
+        self,
+        paths: Path | str | Sequence[Path | str],
+        *,
+        tta: str | None = None,
+        device: str = "auto",
+        workers: int = 0,
+    ) -> PredictionTable:
+        """Predict pictures or folders of pictures; rows in sorted order of the paths.
+
+        Raises:
+            DataError: nothing to predict, or a picture cannot be read (its name is in the message).
+        """
+        from foveate.experiment.inference import predict_paths
+
+        several = [paths] if isinstance(paths, str | Path) else list(paths)
+        return predict_paths(self, [Path(p) for p in several], tta=tta, device=device, workers=workers)
+
+    def evaluate(
+        self, data: Path | str | None = None, *, tta: str | None = None, device: str = "auto", workers: int = 0
+    ) -> PredictionTable:
+        """Predict the run's own validation and test pictures again, or those of another labelled data set.
+
+        Raises:
+            DataError: ``data`` has a class that the run does not know.
+        """
+        from foveate.experiment.inference import evaluate_run
+
+        return evaluate_run(self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers)
+
+    def report(self, out: Path | str | None = None) -> Path:
+        """Write report.html (into the run folder, or to ``out``) and return its path."""
+        from foveate.reporting.report import build_report  # type: ignore[import-untyped, unused-ignore]
+
+        return build_report(self.folder, Path(out) if out else None)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        if not path.is_file():
+            raise RunError(f"{self.folder} has no {name}; run the same train command again to go on.")
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content

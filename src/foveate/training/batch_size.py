@@ -1,0 +1,38 @@
+"""The batch-size finder applied to a job: real pictures, the job's objective and its last phase."""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from foveate.models.freeze import apply_trainable, set_modes
+from foveate.objectives import Progress
+from foveate.training.finders import find_batch_size
+from foveate.training.job import Job
+from foveate.training.optimizers import build_optimizer, parameter_groups
+from foveate.training.precision import Precision
+
+
+def decide_batch_size(job: Job) -> Job:
+    """The job with a measured batch size, recorded among its decisions."""
+    phase = job.config.phases[-1]
+    # Memory and speed are those of the phase that trains most; precision is settled after the batch size.
+    name = job.config.precision if job.config.precision != "auto" else "fp32_channels_last"
+    precision = Precision(name)
+
+    def step(network: nn.Module, size: int) -> None:
+        apply_trainable(network, phase.trainable, phase.freeze_bn)
+        set_modes(network, phase.trainable, phase.freeze_bn)
+        network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
+        optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)
+        batch = job.prepare(next(iter(job.feeds.train(size).epoch(0))), precision)
+        with precision.autocast(job.accelerator.device):
+            output = network(batch.images, taps=job.objective.taps)
+        job.objective.total(job.objective(output, batch, Progress()), Progress()).backward()
+        optimizer.step()
+
+    def decide() -> tuple[Any, str]:
+        pictures = len(job.feeds.rows["train"])
+        return find_batch_size(step, job.model, job.accelerator.device, pictures=pictures)
+
+    return replace(job, batch_size=int(job.decisions.make("batch size", decide)))
