@@ -27,10 +27,12 @@ def paint_out(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
 
     Source: Gortler et al., The Lumigraph, SIGGRAPH 1996 (pull-push).
     """
-    if min(images.shape[-2:]) == 1:
+    height, width = images.shape[-2:]
+    if height == width == 1:
         return images * keep
-    known = F.avg_pool2d(keep, 2, ceil_mode=True)
-    coarse = F.avg_pool2d(images * keep, 2, ceil_mode=True) / known.clamp(min=1e-6)
+    window = (min(2, height), min(2, width))
+    known = F.avg_pool2d(keep, window, ceil_mode=True)
+    coarse = F.avg_pool2d(images * keep, window, ceil_mode=True) / known.clamp(min=1e-6)
     filled = paint_out(coarse, (known > 0).to(images.dtype))
     filled = F.interpolate(filled, size=images.shape[-2:], mode="bilinear", align_corners=False)
     return images * keep + filled * (1 - keep)

@@ -1,0 +1,39 @@
+# Everything starts here. `make demo` and `make test` need nothing but Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+.PHONY: setup demo test quality format bench help
+
+setup: $(READY) ## make the environment in .venv
+
+demo: $(READY) ## draw pictures, train plainly and guided, compare (offline, about 3 minutes)
+	$(BIN)/foveate demo --out demo
+
+test: $(READY) ## run all tests (about 8 minutes on two cores)
+	$(BIN)/python -m pytest -n 2
+
+quality: $(READY) ## formatting, lint, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## time Foveate beside what a user would run instead
+	$(BIN)/python -m benchmarks
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
