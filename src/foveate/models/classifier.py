@@ -1,0 +1,261 @@
+"""Classifier: a timm backbone and a head, the network of every ordinary run.
+
+model = build_classifier(ModelConfig(backbone="resnet18", weights="none"), classes=8, size=96, seed=0)
+model(images).logits
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from foveate.core import torchvision_guard  # noqa: F401  (before timm)
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError, WeightsError
+from foveate.core.rng import torch_seeded
+from foveate.models.card import Card, Triple
+from foveate.models.heads import HeadConfig, build_head
+from foveate.models.order import record_order
+from foveate.models.output import Output
+from foveate.models.taps import capture_taps, to_map
+from foveate.models.weights import (
+    Weights,
+    absent_parts,
+    download_source,
+    load_backbone,
+    offline_message,
+    read_tensors,
+    resolve_weights,
+)
+
+import huggingface_hub  # isort: skip
+import timm  # isort: skip
+
+_RESERVED = ("num_classes", "in_chans", "pretrained", "features_only", "img_size", "checkpoint_path")
+
+
+class ModelConfig(Config):
+    """Which network, from which weights."""
+
+    backbone: str | None = None
+    """timm's name, with a tag if wanted ("resnet18.a1_in1k"); None: the one that the weights' card names."""
+    weights: str = "pretrained"
+    """"pretrained" (timm's download), "none" (random), or a file or run folder."""
+    backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further keyword arguments of the backbone, for example drop_path_rate; they win over the card's."""
+    head: HeadConfig = HeadConfig()
+    """The head."""
+    features: Literal["auto", "pre_logits", "pooled"] = "auto"
+    """What the head receives: what timm's own classifier would ("pre_logits"), or the plain average of the last
+    feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""
+    mean: Triple | None = None
+    """Mean of each channel that pictures are normalised with, in [0, 1]; None: the card's, else timm's."""
+    std: Triple | None = None
+    """Standard deviation of each channel, in [0, 1]; None: the card's, else timm's."""
+
+
+class Classifier(nn.Module):
+    """A backbone without classifier, and a head.
+
+    Attributes:
+        backbone: timm's network with num_classes=0.
+        head: features (B, F) -> logits (B, C).
+        mean, std: (3,) in [0, 1] units; they move with the model and are kept in the card, not among the weights.
+        input_size: side of the pictures in px that the network was built for.
+        num_features: F.
+        card: everything needed to build this network again.
+        module_order: forward order of the backbone's modules (see ``order``).
+        notes: automatic choices, in sentences for the user.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self, backbone: nn.Module, card: Card, classes: int, seed: int, notes: Sequence[str] = ()
+    ) -> None:
+        """``card`` must have input_size, mean, std, head and feature_mode. Runs the backbone once on a blank picture.
+
+        Raises:
+            ConfigError: the network cannot take pictures of this size.
+            WeightsError: the features need a part whose weights are absent.
+        """
+        super().__init__()
+        if card.input_size is None or card.mean is None or card.std is None or card.head is None:
+            raise ValueError("the card of a Classifier needs input_size, mean, std and head")
+        self.backbone: Any = backbone
+        self.feature_mode = card.feature_mode or "pre_logits"
+        self.input_size = card.input_size[1]
+        self.notes = tuple(notes)
+        removed = _remove(backbone, absent_parts(backbone, card))
+        if self.feature_mode == "pooled":
+            removed += _remove(backbone, self._unused_parts())
+        shape: list[int] = []
+        with torch.no_grad():
+            self.module_order = record_order(backbone, lambda: shape.extend(self._try_features().shape))
+        self.num_features = shape[1]
+        self.head = build_head(card.head, self.num_features, classes, seed)
+        self.register_buffer("mean", torch.tensor(card.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(card.std), persistent=False)
+        self.card = card.model_copy(
+            update={"classes": classes, "features": self.num_features, "absent": removed}
+        )
+        self.train()
+
+    def forward(self, images: torch.Tensor, taps: Sequence[str] = ()) -> Output:
+        """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.taps``.
+
+        Raises:
+            ConfigError: a tap is unknown or yields no map of the picture.
+        """
+        if not taps:
+            return Output(self.classify(self.features(images)))
+        with capture_taps(self.backbone, taps, images) as maps:
+            features = self.features(images)
+        return Output(self.classify(features), taps=maps)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, F), what the head receives."""
+        feature_map = self.backbone.forward_features(images)
+        if self.feature_mode == "pre_logits":
+            return self.backbone.forward_head(feature_map, pre_logits=True)
+        return to_map(self.backbone, "", feature_map, images).mean((2, 3))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, F) -> logits (B, C)."""
+        return self.head(features)
+
+    def _try_features(self) -> torch.Tensor:
+        self.backbone.eval()
+        device = next(self.backbone.parameters()).device
+        images = torch.zeros(1, 3, self.input_size, self.input_size, device=device)
+        try:
+            return self.features(images)
+        except (AssertionError, RuntimeError, ValueError, IndexError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"The backbone {type(self.backbone).__name__} cannot take pictures of {self.input_size} px "
+                f"({reason}); choose another size."
+            ) from error
+
+    def _unused_parts(self) -> tuple[str, ...]:
+        """Modules whose parameters the pooled features do not depend on (what timm runs after the last map)."""
+        owners = [
+            (name, list(module.parameters()))
+            for name, module in self.backbone.named_modules()
+            if name and not any(True for _ in module.children())
+        ]
+        with torch.enable_grad():
+            total = self._try_features().sum()
+            return tuple(
+                name
+                for name, parameters in owners
+                if parameters
+                and all(
+                    g is None
+                    for g in torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
+                )
+            )
+
+
+class _Absent(nn.Module):
+    """Stands where a part without weights was; using it is an error, never a silent detour."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, *_: object, **__: object) -> torch.Tensor:
+        raise WeightsError(
+            f"The features asked for need {self.name!r}, whose weights are absent from the file; "
+            "use features 'pooled', or other weights."
+        )
+
+
+def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: int) -> Classifier:
+    """The network that ``config`` describes, in training mode, on the CPU.
+
+    Random weights depend on ``seed`` only: those of the head on key(seed, "head"), those of a backbone without
+    weights on key(seed, "backbone"); the global random state is left as it was.
+
+    Args:
+        size: side of the pictures in px; None: that of the weights.
+
+    Raises:
+        ConfigError: unknown backbone or arguments, a size the network cannot take, an unknown head.
+        WeightsError: weights that are missing, damaged or of another network.
+    """
+    weights = resolve_weights(config)
+    card = weights.card
+    kwargs = {**(card.architecture_kwargs if card else {}), **config.backbone_kwargs}
+    for name in _RESERVED:
+        if name in kwargs:
+            raise ConfigError(
+                f"backbone_kwargs may not hold {name!r}; it follows from the data and the other settings."
+            )
+    default: Any = timm.models.get_pretrained_cfg(weights.architecture)
+    native = card.input_size[1] if card and card.input_size else default.input_size[1]
+    size = size or native
+    with torch_seeded(seed, "backbone"):
+        backbone = _create(weights, size, default, kwargs)
+    notes: list[str] = []
+    if weights.file:
+        notes += load_backbone(backbone, read_tensors(weights.file), card, str(weights.file))
+    absent = absent_parts(backbone, card)
+    mode = config.features
+    if mode == "auto":
+        mode = "pooled" if absent else "pre_logits"
+        if absent:
+            notes.append(
+                f"The weights lack {', '.join(absent)}: the head receives the pooled last feature map instead."
+            )
+    if weights.file and card is None and not (config.mean and config.std):
+        notes.append(
+            f"{weights.file} has no card: timm's mean {default.mean} and std {default.std} are used."
+        )
+    own = Card(
+        architecture=weights.architecture,
+        architecture_kwargs=kwargs,
+        pretrained_on=_origin(weights),
+        input_size=(3, size, size),
+        mean=config.mean or (card and card.mean) or default.mean,
+        std=config.std or (card and card.std) or default.std,
+        absent=absent,
+        head=config.head,
+        feature_mode=mode,
+    )
+    return Classifier(backbone, own, classes, seed, notes)
+
+
+def _create(weights: Weights, size: int, default: Any, kwargs: dict[str, Any]) -> nn.Module:
+    name = weights.architecture
+    arguments = {"num_classes": 0, **kwargs}
+    if default.fixed_input_size:
+        arguments["img_size"] = size
+    if weights.download:
+        arguments |= {"pretrained": True, "pretrained_cfg_overlay": download_source(name)}
+    try:
+        return timm.create_model(name, **arguments)
+    except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
+        raise WeightsError(offline_message(name)) from error
+    except TypeError as error:
+        raise ConfigError(f"timm cannot build {name!r} with {kwargs}: {error}.") from error
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"timm cannot build {name!r} for pictures of {size} px with {kwargs}: {error}."
+        ) from error
+
+
+def _remove(backbone: nn.Module, parts: Sequence[str]) -> tuple[str, ...]:
+    for path in parts:
+        parent, _, name = path.rpartition(".")
+        setattr(backbone.get_submodule(parent), name, _Absent(path))
+    return tuple(parts)
+
+
+def _origin(weights: Weights) -> str | None:
+    if weights.download:
+        return f"timm: {timm.models.get_pretrained_cfg(weights.architecture).tag or weights.architecture}"
+    return weights.card.pretrained_on if weights.card else (weights.file.name if weights.file else None)

@@ -1,0 +1,129 @@
+"""Freezing: which part of a network learns, and which part stays as it is.
+
+A *layer* here is a module that owns parameters itself (a convolution, a norm, a linear layer, a block's own scale).
+Layers are counted in forward order, as the network runs them (see ``order``). A setting is one of
+
+    "head"           the head only
+    "all"            everything
+    "from:MODULE"    this module of the backbone, all that runs after it, and the head
+    "until:MODULE"   the reverse reading: everything up to and including this module stays frozen
+    "after:N"        all but the first N layers of the backbone
+
+MODULE is a path in the backbone ("stages.2", "blocks.4.1"), "stage:K" or a tap preset (see ``taps``).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from foveate.core.errors import ConfigError
+from foveate.models.classifier import Classifier
+from foveate.models.taps import resolve_tap
+
+FreezeBn = bool | Literal["all"]
+_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True)
+class FreezeSummary:
+    """What ``apply_trainable`` did, in numbers of parameters (scalars)."""
+
+    trainable: int
+    frozen: int
+    first_trainable: str
+    """The first trainable parameter in forward order, with its path from the model; empty: none learns."""
+
+
+def backbone_layers(model: Classifier) -> list[str]:
+    """Paths (in the backbone; "" is the backbone itself) of the modules that own parameters, in forward order."""
+    owners = [
+        name for name, module in model.backbone.named_modules() if any(True for _ in module.parameters(False))
+    ]
+    return sorted(
+        owners, key=lambda name: model.module_order[name]
+    )  # stable: ties keep the order of definition
+
+
+def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:
+    """Set ``requires_grad`` of every parameter from scratch, whatever an earlier phase had set.
+
+    ``freeze_bn`` is accepted so that both functions of this file are called alike; it changes modes, not gradients.
+
+    Raises:
+        ConfigError: an unknown setting, module or number of layers.
+    """
+    layers = backbone_layers(model)
+    model.requires_grad_(True)
+    for name in layers[: _frozen_layers(model, setting)]:
+        for parameter in model.backbone.get_submodule(name).parameters(recurse=False):
+            parameter.requires_grad_(False)
+    order = [f"backbone.{name}".rstrip(".") for name in layers]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    in_order = [p for path in order for p in model.get_submodule(path).parameters(recurse=False)]
+    in_order += [p for p in model.parameters() if id(p) not in {id(q) for q in in_order}]
+    return FreezeSummary(
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
+        first_trainable=next((names[id(p)] for p in in_order if p.requires_grad), ""),
+    )
+
+
+def set_modes(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> None:
+    """Training mode for what learns; the frozen part as ``freeze_bn`` says. Call it at the start of each epoch.
+
+    freeze_bn: True: what runs up to the boundary is in eval mode, so that batch statistics, dropout and
+        stochastic depth of frozen layers stay fixed. "all": besides, every BatchNorm of the backbone is in eval mode.
+        False: everything is in training mode, hence frozen batch norms keep updating their statistics (as the
+        15-Scene and Learn 2 Look reports' code does; their "frozen" features drift).
+
+    Raises:
+        ConfigError: an unknown setting, module or number of layers.
+    """
+    layers = backbone_layers(model)
+    frozen = _frozen_layers(model, setting)
+    model.train()
+    if freeze_bn is False:
+        return
+    if frozen == len(layers):
+        model.backbone.eval()
+    elif frozen:
+        boundary = model.module_order[layers[frozen]]  # the first layer that learns
+        for name, module in model.backbone.named_modules():
+            if name and model.module_order[name] < boundary:
+                module.training = False
+    if freeze_bn == "all":
+        for module in model.backbone.modules():
+            if isinstance(module, _BATCH_NORMS):
+                module.training = False
+
+
+def is_backbone_frozen(model: Classifier) -> bool:
+    """Whether the features of a given picture cannot change: no gradient and no module in training mode.
+
+    True after ``apply_trainable(model, "head")`` and ``set_modes(model, "head")``; then features can be computed once.
+    """
+    return not any(p.requires_grad for p in model.backbone.parameters()) and not any(
+        module.training for module in model.backbone.modules()
+    )
+
+
+def _frozen_layers(model: Classifier, setting: str) -> int:
+    """How many of ``backbone_layers``, from the first, the setting freezes."""
+    layers = backbone_layers(model)
+    kind, _, value = setting.partition(":")
+    if setting in ("head", "all"):
+        return len(layers) if setting == "head" else 0
+    if kind in ("from", "until") and value:
+        path = resolve_tap(model.backbone, value)
+        inside = [i for i, name in enumerate(layers) if name == path or name.startswith(f"{path}.")]
+        if not inside:
+            raise ConfigError(f"trainable {setting!r}: module {path!r} has no parameters; name one that has.")
+        return inside[-1] + 1 if kind == "until" else inside[0]
+    if kind == "after" and value.isdecimal():
+        if int(value) > len(layers):
+            raise ConfigError(f"trainable {setting!r}: the backbone has {len(layers)} layers only.")
+        return int(value)
+    raise ConfigError(
+        f"trainable {setting!r} is not a setting; use 'head', 'all', 'from:MODULE', 'until:MODULE' or 'after:N'."
+    )

@@ -1,0 +1,295 @@
+"""Weights in: from a local file (safetensors, or a .pth of tensors) or by timm's own download, and always checked.
+
+Nothing is unpickled but tensors, and no network is touched unless ``weights`` is "pretrained".
+"""
+
+import pickle
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from foveate.core import torchvision_guard  # noqa: F401  (before timm)
+from foveate.core.errors import ConfigError, WeightsError
+from foveate.models.card import Card, read_card
+
+import huggingface_hub  # isort: skip
+import timm  # isort: skip
+
+if TYPE_CHECKING:
+    from foveate.models.classifier import ModelConfig
+
+_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+_WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")
+_PROBE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a network's weights come from, as ``resolve_weights`` found it."""
+
+    architecture: str
+    """timm's name."""
+    file: Path | None = None
+    """A local file to load; None: random weights, or timm's download."""
+    card: Card | None = None
+    """The card beside ``file``."""
+    download: bool = False
+    """timm is to fetch the weights."""
+
+
+def resolve_weights(config: "ModelConfig") -> Weights:
+    """Find out which network and which weights are meant. Looks at the disk only, never at the network.
+
+    Raises:
+        ConfigError: no network is named, timm does not know it, or it is not the one the card names.
+        WeightsError: the file does not exist or its card is not valid.
+    """
+    if config.weights in ("pretrained", "none"):
+        if config.backbone is None:
+            raise ConfigError(
+                f"weights {config.weights!r} needs the name of a backbone; give one of timm's names."
+            )
+        return Weights(_known(config.backbone), download=config.weights == "pretrained")
+    file = Path(config.weights).expanduser()
+    if file.is_dir():
+        file = file / "model.safetensors"
+    if not file.is_file():
+        raise WeightsError(
+            f"There is no weights file {file}; give a file, a run's folder, 'pretrained' or 'none'."
+        )
+    card = read_card(file)
+    name = config.backbone or (card.architecture if card else None)
+    if name is None:
+        raise ConfigError(
+            f"{file} has no card ({file.stem}.json) that names its network; give the backbone's name."
+        )
+    if card and name.split(".")[0] != card.architecture.split(".")[0]:
+        raise ConfigError(f"The backbone is {name!r}, but the card of {file} says {card.architecture!r}.")
+    return Weights(_known(name), file, card)
+
+
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """{key: tensor} of a weights file, without the wrappers that training programs put around it.
+
+    Raises:
+        WeightsError: the file is damaged, holds more than tensors, or holds a value that is not finite.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            content: Any = safetensors.torch.load_file(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"{file} holds Python objects besides tensors, which could run code when read; "
+            "save its state_dict alone, best as .safetensors."
+        ) from None
+    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{file} cannot be read as weights: {_first_line(error)}.") from None
+    if isinstance(content, Mapping):
+        content = next(
+            (content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)), content
+        )
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise WeightsError(
+            f"{file} holds no plain table of tensors (a state_dict); save the network's state_dict."
+        )
+    tensors = {_unwrapped(str(key)): value for key, value in content.items()}
+    broken = [
+        key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise WeightsError(f"{file} holds values that are not finite in {_some(broken)}; it is damaged.")
+    return tensors
+
+
+def load_backbone(
+    backbone: nn.Module, tensors: dict[str, torch.Tensor], card: Card | None, source: str
+) -> list[str]:
+    """Load a backbone without classifier from ``tensors`` (timm's keys, or our own with ``backbone.`` before them).
+
+    Returns:
+        Notes for the user: what was left out and why.
+
+    Raises:
+        WeightsError: any key but the classifier's and those of the card's absent parts is missing, unexpected or of
+            another shape. Then nothing was loaded.
+    """
+    own = {
+        key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")
+    }
+    given = own or tensors
+    heads = [key for key in tensors if key.startswith("head.")] if own else []
+    if own and len(own) + len(heads) < len(tensors):
+        raise WeightsError(
+            f"{source} mixes keys with and without 'backbone.'; save one network's state_dict."
+        )
+    last = tuple(f"{name}." for name in classifier_names(backbone))
+    dropped = heads or [key for key in given if key.startswith(last)]
+    given = {key: value for key, value in given.items() if own or key not in dropped}
+    absent = absent_parts(backbone, card)
+    faults = _faults(backbone, given, absent)
+    adapt = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
+    if (
+        faults and adapt is not None
+    ):  # timm's own conversion: other key names, position embeddings of another size
+        given = {k: v for k, v in adapt(dict(given), backbone).items() if not k.startswith(last)}
+        faults = _faults(backbone, given, absent)
+    if faults:
+        raise WeightsError(f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.")
+    backbone.load_state_dict(given, strict=False)
+    notes = []
+    if dropped:
+        count = f" for {card.classes} classes" if card and card.classes else ""
+        notes.append(
+            f"The classifier{count} in {source} was left out ({_some(dropped)}); the head starts anew."
+        )
+    return notes
+
+
+def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool = False) -> list[str]:
+    """Load ``file`` into a Classifier; with ``classifier``, its last layer (or our head) too.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        WeightsError: as ``load_backbone``; or with ``classifier``: the file has none, or one of another shape.
+    """
+    tensors = read_tensors(file)
+    notes = load_backbone(model.backbone, tensors, card, str(file))
+    if not classifier:
+        return notes
+    head = {key.removeprefix("head."): value for key, value in tensors.items() if key.startswith("head.")}
+    if not any(key.startswith("backbone.") for key in tensors):
+        last = next(iter(classifier_names(model.backbone)), "classifier")
+        head = {
+            f"classifier.{kind}": tensors[f"{last}.{kind}"]
+            for kind in ("weight", "bias")
+            if f"{last}.{kind}" in tensors
+        }
+    faults = _faults(model.head, head, ())
+    if faults:
+        raise WeightsError(f"The classifier in {file} does not fit the head: {'; '.join(faults)}.")
+    model.head.load_state_dict(head)
+    return [f"The classifier was taken over from {file}."]
+
+
+def classifier_names(backbone: nn.Module) -> tuple[str, ...]:
+    """Paths of timm's own last layers in this architecture ("fc", "head.fc", ...)."""
+    config: Any = getattr(backbone, "pretrained_cfg", None) or {}
+    names = config.get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def absent_parts(backbone: nn.Module, card: Card | None) -> tuple[str, ...]:
+    """Parts other than the classifier that the card says the file lacks.
+
+    Raises:
+        WeightsError: the card names a part that the network does not have.
+    """
+    last = {"classifier", *classifier_names(backbone)}
+    parts = tuple(part for part in (card.absent if card else ()) if part not in last)
+    modules = dict(backbone.named_modules())
+    for part in parts:
+        if part not in modules:
+            raise WeightsError(
+                f"The card says that {part!r} is absent, but {type(backbone).__name__} has no such part."
+            )
+    return parts
+
+
+def download_source(name: str) -> dict[str, Any]:
+    """What ``timm.create_model(name, pretrained=True)`` needs beside: a cached file if there is one, else nothing.
+
+    Raises:
+        ConfigError: timm has no weights for this network.
+        WeightsError: they are not in the cache and the hub cannot be reached; says what to fetch and where to put it.
+    """
+    config = timm.models.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise ConfigError(f"timm has no pretrained weights for {name!r}; use weights 'none' or a file.")
+    if not config.hf_hub_id:
+        return {}
+    for filename in ("model.safetensors", config.hf_hub_filename, "pytorch_model.bin"):
+        cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename) if filename else None
+        if isinstance(cached, str) and not config.custom_load:
+            return {"file": cached}
+    # The hub client tries for most of a minute before it gives up; one short question answers sooner.
+    if huggingface_hub.constants.HF_HUB_OFFLINE or not _reachable(huggingface_hub.constants.ENDPOINT):
+        raise WeightsError(offline_message(name))
+    return {}
+
+
+def offline_message(name: str) -> str:
+    """One sentence: what is missing and where to put it."""
+    config = timm.models.get_pretrained_cfg(name)
+    place = f"{huggingface_hub.constants.ENDPOINT}/{config.hf_hub_id}" if config.hf_hub_id else config.url
+    return (
+        f"The pretrained weights of {name!r} are not on this machine and could not be downloaded from {place}; fetch "
+        f"model.safetensors there with another machine, put it at ./{name}.safetensors and pass --weights "
+        f"./{name}.safetensors (or --weights none to start from random weights)."
+    )
+
+
+def _reachable(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_PROBE_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answered
+    except OSError:
+        return False
+
+
+def _known(name: str) -> str:
+    if not timm.is_model(name):
+        import difflib
+
+        close = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(close)}?" if close else "`foveate list backbones` shows all names."
+        raise ConfigError(f"timm knows no backbone {name!r}; {hint}")
+    return name
+
+
+def _faults(network: nn.Module, given: Mapping[str, torch.Tensor], absent: Iterable[str]) -> list[str]:
+    expected = network.state_dict()
+    free = tuple(f"{part}." for part in absent)
+    missing = [
+        key
+        for key in expected
+        if key not in given and not key.startswith(free) and not key.endswith("num_batches_tracked")
+    ]
+    unexpected = [key for key in given if key not in expected]
+    other = [
+        f"{key} {tuple(given[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    named = (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
+    return [f"{len(keys)} {word} ({_some(keys)})" for word, keys in named if keys]
+
+
+def _unwrapped(key: str) -> str:
+    for prefix in _WRAPPERS:
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
