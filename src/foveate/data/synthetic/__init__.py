@@ -1,0 +1,1 @@
+"""The embedded data set: look-alike beetles on tempting grounds, drawn by code, with masks of animal and mark."""
