@@ -47,8 +47,8 @@ class _Sheet:
         """White noise, (T, T), deviation 1."""
         return self.rng.standard_normal((self.pixels, self.pixels), dtype=np.float32)
 
-    def cells(self, spacing: float, jitter: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Round-ish stones: distance to the nearest border in units of ``spacing`` (T, T) and stone number (T, T)."""
+    def cells(self, spacing: float, jitter: float = 0.9) -> np.ndarray:
+        """A net of cells: distance to the nearest border in units of ``spacing``, (T, T)."""
         count = int(np.ceil(self.side / spacing)) + 1
         grid = np.stack(np.meshgrid(np.arange(count), np.arange(count)), -1).reshape(-1, 2).astype(np.float32)
         grid[:, 0] += 0.5 * (grid[:, 1] % 2)
@@ -61,12 +61,7 @@ class _Sheet:
         border = np.ones((self.pixels, self.pixels), bool)
         border[:, 1:] &= number[:, 1:] == number[:, :-1]
         border[1:] &= number[1:] == number[:-1]
-        depth = ndimage.distance_transform_edt(border).astype(np.float32) / (spacing * self.size)
-        return depth, number
-
-    def per_cell(self, number: np.ndarray) -> np.ndarray:
-        """One uniform random number for each stone, (T, T)."""
-        return self.rng.random(self.pixels * self.pixels, dtype=np.float32)[number]
+        return np.asarray(ndimage.distance_transform_edt(border) / (spacing * self.size), np.float32)
 
 
 def _smooth(low: float, high: float, value: np.ndarray) -> np.ndarray:
@@ -91,10 +86,12 @@ def _blade(s: _Sheet, dark: Rgb, light: Rgb, vein: Rgb, spots: Rgb, decay: float
     to_vein = np.abs(phase - np.round(phase)) * spacing
     ribs = np.exp(-((side / 0.016) ** 2))
     veins = np.exp(-((to_vein / 0.010) ** 2)) * np.exp(-side)
-    depth, _ = s.cells(0.055)
+    depth = s.cells(0.055)
     net = np.exp(-((depth / 0.09) ** 2))
     edge = np.clip((0.5 * period - side) / 0.03, 0, 1)
-    body = mix(dark, light, 0.5 + 0.22 * s.noise(0.35) + 0.08 * s.noise(0.05) + 0.5 * (to_vein / spacing - 0.25))
+    body = mix(
+        dark, light, 0.5 + 0.22 * s.noise(0.35) + 0.08 * s.noise(0.05) + 0.5 * (to_vein / spacing - 0.25)
+    )
     colour = mix(body, vein, 0.20 * net + 0.55 * veins + 0.85 * ribs)
     if decay:
         blotch = _smooth(1.0, 1.7, s.noise(0.16, 1.3) + 0.25 * s.noise(0.03))
@@ -181,17 +178,33 @@ def _stone(s: _Sheet) -> _Texture:
 
 
 def _pebbles(s: _Sheet) -> _Texture:
-    depth, number = s.cells(0.20)
-    dome = np.sqrt(np.clip(1 - (1 - np.clip((depth - 0.05) / 0.30, 0, 1)) ** 2, 0, 1))
-    tone, kind = s.per_cell(number), s.per_cell(number)
+    """Worn stones heaped in dark soil: the highest surface wins at each pixel."""
+    colour = mix(rgb("#1a120c"), rgb("#57412f"), 0.45 + 0.3 * s.noise(0.012, 0.8))
+    height = 0.004 * s.noise(0.02)
     fleck = s.noise(0.012, 0.9)
-    stone = mix(rgb("#6d625a"), rgb("#c9bfb2"), 0.15 + 0.7 * tone + 0.08 * fleck + 0.05 * s.noise(0.06))
-    stone = mix(stone, rgb("#a2583c"), 0.6 * (kind > 0.72))
-    stone = mix(stone, rgb("#4c5a66"), 0.65 * (kind < 0.22))
-    soil = mix(rgb("#1f150e"), rgb("#5a4330"), 0.5 + 0.3 * s.noise(0.012, 0.8))
-    shown = _smooth(0.05, 0.11, depth)
-    colour = mix(soil, stone, shown)
-    return colour, 0.055 * dome + 0.0012 * fleck * shown + 0.003 * s.noise(0.02) * (1 - shown)
+    count = int(46 * s.side**2)
+    sizes = 0.035 + 0.10 * s.rng.random(count) ** 1.7
+    tones = mix(rgb("#5d544d"), rgb("#c4b8a8"), s.rng.random(count))
+    kinds = s.rng.random(count)
+    tones[kinds > 0.80] *= np.array(rgb("#e09a78"), np.float32)
+    tones[kinds < 0.20] *= np.array(rgb("#9fb2c4"), np.float32)
+    for (x, y), radius, tone, (squash, turn, lift) in zip(
+        s.rng.uniform(0, s.side, (count, 2)), sizes, tones, s.rng.random((count, 3)), strict=True
+    ):
+        left, top = (max(0, int((c - radius) * s.size)) for c in (x, y))
+        right, bottom = (min(s.pixels, int((c + radius) * s.size) + 2) for c in (x, y))
+        window = (slice(top, bottom), slice(left, right))
+        dx, dy = s.x[window] - np.float32(x), s.y[window] - np.float32(y)
+        c, d = np.float32(np.cos(3.14 * turn)), np.float32(np.sin(3.14 * turn))
+        across, along = (dx * c + dy * d) / radius, (dy * c - dx * d) / (radius * (0.62 + 0.38 * squash))
+        level = across * across + along * along
+        level = level * (0.75 + 0.25 * level)  # a flatter top than an egg's
+        surface = 0.55 * radius * np.sqrt(np.clip(1 - level, 0, 1)) + 0.04 * lift
+        seen = (level < 1) & (surface > height[window])
+        np.copyto(height[window], surface, where=seen)
+        worn = tone * (1.05 - 0.5 * level * level)[..., None] * (1 + 0.05 * fleck[window])[..., None]
+        np.copyto(colour[window], worn, where=seen[..., None])
+    return colour, height
 
 
 _GROUNDS: dict[str, Callable[[_Sheet], _Texture]] = {
@@ -251,7 +264,9 @@ def cut_ground(sheet: Sheet, rng: np.random.Generator, light: Light, size: int) 
     relief = 0.30 + 0.15 * light.softness + (0.85 - 0.35 * light.softness) * np.clip(facing, 0, 1.2)
     tint = 1 + rng.uniform(-0.06, 0.06, 3).astype(np.float32)
     ground = patch[..., :3] * (relief * float(rng.uniform(0.85, 1.12)))[..., None] * tint
-    return ndimage.gaussian_filter(ground, (size * float(rng.uniform(0.006, 0.012)),) * 2 + (0,), mode="nearest")
+    return ndimage.gaussian_filter(
+        ground, (size * float(rng.uniform(0.006, 0.012)),) * 2 + (0,), mode="nearest"
+    )
 
 
 def _bilinear(values: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 Rgb = tuple[float, float, float]
+Window = tuple[slice, slice]
+"""Rows and columns of a canvas."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ def rgb(code: str) -> Rgb:
 
 def mix(low: np.ndarray | Rgb, high: np.ndarray | Rgb, amount: np.ndarray) -> np.ndarray:
     """Blend two colours, (3,) or (..., 3), by ``amount`` (...) clipped to [0, 1]; (..., 3) float32."""
-    amount = np.clip(amount, 0, 1)[..., None].astype(np.float32)
+    amount = np.clip(amount, 0, 1).astype(np.float32)[..., None]
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    return low + (high - low) * amount
+    blended = (high - low) * amount
+    blended += low
+    return blended
 
 
 @dataclass(frozen=True)
@@ -68,36 +72,45 @@ class Stroke:
     radius: tuple[float, float]
 
 
-def stroke_field(strokes: Sequence[Stroke], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The union of strokes on a ``size`` x ``size`` canvas.
+def stroke_field(strokes: Sequence[Stroke], size: int) -> tuple[Window, np.ndarray, np.ndarray, np.ndarray]:
+    """The union of strokes on a ``size`` x ``size`` canvas, computed only in the window (h, w) that holds them.
 
     Returns:
-        coverage (size, size) in [0, 1], anti-aliased; normal_x and normal_y (size, size), the sideways part of the
+        the window; coverage (h, w) in [0, 1], anti-aliased; normal_x and normal_y (h, w), the sideways part of the
         unit normal of the nearest stroke, as if it were a round rod.
     """
-    nearest = np.full((size, size), 9.0, np.float32)
-    normal_x, normal_y = np.zeros((2, size, size), np.float32)
-    for stroke in strokes:
+    boxes = [_box(stroke, size) for stroke in strokes]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)
+    nearest = np.full((bottom - top, right - left), 9.0, np.float32)
+    normal_x, normal_y = np.zeros((2, *nearest.shape), np.float32)
+    for stroke, (x_from, y_from, x_to, y_to) in zip(strokes, boxes, strict=True):
         (x0, y0), (x1, y1), (r0, r1) = stroke.start, stroke.end, stroke.radius
-        margin = max(r0, r1) + 1.5
-        left, right = int(max(0, min(x0, x1) - margin)), int(min(size, max(x0, x1) + margin + 1))
-        top, bottom = int(max(0, min(y0, y1) - margin)), int(min(size, max(y0, y1) + margin + 1))
-        if left >= right or top >= bottom:
-            continue
-        window = (slice(top, bottom), slice(left, right))
-        dx = np.arange(left, right, dtype=np.float32) + (0.5 - x0)
-        dy = np.arange(top, bottom, dtype=np.float32)[:, None] + (0.5 - y0)
+        window = (slice(y_from - top, y_to - top), slice(x_from - left, x_to - left))
+        dx = np.arange(x_from, x_to, dtype=np.float32) + (0.5 - x0)
+        dy = np.arange(y_from, y_to, dtype=np.float32)[:, None] + (0.5 - y0)
         ax, ay = x1 - x0, y1 - y0
-        along = np.clip((dx * ax + dy * ay) / max(ax * ax + ay * ay, 1e-6), 0, 1)
+        along = (dx * ax + dy * ay) / max(ax * ax + ay * ay, 1e-6)
+        along = np.minimum(np.maximum(along, 0), 1)
         dx, dy = dx - along * ax, dy - along * ay
         distance = np.sqrt(dx * dx + dy * dy)
         radius = r0 + (r1 - r0) * along
         signed = distance - radius
         closer = signed < nearest[window]
         np.copyto(nearest[window], signed, where=closer)
-        np.copyto(normal_x[window], dx / np.maximum(radius, distance), where=closer)
-        np.copyto(normal_y[window], dy / np.maximum(radius, distance), where=closer)
-    return np.clip(0.5 - nearest, 0, 1), normal_x, normal_y
+        scale = 1 / np.maximum(radius, distance)
+        np.copyto(normal_x[window], dx * scale, where=closer)
+        np.copyto(normal_y[window], dy * scale, where=closer)
+    return (slice(top, bottom), slice(left, right)), np.clip(0.5 - nearest, 0, 1), normal_x, normal_y
+
+
+def _box(stroke: Stroke, size: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the pixels a stroke can touch; empty boxes stay on the canvas."""
+    margin = max(stroke.radius) + 1.5
+    (x0, y0), (x1, y1) = stroke.start, stroke.end
+    low = [min(max(0, int(min(pair) - margin)), size) for pair in ((x0, x1), (y0, y1))]
+    high = [min(max(0, int(max(pair) + margin + 1)), size) for pair in ((x0, x1), (y0, y1))]
+    return low[0], low[1], high[0], high[1]
 
 
 def rod_shade(normal_x: np.ndarray, normal_y: np.ndarray, light: Light) -> np.ndarray:

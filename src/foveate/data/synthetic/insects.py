@@ -16,18 +16,19 @@ from foveate.data.synthetic.marks import Species
 _BODY_COLOURS: tuple[tuple[Rgb, Rgb], ...] = tuple(
     (rgb(base), rgb(sheen))
     for base, sheen in (
-        ("#2a211d", "#5b4a3c"),  # black-brown
-        ("#5a2c18", "#a2603a"),  # chestnut
-        ("#164a30", "#4fae5c"),  # green, metallic
-        ("#1b2a52", "#4a86b8"),  # steel blue
-        ("#3c2348", "#a05a8e"),  # violet bronze
-        ("#6e3416", "#d0863a"),  # copper
-        ("#3d421c", "#8f9a3e"),  # olive
-        ("#701c18", "#c8503a"),  # brick red
-        ("#123f46", "#3fa39b"),  # teal
+        ("#211a18", "#51443a"),  # black-brown
+        ("#4a2314", "#8a5230"),  # chestnut
+        ("#123c26", "#459150"),  # metallic green
+        ("#172240", "#456f9c"),  # steel blue
+        ("#301c3a", "#87507c"),  # violet bronze
+        ("#562810", "#a86a34"),  # copper
+        ("#32361a", "#7c8440"),  # olive
+        ("#5c1814", "#a8452f"),  # brick red
+        ("#10343a", "#3f8c86"),  # teal
     )
 )
-_MARK_COLOURS = tuple(rgb(code) for code in ("#f4e6bc", "#f7cf58", "#f6a94c", "#f3efe2", "#efe08c"))
+_MARK_COLOURS = tuple(rgb(code) for code in ("#f4e6bc", "#f7cf58", "#f5b257", "#f3efe2", "#efe08c"))
+_Normal = tuple[np.ndarray, np.ndarray, np.ndarray]
 _ELYTRA, _PRONOTUM, _HEAD = (-0.165, 0.5), (-0.335, -0.125), (-0.475, -0.29)
 
 
@@ -93,7 +94,9 @@ class Insect:
 
 
 def _vary(colour: Rgb, rng: np.random.Generator, amount: float = 0.045) -> Rgb:
-    shifted = np.clip(np.array(colour) * rng.uniform(0.85, 1.15) + rng.uniform(-amount, amount, 3), 0.02, 0.98)
+    shifted = np.clip(
+        np.array(colour) * rng.uniform(0.85, 1.15) + rng.uniform(-amount, amount, 3), 0.02, 0.98
+    )
     return float(shifted[0]), float(shifted[1]), float(shifted[2])
 
 
@@ -110,28 +113,37 @@ class _Canvas:
         self.alpha[window] += (1 - self.alpha[window]) * coverage
 
 
-class _Body:
-    """Renders the three domed parts in the body's frame, inside the window that holds them."""
+class _Part:
+    """One domed part of the body: its window on the canvas, and the body's frame inside that window."""
 
-    def __init__(self, specimen: Specimen, light: Light, size: int) -> None:
-        self.specimen, self.unit = specimen, specimen.length * size
+    def __init__(
+        self, specimen: Specimen, light: Light, size: int, span: tuple[float, float], half_width: float
+    ) -> None:
+        self.specimen, self.span, self.half_width = specimen, span, half_width
+        self.unit = specimen.length * size
         cx, cy = specimen.centre[0] * size, specimen.centre[1] * size
-        reach = 0.53 * self.unit
-        left, top = (int(max(0, c - reach)) for c in (cx, cy))
-        right, bottom = (int(min(size, c + reach + 1)) for c in (cx, cy))
+        c, s = float(np.cos(specimen.turn)), float(np.sin(specimen.turn))
+        corners = [
+            (x, y) for x in (-1.2 * half_width, 1.2 * half_width) for y in (span[0] - 0.02, span[1] + 0.02)
+        ]
+        columns = [cx + (x * c - y * s) * self.unit for x, y in corners]
+        rows = [cy + (x * s + y * c) * self.unit for x, y in corners]
+        left, top = (int(min(max(0, min(edge)), size)) for edge in (columns, rows))
+        right, bottom = (int(min(max(0, max(edge) + 1), size)) for edge in (columns, rows))
         self.window = (slice(top, bottom), slice(left, right))
         dx = (np.arange(left, right, dtype=np.float32) + (0.5 - cx)) / self.unit
         dy = (np.arange(top, bottom, dtype=np.float32)[:, None] + (0.5 - cy)) / self.unit
-        c, s = float(np.cos(specimen.turn)), float(np.sin(specimen.turn))
         self.x, self.y = dx * c + dy * s, dy * c - dx * s
         lx, ly, lz = light.direction
         self.light = (lx * c + ly * s, ly * c - lx * s, lz)
         self.overcast = light.softness
 
-    def dome(
-        self, span: tuple[float, float], half_width: float, powers: tuple[float, float], taper: float, bulge: float
-    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """A domed egg along the body axis: signed distance inwards (h, w) in pixels, and its unit normal."""
+    def dome(self, powers: tuple[float, float], taper: float, bulge: float) -> tuple[np.ndarray, _Normal]:
+        """An egg along the body axis: signed distance inwards (h, w) in pixels, and its unit normal.
+
+        ``powers`` of the superellipse towards head and tail (2 = round, more = blunt); ``taper`` > 0 widens the tail.
+        """
+        span, half_width = self.span, self.half_width
         half = (span[1] - span[0]) / 2
         s = (self.y - (span[0] + span[1]) / 2) / half
         width = half_width * (1 + taper * np.clip(s, -1.2, 1.2))
@@ -146,12 +158,20 @@ class _Body:
         length = np.sqrt(nx * nx + ny * ny + nz * nz)
         return inside, (nx / length, ny / length, nz / length)
 
-    def lit(self, albedo: np.ndarray, normal: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    def shell(self, normal: _Normal, amount: float) -> np.ndarray:
+        """Base colour that turns to the sheen where the shell faces the lamp, (h, w, 3)."""
+        lx, ly, lz = self.light
+        facing = normal[0] * lx + normal[1] * ly + normal[2] * lz
+        return mix(self.specimen.base, self.specimen.sheen, amount * (0.15 + 0.85 * facing) ** 2)
+
+    def lit(self, albedo: np.ndarray, normal: _Normal) -> np.ndarray:
         """Light on a glossy shell: lamp, sky, rim and two highlights; albedo and result (h, w, 3)."""
         nx, ny, nz = normal
         lx, ly, lz = self.light
         facing = nx * lx + ny * ly + nz * lz
-        diffuse = 0.30 + 0.16 * nz + (0.92 - 0.3 * self.overcast) * np.clip(facing, 0, 1) + 0.18 * self.overcast
+        diffuse = (
+            0.30 + 0.16 * nz + (0.92 - 0.3 * self.overcast) * np.clip(facing, 0, 1) + 0.18 * self.overcast
+        )
         tall = np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
         half = np.clip((nx * lx + ny * ly + nz * (lz + 1)) / tall, 0, 1)
         gloss = self.specimen.gloss
@@ -174,7 +194,8 @@ def _limbs(specimen: Specimen, size: int) -> tuple[list[Stroke], list[Stroke]]:
     def chain(points: list[tuple[float, float]], radii: list[float]) -> list[Stroke]:
         spots = [place(*point) for point in points]
         return [
-            Stroke(spots[i], spots[i + 1], (radii[i] * unit, radii[i + 1] * unit)) for i in range(len(spots) - 1)
+            Stroke(spots[i], spots[i + 1], (radii[i] * unit, radii[i + 1] * unit))
+            for i in range(len(spots) - 1)
         ]
 
     legs, feelers = [], []
@@ -192,9 +213,10 @@ def _limbs(specimen: Specimen, size: int) -> tuple[list[Stroke], list[Stroke]]:
                 angle = np.radians(degrees + 30 * (jitter - 0.5))
                 x, y = x + sign * distance * np.cos(angle), y + distance * np.sin(angle)
                 points.append((x, y))
-            legs += chain(points[:2], [0.020, 0.021])
-            legs += chain(points[1:3], [0.0165, 0.0125])
-            legs += chain(points[2:], [0.0095, 0.008])
+            belly = (points[0][0] * 0.4 + points[1][0] * 0.6, points[0][1] * 0.4 + points[1][1] * 0.6)
+            legs += chain([points[0], belly, points[1]], [0.017, 0.025, 0.017])
+            legs += chain(points[1:3], [0.0165, 0.0120])
+            legs += chain(points[2:], [0.0095, 0.0075])
         toward, bend, reach = specimen.feelers[side]
         angle = np.radians(-68 + 22 * (toward - 0.5))
         x, y = sign * 0.045, -0.445
@@ -206,7 +228,9 @@ def _limbs(specimen: Specimen, size: int) -> tuple[list[Stroke], list[Stroke]]:
             points.append((x, y))
             radii.append(0.0085 if segment < 4 else 0.0125)
         feelers += chain(points, radii)
-        feelers += chain([(sign * 0.03, -0.455), (sign * 0.034, -0.49), (sign * 0.008, -0.512)], [0.014, 0.011, 0.005])
+        feelers += chain(
+            [(sign * 0.03, -0.455), (sign * 0.034, -0.49), (sign * 0.008, -0.512)], [0.014, 0.011, 0.005]
+        )
     return legs, feelers
 
 
@@ -232,60 +256,58 @@ def draw_insect(species: Species, specimen: Specimen, light: Light, size: int) -
 
 def _draw_limbs(canvas: _Canvas, specimen: Specimen, light: Light, fine: int) -> None:
     base, sheen = np.array(specimen.base, np.float32), np.array(specimen.sheen, np.float32)
-    everywhere = (slice(None), slice(None))
     for strokes, colour in zip(_limbs(specimen, fine), (base * 0.55 + sheen * 0.2, base * 0.55), strict=True):
-        coverage, nx, ny = stroke_field(strokes, fine)
-        shade = rod_shade(nx, ny, light)
-        canvas.put(everywhere, colour * shade[..., None], coverage)
+        window, coverage, nx, ny = stroke_field(strokes, fine)
+        canvas.put(window, colour * rod_shade(nx, ny, light)[..., None], coverage)
 
 
-def _draw_body(
-    canvas: _Canvas, species: Species, specimen: Specimen, light: Light, fine: int
-) -> np.ndarray:
+def _draw_body(canvas: _Canvas, species: Species, specimen: Specimen, light: Light, fine: int) -> np.ndarray:
     """Head, wing cases with the mark, neck shield. Returns the mark's coverage, (fine, fine) float32."""
-    body = _Body(specimen, light, fine)
-    x, y, unit, shape = body.x, body.y, body.unit, specimen.shape
     width = _half_width(specimen)
-    base, sheen = np.array(specimen.base, np.float32), np.array(specimen.sheen, np.float32)
+    _draw_head(canvas, _Part(specimen, light, fine, _HEAD, width * (0.46 + 0.12 * specimen.shape[5])))
+    elytra = _Part(specimen, light, fine, _ELYTRA, width)
+    mark = np.zeros((fine, fine), np.float32)
+    mark[elytra.window] = _draw_elytra(canvas, elytra, species)
+    _draw_pronotum(canvas, _Part(specimen, light, fine, _PRONOTUM, width * (0.74 + 0.2 * specimen.shape[4])))
+    return mark
 
-    def shell(normal: tuple[np.ndarray, np.ndarray, np.ndarray], amount: float) -> np.ndarray:
-        """Base colour that turns to the sheen where the shell faces the lamp."""
-        lx, ly, lz = body.light
-        return mix(base, sheen, amount * (0.15 + 0.85 * (normal[0] * lx + normal[1] * ly + normal[2] * lz)) ** 2)
 
-    inside, normal = body.dome(_HEAD, width * (0.46 + 0.12 * shape[5]), (2.2, 2.6), 0.12, 0.11)
-    albedo = shell(normal, 0.5) * 0.75
-    eye = np.clip(0.5 - (np.sqrt((np.abs(x) - 0.92 * width * (0.46 + 0.12 * shape[5])) ** 2 + (y + 0.375) ** 2) - 0.032) * unit, 0, 1)
-    albedo = mix(albedo, (0.03, 0.03, 0.035), eye)
-    canvas.put(body.window, body.lit(albedo, normal), np.maximum(np.clip(inside + 0.5, 0, 1), eye))
+def _draw_head(canvas: _Canvas, part: _Part) -> None:
+    inside, normal = part.dome((2.2, 2.6), 0.12, 0.11)
+    from_eye = np.sqrt((np.abs(part.x) - 0.92 * part.half_width) ** 2 + (part.y + 0.375) ** 2)
+    eye = np.clip(0.5 - (from_eye - 0.027) * part.unit, 0, 1)
+    albedo = mix(part.shell(normal, 0.5) * 0.75, (0.03, 0.03, 0.035), eye)
+    canvas.put(part.window, part.lit(albedo, normal), np.maximum(np.clip(inside + 0.5, 0, 1), eye))
 
-    taper = 0.10 * (shape[3] - 0.35)
-    powers = (2.9 + 1.1 * shape[1], 2.15 + 0.7 * shape[2])
-    inside, normal = body.dome(_ELYTRA, width, powers, taper, 0.17 + 0.06 * shape[6])
-    nx, ny, nz = normal
-    groove = np.sin((9 + 3 * round(3 * shape[7])) * np.pi * x / (2 * width))
-    albedo = shell(normal, 0.9) * (1 - (0.05 + 0.10 * shape[7]) * (groove > 0.5))[..., None]
+
+def _draw_elytra(canvas: _Canvas, part: _Part, species: Species) -> np.ndarray:
+    """The wing cases with grooves, seam, scutellum and mark; returns the mark's coverage in the part's window."""
+    x, y, unit, specimen = part.x, part.y, part.unit, part.specimen
+    _, shoulders, tail, taper, _, _, bulge, grooves = specimen.shape
+    inside, (nx, ny, nz) = part.dome(
+        (2.9 + 1.1 * shoulders, 2.15 + 0.7 * tail), 0.10 * (taper - 0.35), 0.17 + 0.06 * bulge
+    )
+    groove = np.sin((9 + 3 * round(3 * grooves)) * np.pi * x / (2 * part.half_width))
     mark = _mark_coverage(species, specimen, x, y, inside, unit)
-    albedo = mix(albedo, np.array(specimen.mark_colour, np.float32) * 0.86, mark)
-    seam = np.exp(-((x * unit / max(0.8, 0.005 * unit)) ** 2))
+    albedo = mix(part.shell((nx, ny, nz), 0.75), np.array(specimen.mark_colour, np.float32) * 0.80, mark)
+    seam = np.exp(-((x * (unit / max(0.8, 0.005 * unit))) ** 2))
     scutellum = np.clip((0.035 - np.abs(x) - 0.5 * (y + 0.125)) * unit, 0, 1) * (y < -0.06)
     rim = np.clip(1 - inside / (0.022 * unit), 0, 1)
-    albedo *= (1 - 0.45 * seam)[..., None] * (1 - 0.5 * rim)[..., None] * (1 - 0.4 * scutellum)[..., None]
-    canvas.put(body.window, body.lit(albedo, (nx + 0.05 * shape[7] * groove, ny, nz)), np.clip(inside + 0.5, 0, 1))
+    lines = 1 - (0.04 + 0.08 * grooves) * np.clip(2 * groove, 0, 1)
+    albedo *= (lines * (1 - 0.45 * seam) * (1 - 0.5 * rim) * (1 - 0.4 * scutellum))[..., None]
+    lit = part.lit(albedo, (nx + 0.05 * np.float32(grooves) * groove, ny, nz))
+    canvas.put(part.window, lit, np.clip(inside + 0.5, 0, 1))
+    return mark
 
-    inside, normal = body.dome(
-        _PRONOTUM, width * (0.74 + 0.2 * shape[4]), (2.6, 3.6), 0.10 + 0.10 * shape[1], 0.13
-    )
-    shadow = np.clip(1 + inside / (0.03 * unit), 0, 1) * 0.55
-    shadow = shadow * canvas.alpha[body.window]
-    canvas.colour[body.window] *= (1 - shadow)[..., None]
-    rim = np.clip(1 - inside / (0.018 * unit), 0, 1)
-    albedo = shell(normal, 0.8) * (0.92 - 0.45 * rim)[..., None]
-    canvas.put(body.window, body.lit(albedo, normal), np.clip(inside + 0.5, 0, 1))
 
-    whole = np.zeros((fine, fine), np.float32)
-    whole[body.window] = mark
-    return whole
+def _draw_pronotum(canvas: _Canvas, part: _Part) -> None:
+    """The neck shield, with the shadow it casts on what lies around and below it."""
+    inside, normal = part.dome((2.6, 3.6), 0.10 + 0.10 * part.specimen.shape[1], 0.13)
+    shadow = 0.55 * np.clip(1 + inside / (0.03 * part.unit), 0, 1) * canvas.alpha[part.window]
+    canvas.colour[part.window] *= (1 - shadow)[..., None]
+    rim = np.clip(1 - inside / (0.018 * part.unit), 0, 1)
+    albedo = part.shell(normal, 0.8) * (0.92 - 0.45 * rim)[..., None]
+    canvas.put(part.window, part.lit(albedo, normal), np.clip(inside + 0.5, 0, 1))
 
 
 def _mark_coverage(
@@ -297,7 +319,7 @@ def _mark_coverage(
     middle = sum(_ELYTRA) / 2 + 0.015 + 0.05 * (along - 0.5)
     u = (x - 0.012 * (across - 0.5)) / scale
     v = (y - middle) / (scale * (0.95 + 0.15 * stretch))
-    wobble = 0.004 * np.sin(70 * u + 6.28 * phase) * np.sin(60 * v + 6.28 * waves)
+    wobble = 0.0025 * np.sin(48 * u + 6.28 * phase) * np.sin(44 * v + 6.28 * waves)
     edge = (species.mark(u, v) + wobble) * (scale * unit)
     keep = np.clip(inside - 0.03 * unit, 0, 1) * np.clip((y + 0.09) * unit, 0, 1)
     return np.clip(0.5 - edge, 0, 1) * keep

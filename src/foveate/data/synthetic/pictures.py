@@ -11,7 +11,7 @@ from foveate.data.synthetic.drawing import Light, Stroke, rgb, rod_shade, stroke
 from foveate.data.synthetic.insects import Specimen, draw_insect
 from foveate.data.synthetic.marks import SPECIES
 
-_BITS = tuple(rgb(code) for code in ("#4b3521", "#8a6a42", "#c8b083", "#5d6b2c", "#a5552c", "#d9d2c2"))
+_BITS = tuple(rgb(code) for code in ("#4b3521", "#80633f", "#b09a70", "#5d6b2c", "#6b4028", "#8f8a78"))
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,16 @@ def draw_picture(
     specimen = Specimen.sample(rng, scale, turn)
     ground = cut_ground(sheet or draw_sheet(background, rng, size, span=1.6), rng, light, size)
     _scatter(ground, rng, light, clutter)
-    noise = rng.normal(0, 0.008, (size, size, 3)).astype(np.float32)
+    noise = 0.008 * rng.standard_normal((size, size, 3), dtype=np.float32)
 
     insect = draw_insect(kinds[species], specimen, light, size)
     ground *= (1 - _shadow(insect.alpha, specimen, light))[..., None]
     image = ground * (1 - insect.alpha[..., None]) + insect.colour
     image = image * (light.exposure * _falloff(light, size))[..., None] * light.tint + noise
     image = np.clip(image, 0, None)
-    image = np.where(image > 0.8, 0.8 + 0.2 * np.tanh((image - 0.8) / 0.2), image)  # highlights roll off as on film
+    image = np.where(
+        image > 0.8, 0.8 + 0.2 * np.tanh((image - 0.8) / 0.2), image
+    )  # highlights roll off as on film
     return Picture(
         image=np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8),
         mask=insect.mask.astype(np.uint8) * 255,
@@ -81,11 +83,11 @@ def _shadow(alpha: np.ndarray, specimen: Specimen, light: Light) -> np.ndarray:
     """(n, n) in [0, 1]: a cast shadow away from the lamp and a tight dark one where the body meets the ground."""
     unit = specimen.length * len(alpha)
     lx, ly, lz = light.direction
-    reach = 0.055 * unit / max(lz, 0.3)
-    cast = ndimage.gaussian_filter(alpha, unit * (0.022 + 0.05 * light.softness))
+    reach = 0.105 * unit / max(lz, 0.3)
+    cast = ndimage.gaussian_filter(alpha, unit * (0.010 + 0.034 * light.softness))
     cast = ndimage.shift(cast, (-ly * reach, -lx * reach), order=1, mode="constant")
     contact = ndimage.gaussian_filter(alpha, unit * 0.02)
-    return np.clip((0.72 - 0.32 * light.softness) * cast + 0.28 * contact, 0, 0.85)
+    return np.clip((0.85 - 0.3 * light.softness) * cast + 0.35 * contact, 0, 0.9)
 
 
 def _falloff(light: Light, size: int) -> np.ndarray:
@@ -100,7 +102,7 @@ def _scatter(ground: np.ndarray, rng: np.random.Generator, light: Light, clutter
     size = len(ground)
     for _ in range(rng.poisson(clutter)):
         (x, y), angle, kind = rng.uniform(0, size, 2), rng.uniform(0, np.pi), rng.random()
-        length, radius = (0.05, 0.014) if kind < 0.6 else (0.22, 0.007)
+        length, radius = (0.04, 0.012) if kind < 0.6 else (0.20, 0.006)
         length, radius = (length * size * rng.uniform(0.6, 1.4), radius * size * rng.uniform(0.7, 1.3))
         colour = np.array(_BITS[rng.integers(len(_BITS))], np.float32)
         dx, dy = 0.5 * length * np.cos(angle), 0.5 * length * np.sin(angle)
@@ -111,6 +113,9 @@ def _scatter(ground: np.ndarray, rng: np.random.Generator, light: Light, clutter
             (x + dx - 1.5 * radius * lx, y + dy - 1.5 * radius * ly),
             (1.4 * radius, radius),
         )
-        ground *= (1 - 0.45 * stroke_field([drop], size)[0])[..., None]
-        coverage, nx, ny = stroke_field([stroke], size)
-        ground += (colour * rod_shade(nx, ny, light)[..., None] - ground) * coverage[..., None]
+        window, coverage, _, _ = stroke_field([drop], size)
+        ground[window] *= (1 - 0.45 * coverage)[..., None]
+        window, coverage, nx, ny = stroke_field([stroke], size)
+        ground[window] += (colour * rod_shade(nx, ny, light)[..., None] - ground[window]) * coverage[
+            ..., None
+        ]
