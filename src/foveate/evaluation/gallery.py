@@ -1,0 +1,156 @@
+"""A few pictures with their maps and masks, kept in the run folder as ``maps.npz`` for the report to draw."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from foveate.core.errors import DataError, RunError
+from foveate.core.files import write_bytes
+from foveate.core.rng import numpy_generator
+from foveate.data.batch import Batch
+from foveate.data.catalog import Catalog
+from foveate.evaluation.inference import Network
+from foveate.evaluation.look import class_maps, min_max
+from foveate.evaluation.predictions import PredictionTable
+
+FIXED = ("index", "image", "mask")
+
+
+@dataclass(frozen=True)
+class Maps:
+    """n pictures with maps."""
+
+    index: np.ndarray
+    """(n,) int64, row in the Catalog."""
+    image: np.ndarray
+    """(n, H, W, 3) uint8."""
+    mask: np.ndarray
+    """(n, H, W) uint8, 255 = object; zero where there is no mask."""
+    maps: dict[str, np.ndarray]
+    """{name: (n, h, w) float16 in [0, 1]}."""
+
+    def save(self, path: Path) -> None:
+        """Write one compressed ``.npz`` without pickled objects.
+
+        Raises:
+            DataError: shapes disagree or a map's name is taken.
+        """
+        n = len(self.index)
+        for name, array in {"image": self.image, "mask": self.mask, **self.maps}.items():
+            if len(array) != n:
+                raise DataError(f"maps: '{name}' has {len(array)} entries, the index has {n}.")
+        if set(FIXED) & set(self.maps):
+            raise DataError(f"maps: {FIXED} are not names of maps.")
+        buffer = io.BytesIO()
+        maps = {name: values.astype(np.float16) for name, values in self.maps.items()}
+        fixed = {"index": self.index, "image": self.image, "mask": self.mask}
+        np.savez_compressed(buffer, allow_pickle=False, **fixed, **maps)
+        write_bytes(Path(path), buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> "Maps":
+        """Read what ``save`` wrote.
+
+        Raises:
+            RunError: the file is damaged or lacks an array.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            fixed = {name: arrays.pop(name) for name in FIXED}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path} cannot be read ({error}); evaluate the run again to write it.") from None
+        return cls(**fixed, maps=arrays)
+
+
+def choose_rows(
+    table: PredictionTable, catalog: Catalog, *, split: str = "test", count: int = 12
+) -> np.ndarray:
+    """Catalog rows of ``count`` pictures of ``split`` for the gallery: half wrong, half right.
+
+    Drawn at random, not picked: a gallery of the best cases proves nothing. The draw is seeded by the
+    catalog, so that the runs of a study show the same pictures where their answers agree. Only pictures with
+    a mask when the split has any.
+    """
+    row_of = {sample.path: i for i, sample in enumerate(catalog.samples)}
+    rows = table.of_split(split)
+    masked = np.array([bool(catalog.samples[row_of[path]].mask) for path in rows.path.tolist()])
+    if masked.any():
+        rows = rows.subset(masked)
+    order = numpy_generator(catalog.hash, "gallery").permutation(len(rows))
+    wrong, right = order[~rows.correct[order]], order[rows.correct[order]]
+    n_wrong = min(len(wrong), max(count // 2, count - len(right)))
+    chosen = [*wrong[:n_wrong], *right[: count - n_wrong]]
+    return np.array([row_of[path] for path in rows.path[chosen].tolist()], dtype=np.int64)
+
+
+def compute_maps(
+    model: Network,
+    batches: Iterable[Batch],
+    rows: Sequence[int] | np.ndarray,
+    *,
+    device: torch.device | str,
+    taps: Sequence[str],
+) -> Maps:
+    """Class map of the true class at the last tap, and the tap map of every tap, for the catalog ``rows``.
+
+    ``batches`` are uint8 and must contain the rows (others are skipped); the result is in the order of
+    ``rows``. Names: ``class map``, ``tap <name>``. An unlabelled picture gets a class map of zeros.
+
+    Raises:
+        DataError: a row is in no batch.
+    """
+    wanted = {int(row) for row in rows}
+    found: dict[int, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]] = {}
+    for batch in batches:
+        keep = torch.tensor([int(i) in wanted for i in batch.index], dtype=torch.bool)
+        if not keep.any():
+            continue
+        part = Batch(
+            batch.images[keep],
+            batch.targets[keep],
+            batch.masks[keep],
+            batch.has_mask[keep],
+            batch.index[keep],
+        )
+        prepared = part.prepare(device, model.mean, model.std)
+        of_class, of_tap = class_maps(model, prepared.images, prepared.targets.clamp(min=0), taps)
+        known = (prepared.targets >= 0).view(-1, 1, 1)
+        maps = {"class map": min_max(of_class[taps[-1]]) * known}
+        maps |= {f"tap {tap}": min_max(of_tap[tap]) for tap in taps}
+        for i, row in enumerate(part.index.tolist()):
+            image = part.images[i].permute(1, 2, 0).numpy()
+            mask = (part.masks[i, 0] * part.has_mask[i]).numpy()
+            found[row] = (image, mask, {name: values[i].cpu().numpy() for name, values in maps.items()})
+    missing = [int(row) for row in rows if int(row) not in found]
+    if missing:
+        raise DataError(f"The catalog rows {missing} are in none of the batches given for the gallery.")
+    items = [found[int(row)] for row in rows]
+    if not items:
+        raise DataError("A gallery of maps needs at least one picture.")
+    return Maps(
+        index=np.array(rows, dtype=np.int64),
+        image=np.stack([image for image, _, _ in items]),
+        mask=np.stack([mask for _, mask, _ in items]),
+        maps={name: np.stack([maps[name] for _, _, maps in items]) for name in items[0][2]},
+    )
+
+
+def save_maps(
+    path: Path,
+    model: Network,
+    batches: Iterable[Batch],
+    rows: Sequence[int] | np.ndarray,
+    *,
+    device: torch.device | str,
+    taps: Sequence[str],
+) -> Maps:
+    """``compute_maps``, written to ``path`` (``maps.npz`` of a run folder)."""
+    maps = compute_maps(model, batches, rows, device=device, taps=taps)
+    maps.save(path)
+    return maps

@@ -1,0 +1,117 @@
+"""From batches to predictions: the one forward loop that evaluation, prediction and reports use."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from foveate.data.batch import Batch
+from foveate.evaluation.tta import views
+from foveate.models.output import Output
+
+
+class Network(Protocol):
+    """What evaluation needs of a classifier (any ``foveate.models`` network is one)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    training: bool
+
+    def __call__(self, images: torch.Tensor, taps: Sequence[str] = ()) -> Output:
+        """Forward (B, 3, H, W) normalised images."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch between training and evaluation mode."""
+        ...
+
+    def eval(self) -> Any:
+        """Switch to evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the network says about N pictures, in the order of the batches."""
+
+    index: np.ndarray
+    """(N,) int64, row in the Catalog."""
+    log_probabilities: np.ndarray
+    """(N, C) float64; with test-time augmentation the logarithm of the mean probability."""
+    tap_means: dict[str, np.ndarray] = field(default_factory=dict)
+    """{tap: (N, h, w) float32}: channel mean of each tap that was asked for, of the unaugmented picture."""
+
+
+@contextmanager
+def evaluating(model: Network) -> Iterator[None]:
+    """Evaluation mode inside the block; every part's own mode is put back afterwards.
+
+    Parts may differ (a frozen backbone stays in eval while the head trains), so each module's flag is kept.
+    """
+    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
+    before = [module.training for module in modules]
+    whole = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        if modules:
+            for module, mode in zip(modules, before, strict=True):
+                module.training = mode
+        else:
+            model.train(whole)
+
+
+def predict_batches(
+    model: Network,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device | str,
+    tta: str = "none",
+    taps: Sequence[str] = (),
+    autocast: Callable[[], AbstractContextManager[Any]] | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Predictions:
+    """Predict every picture of ``batches`` once.
+
+    Args:
+        model: gives ``Output`` with logits (B, C); already on ``device``.
+        batches: uint8 batches as a loader yields them.
+        device: where to compute.
+        tta: a name in ``foveate.evaluation.tta.TTA``; the views' probabilities are averaged.
+        taps: names of feature maps whose channel means are wanted.
+        autocast: makes the context of each forward pass (mixed precision); the softmax itself is always
+            float64.
+        memory_format: as in training.
+
+    Raises:
+        ConfigError: no such test-time augmentation.
+    """
+    index: list[np.ndarray] = []
+    logs: list[np.ndarray] = []
+    means: dict[str, list[np.ndarray]] = {tap: [] for tap in taps}
+    # Not inference_mode: what a network caches in it could not be used in a backward pass afterwards.
+    with evaluating(model), torch.no_grad():
+        for batch in batches:
+            images = batch.prepare(device, model.mean, model.std, memory_format).images
+            found: list[torch.Tensor] = []
+            for number, view in enumerate(views(tta, images)):
+                wanted = tuple(taps) if number == 0 else ()  # the first view is the picture itself
+                with autocast() if autocast else nullcontext():
+                    output = model(view, taps=wanted)
+                # Moved before it is widened: not every device has float64.
+                found.append(output.logits.float().cpu().double().log_softmax(1))
+                for tap in wanted:
+                    means[tap].append(output.taps[tap].float().mean(1).cpu().numpy())
+            stacked = torch.stack(found)
+            # log(mean(exp)) without leaving the log domain, so that tiny probabilities survive.
+            logs.append((stacked.logsumexp(0) - np.log(len(found))).numpy())
+            index.append(batch.index.cpu().numpy())
+    return Predictions(
+        index=np.concatenate(index) if index else np.zeros(0, dtype=np.int64),
+        log_probabilities=np.concatenate(logs) if logs else np.zeros((0, 0)),
+        tap_means={tap: np.concatenate(parts) for tap, parts in means.items() if parts},
+    )

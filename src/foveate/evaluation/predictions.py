@@ -1,0 +1,326 @@
+"""PredictionTable: one row a picture, the base of every number that is reported.
+
+It is written into the run folder as ``predictions.csv``. Probabilities and losses are float32 and written
+with nine significant digits, which is exact: a table read back equals the table written, bit for bit.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+from foveate.core.errors import DataError
+from foveate.core.files import write_csv
+from foveate.data.catalog import UNLABELLED, Catalog
+
+COLUMNS = ("path", "split", "group", "label", "prediction", "correct", "loss", "confidence", "entropy")
+PROBABILITY = "prob_"
+# A spreadsheet that saves the table loses digits; a larger difference means that somebody changed it.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """N predictions over C classes; prediction, confidence and entropy follow from these columns."""
+
+    class_ids: tuple[str, ...]
+    """Original class ids, one for each label index; what ``label`` and ``prediction`` carry in the file."""
+    path: np.ndarray
+    """(N,) str."""
+    split: np.ndarray
+    """(N,) str."""
+    group: np.ndarray
+    """(N,) str, "" = none."""
+    label: np.ndarray
+    """(N,) int64, index into ``class_ids``, -1 = unlabelled."""
+    probabilities: np.ndarray
+    """(N, C) float32, rows sum to one."""
+    loss: np.ndarray
+    """(N,) float32, negative log-likelihood of the true class in nats, NaN = unlabelled."""
+    look: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """{column: (N,) float32}: where the network looked (``foveate.evaluation.look``), NaN = unknown."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_ids", tuple(self.class_ids))
+        for name in ("path", "split", "group"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.str_).reshape(-1))
+        object.__setattr__(self, "label", np.asarray(self.label, dtype=np.int64))
+        object.__setattr__(self, "loss", np.asarray(self.loss, dtype=np.float32))
+        object.__setattr__(self, "probabilities", np.asarray(self.probabilities, dtype=np.float32))
+        object.__setattr__(self, "look", {k: np.asarray(v, dtype=np.float32) for k, v in self.look.items()})
+        n = len(self.path)
+        if self.probabilities.shape != (n, len(self.class_ids)):
+            raise DataError(
+                f"{n} pictures and {len(self.class_ids)} classes need probabilities of shape "
+                f"{(n, len(self.class_ids))}, got {self.probabilities.shape}."
+            )
+        for name in ("split", "group", "label", "loss"):
+            if getattr(self, name).shape != (n,):
+                raise DataError(
+                    f"Column '{name}' has shape {getattr(self, name).shape}; {n} pictures need {(n,)}."
+                )
+        for name, values in self.look.items():
+            if values.shape != (n,) or name in COLUMNS or name.startswith(PROBABILITY):
+                raise DataError(
+                    f"Look column '{name}' of shape {values.shape} needs shape {(n,)} and a free name."
+                )
+        if n and not (self.label.min() >= UNLABELLED and self.label.max() < len(self.class_ids)):
+            raise DataError(
+                f"Labels must lie in -1..{len(self.class_ids) - 1}; got {sorted(set(self.label))}."
+            )
+        if not np.isfinite(self.probabilities).all():
+            row = int(np.argmin(np.isfinite(self.probabilities).all(axis=1)))
+            raise DataError(
+                f"The network's output for {self.path[row]} is not finite; its weights are broken."
+            )
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        paths: Sequence[str],
+        class_ids: Sequence[str],
+        *,
+        splits: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        look: Mapping[str, np.ndarray] | None = None,
+    ) -> "PredictionTable":
+        """From logits or log-probabilities (N, C) and label indices (N,), -1 = unlabelled.
+
+        The loss is taken from the log-softmax in float64, so that it stays finite where a probability
+        underflows.
+        """
+        logs = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+        labels = np.asarray(labels, dtype=np.int64)
+        loss = np.where(labels >= 0, -logs[np.arange(len(labels)), labels], np.nan)
+        empty = [""] * len(labels)
+        return cls(
+            class_ids=tuple(class_ids),
+            path=np.array(paths, dtype=np.str_),
+            split=np.array(empty if splits is None else splits, dtype=np.str_),
+            group=np.array(empty if groups is None else groups, dtype=np.str_),
+            label=labels,
+            probabilities=np.exp(logs),
+            loss=loss,
+            look=look or {},
+        )
+
+    @classmethod
+    def from_catalog(
+        cls,
+        logits: np.ndarray,
+        catalog: Catalog,
+        index: np.ndarray,
+        look: Mapping[str, np.ndarray] | None = None,
+    ) -> "PredictionTable":
+        """From logits or log-probabilities (N, C) of the catalog rows ``index`` (N,)."""
+        samples = [catalog.samples[i] for i in index]
+        return cls.from_logits(
+            logits,
+            np.array([s.label for s in samples], dtype=np.int64),
+            [s.path for s in samples],
+            catalog.class_ids,
+            splits=[s.split for s in samples],
+            groups=[s.group for s in samples],
+            look=look,
+        )
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @cached_property
+    def prediction(self) -> np.ndarray:
+        """(N,) int64, the most probable class (the first of several equal ones)."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.label != UNLABELLED
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """(N,) bool; False for unlabelled rows."""
+        return self.prediction == self.label
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """(N,) float32, probability of the predicted class."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def entropy(self) -> np.ndarray:
+        """(N,) float32, in nats; log C for a network that knows nothing."""
+        p = self.probabilities.astype(np.float64)
+        return -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=1).astype(np.float32)
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The splits with labelled pictures, in order of appearance."""
+        return tuple(dict.fromkeys(self.split[self.labelled].tolist()))
+
+    def subset(self, rows: np.ndarray) -> "PredictionTable":
+        """The table of these rows (integer indices or a bool mask)."""
+        columns = {name: getattr(self, name)[rows] for name in ("path", "split", "group", "label", "loss")}
+        look = {name: values[rows] for name, values in self.look.items()}
+        return replace(self, probabilities=self.probabilities[rows], look=look, **columns)
+
+    def of_split(self, split: str) -> "PredictionTable":
+        """The labelled rows of ``split``.
+
+        Raises:
+            DataError: there is none.
+        """
+        rows = np.flatnonzero((self.split == split) & self.labelled)
+        if not len(rows):
+            raise DataError(
+                f"No labelled picture in split '{split}'; splits with labels: {', '.join(self.splits)}."
+            )
+        return self.subset(rows)
+
+    def with_look(self, look: Mapping[str, np.ndarray]) -> "PredictionTable":
+        """The same table with further look columns, each (N,)."""
+        return replace(self, look={**self.look, **look})
+
+    def join(self, other: "PredictionTable") -> "PredictionTable":
+        """This table's rows, then the other's; a look column absent on one side is NaN there.
+
+        Raises:
+            DataError: the classes differ.
+        """
+        if self.class_ids != other.class_ids:
+            raise DataError(
+                f"Tables of different classes cannot be joined: {self.class_ids} and {other.class_ids}."
+            )
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("path", "split", "group", "label", "loss", "probabilities")
+        }
+        names = dict.fromkeys([*self.look, *other.look])
+        nothing = (np.full(len(self), np.nan), np.full(len(other), np.nan))
+        look = {
+            n: np.concatenate([self.look.get(n, nothing[0]), other.look.get(n, nothing[1])]) for n in names
+        }
+        return replace(self, look=look, **columns)
+
+    def to_csv(self, path: Path) -> None:
+        """Write the columns ``COLUMNS``, one ``prob_<class id>`` for every class, then the look columns.
+
+        Unlabelled rows have an empty label, correct and loss; a look value that is NaN is empty.
+        """
+        header = [*COLUMNS, *(PROBABILITY + class_id for class_id in self.class_ids), *self.look]
+        probabilities = self.probabilities.tolist()
+        look = [values.tolist() for values in self.look.values()]
+        rows = [
+            [
+                self.path[i],
+                self.split[i],
+                self.group[i],
+                self.class_ids[self.label[i]] if known else "",
+                self.class_ids[self.prediction[i]],
+                int(self.correct[i]) if known else "",
+                *map(_number, (self.loss[i], self.confidence[i], self.entropy[i])),
+                *map(_number, probabilities[i]),
+                *(_number(values[i]) for values in look),
+            ]
+            for i, known in enumerate(self.labelled.tolist())
+        ]
+        write_csv(Path(path), header, rows)
+
+    @classmethod
+    def from_csv(cls, path: Path) -> "PredictionTable":
+        """Read what ``to_csv`` wrote.
+
+        Raises:
+            DataError: the file is missing, lacks a column, holds a word where a number belongs, or its
+                prediction, correct or confidence columns contradict its probabilities.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"{path} does not exist; evaluate the run to write it.")
+        with open(path, newline="", encoding="utf-8") as stream:
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            rows = list(reader)
+        missing = [name for name in COLUMNS if name not in header]
+        ids = [name.removeprefix(PROBABILITY) for name in header if name.startswith(PROBABILITY)]
+        if missing or not ids:
+            raise DataError(f"{path} lacks the columns {missing or [PROBABILITY + '<class id>']}.")
+        for line, row in enumerate(rows, start=2):
+            if len(row) != len(header):
+                raise DataError(f"{path}, line {line}: {len(row)} cells instead of {len(header)}.")
+        columns = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
+        index = {class_id: i for i, class_id in enumerate(ids)} | {"": UNLABELLED}
+        for line, pair in enumerate(zip(columns["label"], columns["prediction"], strict=True), start=2):
+            for class_id in pair:
+                if class_id not in index:
+                    raise DataError(f"{path}, line {line}: '{class_id}' is not one of the classes {ids}.")
+        numbers = {n: _floats(c, path, n) for n, c in columns.items() if n not in COLUMNS or n in _NUMERIC}
+        table = cls(
+            class_ids=tuple(ids),
+            path=np.array(columns["path"], dtype=np.str_),
+            split=np.array(columns["split"], dtype=np.str_),
+            group=np.array(columns["group"], dtype=np.str_),
+            label=np.array([index[value] for value in columns["label"]], dtype=np.int64),
+            probabilities=np.stack([numbers[PROBABILITY + class_id] for class_id in ids], axis=1),
+            loss=numbers["loss"],
+            look={n: v for n, v in numbers.items() if n not in COLUMNS and not n.startswith(PROBABILITY)},
+        )
+        table._check_against(columns, numbers["confidence"], index, path)
+        return table
+
+    def _check_against(
+        self,
+        columns: Mapping[str, Sequence[str]],
+        confidence: np.ndarray,
+        index: Mapping[str, int],
+        path: Path,
+    ) -> None:
+        stated = np.array([index[value] for value in columns["prediction"]], dtype=np.int64)
+        of_stated = self.probabilities[np.arange(len(self)), stated]
+        correct = [
+            "" if not known else str(int(hit))
+            for known, hit in zip(self.labelled, stated == self.label, strict=True)
+        ]
+        wrong = {
+            "prediction": (stated < 0) | (of_stated < self.confidence - TOLERANCE),
+            "confidence": np.abs(confidence - self.confidence) > TOLERANCE,
+            "correct": np.array(correct, dtype=np.str_) != np.array(columns["correct"], dtype=np.str_),
+            "loss": np.isnan(self.loss) == self.labelled,
+        }
+        for name, rows in wrong.items():
+            if rows.any():
+                line = int(np.argmax(rows))
+                raise DataError(
+                    f"{path}, line {line + 2}: {name} '{columns[name][line]}' contradicts the other columns; "
+                    "the file was changed after it was written, evaluate the run again."
+                )
+
+
+_NUMERIC = ("loss", "confidence", "entropy")
+
+
+def _number(value: float) -> str:
+    return "" if value != value else f"{value:.9g}"
+
+
+def _floats(column: Sequence[str], path: Path, name: str) -> np.ndarray:
+    try:
+        return np.array([float(value) if value else np.nan for value in column], dtype=np.float32)
+    except ValueError:
+        line = next(i for i, value in enumerate(column) if value and not _is_number(value))
+        raise DataError(f"{path}, line {line + 2}: {name} '{column[line]}' is not a number.") from None
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""The forward loop: right order, probabilities averaged, nothing changed in the network."""
+
+import numpy as np
+import pytest
+import torch
+
+from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
+from foveate.evaluation.inference import predict_batches
+from foveate.evaluation.tta import TTA
+
+from .conftest import TinyNetwork
+
+
+def plain(network: TinyNetwork, batches: list[Batch], tta: str = "none") -> np.ndarray:
+    """One picture at a time, softmax, mean of the views."""
+    network.eval()
+    rows = []
+    for batch in batches:
+        for image in batch.images:
+            x = (image[None].float() / 255 - network.mean.view(1, 3, 1, 1)) / network.std.view(1, 3, 1, 1)
+            with torch.no_grad():
+                rows.append(torch.stack([network(view(x)).logits.softmax(1) for view in TTA[tta]]).mean(0))
+    return torch.cat(rows).numpy()
+
+
+@pytest.mark.parametrize("tta", list(TTA))
+def test_probabilities_are_averaged(network: TinyNetwork, batches: list[Batch], tta: str) -> None:
+    found = predict_batches(network, batches, device="cpu", tta=tta)
+    np.testing.assert_allclose(np.exp(found.log_probabilities), plain(network, batches, tta), atol=2e-6)
+    np.testing.assert_array_equal(found.index, np.arange(10) + 100)
+
+
+def test_taps_are_channel_means_of_the_plain_picture(network: TinyNetwork, batches: list[Batch]) -> None:
+    found = predict_batches(network, batches, device="cpu", tta="flip", taps=("early", "late"))
+    network.eval()
+    x = batches[0].prepare("cpu", network.mean, network.std).images
+    with torch.no_grad():
+        taps = network(x, taps=("early", "late")).taps
+    assert found.tap_means["early"].shape == (10, 8, 8)
+    for tap in taps:
+        np.testing.assert_allclose(found.tap_means[tap][:4], taps[tap].mean(1).numpy(), atol=1e-6)
+
+
+def test_modes_are_put_back_and_nothing_moves(network: TinyNetwork, batches: list[Batch]) -> None:
+    network.train()
+    network.norm.eval()  # frozen batch norm inside a network in training
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    predict_batches(network, batches, device="cpu")
+    assert network.training
+    assert not network.norm.training
+    assert network.drop.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_modes_are_put_back_after_an_error(network: TinyNetwork, batches: list[Batch]) -> None:
+    network.train()
+    with pytest.raises(ConfigError, match="choose one of"):
+        predict_batches(network, batches, device="cpu", tta="nothing")
+    assert network.training
+    assert torch.is_grad_enabled()
+
+
+def test_autocast_and_empty(network: TinyNetwork, batches: list[Batch]) -> None:
+    full = predict_batches(network, batches, device="cpu")
+    half = predict_batches(
+        network, batches, device="cpu", autocast=lambda: torch.autocast("cpu", torch.bfloat16)
+    )
+    assert half.log_probabilities.dtype == np.float64
+    np.testing.assert_allclose(half.log_probabilities, full.log_probabilities, atol=0.1)
+    assert not np.array_equal(half.log_probabilities, full.log_probabilities)
+    assert predict_batches(network, [], device="cpu").index.shape == (0,)

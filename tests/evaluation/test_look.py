@@ -1,0 +1,168 @@
+"""Look metrics against loops, closed forms, and Grad-CAM by finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
+from foveate.evaluation.look import (
+    centred_gaussian,
+    chance_energy,
+    class_map,
+    class_maps,
+    energy_in_mask,
+    measure_look,
+    min_max,
+)
+from foveate.models.output import Output
+
+from .conftest import TinyNetwork
+
+
+def slow_energy(small: np.ndarray, mask: np.ndarray) -> float:
+    """Bilinear by its formula, then a loop over the pixels."""
+    h, w = small.shape
+    height, width = mask.shape
+    inside = total = 0.0
+    for y in range(height):
+        for x in range(width):
+            v = max((y + 0.5) * h / height - 0.5, 0)
+            u = max((x + 0.5) * w / width - 0.5, 0)
+            i, j = int(v), int(u)
+            i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
+            fy, fx = v - i, u - j
+            top = small[i, j] * (1 - fx) + small[i, j1] * fx
+            bottom = small[i1, j] * (1 - fx) + small[i1, j1] * fx
+            value = top * (1 - fy) + bottom * fy
+            total += value
+            inside += value * mask[y, x]
+    return inside / total if total > 0 and mask.sum() > 0 else math.nan
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 5))
+def test_energy_is_the_slow_loop(seed: int, h: int, w: int) -> None:
+    rng = np.random.default_rng(seed)
+    small = rng.normal(size=(3, h, w)).astype(np.float32)
+    masks = (rng.random((3, 12, 9)) < rng.random()).astype(np.float32)
+    found = energy_in_mask(torch.tensor(small), torch.tensor(masks)).numpy()
+    expected = [slow_energy(s.clip(min=0), m) for s, m in zip(small, masks, strict=True)]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_uniform_map_is_chance_and_extremes() -> None:
+    masks = torch.zeros(4, 1, 8, 8)
+    masks[0, :, :4] = 1
+    masks[1] = 1
+    masks[2, :, 2, 3] = 0.5
+    flat = energy_in_mask(torch.ones(4, 2, 2), masks)
+    np.testing.assert_allclose(flat.numpy(), [0.5, 1, 0.5 / 64, np.nan], atol=1e-6)
+    np.testing.assert_allclose(flat.numpy(), chance_energy(masks).numpy(), atol=1e-6)
+    spot = torch.zeros(4, 8, 8)
+    spot[:, 1, 1] = 1
+    np.testing.assert_allclose(energy_in_mask(spot, masks).numpy(), [1, 1, 0, np.nan])
+    assert energy_in_mask(torch.zeros(4, 2, 2), masks).isnan().all()
+
+
+def test_gaussian_is_centred_and_symmetric() -> None:
+    g = centred_gaussian(8, 12)
+    assert torch.allclose(g, g.flip(0))
+    assert torch.allclose(g, g.flip(1))
+    y, x = 2, 9
+    v, u = (y + 0.5) / 8 - 0.5, (x + 0.5) / 12 - 0.5
+    assert float(g[y, x]) == pytest.approx(math.exp(-(v * v + u * u) / (2 * 0.25**2)), rel=1e-5)
+
+
+def test_min_max_of_a_constant_is_zero() -> None:
+    maps = torch.stack([torch.full((2, 2), 3.0), torch.tensor([[1.0, 2.0], [3.0, 5.0]])])
+    assert torch.equal(min_max(maps), torch.tensor([[[0, 0], [0, 0]], [[0, 0.25], [0.5, 1]]]))
+
+
+def test_class_map_is_grad_cam_by_finite_differences(network: TinyNetwork, batches: list[Batch]) -> None:
+    x = batches[0].prepare("cpu", network.mean, network.std).images
+    targets = torch.tensor([0, 3, 2, 1])
+    found = class_map(network, x, targets, "early")
+    network.eval().double()
+    features = torch.relu(network.norm(network.first(x.double()))).detach()
+
+    def score(at: torch.Tensor, i: int) -> torch.Tensor:
+        return network.head(torch.relu(network.second(at)).mean((2, 3)))[:, targets[i]]
+
+    for i in (0, 3):
+        at = features[i : i + 1]
+        step = 1e-6
+        weights = []
+        for k in range(
+            at.shape[1]
+        ):  # the mean gradient = the slope when the whole channel is raised, over its places
+            up, down = at.clone(), at.clone()
+            up[:, k] += step
+            down[:, k] -= step
+            weights.append(((score(up, i) - score(down, i)) / (2 * step) / at[0, 0].numel()).item())
+        expected = torch.relu((torch.tensor(weights).view(-1, 1, 1) * at[0]).sum(0))
+        np.testing.assert_allclose(found[i].numpy(), expected.detach().numpy(), atol=1e-4)
+    assert found.max() > 0
+
+
+def test_class_map_works_on_a_frozen_network_and_leaves_nothing(
+    network: TinyNetwork, batches: list[Batch]
+) -> None:
+    x = batches[0].prepare("cpu", network.mean, network.std).images
+    targets = batches[0].targets
+    free = class_map(network, x, targets, "late")
+    network.requires_grad_(False)
+    network.train()
+    with torch.no_grad():
+        frozen = class_map(network, x, targets, "late")
+    assert torch.equal(free, frozen)
+    assert network.training
+    assert not x.requires_grad
+    assert all(p.grad is None for p in network.parameters())
+    assert not frozen.requires_grad
+
+
+def test_a_tap_that_does_not_matter_is_an_error(network: TinyNetwork, batches: list[Batch]) -> None:
+    class Beside(TinyNetwork):
+        def forward(self, images: torch.Tensor, taps: tuple[str, ...] = ()) -> Output:
+            output = super().forward(images, ("late",))
+            return Output(output.logits, taps={"beside": self.first(images)})
+
+    x = batches[0].prepare("cpu", network.mean, network.std).images
+    with pytest.raises(ConfigError, match="does not depend on tap 'beside'"):
+        class_maps(Beside(), x, batches[0].targets, ("beside",))
+
+
+def test_columns(network: TinyNetwork, batches: list[Batch]) -> None:
+    index, look = measure_look(network, batches, device="cpu", taps=("early", "late"))
+    np.testing.assert_array_equal(index, np.arange(10) + 100)
+    assert set(look) == {
+        "energy_in_mask", "tap_energy_in_mask", "energy_chance", "energy_centre",
+        "energy_in_mask_early", "energy_in_mask_late", "tap_energy_in_mask_early", "tap_energy_in_mask_late",
+    }  # fmt: skip
+    np.testing.assert_array_equal(look["energy_in_mask"], look["energy_in_mask_late"])
+    assert np.isnan(look["energy_in_mask"][-1])  # no mask
+    assert np.isnan(look["energy_chance"][-1])
+    assert np.isnan(look["energy_in_mask"][-2])  # no label, hence no true class
+    assert np.isfinite(look["tap_energy_in_mask"][-2])
+    np.testing.assert_allclose(look["energy_chance"][:-1], 56 / 256, atol=1e-6)
+    prepared = batches[1].prepare("cpu", network.mean, network.std)
+    maps, _ = class_maps(network, prepared.images, prepared.targets, ("late",))
+    expected = [
+        slow_energy(m.numpy(), s.numpy()) for m, s in zip(maps["late"], prepared.masks[:, 0], strict=True)
+    ]
+    np.testing.assert_allclose(look["energy_in_mask"][4:8], expected, atol=1e-5)
+
+
+def test_no_masks_no_work(network: TinyNetwork, batches: list[Batch]) -> None:
+    bare = [batch.replace(has_mask=torch.zeros_like(batch.has_mask)) for batch in batches]
+    network.forward = None  # type: ignore[method-assign, assignment]  # any call would fail
+    index, look = measure_look(network, bare, device="cpu", taps=("late",))
+    assert len(index) == 10
+    assert all(np.isnan(values).all() and len(values) == 10 for values in look.values())
+    with pytest.raises(ConfigError, match="at least one tap"):
+        measure_look(network, bare, device="cpu", taps=())

@@ -1,0 +1,60 @@
+"""Test-time views against numpy and scipy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter, rotate
+
+from foveate.core.errors import ConfigError
+from foveate.evaluation.tta import TTA, rotation, views
+
+
+def pictures(height: int = 24, width: int = 20) -> torch.Tensor:
+    return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_preset_keeps_the_shape_and_starts_with_the_picture() -> None:
+    for name in TTA:
+        found = list(views(name, pictures()))
+        assert all(view.shape == (2, 3, 24, 20) for view in found)
+        assert torch.equal(found[0], pictures())
+
+
+def test_plants8_is_eight_views_of_the_report() -> None:
+    x = pictures().numpy()
+    found = [view.numpy() for view in views("plants8", pictures())]
+    assert len(found) == 8
+    expected = [x, x[..., ::-1], np.roll(x, -3, 2), np.roll(x, 3, 2), np.roll(x, -3, 3), np.roll(x, 3, 3)]
+    for mine, theirs in zip(found[:6], expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_flips() -> None:
+    x = pictures().numpy()
+    for mine, theirs in zip(
+        views("flips", pictures()), [x, x[..., ::-1], x[:, :, ::-1], x[:, :, ::-1, ::-1]], strict=True
+    ):
+        np.testing.assert_array_equal(mine.numpy(), theirs)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 40)])
+@pytest.mark.parametrize("degrees", [-10.0, 10.0, 35.0])
+def test_rotation_is_scipys(shape: tuple[int, int], degrees: float) -> None:
+    x = gaussian_filter(np.random.default_rng(0).normal(size=(1, 3, *shape)), (0, 0, 2, 2)).astype(np.float32)
+    theirs = rotate(x, degrees, axes=(3, 2), reshape=False, order=1, mode="nearest")
+    linear = rotation(degrees, "bilinear")(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(linear, theirs, atol=1e-5)
+    cubic = rotation(degrees)(torch.tensor(x)).numpy()
+    spline = rotate(x, degrees, axes=(3, 2), reshape=False, order=3, mode="nearest")
+    inner = (..., slice(4, -4), slice(4, -4))
+    assert np.abs(cubic - spline)[inner].max() < 0.06 * np.abs(x).max()
+
+
+def test_rotation_is_counter_clockwise() -> None:
+    x = pictures(11, 11)
+    np.testing.assert_allclose(rotation(90)(x).numpy(), np.rot90(x.numpy(), 1, (2, 3)), atol=1e-4)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ConfigError, match="no test-time augmentation 'plant'; choose one of none, flip"):
+        views("plant", pictures())
