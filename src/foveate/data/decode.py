@@ -44,7 +44,7 @@ Fit = Literal["squash", "crop", "pad"]
 PAD_GREY = 127
 
 _ORIENTATION_TAG = 0x0112
-_TRANSPOSES = {
+TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -135,6 +135,30 @@ def open_image(path: Path | str) -> Image.Image:
         raise DecodeError(path, _reason(error)) from error
 
 
+def load_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
+    """Open and decode, nothing converted or turned: for label maps and other pictures whose mode matters.
+
+    ``at_least`` as in ``read_image``.
+
+    Raises:
+        DecodeError: as ``read_image``.
+    """
+    path = Path(path)
+    image = open_image(path)
+    try:
+        with quiet_pillow():
+            if at_least is not None:
+                image.draft(image.mode, (at_least, at_least))  # does nothing except for JPEG
+            image.load()
+    except MemoryError:
+        image.close()
+        raise
+    except Exception as error:  # as above
+        image.close()
+        raise DecodeError(path, _reason(error)) from error
+    return image
+
+
 def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 (upright) where there is none or the EXIF block is damaged, as viewers do.
 
@@ -147,12 +171,12 @@ def orientation(image: Image.Image) -> int:
         raise
     except Exception:  # noqa: BLE001  damaged EXIF, good pixels: the picture is still worth having
         return 1
-    return value if value in _TRANSPOSES else 1
+    return value if value in TRANSPOSES else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as EXIF says; itself when there is nothing to turn."""
-    turn = _TRANSPOSES.get(orientation(image))
+    turn = TRANSPOSES.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
@@ -177,18 +201,13 @@ def read_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
     Raises:
         DecodeError: the file is missing, truncated, damaged, not a picture, or too large.
     """
-    path = Path(path)
-    with open_image(path) as image:
+    with load_image(path, at_least=at_least) as image:
         try:
-            with quiet_pillow():
-                if at_least is not None:
-                    image.draft(image.mode, (at_least, at_least))  # does nothing except for JPEG
-                image.load()
-                return _to_rgb(upright(image))
+            return _to_rgb(upright(image))
         except MemoryError:
             raise
-        except Exception as error:  # as above
-            raise DecodeError(path, _reason(error)) from error
+        except ValueError as error:  # a colour space without a way to RGB (LAB)
+            raise DecodeError(path, str(error)) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -201,8 +220,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
-    rgb = image.convert("RGB")
-    return rgb.copy() if rgb is image else rgb  # a copy outlives the file that its owner closes
+    return image.convert("RGB")  # a copy even when nothing changes, so it outlives the open file
 
 
 def _to_8bit(values: np.ndarray) -> np.ndarray:
