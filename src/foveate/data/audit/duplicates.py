@@ -1,0 +1,228 @@
+"""Identical and nearly alike pictures, within a split, across splits and under two classes.
+
+Identical means the same upright RGB pixels, whatever the files' bytes. Nearly alike means a copy that was
+scaled, re-encoded, brightened or shifted a little, or the neighbouring frame of a film. It is decided in
+two steps:
+
+1. Candidates: perceptual hashes (64-bit DCT hash) that differ in few bits. Pairs are not compared all with
+   all. The hash is cut into 4 bands of 16 bits; when two hashes differ in at most ``bits``, some band
+   differs in at most ``bits // 4`` (pigeonhole), so every band is looked up with so many bits flipped
+   (multi-index hashing; Norouzi, Punjani, Fleet: Fast search in Hamming space with multi-index hashing,
+   CVPR 2012).
+2. Proof on grey thumbnails, so that two birds before one hedge are not called alike: see ``difference``.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from foveate.data.audit.pictures import is_flat
+from foveate.data.audit.report import Problem
+from foveate.data.audit.scan import GREY_SIDE, Facts
+from foveate.data.catalog import UNLABELLED, Catalog
+
+_BANDS, _BAND_BITS = 4, 16
+_SHIFT = 2  # thumbnail pixels, 1/16 of the side
+_CELLS = 4  # a side
+_CHUNK = 1 << 21
+_PROOF_CHUNK = 2048
+_COARSE = 0.8  # least correlation of 8x8 thumbnails worth a proof; those of proven pairs are above 0.9
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How far grey thumbnails differ in the cell where they differ most. a, b: (n, 32, 32) -> (n,).
+
+    ``b`` is fitted to ``a`` in brightness and contrast (least squares) and may be shifted by up to 2 pixels
+    each way; the residual's root mean square in each of 4x4 cells is taken relative to the picture's
+    standard deviation, and the worst cell counts. 0 = alike; above about 0.4 something in the picture is
+    another thing.
+    """
+    inner = GREY_SIDE - 2 * _SHIFT
+    cell = inner // _CELLS
+    a = _standardised(a[:, _SHIFT : _SHIFT + inner, _SHIFT : _SHIFT + inner])
+    best = np.full(len(a), np.inf, dtype=np.float32)
+    for top in range(2 * _SHIFT + 1):
+        for left in range(2 * _SHIFT + 1):
+            moved = _standardised(b[:, top : top + inner, left : left + inner])
+            slope = (a * moved).mean((1, 2), keepdims=True)
+            residual = np.square(moved - slope * a).reshape(-1, _CELLS, cell, _CELLS, cell).mean((2, 4))
+            best = np.minimum(best, residual.max((1, 2)))
+    return np.sqrt(best)
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    x = x.astype(np.float32)
+    x = x - x.mean((1, 2), keepdims=True)
+    return x / np.maximum(np.sqrt(np.square(x).mean((1, 2), keepdims=True)), 1e-3)
+
+
+def candidates(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every pair i < j whose hashes differ in at most ``bits`` bits, once each, in chunks of two (m,) int64
+    arrays.
+
+    hashes: (N,) uint64. The most alike come first within a band.
+    """
+    flips = bits // _BANDS
+    bands = [
+        (hashes >> np.uint64(_BAND_BITS * k)).astype(np.uint64) & np.uint64(0xFFFF) for k in range(_BANDS)
+    ]
+    masks = [
+        sum(1 << bit for bit in chosen)
+        for n in range(flips + 1)
+        for chosen in combinations(range(_BAND_BITS), n)
+    ]
+    for k, band in enumerate(bands):
+        order = np.argsort(band, kind="stable")
+        start = np.concatenate(
+            ([0], np.cumsum(np.bincount(band.astype(np.int64), minlength=1 << _BAND_BITS)))
+        )
+        for mask in masks:
+            key = (band ^ np.uint64(mask)).astype(np.int64)
+            for i, position in _ranges(start[key], start[key + 1]):
+                j = order[position]
+                keep = i < j
+                i, j = i[keep], j[keep]
+                keep = np.bitwise_count(hashes[i] ^ hashes[j]) <= bits
+                for earlier in bands[:k]:  # found there already
+                    keep &= np.bitwise_count(earlier[i] ^ earlier[j]) > flips
+                if keep.any():
+                    yield i[keep], j[keep]
+
+
+def _ranges(first: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row i together with every position in [first[i], end[i]), in chunks of bounded size."""
+    length = end - first
+    total = np.cumsum(length)
+    row = 0
+    while row < len(length):
+        base = total[row - 1] if row else 0
+        stop = max(row + 1, int(np.searchsorted(total, base + _CHUNK, side="right")))
+        rows = np.repeat(np.arange(row, stop), length[row:stop])
+        offset = np.arange(len(rows)) - np.repeat(total[row:stop] - length[row:stop] - base, length[row:stop])
+        yield rows, first[rows] + offset
+        row = stop
+
+
+class _Sets:
+    """Union-find over 0..n-1."""
+
+    def __init__(self, n: int) -> None:
+        self.parent = np.arange(n)
+
+    def join(self, i: int, j: int) -> None:
+        self.parent[self.find(max(i, j))] = self.find(min(i, j))
+
+    def find(self, i: int) -> int:
+        while self.parent[i] != i:
+            self.parent[i] = self.parent[self.parent[i]]
+            i = int(self.parent[i])
+        return i
+
+    def flatten(self) -> np.ndarray:
+        while True:
+            up = self.parent[self.parent]
+            if np.array_equal(up, self.parent):
+                return up
+            self.parent = up
+
+
+def identical(facts: Sequence[Facts]) -> list[list[int]]:
+    """Rows of identical pictures, sets of two and more, in order of the first row."""
+    rows = defaultdict(list)
+    for row, fact in enumerate(facts):
+        if fact.failure is None:
+            rows[fact.pixels].append(row)
+    return [found for found in rows.values() if len(found) > 1]
+
+
+def alike(
+    facts: Sequence[Facts],
+    *,
+    bits: int,
+    limit: float,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[list[int]]:
+    """Rows of identical or nearly alike pictures, chained (a like b, b like c), sets of two and more.
+
+    Of identical pictures one stands for all; pictures of one flat colour are left out. Pairs that a chain
+    has joined already need no proof, so long films stay cheap.
+    """
+    same = identical(facts)
+    copies = {row for rows in same for row in rows[1:]}
+    rows = np.array(
+        [r for r, f in enumerate(facts) if f.failure is None and r not in copies and not is_flat(f)],
+        dtype=np.int64,
+    )
+    sets = _Sets(len(facts))
+    for first, *others in same:
+        for other in others:
+            sets.join(first, other)
+    if len(rows) > 1:
+        hashes = np.array([facts[r].phash for r in rows], dtype=np.uint64)
+        grey = np.stack([facts[r].grey for r in rows])
+        coarse = _standardised(grey.reshape(-1, 8, 4, 8, 4).mean((2, 4))).reshape(-1, 64)
+        for i, j in candidates(hashes, bits):
+            for k in range(0, len(i), _PROOF_CHUNK):
+                root = sets.flatten()
+                a, b = i[k : k + _PROOF_CHUNK], j[k : k + _PROOF_CHUNK]
+                open_ = (root[rows[a]] != root[rows[b]]) & ((coarse[a] * coarse[b]).mean(1) > _COARSE)
+                a, b = a[open_], b[open_]
+                for one, other in zip(
+                    *((x[difference(grey[a], grey[b]) <= limit]) for x in (a, b)), strict=True
+                ):
+                    sets.join(int(rows[one]), int(rows[other]))
+        if progress is not None:
+            progress("near duplicates", len(rows), len(rows))
+    members = defaultdict(list)
+    for row, root in enumerate(sets.flatten()):
+        members[int(root)].append(row)
+    return [found for found in members.values() if len(found) > 1]
+
+
+def problems(catalog: Catalog, same: Sequence[Sequence[int]], near: Sequence[Sequence[int]]) -> list[Problem]:
+    """Words for ``identical`` and ``alike`` sets of rows; a set that holds only identical pictures is said
+    once."""
+    found = []
+    for rows in same:
+        labels, splits, tell = _look(catalog, rows)
+        what = f"{len(rows)} files hold the same picture"
+        if len(labels) > 1:
+            names = " and ".join(catalog.classes[label] for label in labels)
+            found.append(tell("duplicate-two-classes", f"{what} under {names}; keep the right one."))
+        if len(splits) > 1:
+            found.append(
+                tell("duplicate-across-splits", f"{what} in {' and '.join(splits)}: a leak; keep one.")
+            )
+        elif len(labels) < 2:
+            found.append(tell("duplicate", f"{what}; keep one{_or_group(splits)}."))
+    exact = {frozenset(rows) for rows in same}
+    for rows in near:
+        if frozenset(rows) in exact:
+            continue
+        labels, splits, tell = _look(catalog, rows)
+        what = f"{len(rows)} pictures are nearly alike"
+        if len(labels) > 1:
+            names = " and ".join(catalog.classes[label] for label in labels)
+            found.append(tell("near-duplicate-two-classes", f"{what} but of {names}; look at their labels."))
+        if len(splits) > 1:
+            text = f"{what} across {' and '.join(splits)}: the test may be easier than it looks."
+            found.append(tell("near-duplicate-across-splits", text))
+        elif len(labels) < 2:
+            found.append(tell("near-duplicate", f"{what}{_or_group(splits)}."))
+    return found
+
+
+def _or_group(splits: Sequence[str]) -> str:
+    return "" if splits else "; give them one group so that a split keeps them together"
+
+
+def _look(
+    catalog: Catalog, rows: Sequence[int]
+) -> tuple[list[int], list[str], Callable[[str, str], Problem]]:
+    samples = [catalog.samples[row] for row in rows]
+    labels = sorted({sample.label for sample in samples} - {UNLABELLED})
+    splits = [split for split in ("train", "val", "test") if any(sample.split == split for sample in samples)]
+    paths = [sample.path for sample in samples]
+    return labels, splits, lambda code, message: Problem.of(code, paths[0], message, paths[1:])
