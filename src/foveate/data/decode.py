@@ -1,0 +1,290 @@
+"""Files -> pictures: upright 8-bit RGB whatever the file holds, or one clear error; three ways to a square.
+
+Pillow does the decoding. Whatever it raises for a bad file becomes ``DecodeError``; its warnings never leak.
+"""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from foveate.core.errors import DataError
+
+MAX_PIXELS = 200_000_000
+"""Width times height above which a file is refused as a decompression bomb."""
+
+IMAGE_SUFFIXES = frozenset(
+    (
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".mpo",
+            ".png",
+            ".apng",
+            ".webp",
+            ".gif",
+            ".tif",
+            ".tiff",
+            ".bmp",
+        ),
+        *(".dib", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+    )
+)
+"""Lower-case suffixes of files that count as pictures."""
+
+Fit = Literal["squash", "crop", "pad"]
+
+PAD_GREY = 127
+
+_ORIENTATION_TAG = 0x0112
+TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class DecodeError(DataError):
+    """A file cannot be read as a picture. ``path`` names it, ``reason`` says why (no full stop)."""
+
+    def __init__(self, path: Path | str, reason: str = "") -> None:
+        self.path = Path(path)
+        self.reason = reason
+        # A DataLoader rebuilds a worker's exception from its finished message alone, which comes in as path.
+        super().__init__(f"{path} cannot be read: {reason}; replace or remove it." if reason else str(path))
+
+    def __reduce__(self) -> tuple[type["DecodeError"], tuple[str, str]]:
+        return type(self), (str(self.path), self.reason)
+
+
+_lock = threading.Lock()
+_inside = 0
+_saved: list[object] = []
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Inside: Pillow refuses pictures above ``MAX_PIXELS`` and its warnings are not shown. Safe with threads.
+
+    Both settings are global to the process and ``warnings.catch_warnings`` alone is not safe with threads
+    (the last to leave may put back what another had set), so the first to enter sets and the last to leave
+    restores.
+    """
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            caught = warnings.catch_warnings()
+            caught.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            _saved[:] = [caught, Image.MAX_IMAGE_PIXELS]
+            Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above this and raises above twice this
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                caught, Image.MAX_IMAGE_PIXELS = _saved  # type: ignore[assignment]
+                caught.__exit__(None, None, None)
+
+
+def _reason(error: Exception) -> str:
+    """A user's words for what Pillow raised."""
+    match error:
+        case FileNotFoundError():
+            return "there is no such file"
+        case IsADirectoryError():
+            return "it is a folder"
+        case PermissionError():
+            return "reading it is not permitted"
+        case Image.DecompressionBombError():
+            return f"it has more than {MAX_PIXELS:,} pixels (a bomb, or a scan to scale down first)"
+        case UnidentifiedImageError():
+            return "its bytes are not a picture format that is known here"
+    text = str(error).strip().rstrip(".")
+    return f"the file is damaged ({text or type(error).__name__})"
+
+
+def open_image(path: Path | str) -> Image.Image:
+    """Open lazily: the header is read and checked, no pixel is decoded. Use it in a ``with`` block.
+
+    Raises:
+        DecodeError: missing, empty, not a picture, damaged header, or more than ``MAX_PIXELS`` pixels.
+    """
+    path = Path(path)
+    try:
+        with quiet_pillow():
+            return Image.open(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged files Pillow raises nearly every built-in exception
+        if isinstance(error, UnidentifiedImageError) and path.stat().st_size == 0:
+            raise DecodeError(path, "the file is empty") from error
+        raise DecodeError(path, _reason(error)) from error
+
+
+def load_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
+    """Open and decode, nothing converted or turned: for label maps and other pictures whose mode matters.
+
+    ``at_least`` as in ``read_image``.
+
+    Raises:
+        DecodeError: as ``read_image``.
+    """
+    path = Path(path)
+    image = open_image(path)
+    try:
+        with quiet_pillow():
+            if at_least is not None:
+                image.draft(image.mode, (at_least, at_least))  # does nothing except for JPEG
+            image.load()
+    except MemoryError:
+        image.close()
+        raise
+    except Exception as error:  # as above
+        image.close()
+        raise DecodeError(path, _reason(error)) from error
+    return image
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 (upright) where there is none or the EXIF block is damaged, as viewers do.
+
+    On an image whose pixels are loaded this is what remains to be done: for TIFF Pillow turns while loading.
+    """
+    try:
+        with quiet_pillow():
+            value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  damaged EXIF, good pixels: the picture is still worth having
+        return 1
+    return value if value in TRANSPOSES else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned as EXIF says; itself when there is nothing to turn."""
+    turn = TRANSPOSES.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) after ``upright``, from the header alone."""
+    if image.format != "TIFF" and orientation(image) >= 5:  # Pillow already swaps the sides of a TIFF
+        return image.height, image.width
+    return image.size
+
+
+def read_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
+    """Decode to upright 8-bit RGB.
+
+    Grey, 1-bit, palette and CMYK are converted; transparency is laid on white; 16-bit and float are scaled,
+    not clipped; of an animation or a multi-page file the first frame is taken.
+
+    Args:
+        path: the file.
+        at_least: lets a JPEG be decoded at 1/2, 1/4 or 1/8 size (several times faster) as long as its short
+            side stays at least this many pixels. The result differs a little from decoding in full.
+
+    Raises:
+        DecodeError: the file is missing, truncated, damaged, not a picture, or too large.
+    """
+    with load_image(path, at_least=at_least) as image:
+        try:
+            return _to_rgb(upright(image))
+        except MemoryError:
+            raise
+        except ValueError as error:  # a colour space without a way to RGB (LAB)
+            raise DecodeError(path, str(error)) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_to_8bit(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        # What lies under transparent pixels is arbitrary (black, or the scene that was cut away) and not
+        # meant to be seen. White is what the author saw in a viewer or on a page, whatever the program that
+        # saved it.
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")  # a copy even when nothing changes, so it outlives the open file
+
+
+def _to_8bit(values: np.ndarray) -> np.ndarray:
+    """(H, W) 16- or 32-bit integers or floats -> (H, W) uint8.
+
+    Black is 0; white is the smallest of 1 (floats only), 255, 4095 and 65535 that holds every value:
+    cameras store 12 bits in 16-bit files, which would come out almost black on the full scale, while a
+    limit taken from each picture would change its brightness against its neighbours. With values below 0 or
+    above 65535: from minimum to maximum. NaN and infinity become 0.
+    """
+    whites = (1.0, 255.0, 4095.0, 65535.0) if values.dtype.kind == "f" else (255.0, 4095.0, 65535.0)
+    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    white = next((white for white in whites if low >= 0 and high <= white), None)
+    if white is None:
+        values, white = values - low, (high - low) or 1.0
+    return np.rint(values / white * 255).astype(np.uint8)
+
+
+def _placed(size: tuple[int, int], side: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """For fit="pad": ((width, height) of the shrunk picture, its (left, top) in the square)."""
+    scale = side / max(size)
+    width, height = (max(1, round(length * scale)) for length in size)
+    return (width, height), ((side - width) // 2, (side - height) // 2)
+
+
+def _centre_square(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """For fit="crop": (left, top, right, bottom) of the largest centred square, in source pixels."""
+    width, height = size
+    side = min(size)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _fit(image: Image.Image, size: int, fit: Fit, resample: Image.Resampling, padding: int) -> Image.Image:
+    match fit:
+        case "squash":
+            return image.resize((size, size), resample)
+        case "crop":
+            return image.resize((size, size), resample, box=_centre_square(image.size))
+        case "pad":
+            shape, corner = _placed(image.size, size)
+            square = Image.new(image.mode, (size, size), (padding,) * len(image.getbands()))
+            square.paste(image.resize(shape, resample), corner)
+            return square
+    raise ValueError(f"fit is '{fit}'; use squash, crop or pad.")
+
+
+def resize(image: Image.Image, size: int, fit: Fit = "squash") -> Image.Image:
+    """A ``size`` x ``size`` picture, bilinear with antialias.
+
+    Args:
+        image: any size, mode RGB or L.
+        size: side of the result in pixels.
+        fit: "squash" squeezes the whole picture into the square (nothing is lost); "crop" takes the largest
+            centred square; "pad" keeps shape and content and fills the rest with mid grey (127).
+    """
+    return _fit(image, size, fit, Image.Resampling.BILINEAR, PAD_GREY)
+
+
+def resize_mask(mask: Image.Image, size: int, fit: Fit = "squash", *, soft: bool = False) -> Image.Image:
+    """The mask (mode L, 0/255) of ``resize(image, size, fit)``: same geometry, padding is background (0).
+
+    A pixel is object (255) when at least half of its area is; with ``soft`` it carries the share, 0 to 255.
+    """
+    area = _fit(mask, size, fit, Image.Resampling.BOX, 0)
+    return area if soft else area.point([0] * 128 + [255] * 128)
