@@ -82,9 +82,7 @@ def train(
     weights: Annotated[
         str, typer.Option(help="pretrained (timm downloads), none, or a .safetensors / .pth file.")
     ] = "pretrained",
-    size: Annotated[
-        int | None, typer.Option(help="Side of the picture in pixels; default: the weights' own.")
-    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the picture in pixels; default: the weights' own.")] = None,
     augment: Annotated[str, typer.Option(help="none, basic, standard, advanced or plant.")] = "standard",
     guide: Annotated[
         str, typer.Option(help="What masks are used for: none, spatial, class-map or backgrounds.")

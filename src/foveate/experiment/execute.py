@@ -18,9 +18,9 @@ from foveate.core.errors import RunError
 from foveate.core.files import SCHEMA_VERSION, write_json, write_text
 from foveate.data.cache import cache_folder, open_pictures
 from foveate.data.catalog import Catalog
-from foveate.data.loader import Loader, choose_workers
+from foveate.data.loader import Loader, resolve_workers
 from foveate.data.split import split_hash
-from foveate.data.transforms import build_transform, is_random
+from foveate.data.transforms import build_transform
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
 from foveate.evaluation.predictions import PredictionTable
@@ -83,8 +83,13 @@ def run(
         return Run(out)
     observer.message("Measuring on the validation and test pictures.")
     save_model(
-        model, out, classes=catalog.classes, class_ids=catalog.class_ids, size=size, fit=experiment.data.fit
-    )  # fmt: skip
+        model,
+        out,
+        class_names=catalog.classes,
+        class_ids=catalog.class_ids,
+        preprocessing={"size": size, "fit": experiment.data.fit},
+        versions={"foveate": environment["versions"]["foveate"]},
+    )
     table = _predict(experiment, catalog, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
@@ -142,10 +147,10 @@ def _same_pictures(out: Path, catalog: Catalog) -> None:
 def _model(
     experiment: Experiment, catalog: Catalog, accelerator: Accelerator
 ) -> tuple[Classifier, int, tuple[str, ...]]:
-    model, notes = build_classifier(
+    model = build_classifier(
         experiment.model, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
     )
-    return model.to(accelerator.device), experiment.data.size or model.input_size, notes
+    return model.to(accelerator.device), model.input_size, model.notes
 
 
 def _job(
@@ -156,8 +161,13 @@ def _job(
     augment = experiment.data.augment
     pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress)
     rows = {name: catalog.indices(name) for name in ("train", "val")}
-    workers, why = choose_workers(config.workers, experiment.data.cache.enabled, accelerator.device.type)
-    if config.workers == "auto":
+    workers, why = resolve_workers(
+        config.loader,
+        cached=experiment.data.cache.enabled,
+        device_type=accelerator.device.type,
+        world=accelerator.num_processes,
+    )
+    if config.loader.workers == "auto":
         decisions.note("loader workers", workers, why)
     feeds = Feeds(
         pictures=pictures,
@@ -166,10 +176,10 @@ def _job(
         rows=rows,
         train_transform=build_transform(augment, size, train=True),
         eval_transform=build_transform(augment, size, train=False),
-        random=is_random(augment),
         seed=experiment.seed,
         workers=workers,
-        sampling=config.sampling,
+        sampling=config.loader.sampling,
+        pin=config.loader.pin,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )

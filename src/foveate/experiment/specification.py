@@ -85,8 +85,10 @@ class Experiment(Config):
         """12 hex digits over every field that can change the result (not device, workers, cache, checkpoints)."""
         values = self.to_dict()
         del values["data"]["cache"]
-        for name in ("workers", "device", "checkpoint_seconds"):
+        for name in ("device", "checkpoint_seconds"):
             del values["training"][name]
+        for name in ("workers", "pin"):
+            del values["training"]["loader"][name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -39,7 +39,10 @@ def finetune(
     return Experiment.from_dict(
         {
             "data": {"augment": {"preset": augment}, **data},
-            "model": {"backbone": backbone or BACKBONE, "weights": weights},
+            "model": {
+                "backbone": backbone or (None if weights not in ("pretrained", "none") else BACKBONE),
+                "weights": weights,
+            },
             "training": {"phases": phases, "clip": 1.0},
             "seed": seed,
             **guidance(guide),

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from foveate.data.batch import Batch
-from foveate.data.loader import Loader, epoch_batches
+from foveate.data.cache import Pictures
+from foveate.data.loader import Loader, Sampling
+from foveate.data.transforms import Transform
 
 FEATURE_LIMIT = 2 * 2**30
 """Bytes of stored features above which a frozen backbone is run again every epoch."""
@@ -28,21 +30,19 @@ class Feed(Protocol):
 class Feeds:
     """The pictures of one experiment, by split, and how they are transformed."""
 
-    pictures: Any
-    """foveate.data.cache.Pictures."""
+    pictures: Pictures
     labels: np.ndarray
     """(N,) int64 over the catalog."""
     paths: tuple[str, ...]
     """(N,) for error messages."""
     rows: dict[str, np.ndarray]
     """{split: rows of the catalog}."""
-    train_transform: Any
-    eval_transform: Any
-    random: bool
-    """Whether ``train_transform`` draws anything, so that another epoch gives another view."""
+    train_transform: Transform
+    eval_transform: Transform
     seed: int
     workers: int = 0
-    sampling: str = "natural"
+    sampling: Sampling = "natural"
+    pin: bool = False
     rank: int = 0
     world: int = 1
 
@@ -51,69 +51,56 @@ class Feeds:
         return Loader(
             self.pictures, self.labels, self.rows["train"], self.train_transform, batch_size, self.seed,
             shuffle=True, workers=self.workers, views=views, sampling=self.sampling, rank=self.rank, world=self.world,
+            pin=self.pin,
         )  # fmt: skip
 
     def evaluation(self, split: str, batch_size: int) -> Loader:
         """A split in catalog order, not augmented."""
-        return Loader(
-            self.pictures, self.labels, self.rows[split], self.eval_transform, batch_size, self.seed,
-            shuffle=False, workers=self.workers,
-        )  # fmt: skip
+        return self._in_order(split, self.eval_transform, batch_size)
 
     def stored(
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor]
     ) -> "FeatureFeed":
-        """Features of every picture of a split, ``views`` augmented views each (0 = not augmented)."""
-        rows = self.rows[split]
-        transform = self.train_transform if views else self.eval_transform
-        stacks = []
-        for view in range(max(views, 1)):
-            loader = Loader(
-                self.pictures, self.labels, rows, transform, batch_size, self.seed, shuffle=False, workers=self.workers
-            )
-            stacks.append(torch.cat([extract(batch) for batch in loader.epoch(view)]))
-        shuffle = {"seed": self.seed, "sampling": self.sampling, "rank": self.rank, "world": self.world}
-        return FeatureFeed(torch.stack(stacks), rows, self.labels, batch_size, shuffle if views else None)
+        """Features of every picture of a split, ``views`` augmented views each (0 = not augmented, in order)."""
+        source = self._in_order(split, self.train_transform if views else self.eval_transform, max(batch_size, 32))
+        features = torch.stack(
+            [torch.cat([extract(batch) for batch in source.epoch(view)]) for view in range(max(views, 1))]
+        )
+        source.close()
+        return FeatureFeed(features, self.train(batch_size) if views else self.evaluation(split, batch_size))
+
+    def _in_order(self, split: str, transform: Transform, batch_size: int) -> Loader:
+        return Loader(
+            self.pictures, self.labels, self.rows[split], transform, batch_size, self.seed,
+            shuffle=False, workers=self.workers, pin=self.pin,
+        )  # fmt: skip
 
 
 class FeatureFeed:
-    """Batches whose "images" are stored features (B, F), in the very order a Loader would give the pictures.
+    """Batches whose "images" are stored features (B, F), in the very order in which a loader gives the pictures.
 
     Args:
-        features: (V, n, F), V views of the n pictures in ``rows``.
-        shuffle: keyword arguments of the order, or None for catalog order.
+        features: (V, n, F), V views of the n pictures, in the order of ``order.rows``.
+        order: the loader whose order is followed; its pictures are not read.
     """
 
-    def __init__(
-        self,
-        features: torch.Tensor,
-        rows: np.ndarray,
-        labels: np.ndarray,
-        batch_size: int,
-        shuffle: dict[str, Any] | None,
-    ) -> None:
-        self.features, self.rows, self.labels = features, rows, labels
-        self.batch_size, self.shuffle = batch_size, shuffle
-        self._position = np.full(int(rows.max()) + 1, -1, dtype=np.int64)
-        self._position[rows] = np.arange(len(rows))
-
-    def _batches(self, epoch: int) -> list[np.ndarray]:
-        if self.shuffle is None:
-            return [self.rows[i : i + self.batch_size] for i in range(0, len(self.rows), self.batch_size)]
-        return epoch_batches(self.rows, self.labels, self.batch_size, epoch=epoch, shuffle=True, **self.shuffle)
+    def __init__(self, features: torch.Tensor, order: Loader) -> None:
+        self.features, self.order = features, order
+        self._position = np.full(int(order.rows.max()) + 1, -1, dtype=np.int64)
+        self._position[order.rows] = np.arange(len(order.rows))
 
     def __len__(self) -> int:
-        return len(self._batches(0))
+        return len(self.order)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """See Feed; the view is ``epoch`` modulo the number of views."""
         features = self.features[epoch % len(self.features)]
-        for rows in self._batches(epoch)[start:]:
-            index = torch.from_numpy(rows)
+        device = features.device
+        for _, rows, _ in self.order.batches(epoch)[start:]:
             yield Batch(
-                images=features[torch.from_numpy(self._position[rows])],
-                targets=torch.from_numpy(self.labels[rows]).to(features.device),
-                masks=torch.zeros(len(rows), 1, 1, 1, device=features.device),
-                has_mask=torch.zeros(len(rows), dtype=torch.bool, device=features.device),
-                index=index,
+                images=features[torch.from_numpy(self._position[rows]).to(device)],
+                targets=torch.from_numpy(self.order.labels[rows]).to(device),
+                masks=torch.zeros(len(rows), 1, 1, 1, device=device),
+                has_mask=torch.zeros(len(rows), dtype=torch.bool, device=device),
+                index=torch.from_numpy(rows.copy()),
             )

@@ -10,6 +10,7 @@ from pydantic import Field
 from foveate.augmentation import BatchTransform
 from foveate.core.config import Config
 from foveate.data.batch import Batch
+from foveate.data.loader import LoaderConfig
 from foveate.models.classifier import Classifier
 from foveate.objectives import Objective
 from foveate.training.decisions import Decisions
@@ -37,10 +38,7 @@ class TrainingConfig(Config):
     """Batches whose gradients make one optimizer step."""
     time_budget: float | None = Field(default=None, gt=0)
     """Minutes of training, over all restarts; what was best by then is kept."""
-    sampling: Literal["natural", "balanced"] = "natural"
-    """balanced: every class is drawn equally often."""
-    workers: int | Literal["auto"] = "auto"
-    """Loader processes."""
+    loader: LoaderConfig = LoaderConfig()
     device: str = "auto"
     """"auto" (an accelerator if there is one), "cpu", "cuda"."""
     checkpoint_seconds: float = 30.0

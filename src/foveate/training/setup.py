@@ -68,13 +68,13 @@ def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
 def _views(job: Job, phase: PhaseConfig) -> int:
     if phase.views != "auto":
         return phase.views
-    return min(8, phase.epochs) if job.feeds.random else 1
+    return min(8, phase.epochs) if job.feeds.train_transform.random else 1
 
 
 def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     views = _views(job, phase)
     if phase.views == "auto":
-        why = "augmented views to draw from" if job.feeds.random else "no random augmentation"
+        why = "augmented views to draw from" if job.feeds.train_transform.random else "no random augmentation"
         job.decisions.note(f"views: {phase.name}", views, why)
     # Features are what later epochs see again and again: full precision, in the fastest layout.
     precision = Precision("fp32_channels_last")
@@ -86,10 +86,8 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
             features: torch.Tensor = model.features(job.prepare(batch, precision).images)
         return features.float()
 
-    size = max(job.batch_size, 32)
-    train = job.feeds.stored("train", views, size, extract)
-    train.batch_size = job.batch_size
-    validation = job.feeds.stored("val", 0, size, extract) if len(job.feeds.rows.get("val", ())) else None
+    train = job.feeds.stored("train", views, job.batch_size, extract)
+    validation = job.feeds.stored("val", 0, job.batch_size, extract) if len(job.feeds.rows.get("val", ())) else None
 
     def forward_with(network: Classifier, batch: Batch) -> Output:
         return Output(network.classify(batch.images))
@@ -143,7 +141,7 @@ def _precision(job: Job, phase: PhaseConfig, train: Feed) -> str:
     raw = next(iter(train.epoch(0)))
     shape = "x".join(str(side) for side in raw.images.shape[2:])
     key = (
-        f"{job.model.name} {phase.trainable} batch {len(raw)} {shape} taps {len(job.objective.taps)}; "
+        f"{job.model.card.architecture} {phase.trainable} batch {len(raw)} {shape} taps {len(job.objective.taps)}; "
         f"{machine(job.accelerator.device)}"
     )
 

@@ -1,0 +1,39 @@
+"""foveate demo"""
+
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from foveate.cli.screen import guarded, out, screen_observer
+
+
+@guarded
+def demo(folder: Path, seed: int) -> None:
+    """Run the demo and print its table."""
+    from foveate.recipes.demo import run_demo
+
+    screen = screen_observer()
+    try:
+        result = run_demo(folder, seed, screen)
+    finally:
+        screen.close()
+    table = Table(title="Look-alike insects: the background gives the species away in training, not in the test")
+    table.add_column("network")
+    for column in ("validation (tied)", "test (untied)", "95 % interval", "energy in mask"):
+        table.add_column(column, justify="right")
+    for arm, figures in result.arms.items():
+        low, high = figures["accuracy_interval"]
+        table.add_row(
+            arm,
+            f"{figures['validation_accuracy']:.3f}",
+            f"{figures['accuracy']:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{figures['energy_in_mask']:.2f}",
+        )
+    chance = next(iter(result.arms.values()))["energy_chance"]
+    out.print(table)
+    out.print(f"Chance: accuracy {1 / 6:.3f}, energy in mask {chance:.2f} (the object's share of the picture).")
+    for arm, finished in result.runs.items():
+        out.print(f"Report of the {arm} network: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
+    out.print(f"Figures: [bold]{escape(str(folder / 'demo.json'))}[/]")
