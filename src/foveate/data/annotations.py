@@ -57,7 +57,9 @@ class MaskError(DataError):
         self.path = Path(path)
         self.reason = reason
         # A DataLoader rebuilds a worker's exception from its finished message alone, which comes in as path.
-        super().__init__(f"The mask {path} cannot be used: {reason}; mend or remove it." if reason else str(path))
+        super().__init__(
+            f"The mask {path} cannot be used: {reason}; mend or remove it." if reason else str(path)
+        )
 
     def __reduce__(self) -> tuple[type["MaskError"], tuple[str, str]]:
         return type(self), (str(self.path), self.reason)

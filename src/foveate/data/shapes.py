@@ -141,5 +141,7 @@ def _draw_annotation(annotation: dict[str, Any], width: int, height: int) -> np.
     else:
         runs = {"size": shape["size"], "counts": shape["counts"].encode()}
     if list(runs["size"]) != [height, width]:
-        raise ValueError(f"run lengths of {runs['size'][1]} x {runs['size'][0]} in a picture of {width} x {height}")
+        raise ValueError(
+            f"run lengths of {runs['size'][1]} x {runs['size'][0]} in a picture of {width} x {height}"
+        )
     return coco_mask.decode(runs).astype(bool)

@@ -85,7 +85,9 @@ def split(catalog: Catalog, config: SplitConfig | None = None) -> Split:
         return _from_file(catalog, config)
     if not config.keep_given:
         catalog = catalog.with_splits(["" if s.label != UNLABELLED else s.split for s in catalog.samples])
-    _refuse_divided_groups(catalog, "The data set's own splits", "mend them, or set split.keep_given to false")
+    _refuse_divided_groups(
+        catalog, "The data set's own splits", "mend them, or set split.keep_given to false"
+    )
     return _folds(catalog, config) if config.folds else _three_ways(catalog, config)
 
 
@@ -108,7 +110,9 @@ def _three_ways(catalog: Catalog, config: SplitConfig) -> Split:
                 "not scored, so judge by val."
             )
         else:
-            notes.append(f"{unlabelled_test} pictures of the test split have no label and are only predicted.")
+            notes.append(
+                f"{unlabelled_test} pictures of the test split have no label and are only predicted."
+            )
     pool = [i for i, part in enumerate(splits) if labelled[i] and part in ("", "train")]
     drawn, more = _draw(catalog, pool, shares, config.seed, "three ways")
     for row, part in zip(pool, drawn, strict=True):
@@ -144,12 +148,16 @@ def _folds(catalog: Catalog, config: SplitConfig) -> Split:
     for label in np.flatnonzero(catalog.counts()):
         rows = np.flatnonzero(catalog.labels == label)
         if len(np.unique(folds[rows])) == 1 and folds[rows[0]] != NO_FOLD:
-            smallest = min(_groups(catalog, pool).values(), key=lambda g: (label not in catalog.labels[g], len(g)))
+            smallest = min(
+                _groups(catalog, pool).values(), key=lambda g: (label not in catalog.labels[g], len(g))
+            )
             folds[smallest] = NO_FOLD
             alone[int(label)] = len(smallest)
     if alone:
         listed = ", ".join(f"{catalog.classes[label]} ({count})" for label, count in alone.items())
-        notes.append(f"Too few pictures or groups to be in two folds, so in none and always training: {listed}.")
+        notes.append(
+            f"Too few pictures or groups to be in two folds, so in none and always training: {listed}."
+        )
     return _choose_fold(catalog, folds, config, notes)
 
 
@@ -157,13 +165,19 @@ def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes
     """Fold ``config.fold`` is the test; val is drawn from the rest."""
     labelled = catalog.labels != UNLABELLED
     listed = tuple(int(fold) for fold in folds)
-    splits = ["" if known else (s.split or "test") for s, known in zip(catalog.samples, labelled, strict=True)]
+    splits = [
+        "" if known else (s.split or "test") for s, known in zip(catalog.samples, labelled, strict=True)
+    ]
     if config.fold is None:
-        splits = [part or ("train" if fold == NO_FOLD else "") for part, fold in zip(splits, folds, strict=True)]
+        splits = [
+            part or ("train" if fold == NO_FOLD else "") for part, fold in zip(splits, folds, strict=True)
+        ]
         notes.append(f"{max(listed) + 1} folds were drawn; choose one with split.fold to train.")
         return Split(catalog.with_splits(splits), tuple(notes), listed)
     if config.fold not in listed:
-        raise ConfigError(f"Fold {config.fold} is empty or does not exist; there are folds 0 to {max(listed)}.")
+        raise ConfigError(
+            f"Fold {config.fold} is empty or does not exist; there are folds 0 to {max(listed)}."
+        )
     pool = [i for i in range(len(catalog)) if labelled[i] and folds[i] != config.fold]
     drawn, more = _draw(catalog, pool, {"val": config.val}, config.seed, f"fold {config.fold}")
     for row in np.flatnonzero(folds == config.fold):
@@ -266,7 +280,9 @@ def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) 
     """
     low, high = [floor(x + 1e-9) for x in wanted], [ceil(x - 1e-9) for x in wanted]
     if len(wanted) <= 4:
-        options = [np.array(o) for o in product(*({a, b} for a, b in zip(low, high, strict=True))) if sum(o) == total]
+        options = [
+            np.array(o) for o in product(*({a, b} for a, b in zip(low, high, strict=True))) if sum(o) == total
+        ]
         best = min(options, key=lambda o: (float(((wanted + carry - o) ** 2).sum()), tuple(o)))
     else:  # many folds: largest remainder, the carried part included
         best = np.array(low)
@@ -305,7 +321,9 @@ def _absence_notes(catalog: Catalog, parts: Sequence[str]) -> list[str]:
     for part in parts:
         absent = np.flatnonzero(enough & (catalog.counts(part) == 0))
         if len(absent):
-            names = ", ".join(catalog.classes[label] for label in absent[:5]) + (" ..." if len(absent) > 5 else "")
+            names = ", ".join(catalog.classes[label] for label in absent[:5]) + (
+                " ..." if len(absent) > 5 else ""
+            )
             notes.append(f"No picture in {part} of {len(absent)} of {len(catalog.classes)} classes: {names}.")
     return notes
 
@@ -378,20 +396,26 @@ def _read(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
         reader = csv.DictReader(stream)
         missing = {"path", "label", "split"} - set(reader.fieldnames or ())
         if missing:
-            raise DataError(f"{path} lacks the columns {sorted(missing)}; a split file has {', '.join(SPLIT_COLUMNS)}.")
+            raise DataError(
+                f"{path} lacks the columns {sorted(missing)}; a split file has {', '.join(SPLIT_COLUMNS)}."
+            )
         rows: dict[str, dict[str, str]] = {}
         for line, row in enumerate(reader, start=2):
             if row["path"] in rows:
                 raise DataError(f"{path}, line {line}: {row['path']} is listed twice.")
             if row["split"] not in ("", *SPLITS):
-                raise DataError(f"{path}, line {line}: split '{row['split']}' is none of {', '.join(SPLITS)}.")
+                raise DataError(
+                    f"{path}, line {line}: split '{row['split']}' is none of {', '.join(SPLITS)}."
+                )
             if row.get("fold") and not row["fold"].isdigit():
                 raise DataError(f"{path}, line {line}: fold '{row['fold']}' is not a number from 0.")
             rows[row["path"]] = row
     known = {s.path for s in catalog.samples}
     for paths, what in ((known - set(rows), "lacks"), (set(rows) - known, "lists, but the data set lacks,")):
         if paths:
-            raise DataError(f"{path} {what} {_first(sorted(paths))}; it belongs to another state of {catalog.root}.")
+            raise DataError(
+                f"{path} {what} {_first(sorted(paths))}; it belongs to another state of {catalog.root}."
+            )
     other = [
         f"{s.path} ('{rows[s.path]['label']}', now '{_class_name(catalog, s.label)}')"
         for s in catalog.samples

@@ -68,7 +68,9 @@ class Maps:
         return cls(**fixed, maps=arrays)
 
 
-def choose_rows(table: PredictionTable, catalog: Catalog, *, split: str = "test", count: int = 12) -> np.ndarray:
+def choose_rows(
+    table: PredictionTable, catalog: Catalog, *, split: str = "test", count: int = 12
+) -> np.ndarray:
     """Catalog rows of ``count`` pictures of ``split`` for the gallery: half wrong, half right.
 
     Drawn at random, not picked: a gallery of the best cases proves nothing. The draw is seeded by the

@@ -48,7 +48,9 @@ def min_max(maps: torch.Tensor) -> torch.Tensor:
 
 def upsample(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(B, h, w) -> (B, H, W), bilinear, pixel centres aligned as areas (align_corners=False)."""
-    return functional.interpolate(maps[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
+    return functional.interpolate(maps[:, None].float(), size=size, mode="bilinear", align_corners=False)[
+        :, 0
+    ]
 
 
 def energy_in_mask(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -103,7 +105,9 @@ def class_maps(
     class_map, tap_map = {}, {}
     for tap, gradient in zip(taps, gradients, strict=True):
         if gradient is None:
-            raise ConfigError(f"The prediction does not depend on tap '{tap}'; choose a tap before the classifier.")
+            raise ConfigError(
+                f"The prediction does not depend on tap '{tap}'; choose a tap before the classifier."
+            )
         features = output.taps[tap].detach().float()
         weights = gradient.float().mean((2, 3), keepdim=True)
         class_map[tap] = (weights * features).sum(1).relu()
@@ -172,6 +176,10 @@ def _assemble(
         sources |= {f"{kind}_{tap}": f"{kind}_{tap}" for tap in taps for kind in (ENERGY, TAP_ENERGY)}
     result = {}
     for column, source in sources.items():
-        pieces = [part.get(source, np.full(len(rows), np.nan)) for part, rows in zip(parts, index, strict=True)]
-        result[column] = np.concatenate(pieces).astype(np.float32) if pieces else np.zeros(0, dtype=np.float32)
+        pieces = [
+            part.get(source, np.full(len(rows), np.nan)) for part, rows in zip(parts, index, strict=True)
+        ]
+        result[column] = (
+            np.concatenate(pieces).astype(np.float32) if pieces else np.zeros(0, dtype=np.float32)
+        )
     return result

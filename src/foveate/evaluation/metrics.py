@@ -92,7 +92,9 @@ def top_accuracies(rows: PredictionTable, ks: Sequence[int] = TOP_K) -> dict[str
     }
 
 
-def confused_pairs(confusion: np.ndarray, class_ids: Sequence[str], top: int | None = None) -> list[dict[str, Any]]:
+def confused_pairs(
+    confusion: np.ndarray, class_ids: Sequence[str], top: int | None = None
+) -> list[dict[str, Any]]:
     """Unordered pairs of classes that are mistaken for each other, most mistakes first (ties in class order).
 
     ``a_as_b`` pictures of a were taken for b; ``share`` is the share of both classes' pictures that this

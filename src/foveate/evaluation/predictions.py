@@ -61,15 +61,23 @@ class PredictionTable:
             )
         for name in ("split", "group", "label", "loss"):
             if getattr(self, name).shape != (n,):
-                raise DataError(f"Column '{name}' has shape {getattr(self, name).shape}; {n} pictures need {(n,)}.")
+                raise DataError(
+                    f"Column '{name}' has shape {getattr(self, name).shape}; {n} pictures need {(n,)}."
+                )
         for name, values in self.look.items():
             if values.shape != (n,) or name in COLUMNS or name.startswith(PROBABILITY):
-                raise DataError(f"Look column '{name}' of shape {values.shape} needs shape {(n,)} and a free name.")
+                raise DataError(
+                    f"Look column '{name}' of shape {values.shape} needs shape {(n,)} and a free name."
+                )
         if n and not (self.label.min() >= UNLABELLED and self.label.max() < len(self.class_ids)):
-            raise DataError(f"Labels must lie in -1..{len(self.class_ids) - 1}; got {sorted(set(self.label))}.")
+            raise DataError(
+                f"Labels must lie in -1..{len(self.class_ids) - 1}; got {sorted(set(self.label))}."
+            )
         if not np.isfinite(self.probabilities).all():
             row = int(np.argmin(np.isfinite(self.probabilities).all(axis=1)))
-            raise DataError(f"The network's output for {self.path[row]} is not finite; its weights are broken.")
+            raise DataError(
+                f"The network's output for {self.path[row]} is not finite; its weights are broken."
+            )
 
     @classmethod
     def from_logits(
@@ -171,7 +179,9 @@ class PredictionTable:
         """
         rows = np.flatnonzero((self.split == split) & self.labelled)
         if not len(rows):
-            raise DataError(f"No labelled picture in split '{split}'; splits with labels: {', '.join(self.splits)}.")
+            raise DataError(
+                f"No labelled picture in split '{split}'; splits with labels: {', '.join(self.splits)}."
+            )
         return self.subset(rows)
 
     def with_look(self, look: Mapping[str, np.ndarray]) -> "PredictionTable":
@@ -185,14 +195,18 @@ class PredictionTable:
             DataError: the classes differ.
         """
         if self.class_ids != other.class_ids:
-            raise DataError(f"Tables of different classes cannot be joined: {self.class_ids} and {other.class_ids}.")
+            raise DataError(
+                f"Tables of different classes cannot be joined: {self.class_ids} and {other.class_ids}."
+            )
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), getattr(other, name)])
             for name in ("path", "split", "group", "label", "loss", "probabilities")
         }
         names = dict.fromkeys([*self.look, *other.look])
         nothing = (np.full(len(self), np.nan), np.full(len(other), np.nan))
-        look = {n: np.concatenate([self.look.get(n, nothing[0]), other.look.get(n, nothing[1])]) for n in names}
+        look = {
+            n: np.concatenate([self.look.get(n, nothing[0]), other.look.get(n, nothing[1])]) for n in names
+        }
         return replace(self, look=look, **columns)
 
     def to_csv(self, path: Path) -> None:
@@ -271,7 +285,8 @@ class PredictionTable:
         stated = np.array([index[value] for value in columns["prediction"]], dtype=np.int64)
         of_stated = self.probabilities[np.arange(len(self)), stated]
         correct = [
-            "" if not known else str(int(hit)) for known, hit in zip(self.labelled, stated == self.label, strict=True)
+            "" if not known else str(int(hit))
+            for known, hit in zip(self.labelled, stated == self.label, strict=True)
         ]
         wrong = {
             "prediction": (stated < 0) | (of_stated < self.confidence - TOLERANCE),

@@ -73,7 +73,9 @@ class Classifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, card: Card, classes: int, seed: int, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backbone: nn.Module, card: Card, classes: int, seed: int, notes: Sequence[str] = ()
+    ) -> None:
         """``card`` must have input_size, mean, std, head and feature_mode. Runs the backbone once on a blank picture.
 
         Raises:
@@ -97,7 +99,9 @@ class Classifier(nn.Module):
         self.head = build_head(card.head, self.num_features, classes, seed)
         self.register_buffer("mean", torch.tensor(card.mean), persistent=False)
         self.register_buffer("std", torch.tensor(card.std), persistent=False)
-        self.card = card.model_copy(update={"classes": classes, "features": self.num_features, "absent": removed})
+        self.card = card.model_copy(
+            update={"classes": classes, "features": self.num_features, "absent": removed}
+        )
         self.train()
 
     def forward(self, images: torch.Tensor, taps: Sequence[str] = ()) -> Output:
@@ -149,7 +153,10 @@ class Classifier(nn.Module):
                 name
                 for name, parameters in owners
                 if parameters
-                and all(g is None for g in torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True))
+                and all(
+                    g is None
+                    for g in torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
+                )
             )
 
 
@@ -205,7 +212,9 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
                 f"The weights lack {', '.join(absent)}: the head receives the pooled last feature map instead."
             )
     if weights.file and card is None and not (config.mean and config.std):
-        notes.append(f"{weights.file} has no card: timm's mean {default.mean} and std {default.std} are used.")
+        notes.append(
+            f"{weights.file} has no card: timm's mean {default.mean} and std {default.std} are used."
+        )
     own = Card(
         architecture=weights.architecture,
         architecture_kwargs=kwargs,
@@ -234,7 +243,9 @@ def _create(weights: Weights, size: int, default: Any, kwargs: dict[str, Any]) -
     except TypeError as error:
         raise ConfigError(f"timm cannot build {name!r} with {kwargs}: {error}.") from error
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"timm cannot build {name!r} for pictures of {size} px with {kwargs}: {error}.") from error
+        raise ConfigError(
+            f"timm cannot build {name!r} for pictures of {size} px with {kwargs}: {error}."
+        ) from error
 
 
 def _remove(backbone: nn.Module, parts: Sequence[str]) -> tuple[str, ...]:

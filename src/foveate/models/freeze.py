@@ -37,8 +37,12 @@ class FreezeSummary:
 
 def backbone_layers(model: Classifier) -> list[str]:
     """Paths (in the backbone; "" is the backbone itself) of the modules that own parameters, in forward order."""
-    owners = [name for name, module in model.backbone.named_modules() if any(True for _ in module.parameters(False))]
-    return sorted(owners, key=lambda name: model.module_order[name])  # stable: ties keep the order of definition
+    owners = [
+        name for name, module in model.backbone.named_modules() if any(True for _ in module.parameters(False))
+    ]
+    return sorted(
+        owners, key=lambda name: model.module_order[name]
+    )  # stable: ties keep the order of definition
 
 
 def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:

@@ -55,7 +55,9 @@ def save_model(
             "versions": {"torch": torch.__version__, "timm": timm.__version__, **(versions or {})},
         }
     )
-    write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(_plain_tensors(model), metadata={"format": "pt"}))
+    write_bytes(
+        folder / WEIGHTS_FILE, safetensors.torch.save(_plain_tensors(model), metadata={"format": "pt"})
+    )
     write_json(card_path(folder / WEIGHTS_FILE), card.model_dump(mode="json"))
     return card
 
@@ -72,7 +74,9 @@ def load_model(folder: Path) -> Classifier:
         missing = file if not file.is_file() else card_path(file)
         raise WeightsError(f"There is no saved network in {folder}: {missing.name} is missing.")
     if card.head is None or card.feature_mode is None or card.classes is None or card.input_size is None:
-        raise WeightsError(f"{card_path(file)} describes a backbone only; pass it as --weights to a new run instead.")
+        raise WeightsError(
+            f"{card_path(file)} describes a backbone only; pass it as --weights to a new run instead."
+        )
     config = ModelConfig(
         weights=str(file),
         backbone=card.architecture,

@@ -143,7 +143,9 @@ def _known_channels(backbone: nn.Module, path: str) -> int | None:
     """timm's own channel count for this module's output; the path "" means what ``forward_features`` returns."""
     if not path:
         return getattr(backbone, "num_features", None)  # type: ignore[return-value]
-    return next((info["num_chs"] for info in _feature_info(backbone) if _entry_path(backbone, info) == path), None)
+    return next(
+        (info["num_chs"] for info in _feature_info(backbone) if _entry_path(backbone, info) == path), None
+    )
 
 
 def _split_tensor(
@@ -158,7 +160,9 @@ def _split_tensor(
     return output, torch.clone
 
 
-def _is_nhwc(backbone: nn.Module, path: str, output: torch.Tensor, images: torch.Tensor, channels: int | None) -> bool:
+def _is_nhwc(
+    backbone: nn.Module, path: str, output: torch.Tensor, images: torch.Tensor, channels: int | None
+) -> bool:
     """Known operators first, then timm's channel count, then the axes shaped like the picture, then timm's layout."""
     _, a, b, c = output.shape
     if isinstance(backbone.get_submodule(path), _ALWAYS_NCHW):

@@ -55,17 +55,23 @@ def resolve_weights(config: "ModelConfig") -> Weights:
     """
     if config.weights in ("pretrained", "none"):
         if config.backbone is None:
-            raise ConfigError(f"weights {config.weights!r} needs the name of a backbone; give one of timm's names.")
+            raise ConfigError(
+                f"weights {config.weights!r} needs the name of a backbone; give one of timm's names."
+            )
         return Weights(_known(config.backbone), download=config.weights == "pretrained")
     file = Path(config.weights).expanduser()
     if file.is_dir():
         file = file / "model.safetensors"
     if not file.is_file():
-        raise WeightsError(f"There is no weights file {file}; give a file, a run's folder, 'pretrained' or 'none'.")
+        raise WeightsError(
+            f"There is no weights file {file}; give a file, a run's folder, 'pretrained' or 'none'."
+        )
     card = read_card(file)
     name = config.backbone or (card.architecture if card else None)
     if name is None:
-        raise ConfigError(f"{file} has no card ({file.stem}.json) that names its network; give the backbone's name.")
+        raise ConfigError(
+            f"{file} has no card ({file.stem}.json) that names its network; give the backbone's name."
+        )
     if card and name.split(".")[0] != card.architecture.split(".")[0]:
         raise ConfigError(f"The backbone is {name!r}, but the card of {file} says {card.architecture!r}.")
     return Weights(_known(name), file, card)
@@ -90,17 +96,27 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{file} cannot be read as weights: {_first_line(error)}.") from None
     if isinstance(content, Mapping):
-        content = next((content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)), content)
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise WeightsError(f"{file} holds no plain table of tensors (a state_dict); save the network's state_dict.")
+        content = next(
+            (content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)), content
+        )
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise WeightsError(
+            f"{file} holds no plain table of tensors (a state_dict); save the network's state_dict."
+        )
     tensors = {_unwrapped(str(key)): value for key, value in content.items()}
-    broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = [
+        key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
     if broken:
         raise WeightsError(f"{file} holds values that are not finite in {_some(broken)}; it is damaged.")
     return tensors
 
 
-def load_backbone(backbone: nn.Module, tensors: dict[str, torch.Tensor], card: Card | None, source: str) -> list[str]:
+def load_backbone(
+    backbone: nn.Module, tensors: dict[str, torch.Tensor], card: Card | None, source: str
+) -> list[str]:
     """Load a backbone without classifier from ``tensors`` (timm's keys, or our own with ``backbone.`` before them).
 
     Returns:
@@ -110,18 +126,24 @@ def load_backbone(backbone: nn.Module, tensors: dict[str, torch.Tensor], card: C
         WeightsError: any key but the classifier's and those of the card's absent parts is missing, unexpected or of
             another shape. Then nothing was loaded.
     """
-    own = {key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")}
+    own = {
+        key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")
+    }
     given = own or tensors
     heads = [key for key in tensors if key.startswith("head.")] if own else []
     if own and len(own) + len(heads) < len(tensors):
-        raise WeightsError(f"{source} mixes keys with and without 'backbone.'; save one network's state_dict.")
+        raise WeightsError(
+            f"{source} mixes keys with and without 'backbone.'; save one network's state_dict."
+        )
     last = tuple(f"{name}." for name in classifier_names(backbone))
     dropped = heads or [key for key in given if key.startswith(last)]
     given = {key: value for key, value in given.items() if own or key not in dropped}
     absent = absent_parts(backbone, card)
     faults = _faults(backbone, given, absent)
     adapt = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
-    if faults and adapt is not None:  # timm's own conversion: other key names, position embeddings of another size
+    if (
+        faults and adapt is not None
+    ):  # timm's own conversion: other key names, position embeddings of another size
         given = {k: v for k, v in adapt(dict(given), backbone).items() if not k.startswith(last)}
         faults = _faults(backbone, given, absent)
     if faults:
@@ -130,7 +152,9 @@ def load_backbone(backbone: nn.Module, tensors: dict[str, torch.Tensor], card: C
     notes = []
     if dropped:
         count = f" for {card.classes} classes" if card and card.classes else ""
-        notes.append(f"The classifier{count} in {source} was left out ({_some(dropped)}); the head starts anew.")
+        notes.append(
+            f"The classifier{count} in {source} was left out ({_some(dropped)}); the head starts anew."
+        )
     return notes
 
 

@@ -67,7 +67,9 @@ def audit(
         near = duplicates.alike(facts, bits=bits, limit=limit, progress=progress)
     found = pictures.problems(catalog, facts)
     found += duplicates.problems(catalog, same, near)
-    found += labels.class_problems(catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance)
+    found += labels.class_problems(
+        catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance
+    )
     found += labels.group_problems(catalog)
     found += masks.problems(catalog, facts)
     probed = []
@@ -81,6 +83,8 @@ def audit(
             seed=config.seed,
             progress=progress,
         )
-    found += [Problem.of("shortcut", "", cue.verdict) for cue in probed if cue.far_above and cue.kind == "shortcut"]
+    found += [
+        Problem.of("shortcut", "", cue.verdict) for cue in probed if cue.far_above and cue.kind == "shortcut"
+    ]
     alike = tuple(tuple(catalog.samples[row].path for row in rows) for rows in near)
     return Audit(in_order(found), tuple(probed), catalog, alike)

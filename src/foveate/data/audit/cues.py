@@ -74,7 +74,9 @@ _KINDS = {
         "shortcut",
         "classes differ in camera or day: a network can cheat here; split by session",
     ),
-    "object": _Kind("size and place of the object alone", "information", "size may be a true mark, place seldom is"),
+    "object": _Kind(
+        "size and place of the object alone", "information", "size may be a true mark, place seldom is"
+    ),
     "mean colour": _Kind(
         "the mean colour of the whole picture alone",
         "information",
@@ -174,7 +176,9 @@ def probe(
     blocks = _blocks(catalog, alike)
     cues = []
     for done, (name, table) in enumerate(_vectors(facts).items(), start=1):
-        rows = np.array([r for r, v in enumerate(table) if v is not None and catalog.labels[r] != UNLABELLED], np.int64)
+        rows = np.array(
+            [r for r, v in enumerate(table) if v is not None and catalog.labels[r] != UNLABELLED], np.int64
+        )
         rows = _enough(rows, catalog.labels, blocks)
         rows = _sample(rows, catalog.labels, limit, seed)
         if len(rows):
@@ -221,7 +225,9 @@ def _sample(rows: np.ndarray, labels: np.ndarray, limit: int, seed: int) -> np.n
     return np.sort(np.concatenate(kept))
 
 
-def _judge(name: str, features: np.ndarray, labels: np.ndarray, blocks: np.ndarray, margin: float, seed: int) -> Cue:
+def _judge(
+    name: str, features: np.ndarray, labels: np.ndarray, blocks: np.ndarray, margin: float, seed: int
+) -> Cue:
     classes, targets = np.unique(labels, return_inverse=True)
     chance = 1 / len(classes)
     kind = _KINDS[name]

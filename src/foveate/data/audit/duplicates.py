@@ -65,11 +65,19 @@ def candidates(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.n
     hashes: (N,) uint64. The most alike come first within a band.
     """
     flips = bits // _BANDS
-    bands = [(hashes >> np.uint64(_BAND_BITS * k)).astype(np.uint64) & np.uint64(0xFFFF) for k in range(_BANDS)]
-    masks = [sum(1 << bit for bit in chosen) for n in range(flips + 1) for chosen in combinations(range(_BAND_BITS), n)]
+    bands = [
+        (hashes >> np.uint64(_BAND_BITS * k)).astype(np.uint64) & np.uint64(0xFFFF) for k in range(_BANDS)
+    ]
+    masks = [
+        sum(1 << bit for bit in chosen)
+        for n in range(flips + 1)
+        for chosen in combinations(range(_BAND_BITS), n)
+    ]
     for k, band in enumerate(bands):
         order = np.argsort(band, kind="stable")
-        start = np.concatenate(([0], np.cumsum(np.bincount(band.astype(np.int64), minlength=1 << _BAND_BITS))))
+        start = np.concatenate(
+            ([0], np.cumsum(np.bincount(band.astype(np.int64), minlength=1 << _BAND_BITS)))
+        )
         for mask in masks:
             key = (band ^ np.uint64(mask)).astype(np.int64)
             for i, position in _ranges(start[key], start[key + 1]):
@@ -161,7 +169,9 @@ def alike(
                 a, b = i[k : k + _PROOF_CHUNK], j[k : k + _PROOF_CHUNK]
                 open_ = (root[rows[a]] != root[rows[b]]) & ((coarse[a] * coarse[b]).mean(1) > _COARSE)
                 a, b = a[open_], b[open_]
-                for one, other in zip(*((x[difference(grey[a], grey[b]) <= limit]) for x in (a, b)), strict=True):
+                for one, other in zip(
+                    *((x[difference(grey[a], grey[b]) <= limit]) for x in (a, b)), strict=True
+                ):
                     sets.join(int(rows[one]), int(rows[other]))
         if progress is not None:
             progress("near duplicates", len(rows), len(rows))
@@ -182,7 +192,9 @@ def problems(catalog: Catalog, same: Sequence[Sequence[int]], near: Sequence[Seq
             names = " and ".join(catalog.classes[label] for label in labels)
             found.append(tell("duplicate-two-classes", f"{what} under {names}; keep the right one."))
         if len(splits) > 1:
-            found.append(tell("duplicate-across-splits", f"{what} in {' and '.join(splits)}: a leak; keep one."))
+            found.append(
+                tell("duplicate-across-splits", f"{what} in {' and '.join(splits)}: a leak; keep one.")
+            )
         elif len(labels) < 2:
             found.append(tell("duplicate", f"{what}; keep one{_or_group(splits)}."))
     exact = {frozenset(rows) for rows in same}
@@ -206,7 +218,9 @@ def _or_group(splits: Sequence[str]) -> str:
     return "" if splits else "; give them one group so that a split keeps them together"
 
 
-def _look(catalog: Catalog, rows: Sequence[int]) -> tuple[list[int], list[str], Callable[[str, str], Problem]]:
+def _look(
+    catalog: Catalog, rows: Sequence[int]
+) -> tuple[list[int], list[str], Callable[[str, str], Problem]]:
     samples = [catalog.samples[row] for row in rows]
     labels = sorted({sample.label for sample in samples} - {UNLABELLED})
     splits = [split for split in ("train", "val", "test") if any(sample.split == split for sample in samples)]

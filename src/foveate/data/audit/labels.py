@@ -33,7 +33,9 @@ def class_problems(
             found.append(Problem.of("class-below-floor", "", what))
     present = counts[counts > 0]
     if len(present) > 1 and present.max() > imbalance * present.min():
-        most, least = (catalog.classes[np.flatnonzero(counts == n)[0]] for n in (present.max(), present.min()))
+        most, least = (
+            catalog.classes[np.flatnonzero(counts == n)[0]] for n in (present.max(), present.min())
+        )
         what = f"{most} has {present.max() / present.min():.1f} times as many pictures as {least}"
         text = f"{what} ({present.max()} and {present.min()}): look at balanced accuracy, weight the classes."
         found.append(Problem.of("imbalance", "", text))

@@ -68,7 +68,9 @@ def problems(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
         if mask.area == 0:
             found.append(Problem.of("mask-empty", sample.path, "The mask marks nothing."))
         elif mask.area >= _FULL:
-            found.append(Problem.of("mask-full", sample.path, "The mask marks the whole picture: it guides nowhere."))
+            found.append(
+                Problem.of("mask-full", sample.path, "The mask marks the whole picture: it guides nowhere.")
+            )
     missing = [sample.path for sample in catalog.samples if not sample.mask]
     if missing:
         message = f"{len(missing)} of {len(catalog)} pictures have no mask; mask terms skip them."

@@ -114,7 +114,9 @@ def look(path: Path, root: Path, mask: str, mask_edge: int) -> Facts:
 def _header(image: Image.Image) -> dict[str, Any]:
     """What the header tells; the pixels are not decoded."""
     raw = [
-        str(part) for tile in getattr(image, "tile", []) for part in np.atleast_1d(np.array(tile.args, dtype=object))
+        str(part)
+        for tile in getattr(image, "tile", [])
+        for part in np.atleast_1d(np.array(tile.args, dtype=object))
     ]
     camera, time = _exif(image)
     frames = getattr(image, "n_frames", 1)
@@ -138,6 +140,8 @@ def _exif(image: Image.Image) -> tuple[str, str]:
         raise
     except Exception:  # noqa: BLE001  damaged EXIF raises nearly anything; the picture itself is fine
         return "", ""
-    camera = " ".join(str(exif.get(tag, "")).strip("\0 ") for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
+    camera = " ".join(
+        str(exif.get(tag, "")).strip("\0 ") for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
+    )
     time = inner.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime) or ""
     return camera.strip(), str(time).strip("\0 ")

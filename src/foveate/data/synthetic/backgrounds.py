@@ -89,7 +89,9 @@ def _blade(s: _Sheet, dark: Rgb, light: Rgb, vein: Rgb, spots: Rgb, decay: float
     depth = s.cells(0.055)
     net = np.exp(-((depth / 0.09) ** 2))
     edge = np.clip((0.5 * period - side) / 0.03, 0, 1)
-    body = mix(dark, light, 0.5 + 0.22 * s.noise(0.35) + 0.08 * s.noise(0.05) + 0.5 * (to_vein / spacing - 0.25))
+    body = mix(
+        dark, light, 0.5 + 0.22 * s.noise(0.35) + 0.08 * s.noise(0.05) + 0.5 * (to_vein / spacing - 0.25)
+    )
     colour = mix(body, vein, 0.20 * net + 0.55 * veins + 0.85 * ribs)
     if decay:
         blotch = _smooth(1.0, 1.7, s.noise(0.16, 1.3) + 0.25 * s.noise(0.03))
@@ -262,7 +264,9 @@ def cut_ground(sheet: Sheet, rng: np.random.Generator, light: Light, size: int) 
     relief = 0.30 + 0.15 * light.softness + (0.85 - 0.35 * light.softness) * np.clip(facing, 0, 1.2)
     tint = 1 + rng.uniform(-0.06, 0.06, 3).astype(np.float32)
     ground = patch[..., :3] * (relief * float(rng.uniform(0.85, 1.12)))[..., None] * tint
-    return ndimage.gaussian_filter(ground, (size * float(rng.uniform(0.006, 0.012)),) * 2 + (0,), mode="nearest")
+    return ndimage.gaussian_filter(
+        ground, (size * float(rng.uniform(0.006, 0.012)),) * 2 + (0,), mode="nearest"
+    )
 
 
 def _bilinear(values: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:

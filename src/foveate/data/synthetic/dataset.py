@@ -124,7 +124,9 @@ def draw_planned(config: SyntheticConfig, items: list[Planned]) -> Iterator[Pict
         rng = numpy_generator(config.seed, "picture", item.split, item.species, item.number)
         key = (item.split, item.background, int(rng.integers(_SHEETS)))
         if key not in sheets:
-            sheets[key] = draw_sheet(item.background, numpy_generator(config.seed, "sheet", *key), config.size)
+            sheets[key] = draw_sheet(
+                item.background, numpy_generator(config.seed, "sheet", *key), config.size
+            )
         yield draw_picture(
             item.species,
             item.background,
@@ -252,23 +254,30 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 def _check_reusable(out: Path, config: SyntheticConfig, items: list[Planned]) -> None:
     manifest = _read_manifest(out)
     if manifest.get("drawing") != _DRAWING:
-        raise DataError(f"{out} was drawn by another version of Foveate; name another folder or delete this one.")
+        raise DataError(
+            f"{out} was drawn by another version of Foveate; name another folder or delete this one."
+        )
     wanted, found = config.model_dump(mode="json"), manifest.get("config")
     if found != wanted:
         there = found if isinstance(found, dict) else {}
-        changes = [f"{k}: {there.get(k)!r} there, {v!r} wanted" for k, v in wanted.items() if there.get(k) != v]
+        changes = [
+            f"{k}: {there.get(k)!r} there, {v!r} wanted" for k, v in wanted.items() if there.get(k) != v
+        ]
         raise DataError(
             f"{out} was drawn with other settings ({'; '.join(changes)}); name another folder or delete this one."
         )
     for item in items:
         for path in (item.path, f"masks/{item.path}", mark_path(item.path)):
             if not (out / path).is_file():
-                raise DataError(f"{out} is incomplete: {path} is missing; delete the folder to draw it again.")
+                raise DataError(
+                    f"{out} is incomplete: {path} is missing; delete the folder to draw it again."
+                )
 
 
 def _catalog(out: Path, config: SyntheticConfig, items: list[Planned]) -> Catalog:
     classes = tuple(sorted(kind.name for kind in SPECIES[: config.classes]))
     samples = tuple(
-        Sample(item.path, classes.index(item.species), item.split, mask=f"png:masks/{item.path}") for item in items
+        Sample(item.path, classes.index(item.species), item.split, mask=f"png:masks/{item.path}")
+        for item in items
     )
     return Catalog(out, classes, samples)

@@ -94,7 +94,9 @@ class Insect:
 
 
 def _vary(colour: Rgb, rng: np.random.Generator, amount: float = 0.045) -> Rgb:
-    shifted = np.clip(np.array(colour) * rng.uniform(0.85, 1.15) + rng.uniform(-amount, amount, 3), 0.02, 0.98)
+    shifted = np.clip(
+        np.array(colour) * rng.uniform(0.85, 1.15) + rng.uniform(-amount, amount, 3), 0.02, 0.98
+    )
     return float(shifted[0]), float(shifted[1]), float(shifted[2])
 
 
@@ -121,7 +123,9 @@ class _Part:
         self.unit = specimen.length * size
         cx, cy = specimen.centre[0] * size, specimen.centre[1] * size
         c, s = float(np.cos(specimen.turn)), float(np.sin(specimen.turn))
-        corners = [(x, y) for x in (-1.2 * half_width, 1.2 * half_width) for y in (span[0] - 0.02, span[1] + 0.02)]
+        corners = [
+            (x, y) for x in (-1.2 * half_width, 1.2 * half_width) for y in (span[0] - 0.02, span[1] + 0.02)
+        ]
         columns = [cx + (x * c - y * s) * self.unit for x, y in corners]
         rows = [cy + (x * s + y * c) * self.unit for x, y in corners]
         left, top = (int(min(max(0, min(edge)), size)) for edge in (columns, rows))
@@ -165,7 +169,9 @@ class _Part:
         nx, ny, nz = normal
         lx, ly, lz = self.light
         facing = nx * lx + ny * ly + nz * lz
-        diffuse = 0.30 + 0.16 * nz + (0.92 - 0.3 * self.overcast) * np.clip(facing, 0, 1) + 0.18 * self.overcast
+        diffuse = (
+            0.30 + 0.16 * nz + (0.92 - 0.3 * self.overcast) * np.clip(facing, 0, 1) + 0.18 * self.overcast
+        )
         tall = np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
         half = np.clip((nx * lx + ny * ly + nz * (lz + 1)) / tall, 0, 1)
         gloss = self.specimen.gloss
@@ -187,7 +193,10 @@ def _limbs(specimen: Specimen, size: int) -> tuple[list[Stroke], list[Stroke]]:
 
     def chain(points: list[tuple[float, float]], radii: list[float]) -> list[Stroke]:
         spots = [place(*point) for point in points]
-        return [Stroke(spots[i], spots[i + 1], (radii[i] * unit, radii[i + 1] * unit)) for i in range(len(spots) - 1)]
+        return [
+            Stroke(spots[i], spots[i + 1], (radii[i] * unit, radii[i + 1] * unit))
+            for i in range(len(spots) - 1)
+        ]
 
     legs, feelers = [], []
     width = _half_width(specimen)
@@ -219,7 +228,9 @@ def _limbs(specimen: Specimen, size: int) -> tuple[list[Stroke], list[Stroke]]:
             points.append((x, y))
             radii.append(0.0085 if segment < 4 else 0.0125)
         feelers += chain(points, radii)
-        feelers += chain([(sign * 0.03, -0.455), (sign * 0.034, -0.49), (sign * 0.008, -0.512)], [0.014, 0.011, 0.005])
+        feelers += chain(
+            [(sign * 0.03, -0.455), (sign * 0.034, -0.49), (sign * 0.008, -0.512)], [0.014, 0.011, 0.005]
+        )
     return legs, feelers
 
 

@@ -69,7 +69,9 @@ def draw_picture(
     image = ground * (1 - insect.alpha[..., None]) + insect.colour
     image = image * (light.exposure * _falloff(light, size))[..., None] * light.tint + noise
     image = np.clip(image, 0, None)
-    image = np.where(image > 0.8, 0.8 + 0.2 * np.tanh((image - 0.8) / 0.2), image)  # highlights roll off as on film
+    image = np.where(
+        image > 0.8, 0.8 + 0.2 * np.tanh((image - 0.8) / 0.2), image
+    )  # highlights roll off as on film
     return Picture(
         image=np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8),
         mask=insect.mask.astype(np.uint8) * 255,
@@ -114,4 +116,6 @@ def _scatter(ground: np.ndarray, rng: np.random.Generator, light: Light, clutter
         window, coverage, _, _ = stroke_field([drop], size)
         ground[window] *= (1 - 0.45 * coverage)[..., None]
         window, coverage, nx, ny = stroke_field([stroke], size)
-        ground[window] += (colour * rod_shade(nx, ny, light)[..., None] - ground[window]) * coverage[..., None]
+        ground[window] += (colour * rod_shade(nx, ny, light)[..., None] - ground[window]) * coverage[
+            ..., None
+        ]
