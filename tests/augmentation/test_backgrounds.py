@@ -103,7 +103,10 @@ def test_paint_out_of_a_flat_picture_is_flat() -> None:
 def test_partners_prefer_another_class_and_fall_back() -> None:
     rng = np.random.default_rng(0)
     targets = torch.tensor([0, 0, 1, 1])
-    assert all(targets[p] != t for p, t in zip(partners(targets, torch.ones(4, dtype=torch.bool), rng), targets, strict=True))
+    assert all(
+        targets[p] != t
+        for p, t in zip(partners(targets, torch.ones(4, dtype=torch.bool), rng), targets, strict=True)
+    )
     same = partners(torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool), rng)
     assert all(p != i for i, p in enumerate(same.tolist()))
     alone = partners(torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool), rng)

@@ -21,7 +21,13 @@ PROGRESS = Progress()
 
 def batch_of(targets: torch.Tensor) -> Batch:
     n = len(targets)
-    return Batch(torch.zeros(n, 3, 4, 4), targets, torch.zeros(n, 1, 4, 4), torch.zeros(n, dtype=torch.bool), torch.arange(n))
+    return Batch(
+        torch.zeros(n, 3, 4, 4),
+        targets,
+        torch.zeros(n, 1, 4, 4),
+        torch.zeros(n, dtype=torch.bool),
+        torch.arange(n),
+    )
 
 
 @pytest.fixture
@@ -36,7 +42,9 @@ def targets() -> torch.Tensor:
 
 def test_cross_entropy_is_scikit_learns_log_loss(logits: torch.Tensor, targets: torch.Tensor) -> None:
     ours = CrossEntropy(CrossEntropy.Config(), CONTEXT)(Output(logits), batch_of(targets), PROGRESS)
-    assert ours.item() == pytest.approx(log_loss(targets, logits.softmax(1).detach().double().numpy()), rel=1e-5)
+    assert ours.item() == pytest.approx(
+        log_loss(targets, logits.softmax(1).detach().double().numpy()), rel=1e-5
+    )
 
 
 def test_mixed_targets_equal_hard_ones(logits: torch.Tensor, targets: torch.Tensor) -> None:
@@ -67,7 +75,9 @@ def test_class_weights_by_hand() -> None:
 
 def test_focal_against_the_formula(logits: torch.Tensor, targets: torch.Tensor) -> None:
     gamma, alpha = 1.7, (0.3, 1.0, 2.0)
-    term = Focal(Focal.Config(gamma=gamma, class_weights=dict(zip(CONTEXT.classes, alpha, strict=True))), CONTEXT)
+    term = Focal(
+        Focal.Config(gamma=gamma, class_weights=dict(zip(CONTEXT.classes, alpha, strict=True))), CONTEXT
+    )
     plain = 0.0
     for row, t in zip(logits.detach(), targets.tolist(), strict=True):
         p = math.exp(row[t]) / sum(math.exp(v) for v in row)
@@ -98,7 +108,11 @@ def test_head_penalty_needs_a_head_that_has_one() -> None:
 
 
 def test_objective_weighs_terms_and_keeps_them_apart(logits: torch.Tensor, targets: torch.Tensor) -> None:
-    config = {"a": CrossEntropy.Config(weight=2.0), "b": Huber.Config(weight=0.5), "c": Focal.Config(weight=0.0)}
+    config = {
+        "a": CrossEntropy.Config(weight=2.0),
+        "b": Huber.Config(weight=0.5),
+        "c": Focal.Config(weight=0.0),
+    }
     objective = Objective(config, CONTEXT)
     terms = objective(Output(logits), batch_of(targets), PROGRESS)
     assert list(terms) == ["a", "b", "c"]

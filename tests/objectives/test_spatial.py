@@ -16,7 +16,9 @@ CONTEXT = Context(("a", "b"), (1, 1))
 PROGRESS = Progress()
 
 
-def make(seed: int, batch: int = 3, channels: int = 4, side: int = 5, picture: int = 20) -> tuple[Output, Batch]:
+def make(
+    seed: int, batch: int = 3, channels: int = 4, side: int = 5, picture: int = 20
+) -> tuple[Output, Batch]:
     g = torch.Generator().manual_seed(seed)
     tap = torch.randn(batch, channels, side, side, generator=g, requires_grad=True)
     # Logits that depend on the tap in a known way: pooled features times fixed weights.
@@ -50,7 +52,11 @@ def plain_spatial_mse(output: Output, batch: Batch, aggregate: str, normalise: s
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), aggregate=st.sampled_from(["mean", "max"]), normalise=st.sampled_from(["minmax", "zscore"]))
+@given(
+    seed=st.integers(0, 10_000),
+    aggregate=st.sampled_from(["mean", "max"]),
+    normalise=st.sampled_from(["minmax", "zscore"]),
+)
 def test_spatial_mse_against_the_plain_version(seed: int, aggregate: str, normalise: str) -> None:
     output, batch = make(seed)
     term = SpatialMSE(SpatialMSE.Config(aggregate=aggregate, normalise=normalise), CONTEXT)
@@ -74,7 +80,10 @@ def test_pictures_without_a_mask_do_not_change_the_value() -> None:
     changed[1] = 1 - changed[1]
     for loss in (SpatialMSE, ClassMapEnergy):
         term = loss(loss.Config(), CONTEXT)
-        assert term(output, batch, PROGRESS).item() == term(output, batch.replace(masks=changed), PROGRESS).item()
+        assert (
+            term(output, batch, PROGRESS).item()
+            == term(output, batch.replace(masks=changed), PROGRESS).item()
+        )
 
 
 def test_a_map_equal_to_the_mask_costs_nothing() -> None:
@@ -83,7 +92,9 @@ def test_a_map_equal_to_the_mask_costs_nothing() -> None:
     tap = mask.repeat(1, 3, 1, 1) * 7 - 2  # any positive scale and shift
     batch = Batch(torch.zeros(1, 3, 8, 8), torch.tensor([0]), mask, torch.tensor([True]), torch.tensor([0]))
     output = Output(torch.zeros(1, 2), taps={"late": tap})
-    assert SpatialMSE(SpatialMSE.Config(), CONTEXT)(output, batch, PROGRESS).item() == pytest.approx(0, abs=1e-9)
+    assert SpatialMSE(SpatialMSE.Config(), CONTEXT)(output, batch, PROGRESS).item() == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 def test_min_max_of_a_constant_map_is_zero_and_finite() -> None:
@@ -107,7 +118,9 @@ def test_class_map_energy_against_the_plain_version_and_its_gradient_moves_energ
     value = term(output, batch, PROGRESS)
     maps = class_map(output, batch, "late").detach().numpy()
     masks = batch.masks[:, 0].reshape(3, 5, 4, 5, 4).mean(dim=(2, 4)).numpy()
-    plain = np.mean([1 - (m * s).sum() / m.sum() if m.sum() > 0 else 0.0 for m, s in zip(maps, masks, strict=True)])
+    plain = np.mean(
+        [1 - (m * s).sum() / m.sum() if m.sum() > 0 else 0.0 for m, s in zip(maps, masks, strict=True)]
+    )
     assert value.item() == pytest.approx(float(plain), rel=1e-4)
     value.backward()
     tap = output.taps["late"]

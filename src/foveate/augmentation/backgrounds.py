@@ -75,7 +75,9 @@ class BackgroundSwap:
         self.config = config
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
-        chosen = torch.from_numpy(rng.random(len(batch)) < self.config.p).to(batch.images.device) & batch.has_mask
+        chosen = (
+            torch.from_numpy(rng.random(len(batch)) < self.config.p).to(batch.images.device) & batch.has_mask
+        )
         if not bool(chosen.any()):
             return batch
         rows = chosen.nonzero()[:, 0]

@@ -10,7 +10,9 @@ from foveate.core.errors import ConfigError
 
 
 @guarded
-def evaluate(run: Path, *, data: Path | None, tta: str | None, out_file: Path | None = None, device: str) -> None:
+def evaluate(
+    run: Path, *, data: Path | None, tta: str | None, out_file: Path | None = None, device: str
+) -> None:
     """Print the metrics of every split that was measured."""
     from foveate.cli.train import describe
     from foveate.evaluation.metrics import summarise_all
@@ -39,7 +41,9 @@ def _figure(value: float | None) -> str:
 
 
 @guarded
-def predict(run: Path, paths: list[Path], out_file: Path, *, layout: str, tta: str | None, device: str) -> None:
+def predict(
+    run: Path, paths: list[Path], out_file: Path, *, layout: str, tta: str | None, device: str
+) -> None:
     """Write predictions of new pictures."""
     from foveate.experiment import Run
     from foveate.experiment.export import LAYOUTS

@@ -18,7 +18,9 @@ def demo(folder: Path, seed: int) -> None:
         result = run_demo(folder, seed, screen)
     finally:
         screen.close()
-    table = Table(title="Look-alike insects: the background gives the species away in training, not in the test")
+    table = Table(
+        title="Look-alike insects: the background gives the species away in training, not in the test"
+    )
     table.add_column("network")
     for column in ("validation (tied)", "test (untied)", "95 % interval", "energy in mask"):
         table.add_column(column, justify="right")
@@ -33,7 +35,9 @@ def demo(folder: Path, seed: int) -> None:
         )
     chance = next(iter(result.arms.values()))["energy_chance"]
     out.print(table)
-    out.print(f"Chance: accuracy {1 / 6:.3f}, energy in mask {chance:.2f} (the object's share of the picture).")
+    out.print(
+        f"Chance: accuracy {1 / 6:.3f}, energy in mask {chance:.2f} (the object's share of the picture)."
+    )
     for arm, finished in result.runs.items():
         out.print(f"Report of the {arm} network: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
     out.print(f"Figures: [bold]{escape(str(folder / 'demo.json'))}[/]")

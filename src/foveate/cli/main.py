@@ -22,7 +22,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", 
 Masks = Annotated[Path | None, typer.Option(help="Folder of masks, when it is not found by itself.")]
 Group = Annotated[
     str | None,
-    typer.Option(help="What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group."),
+    typer.Option(
+        help="What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -59,7 +61,9 @@ def split(
     data: Data,
     out: Annotated[Path, typer.Option(help="The split file to write.", show_default=False)],
     group: Group = None,
-    folds: Annotated[int | None, typer.Option(help="Cross-validation folds instead of one test split.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validation folds instead of one test split.")
+    ] = None,
     val: Annotated[float, typer.Option(help="Share for validation.")] = 0.15,
     test: Annotated[float, typer.Option(help="Share for the test.")] = 0.15,
     seed: Seed = 0,
@@ -74,7 +78,8 @@ def split(
 def train(
     data: Data,
     out: Annotated[
-        Path, typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False)
+        Path,
+        typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False),
     ],
     backbone: Annotated[
         str | None, typer.Option(help="Any timm network; default: the weights' own, or a small one.")
@@ -82,7 +87,9 @@ def train(
     weights: Annotated[
         str, typer.Option(help="pretrained (timm downloads), none, or a .safetensors / .pth file.")
     ] = "pretrained",
-    size: Annotated[int | None, typer.Option(help="Side of the picture in pixels; default: the weights' own.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the picture in pixels; default: the weights' own.")
+    ] = None,
     augment: Annotated[str, typer.Option(help="none, basic, standard, advanced or plant.")] = "standard",
     guide: Annotated[
         str, typer.Option(help="What masks are used for: none, spatial, class-map or backgrounds.")
@@ -118,7 +125,9 @@ def train(
 @app.command()
 def evaluate(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="Another labelled data set; default: the run's own.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Another labelled data set; default: the run's own.")
+    ] = None,
     tta: Annotated[str | None, typer.Option(help="Test-time augmentation by name.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the prediction table here (CSV).")] = None,
     device: Device = "auto",
@@ -160,7 +169,10 @@ def report(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="backbones, recipes, losses, augmentations, transforms, heads, schedules or tta.")
+        str,
+        typer.Argument(
+            help="backbones, recipes, losses, augmentations, transforms, heads, schedules or tta."
+        ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
 ) -> None:

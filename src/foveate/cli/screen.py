@@ -101,7 +101,10 @@ def screen_observer() -> Any:
         def epoch(self, row: dict[str, Any]) -> None:
             self.epoch_number += 1
             self.since, self.seen = time.perf_counter(), 0
-            parts = [f"{row['phase']:>8} {row['phase_epoch']:>3}/{self.epochs}", f"loss {row['train_loss']:.3f}"]
+            parts = [
+                f"{row['phase']:>8} {row['phase_epoch']:>3}/{self.epochs}",
+                f"loss {row['train_loss']:.3f}",
+            ]
             parts.append(f"acc {row['train_accuracy']:.3f}")
             if "val_loss" in row:
                 parts.append(

@@ -9,7 +9,9 @@ from foveate.cli.screen import guarded, out
 
 
 @guarded
-def split(data: Path, file: Path, *, group: str | None, folds: int | None, val: float, test: float, seed: int) -> None:
+def split(
+    data: Path, file: Path, *, group: str | None, folds: int | None, val: float, test: float, seed: int
+) -> None:
     """Write a split file and say what is in it."""
     from foveate.data.discover import LayoutConfig, discover
     from foveate.data.split import SplitConfig, save_split, split_hash
@@ -24,6 +26,8 @@ def split(data: Path, file: Path, *, group: str | None, folds: int | None, val: 
         sizes = np.bincount([fold for fold in result.folds if fold >= 0])
         out.print(f"{len(sizes)} folds of {', '.join(map(str, sizes))} pictures")
     else:
-        counts = [f"{name} {len(result.catalog.indices(name, labelled=False))}" for name in ("train", "val", "test")]
+        counts = [
+            f"{name} {len(result.catalog.indices(name, labelled=False))}" for name in ("train", "val", "test")
+        ]
         out.print(", ".join(counts))
     out.print(f"[bold]{escape(str(file))}[/], hash {split_hash(result.catalog)}")

@@ -13,7 +13,9 @@ from foveate.core.errors import ConfigError
 class Config(BaseModel):
     """Frozen, validated settings. Every field has a default or is documented as required."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
 
 
 C = TypeVar("C", bound=Config)

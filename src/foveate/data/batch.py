@@ -18,7 +18,9 @@ class Batch:
     targets: torch.Tensor
     """(B,) int64, -1 = unlabelled; or (B, C) float once labels are mixed."""
     masks: torch.Tensor
-    """(B, 1, H, W): uint8 0..255 from the loader; float in [0, 1] after ``prepare``; 1 = object. Zero without a mask."""
+    """(B, 1, H, W): uint8 0..255 from the loader; float in [0, 1] after ``prepare``; 1 = object.
+
+    Zero where there is no mask."""
     has_mask: torch.Tensor
     """(B,) bool."""
     index: torch.Tensor

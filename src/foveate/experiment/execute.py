@@ -34,7 +34,17 @@ from foveate.objectives import Context, Objective
 from foveate.training import Decision, Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 
-PACKAGES = ("foveate", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn", "safetensors")
+PACKAGES = (
+    "foveate",
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "safetensors",
+)
 
 
 def run(
@@ -159,7 +169,9 @@ def _job(
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment
-    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress)
+    pictures = open_pictures(
+        catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
+    )
     rows = {name: catalog.indices(name) for name in ("train", "val")}
     workers, why = resolve_workers(
         config.loader,
@@ -231,7 +243,9 @@ def _predict(
         transform = build_transform(experiment.data.augment, size, train=False)
         loader = Loader(pictures, part.labels, np.arange(len(part)), transform, BATCH, 0, shuffle=False)
         taps = (experiment.evaluation.look_tap,)
-        maps = save_maps(out / "maps.npz", model, loader.epoch(0), np.arange(len(part)), device=device, taps=taps)
+        maps = save_maps(
+            out / "maps.npz", model, loader.epoch(0), np.arange(len(part)), device=device, taps=taps
+        )
         # The report knows pictures by their row in the whole catalog.
         type(maps)(chosen, maps.image, maps.mask, maps.maps).save(out / "maps.npz")
     return table
@@ -268,7 +282,11 @@ def _environment(data: Path, prepared: Prepared, size: int, experiment: Experime
 
 
 def _result(
-    experiment: Experiment, catalog: Catalog, table: PredictionTable, history: list[dict[str, Any]], seconds: float
+    experiment: Experiment,
+    catalog: Catalog,
+    table: PredictionTable,
+    history: list[dict[str, Any]],
+    seconds: float,
 ) -> dict[str, Any]:
     metric = "val_loss" if history and "val_loss" in history[-1] else "train_loss"
     return {

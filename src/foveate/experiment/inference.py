@@ -54,18 +54,29 @@ def predict_catalog(
     pictures = open_pictures(part, size, experiment.data.fit, cache)
     transform = build_transform(experiment.data.augment, size, train=False)
     loader = Loader(
-        pictures, part.labels, np.arange(len(part)), transform, BATCH, experiment.seed, shuffle=False, workers=workers
+        pictures,
+        part.labels,
+        np.arange(len(part)),
+        transform,
+        BATCH,
+        experiment.seed,
+        shuffle=False,
+        workers=workers,
     )
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = predict_batches(model, loader.epoch(0), device=device, tta=tta, memory_format=torch.channels_last)
     table = PredictionTable.from_catalog(part, found.index, found.log_probabilities)
     if look and part.has_masks:
-        _, columns = measure_look(model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,))
+        _, columns = measure_look(
+            model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,)
+        )
         table = table.with_look(columns)
     return table
 
 
-def predict_paths(run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int) -> PredictionTable:
+def predict_paths(
+    run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int
+) -> PredictionTable:
     """See ``Run.predict``."""
     found = loose_pictures(paths)
     if not len(found):
@@ -77,11 +88,15 @@ def predict_paths(run: Run, paths: Sequence[Path], *, tta: str | None, device: s
     )  # fmt: skip
 
 
-def evaluate_run(run: Run, data: Path | None, *, tta: str | None, device: str, workers: int) -> PredictionTable:
+def evaluate_run(
+    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int
+) -> PredictionTable:
     """See ``Run.evaluate``."""
     if data is None:
         catalog = run.catalog
-        rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
+        rows = np.concatenate(
+            [catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)]
+        )
     else:
         catalog = relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
         rows = np.arange(len(catalog))
@@ -100,7 +115,9 @@ def relabel(catalog: Catalog, known: Catalog) -> Catalog:
         DataError: a class of ``catalog`` is unknown.
     """
     index = {name: i for i, name in enumerate(known.class_ids)}
-    unknown = sorted({catalog.class_ids[s.label] for s in catalog.samples if s.label != UNLABELLED} - set(index))
+    unknown = sorted(
+        {catalog.class_ids[s.label] for s in catalog.samples if s.label != UNLABELLED} - set(index)
+    )
     if unknown:
         raise DataError(f"{catalog.root} has the classes {unknown}, which the run was not trained on.")
     samples = tuple(

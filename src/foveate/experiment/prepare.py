@@ -54,11 +54,17 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
 
 def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:
     """The audit as plain values; remembered in the cache folder as long as no file changes."""
-    memory = cache_folder(config.cache) / "audits" / f"{_state_of_files(found)}.json" if config.cache.enabled else None
+    memory = (
+        cache_folder(config.cache) / "audits" / f"{_state_of_files(found)}.json"
+        if config.cache.enabled
+        else None
+    )
     if memory and memory.is_file():
         remembered: dict[str, Any] = json.loads(memory.read_text(encoding="utf-8"))
         return remembered
-    report = audit(found.catalog, AuditConfig(), empty_classes=found.empty_classes, progress=observer.progress)
+    report = audit(
+        found.catalog, AuditConfig(), empty_classes=found.empty_classes, progress=observer.progress
+    )
     values = {**report.to_dict(), "quarantine": sorted(report.quarantine())}
     if memory:
         write_json(memory, values)
@@ -72,7 +78,9 @@ def _state_of_files(found: Discovery) -> str:
     for row, sample in enumerate(found.catalog.samples):
         files = [found.catalog.file(row)]
         files += [
-            found.catalog.root / part for part in sample.mask.partition(":")[2].partition("#")[0].split("|") if part
+            found.catalog.root / part
+            for part in sample.mask.partition(":")[2].partition("#")[0].split("|")
+            if part
         ]
         for file in files:
             if file.is_file():
@@ -102,7 +110,8 @@ def _without(
                 reasons.setdefault(path, error["message"])
     kept = catalog.subset([i for i, s in enumerate(catalog.samples) if s.path not in gone])
     return drop_empty_classes(kept), tuple(
-        {"path": path, "reason": reasons.get(path, "part of a problem the check found")} for path in sorted(gone)
+        {"path": path, "reason": reasons.get(path, "part of a problem the check found")}
+        for path in sorted(gone)
     )
 
 

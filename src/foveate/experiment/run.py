@@ -66,7 +66,9 @@ class Run:
     def catalog(self) -> Catalog:
         """The pictures of the run, with their splits."""
         e = self.environment
-        return Catalog.from_csv(self.folder / "catalog.csv", Path(e["data_root"]), e["classes"], e["class_ids"])
+        return Catalog.from_csv(
+            self.folder / "catalog.csv", Path(e["data_root"]), e["classes"], e["class_ids"]
+        )
 
     @property
     def predictions(self) -> PredictionTable:
@@ -105,7 +107,12 @@ class Run:
         return predict_paths(self, [Path(p) for p in several], tta=tta, device=device, workers=workers)
 
     def evaluate(
-        self, data: Path | str | None = None, *, tta: str | None = None, device: str = "auto", workers: int = 0
+        self,
+        data: Path | str | None = None,
+        *,
+        tta: str | None = None,
+        device: str = "auto",
+        workers: int = 0,
     ) -> PredictionTable:
         """Predict the run's own validation and test pictures again, or those of another labelled data set.
 
@@ -114,7 +121,9 @@ class Run:
         """
         from foveate.experiment.inference import evaluate_run
 
-        return evaluate_run(self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers)
+        return evaluate_run(
+            self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
+        )
 
     def report(self, out: Path | str | None = None) -> Path:
         """Write report.html (into the run folder, or to ``out``) and return its path."""

@@ -33,7 +33,9 @@ def class_weights(setting: ClassWeights, context: Context) -> torch.Tensor | Non
         return torch.where(counts > 0, weights, torch.ones_like(weights))
     unknown = sorted(set(setting) - set(context.classes))
     if unknown:
-        raise ConfigError(f"class_weights names {unknown}, which are not among the classes {list(context.classes)}.")
+        raise ConfigError(
+            f"class_weights names {unknown}, which are not among the classes {list(context.classes)}."
+        )
     return torch.tensor([float(setting.get(name, 1.0)) for name in context.classes])
 
 

@@ -43,7 +43,9 @@ class Objective:
     def __init__(self, config: dict[str, Any], context: Context) -> None:
         self._terms: dict[str, Term] = {name: LOSSES[c.loss](c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
-        self.taps: tuple[str, ...] = tuple(dict.fromkeys(tap for term in self._terms.values() for tap in term.taps))
+        self.taps: tuple[str, ...] = tuple(
+            dict.fromkeys(tap for term in self._terms.values() for tap in term.taps)
+        )
 
     @property
     def differentiates(self) -> bool:
@@ -66,4 +68,6 @@ class Objective:
     def total(self, terms: dict[str, torch.Tensor], progress: Progress) -> torch.Tensor:
         """The weighted sum."""
         weights = self.weights(progress)
-        return torch.stack([weights[name] * value for name, value in terms.items() if weights[name] != 0]).sum()
+        return torch.stack(
+            [weights[name] * value for name, value in terms.items() if weights[name] != 0]
+        ).sum()

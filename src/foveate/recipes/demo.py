@@ -61,7 +61,9 @@ def run_demo(out: Path, seed: int, observer: Observer) -> DemoResult:
     observer.message("Drawing the pictures.")
     config = demo_data(seed)
     pictures = out / "pictures"
-    write_dataset(pictures, config, progress=lambda done, total: observer.progress("Drawing pictures", done, total))
+    write_dataset(
+        pictures, config, progress=lambda done, total: observer.progress("Drawing pictures", done, total)
+    )
     runs: dict[str, Run] = {}
     for arm, guide in ARMS.items():
         observer.message(f"Training the {arm} network (guidance: {guide}).")

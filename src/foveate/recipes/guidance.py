@@ -21,9 +21,16 @@ def guidance(name: Guide) -> dict[str, Any]:
     if name == "none":
         return {"objective": {"classification": classification}}
     if name == "spatial":
-        return {"objective": {"classification": classification, "spatial": {"loss": "spatial_mse", "tap": "late"}}}
+        return {
+            "objective": {"classification": classification, "spatial": {"loss": "spatial_mse", "tap": "late"}}
+        }
     if name == "class-map":
-        return {"objective": {"classification": classification, "look": {"loss": "class_map_energy", "tap": "late"}}}
+        return {
+            "objective": {
+                "classification": classification,
+                "look": {"loss": "class_map_energy", "tap": "late"},
+            }
+        }
     if name == "backgrounds":
         return {
             "objective": {"classification": classification},

@@ -31,7 +31,9 @@ class Decisions:
         announce: called once for every decision that is new in this process's run folder.
     """
 
-    def __init__(self, folder: Path | None = None, announce: Callable[[Decision], None] | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, announce: Callable[[Decision], None] | None = None
+    ) -> None:
         self._path = folder / FILE if folder else None
         self._announce = announce
         self._made: dict[str, Decision] = {}

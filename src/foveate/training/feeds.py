@@ -62,7 +62,9 @@ class Feeds:
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor]
     ) -> "FeatureFeed":
         """Features of every picture of a split, ``views`` augmented views each (0 = not augmented, in order)."""
-        source = self._in_order(split, self.train_transform if views else self.eval_transform, max(batch_size, 32))
+        source = self._in_order(
+            split, self.train_transform if views else self.eval_transform, max(batch_size, 32)
+        )
         features = torch.stack(
             [torch.cat([extract(batch) for batch in source.epoch(view)]) for view in range(max(views, 1))]
         )

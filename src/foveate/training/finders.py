@@ -72,10 +72,7 @@ def _suggest(rates: list[float], losses: list[float]) -> LearningRateSweep:
     bottom = min(range(len(losses)), key=losses.__getitem__)
     width = 3  # steps over which a slope is taken, against noise
     slopes = [losses[i + width] - losses[i] for i in range(max(bottom - width + 1, 0))]
-    if slopes:
-        steepest = min(range(len(slopes)), key=slopes.__getitem__) + width // 2
-    else:
-        steepest = bottom
+    steepest = min(range(len(slopes)), key=slopes.__getitem__) + width // 2 if slopes else bottom
     suggestion = min(rates[steepest], rates[bottom] / 10) if bottom else rates[0]
     suggestion = float(f"{suggestion:.1e}")
     reason = (

@@ -86,11 +86,15 @@ class _Trainer:
         asked += [phase.schedule.metric] if isinstance(phase.schedule, Plateau) else []
         sides = ("train_", "val_") if validated else ("train_",)
         for metric in asked:
-            known = [side + name for side in sides for name in ("loss", "accuracy", *self.job.objective.names)]
+            known = [
+                side + name for side in sides for name in ("loss", "accuracy", *self.job.objective.names)
+            ]
             known += ["val_balanced_accuracy", "val_macro_f1"] if validated else []
             if metric not in known:
                 hint = "" if validated else " (there are no validation pictures)"
-                raise ConfigError(f"Phase '{phase.name}' watches '{metric}'{hint}; choose one of {sorted(known)}.")
+                raise ConfigError(
+                    f"Phase '{phase.name}' watches '{metric}'{hint}; choose one of {sorted(known)}."
+                )
 
     # -- one phase ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +151,9 @@ class _Trainer:
         batches = len(plan.train)
         for raw in plan.train.epoch(position.epoch, start=position.batch):
             # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
-            torch.manual_seed(key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index))
+            torch.manual_seed(
+                key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index)
+            )
             step_in_phase = position.phase_epoch * steps_per_epoch + position.batch // accumulate
             factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
             set_learning_rates(self.optimizer, plan.lr, factor)
@@ -179,7 +185,10 @@ class _Trainer:
             output: Output = plan.forward(batch)
         terms = self.job.objective(output, batch, progress)
         loss = self.job.objective.total(terms, progress)
-        values = {**{name: float(value.detach()) for name, value in terms.items()}, "loss": float(loss.detach())}
+        values = {
+            **{name: float(value.detach()) for name, value in terms.items()},
+            "loss": float(loss.detach()),
+        }
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(loss / self.config.accumulate)
@@ -244,7 +253,9 @@ class _Trainer:
             if better(metric, row[metric], position.best_value):
                 position.best_value, position.best_epoch = row[metric], row["epoch"]
                 source = self.ema.module if self.ema is not None else self.model
-                self.best = {name: value.detach().cpu().clone() for name, value in source.state_dict().items()}
+                self.best = {
+                    name: value.detach().cpu().clone() for name, value in source.state_dict().items()
+                }
         ended = self._ended(phase, row)
         self._write_history()
         if not ended and time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
@@ -258,15 +269,23 @@ class _Trainer:
             position.phase = len(self.config.phases) - 1  # later phases are skipped
             return True
         if phase.until and reached(phase.until, row):
-            self.job.observer.message(f"Phase '{phase.name}' ends: {phase.until.metric} {row[phase.until.metric]:.4f}.")
+            self.job.observer.message(
+                f"Phase '{phase.name}' ends: {phase.until.metric} {row[phase.until.metric]:.4f}."
+            )
             return True
         if phase.early_stopping:
             metric = phase.early_stopping.metric
-            past = [r[metric] for r in position.history[-position.phase_epoch : -1]] if position.phase_epoch > 1 else []
+            past = (
+                [r[metric] for r in position.history[-position.phase_epoch : -1]]
+                if position.phase_epoch > 1
+                else []
+            )
             record = (min if "loss" in metric else max)(past) if past else None
             position.stale = 0 if better(metric, row[metric], record) else position.stale + 1
             if position.stale >= phase.early_stopping.patience:
-                self.job.observer.message(f"Phase '{phase.name}' ends: no better {metric} for {position.stale} epochs.")
+                self.job.observer.message(
+                    f"Phase '{phase.name}' ends: no better {metric} for {position.stale} epochs."
+                )
                 return True
         return False
 
@@ -330,5 +349,5 @@ class _Trainer:
             self.ema.module.load_state_dict(averaged)
         self._write_history()
         self.job.observer.message(
-            f"Going on from epoch {self.position.epoch}, batch {self.position.batch} of phase {self.position.phase + 1}."
+            f"Going on after epoch {self.position.epoch}, batch {self.position.batch} (phase {self.position.phase + 1})."
         )

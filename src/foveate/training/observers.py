@@ -40,7 +40,9 @@ class TensorBoard(Observer):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise ConfigError("The tracker tensorboard needs an extra: pip install 'foveate[tensorboard]'.") from None
+            raise ConfigError(
+                "The tracker tensorboard needs an extra: pip install 'foveate[tensorboard]'."
+            ) from None
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def epoch(self, row: dict[str, Any]) -> None:

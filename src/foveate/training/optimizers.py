@@ -73,7 +73,9 @@ def parameter_groups(
     ]
 
 
-def build_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+def build_optimizer(
+    config: OptimizerConfig, groups: list[dict[str, Any]], lr: float
+) -> torch.optim.Optimizer:
     """The optimizer, fused where torch has a fused kernel for the device."""
     options: dict[str, Any] = {"lr": lr}
     if config.name in ("sgd", "rmsprop"):

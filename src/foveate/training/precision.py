@@ -34,7 +34,9 @@ class Precision:
     @contextmanager
     def autocast(self, device: torch.device) -> Iterator[None]:
         """bf16 where autocast allows it; nothing for fp32."""
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.name.startswith("bf16"), cache_enabled=True):
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=self.name.startswith("bf16"), cache_enabled=True
+        ):
             yield
 
 

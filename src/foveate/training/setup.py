@@ -87,12 +87,16 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         return features.float()
 
     train = job.feeds.stored("train", views, job.batch_size, extract)
-    validation = job.feeds.stored("val", 0, job.batch_size, extract) if len(job.feeds.rows.get("val", ())) else None
+    validation = (
+        job.feeds.stored("val", 0, job.batch_size, extract) if len(job.feeds.rows.get("val", ())) else None
+    )
 
     def forward_with(network: Classifier, batch: Batch) -> Output:
         return Output(network.classify(batch.images))
 
-    network = job.accelerator.prepare_model(job.model.head) if job.accelerator.num_processes > 1 else job.model.head
+    network = (
+        job.accelerator.prepare_model(job.model.head) if job.accelerator.num_processes > 1 else job.model.head
+    )
     return PhasePlan(
         train=train,
         validation=validation,
@@ -173,7 +177,9 @@ def _learning_rate(
 
     def decide() -> tuple[float, str]:
         def optimizer_for(network: nn.Module, lr: float) -> torch.optim.Optimizer:
-            groups = parameter_groups(network, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay)
+            groups = parameter_groups(
+                network, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
+            )
             return build_optimizer(phase.optimizer, groups, lr)
 
         def loss(network: nn.Module, raw: Batch) -> torch.Tensor:

@@ -60,7 +60,8 @@ def save_checkpoint(folder: Path, tensors: Tensors, state: dict[str, Any]) -> No
         temporary.mkdir()
         # Clones: safetensors refuses tensors that share memory.
         save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary / "tensors.safetensors"
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+            temporary / "tensors.safetensors",
         )
         with open(temporary / "tensors.safetensors", "rb") as stream:
             os.fsync(stream.fileno())

@@ -42,6 +42,8 @@ def validate(
     return {
         **means,
         "accuracy": float((predicted == true).mean()),
-        "balanced_accuracy": float(recall_score(true, predicted, labels=present, average="macro", zero_division=0)),
+        "balanced_accuracy": float(
+            recall_score(true, predicted, labels=present, average="macro", zero_division=0)
+        ),
         "macro_f1": float(f1_score(true, predicted, labels=present, average="macro", zero_division=0)),
     }
