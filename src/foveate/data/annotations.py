@@ -160,11 +160,11 @@ class PngReader(FileReader):
     def select(self, image: Image.Image, lossy: bool, values: Sequence[int]) -> np.ndarray:
         grey = mask_values(image)
         if not values:
-            return grey > JPEG_OBJECT if lossy else grey != 0
+            return np.asarray(grey > JPEG_OBJECT if lossy else grey != 0)
         if not lossy:
             return np.isin(grey, values)
         distance = np.abs(grey[..., None].astype(np.int32) - np.asarray(values, dtype=np.int32))
-        return (distance <= JPEG_TOLERANCE).any(axis=-1)
+        return np.asarray((distance <= JPEG_TOLERANCE).any(axis=-1))
 
 
 class TrimapReader(FileReader):
