@@ -65,7 +65,7 @@ def predict_catalog(
     )
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = predict_batches(model, loader.epoch(0), device=device, tta=tta, memory_format=torch.channels_last)
-    table = PredictionTable.from_catalog(part, found.index, found.log_probabilities)
+    table = PredictionTable.from_catalog(found.log_probabilities, part, found.index)
     if look and part.has_masks:
         _, columns = measure_look(
             model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,)

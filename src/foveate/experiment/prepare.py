@@ -47,7 +47,7 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
         catalog, quarantined = _without(catalog, report["quarantine"], errors)
     result = split(catalog, config.split)
     warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
-    cues = [cue["verdict"] for cue in report["cues"] if cue["severity"] == "warning"]
+    cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
     notes = (*found.notes, *result.notes, *warnings, *cues)
     return Prepared(result.catalog, tuple(dict.fromkeys(notes)), quarantined)
 
@@ -65,7 +65,7 @@ def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[st
     report = audit(
         found.catalog, AuditConfig(), empty_classes=found.empty_classes, progress=observer.progress
     )
-    values = {**report.to_dict(), "quarantine": sorted(report.quarantine())}
+    values = report.as_dict()
     if memory:
         write_json(memory, values)
     return values

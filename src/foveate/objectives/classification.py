@@ -121,7 +121,7 @@ class HeadPenalty:
     taps: tuple[str, ...] = ()
 
     def __init__(self, config: Config, context: Context) -> None:
-        if not hasattr(context.head, "penalty"):
+        if not getattr(context.head, "regularised", False):
             raise ConfigError("The term head_penalty needs a head with a penalty; choose the head 'mlp'.")
         self.head = context.head
 
