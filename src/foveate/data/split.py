@@ -1,7 +1,7 @@
 """Who trains, who validates, who tests: stratified and group-aware, and the file that fixes it.
 
-The split is drawn from the sorted paths with a keyed generator, so the order in which pictures were found and the
-folder they lie in change nothing. It is written to a CSV file whose hash all runs of a comparison share.
+The split is drawn from the sorted paths with a keyed generator, so the order in which pictures were found and
+the folder they lie in change nothing. It is written to a CSV file whose hash all runs of a comparison share.
 """
 
 import csv
@@ -34,7 +34,8 @@ class SplitConfig(Config):
     val: float = Field(default=0.15, ge=0, lt=1)
     """Share of the labelled pictures for validation; of those outside a given test split or test fold."""
     test: float = Field(default=0.15, ge=0, lt=1)
-    """Share of the labelled pictures for the test; unused where the data set brings a test split, and with folds."""
+    """Share of the labelled pictures for the test; unused where the data set brings a test split, and with
+    folds."""
     folds: int | None = Field(default=None, ge=2)
     """Divide into this many folds for cross-validation; ``fold`` chooses which one is the test."""
     fold: int | None = Field(default=None, ge=0)
@@ -62,7 +63,8 @@ class Split:
     """What ``split`` decided."""
 
     catalog: Catalog
-    """Every sample has train, val or test; with folds and none chosen, the samples that are in a fold have ""."""
+    """Every sample has train, val or test; with folds and none chosen, the samples that are in a fold have
+    ""."""
     notes: tuple[str, ...] = ()
     """One sentence for everything that was decided without being asked."""
     folds: tuple[int, ...] | None = None
@@ -72,9 +74,10 @@ class Split:
 def split(catalog: Catalog, config: SplitConfig | None = None) -> Split:
     """Give every sample a split.
 
-    Labelled pictures are stratified by class, and a group is never divided; every class keeps a picture in train.
-    Splits that came with the data stay, and only what is missing is taken from train: val always, test only when
-    there is no test split at all. Unlabelled pictures without a split become test pictures and stay unlabelled.
+    Labelled pictures are stratified by class, and a group is never divided; every class keeps a picture in
+    train. Splits that came with the data stay, and only what is missing is taken from train: val always, test
+    only when there is no test split at all. Unlabelled pictures without a split become test pictures and stay
+    unlabelled.
 
     Raises:
         DataError: the split file does not fit; the given splits divide a group.
@@ -118,12 +121,11 @@ def _three_ways(catalog: Catalog, config: SplitConfig) -> Split:
     for row, part in zip(pool, drawn, strict=True):
         splits[row] = part
     if given:
-        for part in ("val", "test"):
-            if shares[part] and part in drawn:
-                notes.append(
-                    f"The data set brings no {part} split: {drawn.count(part)} of {len(pool)} training pictures "
-                    f"were taken for it."
-                )
+        notes.extend(
+            f"The data set brings no {part} split: it got {drawn.count(part)} of {len(pool)} in train."
+            for part in ("val", "test")
+            if part in drawn
+        )
     result = catalog.with_splits(splits)
     wanted = [part for part in ("val", "test") if shares[part]]
     return Split(result, (*notes, *more, *_absence_notes(result, wanted)))
@@ -135,8 +137,8 @@ def _folds(catalog: Catalog, config: SplitConfig) -> Split:
     given = {s.split for s, known in zip(catalog.samples, labelled, strict=True) if known} & {"val", "test"}
     if given:
         raise ConfigError(
-            f"{catalog.root} brings its own {' and '.join(sorted(given))} split, which {config.folds} folds would "
-            "mix up; leave folds out, or set split.keep_given to false to pool all labelled pictures."
+            f"{catalog.root} brings its own {' and '.join(sorted(given))} split, which {config.folds} folds "
+            "would mix up; leave folds out, or set split.keep_given to false to pool all labelled pictures."
         )
     pool = [i for i in range(len(catalog)) if labelled[i]]
     names = [str(k) for k in range(config.folds)]
@@ -164,7 +166,7 @@ def _folds(catalog: Catalog, config: SplitConfig) -> Split:
 def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes: list[str]) -> Split:
     """Fold ``config.fold`` is the test; val is drawn from the rest."""
     labelled = catalog.labels != UNLABELLED
-    listed = tuple(int(fold) for fold in folds)
+    listed = tuple(int(k) for k in folds)
     splits = [
         "" if known else (s.split or "test") for s, known in zip(catalog.samples, labelled, strict=True)
     ]
@@ -180,8 +182,9 @@ def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes
         )
     pool = [i for i in range(len(catalog)) if labelled[i] and folds[i] != config.fold]
     drawn, more = _draw(catalog, pool, {"val": config.val}, config.seed, f"fold {config.fold}")
-    for row in np.flatnonzero(folds == config.fold):
-        splits[row] = "test"
+    for row, k in enumerate(listed):
+        if k == config.fold:
+            splits[row] = "test"
     for row, part in zip(pool, drawn, strict=True):
         splits[row] = part
     result = catalog.with_splits(splits)
@@ -191,7 +194,8 @@ def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes
 def _draw(
     catalog: Catalog, pool: Sequence[int], shares: dict[str, float], seed: int, purpose: str
 ) -> tuple[list[str], list[str]]:
-    """Divide ``pool`` into train and ``shares``; classes too small stay in train. Returns (split a row, notes)."""
+    """Divide ``pool`` into train and ``shares``; classes too small stay in train. Returns (split a row,
+    notes)."""
     shares = {part: share for part, share in shares.items() if share > 0}
     if not shares:
         return ["train"] * len(pool), []
@@ -210,7 +214,7 @@ def _draw(
     if small:
         listed = ", ".join(f"{catalog.classes[label]} ({counts[label]})" for label in sorted(small))
         notes.append(
-            f"Classes with fewer than {SMALLEST_CLASS} pictures to divide were left in train as a whole: {listed}."
+            f"Classes with fewer than {SMALLEST_CLASS} pictures to divide stay in train as a whole: {listed}."
         )
     return [drawn.get(row, "train") for row in pool], notes
 
@@ -225,10 +229,11 @@ def _assign(
 ) -> list[str]:
     """One part a row of ``pool``: groups stay whole, every class is divided in the proportions of ``shares``.
 
-    Groups of several pictures go first, the largest first, each to the part whose lack it fills best (least sum over
-    classes of squared distance to the ideal count, divided by the class's size). Single pictures then fill the
-    counts that remain, by controlled rounding: a class is within one picture of its ideal in every part, and
-    what was rounded away in one class is made good in the next. ``keep`` names the part where every class must appear.
+    Groups of several pictures go first, the largest first, each to the part whose lack it fills best (least
+    sum over classes of squared distance to the ideal count, divided by the class's size). Single pictures
+    then fill the counts that remain, by controlled rounding: a class is within one picture of its ideal in
+    every part, and what was rounded away in one class is made good in the next. ``keep`` names the part where
+    every class must appear.
     """
     rng = numpy_generator(seed, "split", purpose)
     labels = catalog.labels
@@ -274,7 +279,8 @@ def _assign(
 
 
 def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) -> np.ndarray:
-    """Whole numbers that sum to ``total``, each the floor or ceiling of ``wanted``, nearest to wanted + carry.
+    """Whole numbers that sum to ``total``, each the floor or ceiling of ``wanted``, nearest to wanted +
+    carry.
 
     ``must``: index of a part that gets one at least.
     """
@@ -336,8 +342,8 @@ def _refuse_divided_groups(catalog: Catalog, who: str, way_out: str) -> None:
             path, part = seen.setdefault(sample.group, (sample.path, sample.split))
             if part != sample.split:
                 raise DataError(
-                    f"{who} divide group '{sample.group}': {path} is in {part}, {sample.path} in {sample.split}; "
-                    f"{way_out}."
+                    f"{who} divide group '{sample.group}': {path} is in {part}, {sample.path} in "
+                    f"{sample.split}; {way_out}."
                 )
 
 
@@ -357,7 +363,8 @@ def split_table(catalog: Catalog, folds: Sequence[int] | None = None) -> list[tu
 
 
 def save_split(catalog: Catalog, path: Path, folds: Sequence[int] | None = None) -> None:
-    """Write the split file: path, label (class name), split, group, fold; sorted by path, so it compares well."""
+    """Write the split file: path, label (class name), split, group, fold; sorted by path, so it compares
+    well."""
     write_csv(Path(path), SPLIT_COLUMNS, split_table(catalog, folds))
 
 
@@ -365,14 +372,16 @@ def load_split(path: Path, catalog: Catalog) -> Catalog:
     """``catalog`` with the splits of the file, and its groups where the catalog has none.
 
     Raises:
-        DataError: the file is missing or malformed, lists other pictures or other labels than the catalog, leaves the
+        DataError: the file is missing or malformed, lists other pictures or other labels than the catalog,
+        leaves the
             split of a picture open (choose a fold), or divides a group of the catalog.
     """
     result, _ = _read(Path(path), catalog)
     open_rows = [s.path for s in result.samples if not s.split]
     if open_rows:
         raise DataError(
-            f"{path} gives no split to {len(open_rows)} pictures (first: {open_rows[0]}); choose a fold, or fill it in."
+            f"{path} gives no split to {len(open_rows)} pictures (first: {open_rows[0]}); choose a fold, "
+            "or fill it in."
         )
     _refuse_divided_groups(result, f"{path} would", "draw the split again with these groups")
     return result
