@@ -1,0 +1,217 @@
+"""Curves and the reliability diagram as inline SVG whose colours follow the page, light or dark.
+
+Matplotlib draws with stand-in colours; each is replaced by a CSS variable of the page's style sheet.
+"""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+INK, MUTED, GRID, BAND = "#010101", "#010102", "#010103", "#010104"
+SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", BAND: "--band"} | {
+    color: f"--series-{i}" for i, color in enumerate(SERIES, start=1)
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "foveate",
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "figure.facecolor": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+Series = list[tuple[int, float]]
+
+
+def svg(figure: Figure, *, name: str, label: str) -> Markup:
+    """Inline SVG of ``figure``: ids begin with ``name``, colours are CSS variables, ``label`` is read out."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
+    # The view box alone decides the shape; the page decides the width.
+    head, body = text.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return Markup(f'{head} role="img" aria-label="{Markup.escape(label)}">{body}')
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def series(history: Sequence[dict[str, Any]], column: str) -> Series:
+    """The finite values of ``column`` with their epochs."""
+    return [
+        (r["epoch"], r[column]) for r in history if r.get(column) is not None and math.isfinite(r[column])
+    ]
+
+
+def phases(history: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
+    """(name, first epoch, last epoch) of each run of epochs with one phase name."""
+    result: list[tuple[str, int, int]] = []
+    for row in history:
+        if result and result[-1][0] == row["phase"]:
+            result[-1] = (row["phase"], result[-1][1], row["epoch"])
+        else:
+            result.append((row["phase"], row["epoch"], row["epoch"]))
+    return result
+
+
+def curve(
+    history: Sequence[dict[str, Any]],
+    lines: Sequence[tuple[str, str, str]],
+    *,
+    name: str,
+    title: str,
+    best: int | None = None,
+    percent: bool = False,
+    log: bool = False,
+) -> Markup | None:
+    """One panel over epochs; ``lines`` are (column, label, style: "solid", "dashed", ...). None without any
+    value.
+
+    Phases are shaded in turn; ``best`` marks one epoch.
+    """
+    drawn = [(label, style, series(history, column)) for column, label, style in lines]
+    drawn = [(label, style, points) for label, style, points in drawn if points]
+    if not drawn:
+        return None
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(5.4, 3.1)
+        _shade(axes, phases(history))
+        for color, (label, style, points) in zip(SERIES * len(drawn), drawn, strict=False):
+            x, y = zip(*points, strict=True)
+            marker = "o" if len(points) < 3 else None
+            axes.plot(
+                x, y, color=color, linestyle=style, linewidth=1.8, label=label, marker=marker, markersize=4
+            )
+        first, last = history[0]["epoch"], history[-1]["epoch"]
+        if best is not None:
+            axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+            right = best > (first + last) / 2
+            axes.annotate(
+                f"best: {best}",
+                (best, 0),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(-4 if right else 4, 5),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                fontsize=9,
+            )
+        axes.set_xlim(first - 0.5, last + 0.5)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        axes.grid(visible=False, axis="x")
+        if percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        if log and all(value > 0 for _, _, points in drawn for _, value in points):
+            axes.set_yscale("log")
+        columns = min(4, len(drawn))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=columns, handlelength=1.6)
+        words = "; ".join(f"{label} ends at {points[-1][1]:.3g}" for label, _, points in drawn)
+        return svg(figure, name=name, label=f"{title} over {last - first + 1} epochs: {words}")
+
+
+def _shade(axes: Axes, spans: Sequence[tuple[str, int, int]]) -> None:
+    total = spans[-1][2] - spans[0][1] + 1
+    for number, (phase, first, last) in enumerate(spans):
+        if number % 2:
+            axes.axvspan(first - 0.5, last + 0.5, color=BAND, linewidth=0, zorder=0)
+        if len(spans) > 1 and (last - first + 1) / total > 0.012 * len(phase) + 0.02:
+            axes.annotate(
+                phase,
+                (first - 0.5, 1),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(3, 2),
+                textcoords="offset points",
+                fontsize=8,
+                color=MUTED,
+            )
+
+
+def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str) -> Markup:
+    """Accuracy over confidence in the bins of ``summarise``'s ``reliability``, their counts below."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
+        width = bins[0]["high"] - bins[0]["low"]
+        filled = [b for b in bins if b["n"]]
+        left = [b["low"] for b in filled]
+        wide: dict[str, Any] = {"width": width, "align": "edge", "linewidth": 0}
+        upper.bar(left, [b["accuracy"] for b in filled], color=SERIES[0], alpha=0.35, **wide)
+        for b in filled:
+            x = (b["low"], b["high"])
+            upper.plot(x, (b["accuracy"],) * 2, color=SERIES[0], linewidth=2, solid_capstyle="butt")
+            upper.plot(
+                (b["confidence"],) * 2, (b["confidence"], b["accuracy"]), color=SERIES[1], linewidth=1.6
+            )
+        upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        upper.set_ylabel("accuracy")
+        upper.set_ylim(0, 1)
+        upper.set_xlim(0, 1)
+        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lower.bar(left, [b["n"] for b in filled], color=MUTED, alpha=0.55, **wide)
+        lower.set_ylabel("pictures")
+        lower.set_xlabel("confidence")
+        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
+        figure.align_ylabels()
+        return svg(figure, name=name, label=label)
+
+
+def loss_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """The totals solid, each term of the objective dashed (a single term is the total, hence left out)."""
+    totals = [("train_loss", "training", "solid"), ("val_loss", "validation", "solid")]
+    known = {"train_loss", "train_accuracy"}
+    columns = [c for c in history[0] if c.startswith("train_") and c not in known] if history else []
+    terms = [(c, c.removeprefix("train_").replace("_", " "), "dashed") for c in columns if not _is_metric(c)]
+    return totals + (terms if len(terms) > 1 else [])
+
+
+def rate_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """One line for each learning rate; one that equals an earlier one is dashed, so that both are seen."""
+    columns = [c for c in history[0] if c.startswith("lr")] if history else []
+    seen: list[Series] = []
+    lines = []
+    for column in columns:
+        points = series(history, column)
+        label = column.removeprefix("lr").strip("_") or "learning rate"
+        lines.append((column, label, "dashed" if points in seen else "solid"))
+        seen.append(points)
+    return lines
+
+
+def _is_metric(column: str) -> bool:
+    return any(word in column for word in ("accuracy", "f1", "recall", "precision", "auc"))

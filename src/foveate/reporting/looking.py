@@ -1,0 +1,116 @@
+"""The section on where the network looks: energies beside their chance levels, and the gallery."""
+
+from typing import Any
+
+import numpy as np
+
+from foveate.evaluation.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
+from foveate.evaluation.predictions import PredictionTable
+from foveate.reporting import pictures
+from foveate.reporting.run_files import RunFiles
+
+_LOOK_WORDS = {
+    ENERGY: ("Class map", "what speaks for the true class (Grad-CAM)"),
+    TAP_ENERGY: ("Tap map", "mean activation at the last tap"),
+    CENTRE: ("Centred blob", "control: a map that always looks at the middle"),
+    CHANCE: ("Uniform map", "chance: the object's share of the picture"),
+}
+
+
+def look(table: PredictionTable, split: str | None) -> dict[str, Any] | None:
+    """Means over the pictures on which ALL of the main columns can be measured, so that they compare."""
+    present = [name for name in _LOOK_WORDS if name in table.look]
+    if split is None or not present:
+        return None
+    rows = table.of_split(split)
+    measurable = np.all([np.isfinite(rows.look[name]) for name in present], axis=0)
+    if not measurable.any():
+        return None
+    means = {name: float(np.mean(rows.look[name][measurable], dtype=np.float64)) for name in present}
+    several = measurable.sum() > 1
+    entries = [
+        {
+            "name": _LOOK_WORDS[name][0],
+            "what": _LOOK_WORDS[name][1],
+            "mean": means[name],
+            "std": float(np.std(rows.look[name][measurable], ddof=1, dtype=np.float64)) if several else None,
+            "control": name in (CENTRE, CHANCE),
+        }
+        for name in present
+    ]
+    taps = [
+        {
+            "tap": name.removeprefix(TAP_ENERGY + "_"),
+            "of_tap": _mean_of(rows, name, measurable),
+            "of_class": _mean_of(rows, name.removeprefix("tap_"), measurable),
+        }
+        for name in rows.look
+        if name.startswith(TAP_ENERGY + "_")
+    ]
+    right, wrong = measurable & rows.correct, measurable & ~rows.correct
+    return {
+        "entries": entries,
+        "taps": taps,
+        "means": means,
+        "energy": means.get(ENERGY),
+        "chance": means.get(CHANCE),
+        "n": int(measurable.sum()),
+        "n_split": len(rows),
+        "right": _mean_of(rows, ENERGY, right),
+        "wrong": _mean_of(rows, ENERGY, wrong),
+        "n_right": int(right.sum()),
+        "n_wrong": int(wrong.sum()),
+    }
+
+
+def _mean_of(rows: PredictionTable, name: str, where: np.ndarray) -> float | None:
+    if name not in rows.look or not where.any():
+        return None
+    values = rows.look[name][where].astype(np.float64)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def gallery(run: RunFiles) -> list[dict[str, Any]]:
+    if run.maps is None:
+        return []
+    row_of = {path: i for i, path in enumerate(run.table.path.tolist())}
+    result = []
+    for k, index in enumerate(run.maps.index.tolist()):
+        path = run.catalog[index]["path"] if 0 <= index < len(run.catalog) else None
+        i = row_of.get(path) if path is not None else None
+        image, mask = run.maps.image[k], run.maps.mask[k]
+        plain = "picture and mask" if mask.any() else "picture"
+        views: list[dict[str, Any]] = [
+            {"name": plain, "uri": pictures.gallery_picture(image, mask, None), "energy": None}
+        ]
+        for name, values in run.maps.maps.items():
+            energy = _energy_of(run.table, i, name) if i is not None else None
+            views.append(
+                {"name": name, "uri": pictures.gallery_picture(image, mask, values[k]), "energy": energy}
+            )
+        chance = run.table.look.get(CHANCE)
+        known = i is not None and run.table.label[i] >= 0
+        result.append(
+            {
+                "path": path or f"catalog row {index}",
+                "views": views,
+                "label": run.class_names[run.table.label[i]] if known else None,
+                "prediction": run.class_names[run.table.prediction[i]] if i is not None else None,
+                "confidence": float(run.table.confidence[i]) if i is not None else None,
+                "correct": bool(run.table.correct[i]) if known else None,
+                "chance": float(chance[i]) if chance is not None and i is not None else None,
+            }
+        )
+    return sorted(result, key=lambda item: item["correct"] is not False)
+
+
+def _energy_of(table: PredictionTable, row: int, map_name: str) -> float | None:
+    """The look column that belongs to a map of the gallery; None when the table has none."""
+    if map_name == "class map":
+        column = ENERGY
+    else:
+        named = f"{TAP_ENERGY}_{map_name.removeprefix('tap ')}"
+        column = named if named in table.look else TAP_ENERGY
+    values = table.look.get(column)
+    return None if values is None else float(values[row])

@@ -1,0 +1,87 @@
+"""Pictures inside the page: thumbnails and map overlays as small JPEG data URIs."""
+
+import base64
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy.ndimage import binary_dilation, binary_erosion
+
+THUMBNAIL = 220
+"""Longest side of a thumbnail in pixels."""
+COLORMAP = "inferno"
+"""Perceptually uniform; dark = low, bright = high."""
+_TINT = 0.62
+
+
+def data_uri(image: Image.Image, quality: int = 80) -> str:
+    """JPEG data URI of an RGB picture."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail(path: Path, side: int = THUMBNAIL) -> tuple[str | None, str]:
+    """(data URI, "") of the picture at ``path``, upright by its EXIF; or (None, reason in words)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                opened.draft("RGB", (2 * side, 2 * side))  # large JPEG: decode at a fraction of the size
+                image = ImageOps.exif_transpose(opened)
+                image = _rgb(image)
+                image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    except FileNotFoundError:
+        return None, "picture no longer at its place"
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return None, "picture too large to draw"
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError):
+        return None, "picture cannot be read"
+    return data_uri(image), ""
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        values = (values - values.min()) / max(float(np.ptp(values)), 1e-12) * 255
+        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def gallery_picture(
+    image: np.ndarray, mask: np.ndarray | None, values: np.ndarray | None, side: int = THUMBNAIL
+) -> str:
+    """A picture with the outline of its mask, tinted by a map if one is given, as a data URI.
+
+    image (H, W, 3) uint8; mask (H, W) uint8 or None; values (h, w) in [0, 1] or None.
+    """
+    scale = side / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
+    if values is not None:
+        grey = picture @ np.array([0.299, 0.587, 0.114])
+        full = Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+        color = colormaps[COLORMAP](np.clip(np.asarray(full), 0, 1))[..., :3] * 255
+        picture = (1 - _TINT) * grey[..., None] + _TINT * color
+    if mask is not None and mask.any():
+        inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)) >= 128
+        # A white line with a dark one around it can be seen on anything.
+        edge = inside & ~binary_erosion(inside, iterations=2, border_value=1)
+        halo = binary_dilation(edge) & ~edge
+        picture[halo] = 20
+        picture[edge] = 255
+    return data_uri(Image.fromarray(picture.clip(0, 255).astype(np.uint8)), quality=82)
+
+
+def colorbar() -> str:
+    """CSS gradient of the colour map, low to high."""
+    stops = [colormaps[COLORMAP](i / 8) for i in range(9)]
+    tinted = ", ".join(f"rgb({r * 255:.0f} {g * 255:.0f} {b * 255:.0f})" for r, g, b, _ in stops)
+    return f"linear-gradient(to right, {tinted})"

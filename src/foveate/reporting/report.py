@@ -1,0 +1,205 @@
+"""A run folder -> one HTML file that can be mailed, opens without a network, and whose numbers can be
+checked.
+
+Every number is computed from ``predictions.csv`` (curves: from ``history.csv``); ``result.json`` is only
+compared.
+"""
+
+import base64
+import datetime
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from foveate.core.files import write_text
+from foveate.evaluation.metrics import summarise
+from foveate.reporting import looking, matrix, pictures, sections
+from foveate.reporting.run_files import RunFiles
+from foveate.reporting.text import duration, number, percent, thousands, value_text
+
+PAIRS = 12
+QUARANTINED_SHOWN = 200
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def build_report(run_folder: Path, out: Path | None = None) -> Path:
+    """Write the report of one run and return its path (``report.html`` in the run folder unless ``out`` is
+    given).
+
+    Raises:
+        RunError: the folder is no run, or a file in it cannot be read.
+        DataError: ``predictions.csv`` is damaged or was changed.
+    """
+    run = RunFiles.open(Path(run_folder))
+    target = Path(out) if out is not None else Path(run_folder) / "report.html"
+    write_text(target, render(run))
+    return target
+
+
+def render(run: RunFiles) -> str:
+    """The HTML of ``run``."""
+    environment = Environment(
+        loader=PackageLoader("foveate.reporting", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "thousands": thousands, "value": value_text}
+    script = resources.files("foveate.reporting").joinpath("script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("template.html.j2").render(
+        script=Markup(script), script_hash=digest, colorbar=Markup(pictures.colorbar()), **context(run)
+    )
+
+
+def context(run: RunFiles) -> dict[str, Any]:
+    """Everything the template shows."""
+    split = next((s for s in ("test", "val", "train") if s in run.table.splits), None)
+    summary = summarise(run.table, split) if split else None
+    names = dict(zip(run.table.class_ids, run.class_names, strict=True))
+    root = run.data_root
+    return {
+        "title": root.name if root and root.name else run.folder.resolve().name,
+        "run_name": run.folder.resolve().name,
+        "names": names,
+        "split": split,
+        "split_name": SPLIT_NAMES.get(split or "", split or ""),
+        "summary": summary,
+        "headline": _headline(summary),
+        "facts": _facts(run),
+        "notices": _notices(run, summary),
+        "decisions": _decisions(run),
+        "quarantined": _quarantined(run),
+        "quarantined_shown": QUARANTINED_SHOWN,
+        "curves": sections.curves(run),
+        "matrix": matrix.confusion_svg(summary["confusion"], run.class_names) if summary else None,
+        "pairs": summary["confused_pairs"][:PAIRS] if summary else [],
+        "n_pairs": len(summary["confused_pairs"]) if summary else 0,
+        "classes": sections.classes(summary),
+        "calibration": sections.calibration(run.table, summary),
+        "mistakes": sections.mistakes(run, split),
+        "look": looking.look(run.table, split),
+        "gallery": looking.gallery(run),
+        "groups": sections.groups(summary),
+        "experiment_text": run.experiment_text,
+        "environment": _flat(run.environment, skip=("decisions", "quarantined")),
+    }
+
+
+def _headline(summary: dict[str, Any] | None) -> Markup | None:
+    if summary is None:
+        return None
+    marks = [
+        ("uniform guess", summary["chance_uniform"]),
+        ("most frequent class", summary["chance_majority"]),
+    ]
+    if abs(marks[0][1] - marks[1][1]) < 0.005:
+        marks = [("chance", summary["chance_majority"])]
+    label = (
+        f"Accuracy {percent(summary['accuracy'])}, interval {percent(summary['accuracy_low'])} to "
+        f"{percent(summary['accuracy_high'])}, chance levels "
+        + ", ".join(f"{name} {percent(share)}" for name, share in marks)
+    )
+    return matrix.scale_svg(
+        summary["accuracy"], summary["accuracy_low"], summary["accuracy_high"], marks, label=label
+    )
+
+
+def _facts(run: RunFiles) -> list[tuple[str, str]]:
+    rows = run.catalog or [{"split": s} for s in run.table.split.tolist()]
+    counts = {name: sum(row["split"] == key for row in rows) for key, name in SPLIT_NAMES.items()}
+    shown = [f"{thousands(n)} {name}" for name, n in counts.items() if n]
+    masks = sum(bool(row.get("mask")) for row in rows)
+    weights = run.fact("weights", "pretrained_on")
+    seconds = sum(row["seconds"] for row in run.history if row.get("seconds") is not None)
+    epochs = str(len(run.history) or "")
+    facts = [
+        ("Pictures", " · ".join(shown) or thousands(len(rows))),
+        ("Classes", str(len(run.table.class_ids))),
+        ("Masks", f"{thousands(masks)} of {thousands(len(rows))} pictures" if masks else ""),
+        ("Network", str(run.fact("backbone", "architecture", "network") or "not recorded")),
+        ("Started from", Path(str(weights)).name if weights is not None else ""),
+        ("Random seed", str(run.fact("seed")) if run.fact("seed") is not None else "not recorded"),
+        ("Epochs", epochs + (f" in {duration(seconds)}" if seconds else "")),
+        ("Run", run.folder.resolve().name),
+        ("Date", str(run.fact("finished", "date", "started") or _date(run.folder))),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _date(folder: Path) -> str:
+    stamp = (folder / "predictions.csv").stat().st_mtime
+    return datetime.datetime.fromtimestamp(stamp, tz=datetime.UTC).strftime("%Y-%m-%d")
+
+
+def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
+    """What a reader must know before believing the headline."""
+    notices = []
+    if summary is None:
+        return [
+            "No picture here has a label, so nothing can be measured; the answers are in predictions.csv."
+        ]
+    if summary["split"] != "test":
+        notices.append(
+            "This run has no labelled test pictures. All figures are those of the "
+            f"{SPLIT_NAMES[summary['split']]} pictures, on which choices were made; expect less on new ones."
+        )
+    width = summary["accuracy_high"] - summary["accuracy_low"]
+    if width > 0.1:
+        notices.append(
+            f"{summary['n']} pictures are few: the interval is {100 * width:.0f} points wide, and smaller "
+            "differences between two runs on this set can be chance."
+        )
+    if summary["accuracy_low"] <= summary["chance_majority"]:
+        notices.append("The accuracy is not clearly above that of always answering the most frequent class.")
+    stated = _stated_accuracy(run.result, summary["split"])
+    if stated is not None and abs(stated - summary["accuracy"]) > 1e-6:
+        notices.append(
+            f"result.json states an accuracy of {percent(stated, 2)}, predictions.csv gives "
+            f"{percent(summary['accuracy'], 2)}. One of them was changed or belongs to another evaluation; "
+            "this report uses predictions.csv."
+        )
+    return notices
+
+
+def _stated_accuracy(result: Mapping[str, Any], split: str) -> float | None:
+    for tree in (result, result.get("metrics")):
+        part = tree.get(split) if isinstance(tree, Mapping) else None
+        if isinstance(part, Mapping) and isinstance(part.get("accuracy"), int | float):
+            return float(part["accuracy"])
+    return None
+
+
+def _decisions(run: RunFiles) -> list[dict[str, str]]:
+    entries = run.environment.get("decisions") or []
+    return [{key: value_text(entry.get(key)) for key in ("name", "value", "reason")} for entry in entries]
+
+
+def _quarantined(run: RunFiles) -> list[dict[str, str]]:
+    """Entries are file names, or mappings with a path and a reason (or problem, or message)."""
+    result = []
+    for entry in run.environment.get("quarantined") or []:
+        if isinstance(entry, Mapping):
+            reason = next((entry[k] for k in ("reason", "problem", "message") if entry.get(k)), "")
+            result.append({"path": str(entry.get("path", "")), "reason": str(reason)})
+        else:
+            result.append({"path": str(entry), "reason": ""})
+    return result
+
+
+def _flat(tree: Mapping[str, Any], skip: tuple[str, ...] = (), prefix: str = "") -> list[tuple[str, str]]:
+    result: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if key in skip:
+            continue
+        if isinstance(value, Mapping):
+            result.extend(_flat(value, prefix=f"{prefix}{key}."))
+        else:
+            result.append((f"{prefix}{key}", value_text(value)))
+    return result

@@ -1,0 +1,150 @@
+"""Reading a run folder, which is all that a report may know."""
+
+import csv
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from foveate.core.errors import RunError
+from foveate.data.catalog import COLUMNS as CATALOG_COLUMNS
+from foveate.evaluation.gallery import Maps
+from foveate.evaluation.predictions import PredictionTable
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run. Only ``predictions.csv`` is required; what is absent is empty."""
+
+    folder: Path
+    table: PredictionTable
+    experiment: dict[str, Any] = field(default_factory=dict)
+    experiment_text: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    catalog: list[dict[str, str]] = field(default_factory=list)
+    """Rows of ``catalog.csv``: path, label (class name), class_id, split, group, mask."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of ``history.csv``: epoch int, phase str, everything else float or None."""
+    maps: Maps | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> "RunFiles":
+        """Read the folder.
+
+        Raises:
+            RunError: the folder or a file in it is missing or unreadable.
+            DataError: ``predictions.csv`` is damaged.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise RunError(f"{folder} is not a run folder.")
+        if not (folder / "predictions.csv").is_file():
+            raise RunError(f"{folder} has no predictions.csv; finish the training or evaluate the run first.")
+        text = _text(folder / "experiment.yaml")
+        try:
+            experiment = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise RunError(f"{folder / 'experiment.yaml'} is not valid YAML ({error}).") from None
+        return cls(
+            folder=folder,
+            table=PredictionTable.from_csv(folder / "predictions.csv"),
+            experiment=experiment if isinstance(experiment, dict) else {},
+            experiment_text=text,
+            environment=_json(folder / "environment.json"),
+            model=_json(folder / "model.json"),
+            result=_json(folder / "result.json"),
+            catalog=_catalog(folder / "catalog.csv"),
+            history=_history(folder / "history.csv"),
+            maps=Maps.load(folder / "maps.npz") if (folder / "maps.npz").is_file() else None,
+        )
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names for people, one for each class id of the table; the id itself where no name is known."""
+        known = {row["class_id"]: row["label"] for row in self.catalog if row["class_id"]}
+        ids, names = self.model.get("class_ids"), self.model.get("classes")
+        if isinstance(ids, list) and isinstance(names, list) and len(ids) == len(names):
+            known = {str(i): str(n) for i, n in zip(ids, names, strict=True)} | known
+        return [known.get(class_id, class_id) for class_id in self.table.class_ids]
+
+    @cached_property
+    def data_root(self) -> Path | None:
+        """Where the pictures were, None when not recorded."""
+        root = self.environment.get("data_root")
+        return Path(root) if isinstance(root, str) and root else None
+
+    def fact(self, *names: str) -> Any:
+        """The first scalar under one of these keys, in the experiment, then in model.json, environment,
+        result.
+
+        Outer keys win over nested ones, so that ``seed`` means the run's and not some part's.
+        """
+        for name in names:
+            for source in (self.experiment, self.model, self.environment, self.result):
+                found = _find(source, name)
+                if found is not None:
+                    return found
+        return None
+
+
+def _find(tree: dict[str, Any], name: str) -> Any:
+    queue: deque[dict[str, Any]] = deque([tree])
+    while queue:
+        node = queue.popleft()
+        value = node.get(name)
+        if isinstance(value, str | int | float):
+            return value
+        queue.extend(child for child in node.values() if isinstance(child, dict))
+    return None
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is not UTF-8 text ({error}).") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        value = json.loads(text) if text else {}
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is not valid JSON ({error}).") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path} holds a {type(value).__name__}; a mapping was expected.")
+    return value
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as stream:
+        return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(stream)]
+
+
+def _catalog(path: Path) -> list[dict[str, str]]:
+    rows = _rows(path)
+    missing = set(CATALOG_COLUMNS) - set(rows[0]) if rows else set()
+    if missing:
+        raise RunError(f"{path} lacks the columns {sorted(missing)}.")
+    return rows
+
+
+def _history(path: Path) -> list[dict[str, Any]]:
+    result = []
+    for line, row in enumerate(_rows(path), start=2):
+        try:
+            numbers = {k: float(v) if v else None for k, v in row.items() if k not in ("phase", "epoch")}
+            result.append({"epoch": int(row["epoch"]), "phase": row.get("phase", ""), **numbers})
+        except (KeyError, ValueError) as error:
+            raise RunError(f"{path}, line {line} cannot be read ({error}).") from None
+    return result
