@@ -160,11 +160,11 @@ class PngReader(FileReader):
     def select(self, image: Image.Image, lossy: bool, values: Sequence[int]) -> np.ndarray:
         grey = mask_values(image)
         if not values:
-            return grey > JPEG_OBJECT if lossy else grey != 0
+            return np.asarray(grey > JPEG_OBJECT if lossy else grey != 0)
         if not lossy:
             return np.isin(grey, values)
         distance = np.abs(grey[..., None].astype(np.int32) - np.asarray(values, dtype=np.int32))
-        return (distance <= JPEG_TOLERANCE).any(axis=-1)
+        return np.asarray((distance <= JPEG_TOLERANCE).any(axis=-1))
 
 
 class TrimapReader(FileReader):
@@ -172,7 +172,7 @@ class TrimapReader(FileReader):
 
     def select(self, image: Image.Image, lossy: bool, values: Sequence[int]) -> np.ndarray:
         grey = mask_values(image)
-        return (grey == 1) | (grey == 3) if grey.max() <= 3 else grey >= 64
+        return np.isin(grey, (1, 3)) if grey.max() <= 3 else np.asarray(grey >= 64)
 
 
 class BlackReader(FileReader):
@@ -184,7 +184,7 @@ class BlackReader(FileReader):
         areas = np.bincount(found.ravel(), minlength=count + 1)
         keep = areas >= SPECK * found.size
         keep[0] = False  # the background
-        return ndimage.binary_fill_holes(keep[found])
+        return np.asarray(ndimage.binary_fill_holes(keep[found]))
 
 
 class PartsReader(Reader):

@@ -59,7 +59,7 @@ def draw_boxes(boxes: list[Box], width: int, height: int) -> np.ndarray:
 
 
 def close(mask: np.ndarray, share: float = CLOSING_RADIUS) -> np.ndarray:
-    """Morphological closing of an (H, W) bool mask; the disc has ``share`` of the short side, at least 1 pixel.
+    """Morphological closing of an (H, W) bool mask; disc: ``share`` of the short side, at least 1 pixel.
 
     Through two distance transforms, so that the time does not grow with the radius.
     """
