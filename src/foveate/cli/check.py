@@ -5,19 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foveate.data.discover import Discovery, LayoutConfig, discover
 from foveate.data.split import load_split
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from foveate.core.config import parse
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+from foveate.data.discover import Discovery, LayoutConfig, discover
 
 _EXAMPLES = 3
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
-_SAME = {"duplicate": " = ", "near-duplicate": " ≈ "}  # a family of codes -> what stands between its paths
 
 
 def check(
@@ -26,7 +27,8 @@ def check(
     json: Path | None = None,
     csv: Path | None = None,
     split: Path | None = None,
-    layout: LayoutConfig | None = None,
+    group: str | None = None,
+    masks: Path | None = None,
     config: AuditConfig | None = None,
     console: Console | None = None,
 ) -> int:
@@ -37,7 +39,8 @@ def check(
         json: file for everything that was found.
         csv: file for the problems, one row each.
         split: a split file to look at the pictures with.
-        layout: how to read the folder (masks, group).
+        group: which pictures belong together (see ``LayoutConfig.group``).
+        masks: where the masks are (see ``LayoutConfig.masks``).
         config: thresholds.
         console: where to print; None: standard output.
 
@@ -45,9 +48,11 @@ def check(
         The exit status: 1 with errors, 0 without.
 
     Raises:
+        ConfigError: ``group`` is not of the known forms.
         DataError: the folder or the split file cannot be used at all.
     """
     console = console or Console(highlight=False)
+    layout = parse(LayoutConfig, {"group": group, "masks": masks}, source="the command line")
     found = discover(data, layout)
     catalog = load_split(split, found.catalog) if split else found.catalog
     with _progress() as progress:
@@ -120,24 +125,30 @@ def _print_problems(console: Console, result: Audit) -> None:
         console.print(Text("✓ Every picture can be used, and no two are alike.", style="green"))
     for code, problems in by_code.items():
         mark, style = _MARKS[CODES[code].severity]
-        console.print(Text.assemble((f"{mark} {CODES[code].title}", style), (f"  {len(problems)}", "bold")))
+        shared = {problem.message for problem in problems if problem.path}
+        advice = CODES[code].advice or (shared.pop() if len(shared) == 1 else "").rstrip(".")
+        title = Text.assemble((f"{mark} {CODES[code].title}", style), (f"  {len(problems)}", "bold"))
+        title.append(f"  {advice}" if advice else "", "dim")
+        console.print(title, no_wrap=True, overflow="ellipsis")
         for problem in problems[:_EXAMPLES]:
-            console.print(
-                Text(f"    {_example(problem, console.width - 4)}", no_wrap=True, overflow="ellipsis")
-            )
+            line = Text(_example(problem, console.width - 4, alone=bool(advice)))
+            console.print(Padding(line, (0, 0, 0, 4)), no_wrap=bool(problem.path), overflow="ellipsis")
         if len(problems) > _EXAMPLES:
             console.print(Text(f"    … and {len(problems) - _EXAMPLES} more", style="dim"))
 
 
-def _example(problem: Problem, width: int) -> str:
-    """One line for one problem, its paths shortened at the front."""
-    family = "-".join(problem.code.split("-")[: 2 if problem.code.startswith("near") else 1])
-    if family in _SAME:
-        shown = problem.paths[:3]
-        more = f" and {len(problem.paths) - 3} more" if len(problem.paths) > 3 else ""
-        room = (width - len(more)) // len(shown) - 3
-        return _SAME[family].join(_shorten(path, room) for path in shown) + more
-    return f"{_shorten(problem.path, width // 2)}: {problem.message}" if problem.path else problem.message
+def _example(problem: Problem, width: int, *, alone: bool) -> str:
+    """One line for one problem, its paths shortened at the front; ``alone``: the title said its message."""
+    between = " ≈ " if problem.code.startswith("near-") else " = " if problem.code.startswith("dup") else ""
+    if between:
+        shown, more = problem.paths[:3], len(problem.paths) - 3
+        end = f" and {more} more" if more > 0 else ""
+        return between.join(_shorten(path, (width - len(end)) // len(shown) - 3) for path in shown) + end
+    if not problem.path:
+        return problem.message
+    return (
+        _shorten(problem.path, width) if alone else f"{_shorten(problem.path, width // 2)}: {problem.message}"
+    )
 
 
 def _shorten(path: str, room: int) -> str:

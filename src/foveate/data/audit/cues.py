@@ -52,14 +52,17 @@ class _Kind:
     subject: str
     kind: Literal["shortcut", "information"]
     advice: str
+    with_masks: str = ""
+    """Advice where the set has masks, that is, objects; "" for the same."""
 
 
 _KINDS = {
     "background": _Kind("the background colour alone", "shortcut", "a network can cheat here"),
     "border": _Kind(
-        "the outermost 3 % of the picture alone",
+        "the outermost 3% of the picture alone",
         "shortcut",
         "fine for scenes, where the surroundings are the class; for objects a network can cheat here",
+        "a network can cheat here",
     ),
     "picture size": _Kind(
         "picture size (width and height) alone",
@@ -185,7 +188,9 @@ def probe(
         rows = _sample(rows, catalog.labels, limit, seed)
         if len(rows):
             features = np.stack([np.asarray(table[r], dtype=np.float32) for r in rows])
-            cues.append(_judge(name, features, catalog.labels[rows], blocks[rows], margin, seed))
+            cues.append(
+                _judge(name, features, catalog.labels[rows], blocks[rows], margin, seed, catalog.has_masks)
+            )
         if progress is not None:
             progress("cues", done, len(_KINDS))
     return cues
@@ -228,7 +233,13 @@ def _sample(rows: np.ndarray, labels: np.ndarray, limit: int, seed: int) -> np.n
 
 
 def _judge(
-    name: str, features: np.ndarray, labels: np.ndarray, blocks: np.ndarray, margin: float, seed: int
+    name: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    blocks: np.ndarray,
+    margin: float,
+    seed: int,
+    masks: bool = False,
 ) -> Cue:
     classes, targets = np.unique(labels, return_inverse=True)
     chance = 1 / len(classes)
@@ -258,8 +269,9 @@ def _judge(
     interval = balanced_interval(hits * independent / total, independent, seed)
     far = interval[0] > chance + margin * (1 - chance)
     said = f"{kind.subject} gives the class at {accuracy:.0%}, chance {chance:.0%}"
+    advice = kind.with_masks if masks and kind.with_masks else kind.advice
     weak = "a little above guessing" if interval[0] > chance else "no better than guessing"
-    verdict = f"{said[0].upper()}{said[1:]}: {kind.advice if far else weak}."
+    verdict = f"{said[0].upper()}{said[1:]}: {advice if far else weak}."
     return Cue(name, accuracy, chance, interval, verdict, len(labels), kind.kind, far)
 
 
