@@ -1,0 +1,342 @@
+"""Catalog rows -> batches, the same ones for any number of workers.
+
+The order of an epoch is keyed by (seed, "order", epoch), the augmentation of a picture by (seed, "augment",
+epoch or view, row). Nothing depends on what was drawn before, so any epoch, or any batch of it, can be made
+at any time by any process.
+"""
+
+import sys
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError, DataError, FoveateError
+from foveate.core.rng import numpy_generator
+from foveate.data.batch import Batch
+from foveate.data.cache import Pictures, usable_cores
+from foveate.data.transforms import Transform
+
+PREFETCH = 2
+"""Batches made ahead, by the background thread or by each worker."""
+
+Sampling = Literal["natural", "balanced"]
+Job = tuple[int, np.ndarray, np.ndarray]
+"""(epoch, rows, how often each row was drawn before in this epoch)."""
+
+
+class LoaderConfig(Config):
+    """How batches are made."""
+
+    workers: int | Literal["auto"] = "auto"
+    """Processes that make batches; 0 = a thread of this process; auto = see ``resolve_workers``."""
+    pin: bool = True
+    """Put batches into page-locked memory when there is a CUDA device, for faster copies."""
+    sampling: Sampling = Field(default="natural")
+    """natural: every picture once an epoch; balanced: every class equally often, epochs of the same
+    length."""
+
+
+def resolve_workers(
+    config: LoaderConfig, *, cached: bool, device_type: str, world: int = 1
+) -> tuple[int, str]:
+    """The number of worker processes, and the reason for it in words."""
+    cores = usable_cores()
+    if config.workers != "auto":
+        if config.workers < 0:
+            raise ConfigError(f"loader.workers is {config.workers}; use auto, 0 or more.")
+        more = f", more than the {cores} cores" if config.workers > cores else ""
+        return config.workers, f"as set{more}"
+    if cached and device_type == "cpu":
+        return 0, "the pictures are cached and the network needs the cores, so a thread beside it is enough"
+    share = max(1, cores // world)
+    if share <= 2:
+        return 0, f"there are {share} cores for each process, and a thread costs less than workers"
+    what = "the cache gives bytes, augmentation needs cores" if cached else "every epoch decodes the pictures"
+    count = min(8, share - 1)
+    return count, f"{what}, and {count} of {share} cores leave one for the training loop"
+
+
+class Loader:
+    """Batches of uint8 pictures, masks, labels and rows. Close it (or leave its ``with`` block) to end its
+    workers.
+
+    Args:
+        pictures: the pictures of the catalog.
+        labels: (N,) int64 labels by catalog row, -1 = unlabelled.
+        rows: (n,) catalog rows that take part.
+        transform: augmentation or resizing.
+        batch_size: pictures a batch on this rank.
+        seed: random seed of order and augmentation.
+        shuffle: draw a new order each epoch; otherwise in the order of ``rows``.
+        workers: processes; 0 uses one background thread.
+        drop_last: leave out the last batch when it is not full.
+        views: augment by epoch % views, so that each picture has only this many augmented views.
+        rank, world: this process and their number in distributed training. Ranks get disjoint pictures and
+        equally
+            many batches.
+        sampling: "natural" or "balanced"; balanced needs ``shuffle`` and labels.
+        pin: put batches into page-locked memory (needs CUDA).
+
+    Raises:
+        ConfigError: settings that exclude each other, or fewer pictures than ranks.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        labels: np.ndarray,
+        rows: Sequence[int] | np.ndarray,
+        transform: Transform,
+        batch_size: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        workers: int = 0,
+        drop_last: bool = False,
+        views: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        sampling: Sampling = "natural",
+        pin: bool = False,
+    ) -> None:
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.labels = np.asarray(labels, dtype=np.int64)
+        if not len(self.rows):
+            raise ConfigError("A loader needs at least one picture; this split is empty.")
+        if batch_size < 1 or not 0 <= rank < world or (views is not None and views < 1):
+            raise ConfigError(
+                f"Impossible loader: batch {batch_size}, rank {rank} of {world}, views {views}."
+            )
+        if len(self.rows) < world:
+            raise ConfigError(f"{len(self.rows)} pictures cannot be shared by {world} processes; use fewer.")
+        if sampling == "balanced" and (not shuffle or (self.labels[self.rows] < 0).any()):
+            raise ConfigError("Balanced sampling needs shuffling and labels for all pictures.")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.workers = workers
+        self.drop_last = drop_last
+        self.rank = rank
+        self.world = world
+        self.sampling = sampling
+        self.pin = pin and torch.cuda.is_available()
+        self.maker = BatchMaker(pictures, self.labels, transform, seed, views)
+        self._pool: torch.utils.data.DataLoader | None = None
+        self._jobs: list[Job] = []
+        if not len(self):
+            raise ConfigError(
+                f"{len(self.rows)} pictures do not fill one batch of {batch_size} on {world} processes; "
+                "use a smaller batch."
+            )
+
+    def __len__(self) -> int:
+        """Batches an epoch, the same on every rank."""
+        full, rest = divmod(len(self.rows), self.batch_size * self.world)
+        if self.drop_last or not rest:
+            return full
+        return full + (rest >= self.world)
+
+    def order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """All ranks' rows in the order of ``epoch``, (n,), and how often each was drawn before, (n,)."""
+        if not self.shuffle:
+            return self.rows, np.zeros_like(self.rows)
+        rng = numpy_generator(self.seed, "order", epoch)
+        if self.sampling == "balanced":
+            return _balanced(self.rows, self.labels[self.rows], rng)
+        return rng.permutation(self.rows), np.zeros_like(self.rows)
+
+    def batches(self, epoch: int) -> list[Job]:
+        """What this rank's batches of ``epoch`` are made of.
+
+        Each step takes the next batch_size * world rows and deals them to the ranks. The rows of the last,
+        smaller step are dealt as evenly as can be; when there are fewer than ranks, they join the step
+        before.
+        """
+        rows, repeats = self.order(epoch)
+        step = self.batch_size * self.world
+        cuts = [step * k for k in range(1, len(self))]
+        end = step * len(self) if self.drop_last else len(rows)
+        jobs = []
+        for part in np.split(np.arange(end), cuts):
+            mine = part[self.rank :: self.world]
+            jobs.append((epoch, rows[mine], repeats[mine]))
+        return jobs
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch``, from batch ``start`` on.
+
+        Raises:
+            DataError: a picture cannot be read or augmented; the message names its file.
+        """
+        jobs = self.batches(epoch)[start:]
+        return self._by_workers(jobs) if self.workers else self._by_thread(jobs)
+
+    def _by_thread(self, jobs: list[Job]) -> Iterator[Batch]:
+        threads = torch.get_num_threads()
+        pool = ThreadPoolExecutor(1, initializer=_single_threaded)
+        try:
+            pool.submit(int).result()  # after the initializer
+            torch.set_num_threads(threads)
+            waiting = deque(pool.submit(self._make_here, job) for job in jobs[:PREFETCH])
+            following = iter(jobs[PREFETCH:])
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(pool.submit(self._make_here, job) for job in islice(following, 1))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _make_here(self, job: Job) -> Batch:
+        return self._pinned(self.maker(job))
+
+    def _pinned(self, batch: Batch) -> Batch:
+        if not self.pin:
+            return batch
+        names = ("images", "targets", "masks", "has_mask")
+        return batch.replace(**{name: getattr(batch, name).pin_memory() for name in names})
+
+    def _by_workers(self, jobs: list[Job]) -> Iterator[Batch]:
+        self._jobs = jobs
+        with warnings.catch_warnings():
+            # The number was chosen; ``resolve_workers`` has said when it exceeds the cores.
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            if self._pool is None:  # not ``or``: an epoch of no batches makes it false
+                self._pool = self._start_workers()
+            made = iter(self._pool)
+        for item in made:
+            if isinstance(item, FoveateError):
+                raise item
+            yield self._pinned(Batch(*item))
+
+    def _start_workers(self) -> torch.utils.data.DataLoader:
+        return torch.utils.data.DataLoader(
+            _Jobs(self.maker),
+            batch_size=None,  # one item is one whole batch
+            sampler=_Listed(self),
+            num_workers=self.workers,
+            prefetch_factor=PREFETCH,
+            persistent_workers=True,
+            # Trap: without it every epoch takes a number from the global generator, and a run with workers
+            # would draw other dropout masks than one without.
+            generator=torch.Generator(),
+            # fork where it is customary: workers start at once and a user's script needs no guard around its
+            # main part. They only read files and run single-threaded kernels.
+            multiprocessing_context="fork" if sys.platform.startswith("linux") else "spawn",
+        )
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._pool = None
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BatchMaker:
+    """Makes the batch of a job. Holds no changing state, so any process may do it."""
+
+    def __init__(
+        self, pictures: Pictures, labels: np.ndarray, transform: Transform, seed: int, views: int | None
+    ) -> None:
+        self.pictures = pictures
+        self.labels = labels
+        self.transform = transform
+        self.seed = seed
+        self.views = views
+
+    def __call__(self, job: Job) -> Batch:
+        epoch, rows, repeats = job
+        if not self.transform.random and self.transform.size == self.pictures.size:
+            images, masks, has_mask = self.pictures.read_many(rows)
+        else:
+            images, masks, has_mask = self._transformed(epoch, rows, repeats)
+        index = torch.from_numpy(rows.copy())
+        return Batch(images, torch.from_numpy(self.labels[rows]), masks, has_mask, index)
+
+    def _transformed(
+        self, epoch: int, rows: np.ndarray, repeats: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        view = epoch if self.views is None else epoch % self.views
+        size = self.transform.size
+        images = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
+        masks = torch.zeros((len(rows), 1, size, size), dtype=torch.uint8)
+        has_mask = torch.zeros(len(rows), dtype=torch.bool)
+        for k, (row, repeat) in enumerate(zip(rows.tolist(), repeats.tolist(), strict=True)):
+            image, mask, has_mask[k] = self.pictures.read(row)
+            key = (self.seed, "augment", view, row, *([repeat] if repeat else []))
+            try:
+                image, moved = self.transform(image, mask if has_mask[k] else None, *key)
+            except RuntimeError as error:
+                raise DataError(f"{self.pictures.name(row)} cannot be augmented: {error}") from error
+            images[k] = image
+            if moved is not None:
+                masks[k] = moved
+        return images, masks, has_mask
+
+
+class _Jobs(torch.utils.data.Dataset):
+    """For DataLoader: item = job. Errors of ours travel as values: re-raised by torch they lose their
+    sentence."""
+
+    def __init__(self, maker: BatchMaker) -> None:
+        self.maker = maker
+
+    def __getitem__(self, job: Job) -> Any:
+        try:
+            batch = self.maker(job)
+        except FoveateError as error:
+            return error
+        return batch.images, batch.targets, batch.masks, batch.has_mask, batch.index
+
+
+class _Listed(torch.utils.data.Sampler):
+    """For DataLoader: the jobs of the epoch that the loader is about to run."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.loader._jobs)
+
+    def __len__(self) -> int:
+        return len(self.loader._jobs)
+
+
+def _single_threaded() -> None:
+    """One core for this thread, as in a worker: augmentation must not crowd out the network.
+
+    Trap: the number is this thread's own, but torch also hands it to threads that start later; the caller
+    sets it again afterwards.
+    """
+    torch.set_num_threads(1)
+
+
+def _balanced(
+    rows: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) rows with every class equally often (within one), (n,) how often each was drawn before.
+
+    A class's pictures are dealt in shuffled rounds, so none comes again before all have come.
+    """
+    classes = rng.permutation(np.unique(labels))
+    chosen: list[np.ndarray] = []
+    repeats: list[np.ndarray] = []
+    for k, label in enumerate(classes):
+        members = rows[labels == label]
+        count = len(rows) // len(classes) + (k < len(rows) % len(classes))
+        rounds = -(-count // len(members))
+        chosen.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:count])
+        repeats.append(np.repeat(np.arange(rounds), len(members))[:count])
+    order = rng.permutation(len(rows))
+    return np.concatenate(chosen)[order], np.concatenate(repeats)[order]

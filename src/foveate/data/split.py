@@ -1,0 +1,450 @@
+"""Who trains, who validates, who tests: stratified and group-aware, and the file that fixes it.
+
+The split is drawn from the sorted paths with a keyed generator, so the order in which pictures were found and
+the folder they lie in change nothing. It is written to a CSV file whose hash all runs of a comparison share.
+"""
+
+import csv
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import ceil, floor
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError, DataError
+from foveate.core.files import write_csv
+from foveate.core.rng import numpy_generator
+from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+
+SPLIT_COLUMNS = ("path", "label", "split", "group", "fold")
+NO_FOLD = -1
+SMALLEST_CLASS = 3
+"""A class with fewer pictures cannot be in train, val and test; it goes to train as a whole."""
+
+
+class SplitConfig(Config):
+    """How pictures are divided."""
+
+    val: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the labelled pictures for validation; of those outside a given test split or test fold."""
+    test: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the labelled pictures for the test; unused where the data set brings a test split, and with
+    folds."""
+    folds: int | None = Field(default=None, ge=2)
+    """Divide into this many folds for cross-validation; ``fold`` chooses which one is the test."""
+    fold: int | None = Field(default=None, ge=0)
+    """The fold that is the test, from 0."""
+    seed: int = 0
+    """Random seed of the draw."""
+    file: Path | None = None
+    """A split file to follow instead of drawing."""
+    keep_given: bool = True
+    """Keep the splits that the data set came with; ``false`` pools all labelled pictures and draws anew."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SplitConfig":
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val} + test {self.test} leaves nothing to train on")
+        if self.fold is not None and self.folds is None and self.file is None:
+            raise ValueError(f"fold {self.fold} needs folds, or a file that holds folds")
+        if self.fold is not None and self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist among {self.folds} folds; the first is 0")
+        return self
+
+
+@dataclass(frozen=True)
+class Split:
+    """What ``split`` decided."""
+
+    catalog: Catalog
+    """Every sample has train, val or test; with folds and none chosen, the samples that are in a fold have
+    ""."""
+    notes: tuple[str, ...] = ()
+    """One sentence for everything that was decided without being asked."""
+    folds: tuple[int, ...] | None = None
+    """One fold a row, -1 = in no fold (always trains, or unlabelled); None without folds."""
+
+
+def split(catalog: Catalog, config: SplitConfig | None = None) -> Split:
+    """Give every sample a split.
+
+    Labelled pictures are stratified by class, and a group is never divided; every class keeps a picture in
+    train. Splits that came with the data stay, and only what is missing is taken from train: val always, test
+    only when there is no test split at all. Unlabelled pictures without a split become test pictures and stay
+    unlabelled.
+
+    Raises:
+        DataError: the split file does not fit; the given splits divide a group.
+        ConfigError: folds are asked of a data set that has its own labelled val or test split.
+    """
+    config = config or SplitConfig()
+    if config.file is not None:
+        return _from_file(catalog, config)
+    if not config.keep_given:
+        catalog = catalog.with_splits(["" if s.label != UNLABELLED else s.split for s in catalog.samples])
+    _refuse_divided_groups(
+        catalog, "The data set's own splits", "mend them, or set split.keep_given to false"
+    )
+    return _folds(catalog, config) if config.folds else _three_ways(catalog, config)
+
+
+def _three_ways(catalog: Catalog, config: SplitConfig) -> Split:
+    notes: list[str] = []
+    splits = [s.split or ("test" if s.label == UNLABELLED else "") for s in catalog.samples]
+    labelled = catalog.labels != UNLABELLED
+    groups = {s.group: s.split for s in catalog.samples if s.group and s.split and s.label != UNLABELLED}
+    for row, sample in enumerate(catalog.samples):  # a row without a split goes where its group was put
+        if not splits[row] and sample.group:
+            splits[row] = groups.get(sample.group, "")
+    given = Counter(part for part, known in zip(splits, labelled, strict=True) if known and part)
+    shares = {"val": 0.0 if given["val"] else config.val, "test": 0.0 if given["test"] else config.test}
+    unlabelled_test = sum(part == "test" for part, known in zip(splits, labelled, strict=True) if not known)
+    if unlabelled_test:
+        if not given["test"]:
+            shares["test"] = 0.0
+            notes.append(
+                f"The test split has {unlabelled_test} pictures, all without a label: they can be predicted, "
+                "not scored, so judge by val."
+            )
+        else:
+            notes.append(
+                f"{unlabelled_test} pictures of the test split have no label and are only predicted."
+            )
+    pool = [i for i, part in enumerate(splits) if labelled[i] and part in ("", "train")]
+    drawn, more = _draw(catalog, pool, shares, config.seed, "three ways")
+    for row, part in zip(pool, drawn, strict=True):
+        splits[row] = part
+    if given:
+        notes.extend(
+            f"The data set brings no {part} split: it got {drawn.count(part)} of {len(pool)} in train."
+            for part in ("val", "test")
+            if part in drawn
+        )
+    result = catalog.with_splits(splits)
+    wanted = [part for part in ("val", "test") if shares[part]]
+    return Split(result, (*notes, *more, *_absence_notes(result, wanted)))
+
+
+def _folds(catalog: Catalog, config: SplitConfig) -> Split:
+    assert config.folds is not None
+    labelled = catalog.labels != UNLABELLED
+    given = {s.split for s, known in zip(catalog.samples, labelled, strict=True) if known} & {"val", "test"}
+    if given:
+        raise ConfigError(
+            f"{catalog.root} brings its own {' and '.join(sorted(given))} split, which {config.folds} folds "
+            "would mix up; leave folds out, or set split.keep_given to false to pool all labelled pictures."
+        )
+    pool = [i for i in range(len(catalog)) if labelled[i]]
+    names = [str(k) for k in range(config.folds)]
+    drawn = _assign(catalog, pool, dict.fromkeys(names, 1 / config.folds), config.seed, "folds")
+    folds = np.full(len(catalog), NO_FOLD)
+    folds[pool] = [int(name) for name in drawn]
+    notes = []
+    alone: dict[int, int] = {}
+    for label in np.flatnonzero(catalog.counts()):
+        rows = np.flatnonzero(catalog.labels == label)
+        if len(np.unique(folds[rows])) == 1 and folds[rows[0]] != NO_FOLD:
+            smallest = min(
+                _groups(catalog, pool).values(), key=lambda g: (label not in catalog.labels[g], len(g))
+            )
+            folds[smallest] = NO_FOLD
+            alone[int(label)] = len(smallest)
+    if alone:
+        listed = ", ".join(f"{catalog.classes[label]} ({count})" for label, count in alone.items())
+        notes.append(
+            f"Too few pictures or groups to be in two folds, so in none and always training: {listed}."
+        )
+    return _choose_fold(catalog, folds, config, notes)
+
+
+def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes: list[str]) -> Split:
+    """Fold ``config.fold`` is the test; val is drawn from the rest."""
+    labelled = catalog.labels != UNLABELLED
+    listed = tuple(int(k) for k in folds)
+    splits = [
+        "" if known else (s.split or "test") for s, known in zip(catalog.samples, labelled, strict=True)
+    ]
+    if config.fold is None:
+        splits = [
+            part or ("train" if fold == NO_FOLD else "") for part, fold in zip(splits, folds, strict=True)
+        ]
+        notes.append(f"{max(listed) + 1} folds were drawn; choose one with split.fold to train.")
+        return Split(catalog.with_splits(splits), tuple(notes), listed)
+    if config.fold not in listed:
+        raise ConfigError(
+            f"Fold {config.fold} is empty or does not exist; there are folds 0 to {max(listed)}."
+        )
+    pool = [i for i in range(len(catalog)) if labelled[i] and folds[i] != config.fold]
+    drawn, more = _draw(catalog, pool, {"val": config.val}, config.seed, f"fold {config.fold}")
+    for row, k in enumerate(listed):
+        if k == config.fold:
+            splits[row] = "test"
+    for row, part in zip(pool, drawn, strict=True):
+        splits[row] = part
+    result = catalog.with_splits(splits)
+    return Split(result, (*notes, *more, *_absence_notes(result, ["test"])), listed)
+
+
+def _draw(
+    catalog: Catalog, pool: Sequence[int], shares: dict[str, float], seed: int, purpose: str
+) -> tuple[list[str], list[str]]:
+    """Divide ``pool`` into train and ``shares``; classes too small stay in train. Returns (split a row,
+    notes)."""
+    shares = {part: share for part, share in shares.items() if share > 0}
+    if not shares:
+        return ["train"] * len(pool), []
+    counts = Counter(int(catalog.labels[row]) for row in pool)
+    small = {label for label, count in counts.items() if count < SMALLEST_CLASS}
+    tied = {
+        row
+        for rows in _groups(catalog, pool).values()
+        if any(int(catalog.labels[row]) in small for row in rows)
+        for row in rows
+    }
+    free = [row for row in pool if row not in tied]
+    whole = {"train": 1 - sum(shares.values()), **shares}
+    drawn = dict(zip(free, _assign(catalog, free, whole, seed, purpose, keep="train"), strict=True))
+    notes = []
+    if small:
+        listed = ", ".join(f"{catalog.classes[label]} ({counts[label]})" for label in sorted(small))
+        notes.append(
+            f"Classes with fewer than {SMALLEST_CLASS} pictures to divide stay in train as a whole: {listed}."
+        )
+    return [drawn.get(row, "train") for row in pool], notes
+
+
+def _assign(
+    catalog: Catalog,
+    pool: Sequence[int],
+    shares: dict[str, float],
+    seed: int,
+    purpose: str,
+    keep: str | None = None,
+) -> list[str]:
+    """One part a row of ``pool``: groups stay whole, every class is divided in the proportions of ``shares``.
+
+    Groups of several pictures go first, the largest first, each to the part whose lack it fills best (least
+    sum over classes of squared distance to the ideal count, divided by the class's size). Single pictures
+    then fill the counts that remain, by controlled rounding: a class is within one picture of its ideal in
+    every part, and what was rounded away in one class is made good in the next. ``keep`` names the part where
+    every class must appear.
+    """
+    rng = numpy_generator(seed, "split", purpose)
+    labels = catalog.labels
+    parts = list(shares)
+    share = np.array(list(shares.values()))
+    width = len(catalog.classes)
+    groups = _groups(catalog, sorted(pool, key=lambda row: catalog.samples[row].path))
+    several = [rows for rows in groups.values() if len(rows) > 1]
+    singles: dict[int, list[int]] = defaultdict(list)
+    for rows in groups.values():
+        if len(rows) == 1:
+            singles[int(labels[rows[0]])].append(rows[0])
+    totals = np.bincount(labels[list(pool)], minlength=width) if pool else np.zeros(width, dtype=np.int64)
+    ideal = share[:, None] * totals[None]  # (parts, classes)
+    have = np.zeros_like(ideal)
+    place: dict[int, str] = {}
+
+    order = rng.permutation(len(several))
+    for k in sorted(order, key=lambda k: -len(several[k])):
+        count = np.bincount(labels[several[k]], minlength=width)
+        lack = ideal - have
+        cost = ((lack - count) ** 2 - lack**2) @ (1 / np.maximum(totals, 1))
+        chosen = int(np.argmin(cost))
+        have[chosen] += count
+        place.update(dict.fromkeys(several[k], parts[chosen]))
+
+    keep_at = parts.index(keep) if keep else None
+    carry = np.zeros(len(parts))
+    for label in rng.permutation(sorted(singles)):
+        rows = singles[int(label)]
+        lack = np.maximum(ideal[:, label] - have[:, label], 0)
+        wanted = lack * (len(rows) / lack.sum()) if lack.sum() > 0 else share * len(rows)
+        must = keep_at if keep_at is not None and have[keep_at, label] == 0 else None
+        counts = _round(wanted, len(rows), carry, must)
+        carry += wanted - counts
+        have[:, label] += counts
+        shuffled = rng.permutation(rows)
+        for part, chunk in zip(parts, np.split(shuffled, np.cumsum(counts)[:-1]), strict=True):
+            place.update(dict.fromkeys((int(row) for row in chunk), part))
+    if keep is not None:
+        _bring_back(labels, list(groups.values()), place, keep)
+    return [place[row] for row in pool]
+
+
+def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) -> np.ndarray:
+    """Whole numbers that sum to ``total``, each the floor or ceiling of ``wanted``, nearest to wanted +
+    carry.
+
+    ``must``: index of a part that gets one at least.
+    """
+    low, high = [floor(x + 1e-9) for x in wanted], [ceil(x - 1e-9) for x in wanted]
+    if len(wanted) <= 4:
+        options = [
+            np.array(o) for o in product(*({a, b} for a, b in zip(low, high, strict=True))) if sum(o) == total
+        ]
+        best = min(options, key=lambda o: (float(((wanted + carry - o) ** 2).sum()), tuple(o)))
+    else:  # many folds: largest remainder, the carried part included
+        best = np.array(low)
+        first = sorted(range(len(wanted)), key=lambda i: (low[i] - wanted[i] - carry[i], i))
+        for i in [i for i in first if high[i] > low[i]][: total - sum(low)]:
+            best[i] += 1
+    if must is not None and total and best[must] == 0:
+        best[must] += 1
+        best[max((i for i in range(len(best)) if i != must), key=lambda i: best[i])] -= 1
+    return best
+
+
+def _bring_back(labels: np.ndarray, groups: list[list[int]], place: dict[int, str], keep: str) -> None:
+    """Move the smallest group of every class that ``keep`` lacks into ``keep``."""
+    present = {int(labels[row]) for row, part in place.items() if part == keep}
+    for label in sorted({int(labels[row]) for row in place} - present):
+        if any(place[row] == keep and labels[row] == label for row in place):
+            continue  # came with an earlier group
+        smallest = min((g for g in groups if label in labels[g]), key=len)
+        place.update(dict.fromkeys(smallest, keep))
+
+
+def _groups(catalog: Catalog, rows: Iterable[int]) -> dict[str, list[int]]:
+    """Rows by group; a picture without one is alone."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        sample = catalog.samples[row]
+        groups[f"group:{sample.group}" if sample.group else f"path:{sample.path}"].append(row)
+    return groups
+
+
+def _absence_notes(catalog: Catalog, parts: Sequence[str]) -> list[str]:
+    """A sentence for every part that was asked for and lacks classes that are large enough to be there."""
+    notes = []
+    enough = catalog.counts() >= SMALLEST_CLASS
+    for part in parts:
+        absent = np.flatnonzero(enough & (catalog.counts(part) == 0))
+        if len(absent):
+            names = ", ".join(catalog.classes[label] for label in absent[:5]) + (
+                " ..." if len(absent) > 5 else ""
+            )
+            notes.append(f"No picture in {part} of {len(absent)} of {len(catalog.classes)} classes: {names}.")
+    return notes
+
+
+def _refuse_divided_groups(catalog: Catalog, who: str, way_out: str) -> None:
+    """Raise a DataError when labelled pictures of one group lie in two splits."""
+    seen: dict[str, tuple[str, str]] = {}
+    for sample in catalog.samples:
+        if sample.group and sample.split and sample.label != UNLABELLED:
+            path, part = seen.setdefault(sample.group, (sample.path, sample.split))
+            if part != sample.split:
+                raise DataError(
+                    f"{who} divide group '{sample.group}': {path} is in {part}, {sample.path} in "
+                    f"{sample.split}; {way_out}."
+                )
+
+
+def split_hash(catalog: Catalog) -> str:
+    """12 hex digits over (path, class name, split), whatever the order of rows and the root."""
+    rows = sorted((s.path, _class_name(catalog, s.label), s.split) for s in catalog.samples)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
+
+
+def split_table(catalog: Catalog, folds: Sequence[int] | None = None) -> list[tuple[str, str, str, str, str]]:
+    """(path, class name, split, group, fold) a picture, sorted by path; "" where there is none."""
+    numbers = [NO_FOLD] * len(catalog) if folds is None else list(folds)
+    return sorted(
+        (s.path, _class_name(catalog, s.label), s.split, s.group, "" if fold == NO_FOLD else str(fold))
+        for s, fold in zip(catalog.samples, numbers, strict=True)
+    )
+
+
+def save_split(catalog: Catalog, path: Path, folds: Sequence[int] | None = None) -> None:
+    """Write the split file: path, label (class name), split, group, fold; sorted by path, so it compares
+    well."""
+    write_csv(Path(path), SPLIT_COLUMNS, split_table(catalog, folds))
+
+
+def load_split(path: Path, catalog: Catalog) -> Catalog:
+    """``catalog`` with the splits of the file, and its groups where the catalog has none.
+
+    Raises:
+        DataError: the file is missing or malformed, lists other pictures or other labels than the catalog,
+        leaves the
+            split of a picture open (choose a fold), or divides a group of the catalog.
+    """
+    result, _ = _read(Path(path), catalog)
+    open_rows = [s.path for s in result.samples if not s.split]
+    if open_rows:
+        raise DataError(
+            f"{path} gives no split to {len(open_rows)} pictures (first: {open_rows[0]}); choose a fold, "
+            "or fill it in."
+        )
+    _refuse_divided_groups(result, f"{path} would", "draw the split again with these groups")
+    return result
+
+
+def _from_file(catalog: Catalog, config: SplitConfig) -> Split:
+    assert config.file is not None
+    if config.fold is None:
+        return Split(load_split(config.file, catalog), (f"The split was read from {config.file}.",))
+    result, folds = _read(config.file, catalog)
+    if max(folds, default=NO_FOLD) == NO_FOLD:
+        raise ConfigError(f"{config.file} holds no folds, so split.fold {config.fold} cannot be chosen.")
+    return _choose_fold(result, np.array(folds), config, [f"The folds were read from {config.file}."])
+
+
+def _read(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
+    """The catalog with splits and groups of the file, and one fold a row."""
+    if not path.is_file():
+        raise DataError(f"The split file {path} does not exist; make it with 'foveate split'.")
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        missing = {"path", "label", "split"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(
+                f"{path} lacks the columns {sorted(missing)}; a split file has {', '.join(SPLIT_COLUMNS)}."
+            )
+        rows: dict[str, dict[str, str]] = {}
+        for line, row in enumerate(reader, start=2):
+            if row["path"] in rows:
+                raise DataError(f"{path}, line {line}: {row['path']} is listed twice.")
+            if row["split"] not in ("", *SPLITS):
+                raise DataError(
+                    f"{path}, line {line}: split '{row['split']}' is none of {', '.join(SPLITS)}."
+                )
+            if row.get("fold") and not row["fold"].isdigit():
+                raise DataError(f"{path}, line {line}: fold '{row['fold']}' is not a number from 0.")
+            rows[row["path"]] = row
+    known = {s.path for s in catalog.samples}
+    for paths, what in ((known - set(rows), "lacks"), (set(rows) - known, "lists, but the data set lacks,")):
+        if paths:
+            raise DataError(
+                f"{path} {what} {_first(sorted(paths))}; it belongs to another state of {catalog.root}."
+            )
+    other = [
+        f"{s.path} ('{rows[s.path]['label']}', now '{_class_name(catalog, s.label)}')"
+        for s in catalog.samples
+        if rows[s.path]["label"] != _class_name(catalog, s.label)
+    ]
+    if other:
+        raise DataError(f"{path} has another label for {_first(other)}; draw the split again.")
+    samples = tuple(
+        replace(s, split=rows[s.path]["split"], group=s.group or rows[s.path].get("group") or "")
+        for s in catalog.samples
+    )
+    folds = [int(rows[s.path].get("fold") or NO_FOLD) for s in catalog.samples]
+    return replace(catalog, samples=samples), folds
+
+
+def _first(items: Sequence[str], most: int = 3) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _class_name(catalog: Catalog, label: int) -> str:
+    return "" if label == UNLABELLED else catalog.classes[label]
