@@ -30,10 +30,10 @@ class AuditConfig(Config):
     """Run the Clever-Hans probe."""
     probe_limit: int = Field(2000, ge=50)
     """Pictures that the probe looks at, at most."""
-    probe_margin: float = Field(0.1, ge=0, lt=1)
+    probe_margin: float = Field(0.15, ge=0, lt=1)
     """A cue is far above chance when the lower end of its interval is further from chance than this share
     of the way to certainty."""
-    mask_edge: int = Field(2, ge=0)
+    mask_edge: int = Field(1, ge=0)
     """Rim around the object that is not background, in 64ths of the side."""
     seed: int = 0
     """Of the probe's sample, folds and forest."""

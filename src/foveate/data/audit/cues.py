@@ -10,11 +10,12 @@ not seen.
   one fold: else the probe would recognise copies and blame the cue.
 - **Accuracy** is balanced accuracy, the mean of the classes' recalls. Its chance level is 1 / classes for
   every constant guess, that of the majority class included, so imbalance cannot fake a cue.
-- **Interval**: each class's recall gets a Jeffreys posterior Beta(hits + 1/2, misses + 1/2); the interval
-  is that of their mean (2.5 % and 97.5 % of 4000 draws). Where pictures come in groups, a class counts as
-  many pictures as it has groups.
+- **Interval**: each class's recall gets the posterior Beta(hits + 1/C, misses + 1 - 1/C), that is, one
+  pseudo-picture that guesses among C classes (Jeffreys' prior when C = 2; it does not push weak cues away
+  from chance as a flat prior does); the interval is that of their mean (2.5 % and 97.5 % of 4000 draws).
+  Where pictures come in groups, a class counts as many pictures as it has groups.
 - **Far above chance**: the lower end of the interval is above ``chance + probe_margin * (1 - chance)``,
-  that is, the cue surely covers a tenth of the way from guessing to knowing.
+  that is, the cue surely covers that share (0.15) of the way from guessing to knowing.
 - A cue far above chance is a warning where a network that uses it cheats, and information where it may be a
   true mark of the class (mean colour; size and place of the object).
 """
@@ -43,6 +44,7 @@ _LEAST_BACKGROUND = 0.02  # share of the picture; less is no background to speak
 _FOLDS = 5
 _TREES = 100
 _DRAWS = 4000
+_MANY = 500
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,20 @@ class _Kind:
     subject: str
     kind: Literal["shortcut", "information"]
     advice: str
+    with_masks: str = ""
+    """Advice where the set has masks, that is, objects; "" for the same."""
 
 
 _KINDS = {
     "background": _Kind("the background colour alone", "shortcut", "a network can cheat here"),
     "border": _Kind(
-        "the outermost 3 % of the picture alone",
+        "the outermost 3% of the picture alone",
         "shortcut",
         "fine for scenes, where the surroundings are the class; for objects a network can cheat here",
+        "a network can cheat here",
     ),
     "picture size": _Kind(
-        "width and height alone",
+        "picture size (width and height) alone",
         "shortcut",
         "after resizing, blur and stretching tell the class: a network can cheat here",
     ),
@@ -70,12 +75,12 @@ _KINDS = {
         "part of it is how busy a picture is, but different cameras or compression let a network cheat here",
     ),
     "camera": _Kind(
-        "camera and time in EXIF alone",
+        "the EXIF data (camera and time) alone",
         "shortcut",
         "classes differ in camera or day: a network can cheat here; split by session",
     ),
     "object": _Kind(
-        "size and place of the object alone", "information", "size may be a true mark, place seldom is"
+        "the object's size and place alone", "information", "size may be a true mark, place seldom is"
     ),
     "mean colour": _Kind(
         "the mean colour of the whole picture alone",
@@ -106,7 +111,7 @@ def describe(thumb: np.ndarray, mask: np.ndarray | None, edge: int) -> dict[str,
         rows, columns = np.nonzero(mask > 127) if (mask > 127).any() else np.nonzero(mask)
         box = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
         found["object"] = np.array([mask.mean() / 255, rows.mean(), columns.mean(), *box], dtype=np.float32)
-        outside = ~ndimage.binary_dilation(mask > 0, iterations=edge) if edge else mask == 0
+        outside = ndimage.maximum_filter(mask, 2 * edge + 1) == 0
         if outside.mean() >= _LEAST_BACKGROUND:
             found["background"] = _colours(thumb[outside])
     return found
@@ -183,7 +188,9 @@ def probe(
         rows = _sample(rows, catalog.labels, limit, seed)
         if len(rows):
             features = np.stack([np.asarray(table[r], dtype=np.float32) for r in rows])
-            cues.append(_judge(name, features, catalog.labels[rows], blocks[rows], margin, seed))
+            cues.append(
+                _judge(name, features, catalog.labels[rows], blocks[rows], margin, seed, catalog.has_masks)
+            )
         if progress is not None:
             progress("cues", done, len(_KINDS))
     return cues
@@ -226,7 +233,13 @@ def _sample(rows: np.ndarray, labels: np.ndarray, limit: int, seed: int) -> np.n
 
 
 def _judge(
-    name: str, features: np.ndarray, labels: np.ndarray, blocks: np.ndarray, margin: float, seed: int
+    name: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    blocks: np.ndarray,
+    margin: float,
+    seed: int,
+    masks: bool = False,
 ) -> Cue:
     classes, targets = np.unique(labels, return_inverse=True)
     chance = 1 / len(classes)
@@ -239,13 +252,14 @@ def _judge(
         _FOLDS, shuffle=True, random_state=key(seed) % 2**32
     )
     guess = np.empty_like(targets)
+    threads = -1 if len(labels) >= _MANY else 1  # starting threads takes longer than small forests do
     for train, test in splitter.split(features, targets, blocks if grouped else None):
         forest = ExtraTreesClassifier(
             _TREES,
             min_samples_leaf=2,
             class_weight="balanced",
             random_state=key(seed, name) % 2**32,
-            n_jobs=-1,
+            n_jobs=threads,
         )
         guess[test] = forest.fit(features[train], targets[train]).predict(features[test])
     total = np.bincount(targets)
@@ -255,15 +269,17 @@ def _judge(
     interval = balanced_interval(hits * independent / total, independent, seed)
     far = interval[0] > chance + margin * (1 - chance)
     said = f"{kind.subject} gives the class at {accuracy:.0%}, chance {chance:.0%}"
-    said = said[0].upper() + said[1:]
-    verdict = f"{said}: {kind.advice}." if far else f"{said}: close to guessing."
+    advice = kind.with_masks if masks and kind.with_masks else kind.advice
+    weak = "a little above guessing" if interval[0] > chance else "no better than guessing"
+    verdict = f"{said[0].upper()}{said[1:]}: {advice if far else weak}."
     return Cue(name, accuracy, chance, interval, verdict, len(labels), kind.kind, far)
 
 
 def balanced_interval(hits: np.ndarray, total: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean recall from each class's hits and total, both (C,), independent Jeffreys
-    posteriors."""
+    """95 % interval of the mean recall from each class's hits and total, both (C,), as the file's docstring
+    says."""
     rng = numpy_generator(seed, "probe interval")
-    draws = rng.beta(hits + 0.5, total - hits + 0.5, size=(_DRAWS, len(hits))).mean(1)
+    chance = 1 / len(hits)
+    draws = rng.beta(hits + chance, total - hits + 1 - chance, size=(_DRAWS, len(hits))).mean(1)
     low, high = np.quantile(draws, (0.025, 0.975))
     return float(low), float(high)

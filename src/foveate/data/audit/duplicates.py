@@ -18,10 +18,9 @@ from itertools import combinations
 
 import numpy as np
 
-from foveate.data.audit.pictures import is_flat
-from foveate.data.audit.report import Problem
+from foveate.data.audit.report import CODES, Problem
 from foveate.data.audit.scan import GREY_SIDE, Facts
-from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 
 _BANDS, _BAND_BITS = 4, 16
 _SHIFT = 2  # thumbnail pixels, 1/16 of the side
@@ -152,7 +151,7 @@ def alike(
     same = identical(facts)
     copies = {row for rows in same for row in rows[1:]}
     rows = np.array(
-        [r for r, f in enumerate(facts) if f.failure is None and r not in copies and not is_flat(f)],
+        [r for r, f in enumerate(facts) if f.failure is None and r not in copies and not f.flat],
         dtype=np.int64,
     )
     sets = _Sets(len(facts))
@@ -182,47 +181,24 @@ def alike(
 
 
 def problems(catalog: Catalog, same: Sequence[Sequence[int]], near: Sequence[Sequence[int]]) -> list[Problem]:
-    """Words for ``identical`` and ``alike`` sets of rows; a set that holds only identical pictures is said
-    once."""
-    found = []
-    for rows in same:
-        labels, splits, tell = _look(catalog, rows)
-        what = f"{len(rows)} files hold the same picture"
-        if len(labels) > 1:
-            names = " and ".join(catalog.classes[label] for label in labels)
-            found.append(tell("duplicate-two-classes", f"{what} under {names}; keep the right one."))
-        if len(splits) > 1:
-            found.append(
-                tell("duplicate-across-splits", f"{what} in {' and '.join(splits)}: a leak; keep one.")
-            )
-        elif len(labels) < 2:
-            found.append(tell("duplicate", f"{what}; keep one{_or_group(splits)}."))
+    """Words for the sets of rows that ``identical`` and ``alike`` found; a set found by both is said once."""
     exact = {frozenset(rows) for rows in same}
+    found = [p for rows in same for p in _judged(catalog, rows, "", "files hold the same picture")]
     for rows in near:
-        if frozenset(rows) in exact:
-            continue
-        labels, splits, tell = _look(catalog, rows)
-        what = f"{len(rows)} pictures are nearly alike"
-        if len(labels) > 1:
-            names = " and ".join(catalog.classes[label] for label in labels)
-            found.append(tell("near-duplicate-two-classes", f"{what} but of {names}; look at their labels."))
-        if len(splits) > 1:
-            text = f"{what} across {' and '.join(splits)}: the test may be easier than it looks."
-            found.append(tell("near-duplicate-across-splits", text))
-        elif len(labels) < 2:
-            found.append(tell("near-duplicate", f"{what}{_or_group(splits)}."))
+        if frozenset(rows) not in exact:
+            found += _judged(catalog, rows, "near-", "pictures are nearly alike")
     return found
 
 
-def _or_group(splits: Sequence[str]) -> str:
-    return "" if splits else "; give them one group so that a split keeps them together"
-
-
-def _look(
-    catalog: Catalog, rows: Sequence[int]
-) -> tuple[list[int], list[str], Callable[[str, str], Problem]]:
+def _judged(catalog: Catalog, rows: Sequence[int], near: str, what: str) -> Iterator[Problem]:
     samples = [catalog.samples[row] for row in rows]
     labels = sorted({sample.label for sample in samples} - {UNLABELLED})
-    splits = [split for split in ("train", "val", "test") if any(sample.split == split for sample in samples)]
-    paths = [sample.path for sample in samples]
-    return labels, splits, lambda code, message: Problem.of(code, paths[0], message, paths[1:])
+    splits = [split for split in SPLITS if any(sample.split == split for sample in samples)]
+    cases = {}
+    if len(labels) > 1:
+        cases["duplicate-two-classes"] = f" under {' and '.join(catalog.classes[label] for label in labels)}"
+    if len(splits) > 1:
+        cases["duplicate-across-splits"] = f" in {' and '.join(splits)}"
+    for name, where in (cases or {"duplicate": ""}).items():
+        message = f"{len(rows)} {what}{where}: {CODES[near + name].advice}."
+        yield Problem.of(near + name, samples[0].path, message, [sample.path for sample in samples[1:]])

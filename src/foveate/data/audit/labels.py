@@ -36,7 +36,7 @@ def class_problems(
         most, least = (
             catalog.classes[np.flatnonzero(counts == n)[0]] for n in (present.max(), present.min())
         )
-        what = f"{most} has {present.max() / present.min():.1f} times as many pictures as {least}"
+        what = f"{most} has {present.max() / present.min():.3g} times as many pictures as {least}"
         text = f"{what} ({present.max()} and {present.min()}): look at balanced accuracy, weight the classes."
         found.append(Problem.of("imbalance", "", text))
     return found + _splits(catalog, by_class)

@@ -6,11 +6,10 @@ from pathlib import PurePath
 from PIL import Image
 
 from foveate.data.audit.report import Problem
-from foveate.data.audit.scan import GREY_SIDE, Facts
+from foveate.data.audit.scan import Facts
 from foveate.data.catalog import Catalog
 
 _TINY = 32
-_FLAT = 1.5  # standard deviation of the grey thumbnail, in 0..255
 _SAME_FORMAT = {"MPO": "JPEG"}  # a JPEG that carries a second picture
 
 
@@ -51,16 +50,10 @@ def _of(path: str, fact: Facts, mixed: bool) -> Iterator[tuple[str, str]]:
         yield "rotated", "EXIF says that it is turned; it is set upright."
     if min(fact.size) < _TINY:
         yield "tiny", f"Only {fact.size[0]}x{fact.size[1]} pixels; it is enlarged to the working size."
-    if fact.grey.std() < _FLAT and (min(fact.size) >= 2):
-        yield "blank", "Shows one flat colour; look whether the file is what it should be."
+    if fact.flat:
+        yield "blank", "Shows one flat colour; is the file what it should be?"
     if mixed and fact.colourless:
         yield (
             "grey-among-colour",
-            "Has no colour while others have; it is used as it is, in three equal channels.",
+            "Grey while others have colour; it is used as it is.",
         )
-
-
-def is_flat(fact: Facts) -> bool:
-    """Whether there is nothing in the picture to compare."""
-    assert fact.grey.shape == (GREY_SIDE, GREY_SIDE)
-    return bool(fact.grey.std() < _FLAT)

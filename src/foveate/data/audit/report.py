@@ -23,6 +23,8 @@ class Code:
     severity: Severity
     title: str
     """A few words for a table."""
+    advice: str = ""
+    """What it means or what to do, for a table; "" when each message says its own."""
     leaves: Literal["", "file", "all", "lower splits", "class"] = ""
     """What ``Audit.quarantine`` takes out: nothing; the file; every copy; the pictures of the group that
     are not in its best split (test before val before train: the test set stays comparable with other work);
@@ -31,9 +33,9 @@ class Code:
 
 CODES: Mapping[str, Code] = {
     # one file
-    "unreadable": Code("error", "Not readable as a picture", "file"),
-    "truncated": Code("error", "Truncated or damaged", "file"),
-    "too-large": Code("error", "Too many pixels (decompression bomb)", "file"),
+    "unreadable": Code("error", "Not readable as a picture", leaves="file"),
+    "truncated": Code("error", "Truncated or damaged", leaves="file"),
+    "too-large": Code("error", "Too many pixels (decompression bomb)", leaves="file"),
     "wrong-extension": Code("warning", "File name says another format"),
     "cmyk": Code("warning", "CMYK colours"),
     "sixteen-bit": Code("warning", "More than 8 bits a channel"),
@@ -45,23 +47,29 @@ CODES: Mapping[str, Code] = {
     "alpha": Code("info", "Transparency"),
     "rotated": Code("info", "Turned by EXIF"),
     # copies
-    "duplicate-two-classes": Code("error", "One picture under two classes", "all"),
-    "duplicate-across-splits": Code("error", "Identical pictures across splits", "lower splits"),
-    "duplicate": Code("warning", "Identical pictures"),
-    "near-duplicate-two-classes": Code("warning", "Nearly alike under two classes"),
-    "near-duplicate-across-splits": Code("warning", "Nearly alike across splits"),
-    "near-duplicate": Code("warning", "Nearly alike"),
+    "duplicate-two-classes": Code(
+        "error", "One picture under two classes", "keep the copy with the right label", leaves="all"
+    ),
+    "duplicate-across-splits": Code(
+        "error", "Identical pictures across splits", "a leak: keep one of them", leaves="lower splits"
+    ),
+    "duplicate": Code("warning", "Identical pictures", "keep one of them"),
+    "near-duplicate-two-classes": Code("warning", "Nearly alike under two classes", "look at their labels"),
+    "near-duplicate-across-splits": Code(
+        "warning", "Nearly alike across splits", "the test may be easier than it looks"
+    ),
+    "near-duplicate": Code("warning", "Nearly alike", "keep them in one split: give them one group"),
     # classes and groups
-    "class-too-small": Code("error", f"Class with fewer than {HARD_MINIMUM} pictures", "class"),
-    "class-not-in-train": Code("error", "Class without a training picture", "class"),
-    "group-across-splits": Code("error", "Group across splits", "lower splits"),
+    "class-too-small": Code("error", f"Class with fewer than {HARD_MINIMUM} pictures", leaves="class"),
+    "class-not-in-train": Code("error", "Class without a training picture", leaves="class"),
+    "group-across-splits": Code("error", "Group across splits", leaves="lower splits"),
     "empty-class": Code("warning", "Class without a picture"),
     "class-below-floor": Code("warning", "Small class"),
     "class-not-in-split": Code("warning", "Class missing in a split"),
     "imbalance": Code("warning", "Classes of very different size"),
     # masks
-    "mask-unreadable": Code("error", "Mask not readable", "file"),
-    "mask-shape": Code("error", "Mask of another shape than its picture", "file"),
+    "mask-unreadable": Code("error", "Mask not readable", leaves="file"),
+    "mask-shape": Code("error", "Mask of another shape than its picture", leaves="file"),
     "mask-size": Code("warning", "Mask of another size than its picture"),
     "mask-missing": Code("warning", "Without a mask"),
     "mask-empty": Code("warning", "Empty mask"),

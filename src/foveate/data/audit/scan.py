@@ -17,6 +17,8 @@ from foveate.data.audit.masks import MaskFacts, look_at_mask
 from foveate.data.catalog import Catalog
 
 GREY_SIDE = 32
+_FLAT = 1.5  # standard deviation of the grey thumbnail, in 0..255
+_COLOURLESS = 1.5  # mean spread of the three channels, in 0..255; JPEG alone stays below
 _SECOND_FRAME_IS_NO_ANIMATION = {"MPO"}  # a JPEG with a preview or a stereo partner
 
 
@@ -53,6 +55,11 @@ class Facts:
     cues: dict[str, np.ndarray] = field(default_factory=dict)
     """Cue name -> feature vector (float32)."""
     mask: MaskFacts | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether it shows one colour only, with nothing to compare."""
+        return self.failure is None and bool(self.grey.std() < _FLAT)
 
 
 def scan(
@@ -102,7 +109,7 @@ def look(path: Path, root: Path, mask: str, mask_edge: int) -> Facts:
         rotated=turn != 1,
         size=rgb.size,
         file_bytes=path.stat().st_size,
-        colourless=bool(np.ptp(pixels.astype(np.int16), axis=2).mean() < 1.5),
+        colourless=bool(np.ptp(pixels.astype(np.int16), axis=2).mean() < _COLOURLESS),
         pixels=hashlib.blake2b(rgb.tobytes(), digest_size=16, key=str(rgb.size).encode()).digest(),
         phash=int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes()),
         grey=np.asarray(grey.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)),

@@ -1,0 +1,197 @@
+"""``foveate check``: what is wrong with a set of pictures, before a network is trained on it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foveate.data.split import load_split
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from foveate.core.config import parse
+from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
+from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+from foveate.data.discover import Discovery, LayoutConfig, discover
+
+_EXAMPLES = 3
+_MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
+
+
+def check(
+    data: Path,
+    *,
+    json: Path | None = None,
+    csv: Path | None = None,
+    split: Path | None = None,
+    group: str | None = None,
+    masks: Path | None = None,
+    config: AuditConfig | None = None,
+    console: Console | None = None,
+) -> int:
+    """Audit ``data``, print what was found, write it where asked.
+
+    Args:
+        data: a folder of pictures or a CSV table.
+        json: file for everything that was found.
+        csv: file for the problems, one row each.
+        split: a split file to look at the pictures with.
+        group: which pictures belong together (see ``LayoutConfig.group``).
+        masks: where the masks are (see ``LayoutConfig.masks``).
+        config: thresholds.
+        console: where to print; None: standard output.
+
+    Returns:
+        The exit status: 1 with errors, 0 without.
+
+    Raises:
+        ConfigError: ``group`` is not of the known forms.
+        DataError: the folder or the split file cannot be used at all.
+    """
+    console = console or Console(highlight=False)
+    layout = parse(LayoutConfig, {"group": group, "masks": masks}, source="the command line")
+    found = discover(data, layout)
+    catalog = load_split(split, found.catalog) if split else found.catalog
+    with _progress() as progress:
+        result = audit(catalog, config, empty_classes=found.empty_classes, progress=progress)
+    _print_summary(console, data, found, catalog)
+    _print_problems(console, result)
+    _print_cues(console, result)
+    for file, save in ((json, result.save_json), (csv, result.save_csv)):
+        if file is not None:
+            save(file)
+            console.print(f"Written: {file}", soft_wrap=True)
+    console.print(_next(result, data), style="bold")
+    return 1 if result.errors else 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar on standard error when that is a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, object] = {}
+
+        def step(stage: str, done: int, total: int) -> None:
+            task = tasks.setdefault(stage, None) or bar.add_task(stage, total=total)
+            tasks[stage] = task
+            bar.update(task, completed=done)  # type: ignore[arg-type]
+
+        yield step
+
+
+def _print_summary(console: Console, data: Path, found: Discovery, catalog: Catalog) -> None:
+    counts = catalog.counts()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Pictures", f"{len(catalog)} ({found.layout})")
+    if len(counts):
+        spread = (
+            f"{counts.min()} to {counts.max()} pictures each"
+            if counts.min() < counts.max()
+            else f"{counts.max()} each"
+        )
+        table.add_row("Classes", f"{len(counts)}, {spread}")
+    unlabelled = int((catalog.labels == UNLABELLED).sum())
+    if unlabelled:
+        table.add_row("Unlabelled", str(unlabelled))
+    splits = [f"{name} {len(catalog.indices(name, labelled=False))}" for name in SPLITS]
+    splits = [text for text in splits if not text.endswith(" 0")]
+    table.add_row("Splits", ", ".join(splits) or "none yet")
+    groups = {sample.group for sample in catalog.samples if sample.group}
+    if groups:
+        table.add_row("Groups", str(len(groups)))
+    masks = [sample.mask.split(":")[0].split("[")[0] for sample in catalog.samples if sample.mask]
+    kinds = ", ".join(sorted(set(masks)))
+    table.add_row("Masks", f"{len(masks)} ({kinds})" if masks else "none")
+    console.print(Text(str(data), style="bold"))
+    console.print(table)
+    for note in found.notes:
+        console.print(Text(f"  {note}", style="dim"))
+
+
+def _print_problems(console: Console, result: Audit) -> None:
+    by_code: dict[str, list[Problem]] = {}
+    for problem in result.problems:
+        if problem.code != "shortcut":  # said with the cues
+            by_code.setdefault(problem.code, []).append(problem)
+    console.print()
+    if not by_code:
+        console.print(Text("✓ Every picture can be used, and no two are alike.", style="green"))
+    for code, problems in by_code.items():
+        mark, style = _MARKS[CODES[code].severity]
+        shared = {problem.message for problem in problems if problem.path}
+        advice = CODES[code].advice or (shared.pop() if len(shared) == 1 else "").rstrip(".")
+        title = Text.assemble((f"{mark} {CODES[code].title}", style), (f"  {len(problems)}", "bold"))
+        title.append(f"  {advice}" if advice else "", "dim")
+        console.print(title, no_wrap=True, overflow="ellipsis")
+        for problem in problems[:_EXAMPLES]:
+            line = Text(_example(problem, console.width - 4, alone=bool(advice)))
+            console.print(Padding(line, (0, 0, 0, 4)), no_wrap=bool(problem.path), overflow="ellipsis")
+        if len(problems) > _EXAMPLES:
+            console.print(Text(f"    … and {len(problems) - _EXAMPLES} more", style="dim"))
+
+
+def _example(problem: Problem, width: int, *, alone: bool) -> str:
+    """One line for one problem, its paths shortened at the front; ``alone``: the title said its message."""
+    between = " ≈ " if problem.code.startswith("near-") else " = " if problem.code.startswith("dup") else ""
+    if between:
+        shown, more = problem.paths[:3], len(problem.paths) - 3
+        end = f" and {more} more" if more > 0 else ""
+        return between.join(_shorten(path, (width - len(end)) // len(shown) - 3) for path in shown) + end
+    if not problem.path:
+        return problem.message
+    return (
+        _shorten(problem.path, width) if alone else f"{_shorten(problem.path, width // 2)}: {problem.message}"
+    )
+
+
+def _shorten(path: str, room: int) -> str:
+    return path if len(path) <= room else f"…{path[1 - room :]}"
+
+
+def _print_cues(console: Console, result: Audit) -> None:
+    if not result.cues:
+        return
+    console.print()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("How well a trivial cue alone gives the class")
+    for title in ("accuracy", "95 % interval", "chance", "pictures"):
+        table.add_column(title, justify="right")
+    for cue in result.cues:
+        style = ("yellow" if cue.kind == "shortcut" else "cyan") if cue.far_above else ""
+        low, high = cue.interval
+        interval = f"{low:.0%} to {high:.0%}" if high > low else "all the same"
+        table.add_row(
+            f"  {cue.name}", f"{cue.accuracy:.0%}", interval, f"{cue.chance:.0%}", str(cue.n), style=style
+        )
+    console.print(table)
+    for cue in result.cues:
+        if cue.far_above:
+            mark, style = _MARKS["warning" if cue.kind == "shortcut" else "info"]
+            line = Table.grid(padding=(0, 1))
+            line.add_row(Text(mark, style=style), cue.verdict)
+            console.print(line)
+
+
+def _next(result: Audit, data: Path) -> Text:
+    warnings = sum(problem.severity == "warning" for problem in result.problems)
+    if result.errors:
+        text = (
+            f"{_count(len(result.errors), 'error')}, {_count(warnings, 'warning')}. Mend the errors, or "
+            f"train with --quarantine, which leaves out {_count(len(result.quarantine()), 'picture')}."
+        )
+        return Text(f"\n{text}", style="bold red")
+    said = _count(warnings, "warning") if warnings else "Nothing wrong"
+    undecided = all(sample.split == "" for sample in result.catalog.samples)
+    step = f"foveate split {data} --out split.csv" if undecided else f"foveate train {data} --out RUN"
+    return Text(f"\n{said}, no errors. Next: {step}", style="bold green")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
