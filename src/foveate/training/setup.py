@@ -33,7 +33,7 @@ class PhasePlan:
     prepare: Callable[[Batch], Batch]
     forward: Callable[[Batch], Output]
     """The training pass."""
-    forward_with: Callable[[Classifier, Batch], Output]
+    forward_with: Callable[[nn.Module, Batch], Output]
     """The same pass through another copy of the network (its moving average), for validation."""
 
 
@@ -91,7 +91,8 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         job.feeds.stored("val", 0, job.batch_size, extract) if len(job.feeds.rows.get("val", ())) else None
     )
 
-    def forward_with(network: Classifier, batch: Batch) -> Output:
+    def forward_with(network: nn.Module, batch: Batch) -> Output:
+        assert isinstance(network, Classifier)
         return Output(network.classify(batch.images))
 
     network = (
@@ -114,14 +115,19 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     validation = (
         job.feeds.evaluation("val", job.batch_size) if len(job.feeds.rows.get("val", ())) else None
     )  # fmt: skip
-    precision = Precision(_precision(job, phase, train))
+    # A term that differentiates the network needs a graph at its tap, also where the layers before it are frozen.
+    frozen = any(not parameter.requires_grad for parameter in job.model.backbone.parameters())
+    needs_graph = frozen and job.objective.differentiates
+
+    def pass_through(network: nn.Module, batch: Batch) -> Output:
+        images = batch.images.requires_grad_() if needs_graph else batch.images
+        output: Output = network(images, taps=job.objective.taps)
+        return output
+
+    precision = Precision(_precision(job, phase, train, pass_through))
 
     def prepare(raw: Batch) -> Batch:
         return job.prepare(raw, precision)
-
-    def forward_with(network: Classifier, batch: Batch) -> Output:
-        output: Output = network(batch.images, taps=job.objective.taps)
-        return output
 
     network: nn.Module = job.model
     if job.accelerator.num_processes > 1:
@@ -132,14 +138,16 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         train=train,
         validation=validation,
         precision=precision,
-        lr=_learning_rate(job, phase, train, prepare, forward_with, precision),
+        lr=_learning_rate(job, phase, train, prepare, pass_through, precision),
         prepare=prepare,
-        forward=lambda batch: network(batch.images, taps=job.objective.taps),
-        forward_with=forward_with,
+        forward=lambda batch: pass_through(network, batch),
+        forward_with=pass_through,
     )
 
 
-def _precision(job: Job, phase: PhaseConfig, train: Feed) -> str:
+def _precision(
+    job: Job, phase: PhaseConfig, train: Feed, pass_through: Callable[[nn.Module, Batch], Output]
+) -> str:
     if job.config.precision != "auto":
         return job.config.precision
     raw = next(iter(train.epoch(0)))
@@ -153,7 +161,7 @@ def _precision(job: Job, phase: PhaseConfig, train: Feed) -> str:
         set_modes(network, phase.trainable, phase.freeze_bn)
         batch = job.prepare(raw, precision)
         with precision.autocast(job.accelerator.device):
-            output = network(batch.images, taps=job.objective.taps)
+            output = pass_through(network, batch)
         terms = job.objective(output, batch, Progress())
         job.objective.total(terms, Progress()).backward()
         network.zero_grad(set_to_none=True)
@@ -169,7 +177,7 @@ def _learning_rate(
     phase: PhaseConfig,
     train: Feed,
     prepare: Callable[[Batch], Batch],
-    forward_with: Callable[[Classifier, Batch], Output],
+    forward_with: Callable[[nn.Module, Batch], Output],
     precision: Precision,
 ) -> float:
     if phase.lr != "auto":
@@ -186,7 +194,7 @@ def _learning_rate(
             set_modes(network, phase.trainable, phase.freeze_bn)
             batch = prepare(raw)
             with precision.autocast(job.accelerator.device):
-                output = forward_with(network, batch)  # type: ignore[arg-type]
+                output = forward_with(network, batch)
             return job.objective.total(job.objective(output, batch, Progress()), Progress())
 
         found = find_learning_rate(job.model, train, loss, optimizer_for, seed=job.seed)
