@@ -239,6 +239,8 @@ def test_trimaps_and_masks_without_partner(tmp_path: Path) -> None:
         "images/b/3.jpg": "trimap:annotations/trimaps/b/3.png",
     }
     assert found.catalog.classes == ("a", "b")
+    listed = discover(tmp_path, LayoutConfig(mask_values=(1,)))
+    assert masks(listed)["images/a/1.jpg"] == "png[1]:annotations/trimaps/a/1.png"
     assert noted(found, "1 entries of annotations/trimaps/ (read as trimap) belong to no picture")
     assert noted(found, "1 pictures have no mask, for example images/a/2.jpg")
 
