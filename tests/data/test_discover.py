@@ -279,6 +279,8 @@ def test_classes_called_mask(tmp_path: Path) -> None:
     touch(tmp_path, "mask/1.jpg", "mask/2.jpg", "no_mask/1.jpg", "no_mask/2.jpg")
     assert discover(tmp_path).catalog.classes == ("mask", "no_mask")
     assert not discover(tmp_path).catalog.has_masks
+    touch(tmp_path, "three/no_mask/1.jpg", "three/wrong/2.jpg", *(f"three/mask/{i}.jpg" for i in range(5)))
+    assert discover(tmp_path / "three").catalog.classes == ("mask", "no_mask", "wrong")
 
 
 def test_asked_masks_elsewhere_and_of_another_kind(tmp_path: Path) -> None:

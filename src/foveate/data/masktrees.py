@@ -90,10 +90,11 @@ def find_masks(
     Args:
         root: the data folder.
         found: what lies in it.
-        masks: a mask folder, COCO file or box table to use instead of those found; relative to ``root`` or
-        absolute. kind: how to read mask files; "auto" goes by the folder's name (trimaps, parts, else png).
-        values: grey values that are object; then files are read as png. pictures: the pictures when a manifest lists them;
-        else all that are not masks.
+        masks: a mask folder, COCO file or box table to use instead of those found; relative to ``root`` or the
+            current folder, or absolute.
+        kind: how to read mask files; "auto" goes by the folder's name (trimaps, parts, else png).
+        values: grey values that are object; then "auto" reads files as png.
+        pictures: the pictures, when a manifest lists them; else all that are not masks.
 
     Raises:
         DataError: ``masks`` does not exist or fits no picture; a box table or COCO file is malformed.
