@@ -90,7 +90,7 @@ def find_masks(
     Args:
         root: the data folder.
         found: what lies in it.
-        masks: a mask folder, COCO file or box table to use instead of those found; relative to ``root`` or the
+        masks: a mask folder, COCO file or box table to use instead of those found; relative to ``root``, the
             current folder, or absolute.
         kind: how to read mask files; "auto" goes by the folder's name (trimaps, parts, else png).
         values: grey values that are object; then "auto" reads files as png.
