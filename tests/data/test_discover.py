@@ -239,6 +239,8 @@ def test_trimaps_and_masks_without_partner(tmp_path: Path) -> None:
         "images/b/3.jpg": "trimap:annotations/trimaps/b/3.png",
     }
     assert found.catalog.classes == ("a", "b")
+    listed = discover(tmp_path, LayoutConfig(mask_values=(1,)))
+    assert masks(listed)["images/a/1.jpg"] == "png[1]:annotations/trimaps/a/1.png"
     assert noted(found, "1 entries of annotations/trimaps/ (read as trimap) belong to no picture")
     assert noted(found, "1 pictures have no mask, for example images/a/2.jpg")
 
@@ -277,6 +279,8 @@ def test_classes_called_mask(tmp_path: Path) -> None:
     touch(tmp_path, "mask/1.jpg", "mask/2.jpg", "no_mask/1.jpg", "no_mask/2.jpg")
     assert discover(tmp_path).catalog.classes == ("mask", "no_mask")
     assert not discover(tmp_path).catalog.has_masks
+    touch(tmp_path, "three/no_mask/1.jpg", "three/wrong/2.jpg", *(f"three/mask/{i}.jpg" for i in range(5)))
+    assert discover(tmp_path / "three").catalog.classes == ("mask", "no_mask", "wrong")
 
 
 def test_asked_masks_elsewhere_and_of_another_kind(tmp_path: Path) -> None:

@@ -280,8 +280,7 @@ def read_mask(root: Path, ref: str, size: Size, orientation: int = 1) -> Image.I
         ref: ``Sample.mask``.
         size: (width, height) of the upright picture in full, not of a draft; boxes are given in its pixels.
         orientation: EXIF orientation of the picture (``decode.orientation``). A mask with the shape of the
-        upright
-            picture is used as it is; one with the shape of the stored, lying picture is turned with it.
+            upright picture is used as it is; one with the shape of the stored picture is turned with it.
 
     Raises:
         MaskError: the reference or the file is bad, or the mask has another shape than the picture. A mask of

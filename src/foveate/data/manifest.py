@@ -105,8 +105,7 @@ def read_manifest(path: Path, *, root: Path | None = None, group_column: str | N
         group_column: the column of groups; "group" when None, if there is one.
 
     Raises:
-        DataError: no such file, missing columns, an unknown split, one class with two ids, or no picture is
-        found.
+        DataError: no such file, missing columns, an unknown split, class with two ids, or no picture exists.
     """
     header = read_header(path)
     path_column, label_column = header.first(PATH_COLUMNS), header.first(LABEL_COLUMNS)

@@ -90,14 +90,17 @@ def find_masks(
     Args:
         root: the data folder.
         found: what lies in it.
-        masks: a mask folder, COCO file or box table to use instead of those found; relative to ``root`` or
-        absolute. kind: how to read mask files; "auto" goes by the folder's name (trimaps, parts, else png).
-        values: grey values that are object, for png. pictures: the pictures when a manifest lists them;
-        else all that are not masks.
+        masks: a mask folder, COCO file or box table to use instead of those found; relative to ``root``, the
+            current folder, or absolute.
+        kind: how to read mask files; "auto" goes by the folder's name (trimaps, parts, else png).
+        values: grey values that are object; then "auto" reads files as png.
+        pictures: the pictures, when a manifest lists them; else all that are not masks.
 
     Raises:
         DataError: ``masks`` does not exist or fits no picture; a box table or COCO file is malformed.
     """
+    if values and kind == "auto":
+        kind = "png"  # the only kind that takes values
     finds = MaskFinds()
     configured = None if masks is None else _resolve(masks, root)
     chosen = (
