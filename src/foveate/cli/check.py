@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foveate.data.split import load_split
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,6 +15,7 @@ from foveate.core.config import parse
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, LayoutConfig, discover
+from foveate.data.split import load_split
 
 _EXAMPLES = 3
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
