@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foveate.data.split import load_split
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from foveate.core.config import parse
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, LayoutConfig, discover
+from foveate.data.split import load_split
 
 _EXAMPLES = 3
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
@@ -76,12 +76,12 @@ def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
         return
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def step(stage: str, done: int, total: int) -> None:
-            task = tasks.setdefault(stage, None) or bar.add_task(stage, total=total)
-            tasks[stage] = task
-            bar.update(task, completed=done)  # type: ignore[arg-type]
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
 
         yield step
 

@@ -10,6 +10,12 @@ from sklearn.metrics import balanced_accuracy_score
 
 from foveate.data.audit import AuditConfig, audit, cues
 
+
+@pytest.fixture(autouse=True)
+def _small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cues, "_TREES", 30)
+
+
 CONFIG = AuditConfig(class_floor=0, near_duplicates=False)
 
 

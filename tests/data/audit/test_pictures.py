@@ -1,14 +1,20 @@
 """Every kind of bad or odd file is found by name, and good files are not accused."""
 
+import functools
+import io
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from foveate.data.audit import AuditConfig, audit
+from foveate.data.audit.scan import look
 from foveate.data.catalog import Catalog, Sample
 
 from .conftest import scene
@@ -114,6 +120,44 @@ def test_missing_file_is_an_error_not_an_exception(tmp_path: Path) -> None:
     assert [p.code for p in audit(catalog, PLAIN).errors] == ["unreadable"] * 3
 
 
+def test_no_pictures() -> None:
+    assert audit(Catalog(Path("/nowhere"), (), ())).problems == ()
+
+
+FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "JPEG2000")
+
+
+@functools.cache
+def encoded(kind: str) -> bytes:
+    stream = io.BytesIO()
+    tags = Image.Exif()
+    tags[0x0112], tags[0x0110] = 6, "camera"
+    picture = scene(1, (40, 30))
+    more = (
+        {"save_all": True, "append_images": [scene(2, (40, 30))]} if kind in ("GIF", "TIFF", "WEBP") else {}
+    )
+    picture.save(stream, kind, **more, **({"exif": tags} if kind in ("PNG", "JPEG", "TIFF", "WEBP") else {}))
+    return stream.getvalue()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=12),
+    st.floats(0.05, 1),
+)
+def test_damaged_bytes_become_problems_not_exceptions(
+    tmp_path: Path, kind: str, changes: list[tuple[float, int]], kept: float
+) -> None:
+    data = bytearray(encoded(kind))
+    for where, value in changes:
+        data[int(where**2 * len(data))] = value  # more often in the header
+    (tmp_path / "a.img").write_bytes(bytes(data[: math.ceil(kept * len(data))]))
+    facts = look(tmp_path / "a.img", tmp_path, "", 1)
+    assert facts.failure is not None or (facts.size > (0, 0) and facts.pixels)
+    assert facts.failure is None or facts.failure[0] in ("unreadable", "truncated", "too-large")
+
+
 def test_all_grey_is_no_problem(tmp_path: Path) -> None:
     for k in range(4):
         scene(k).convert("L").save(tmp_path / f"{k}.png")
@@ -126,6 +170,6 @@ def test_threads_do_not_change_the_result(tmp_path: Path) -> None:
         scene(k % 9).save(tmp_path / f"{k}.png")
     catalog = Catalog(tmp_path, ("x", "y"), tuple(Sample(f"{k}.png", k % 2) for k in range(12)))
     calls: list[tuple[str, int, int]] = []
-    one = audit(catalog, AuditConfig(threads=1), progress=lambda *call: calls.append(call))
-    assert one == audit(catalog, AuditConfig(threads=4))
+    one = audit(catalog, AuditConfig(threads=1, probes=False), progress=lambda *call: calls.append(call))
+    assert one == audit(catalog, AuditConfig(threads=4, probes=False))
     assert [done for stage, done, total in calls if stage == "pictures"] == list(range(1, 13))

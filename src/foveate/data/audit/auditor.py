@@ -14,30 +14,30 @@ from foveate.data.catalog import Catalog
 class AuditConfig(Config):
     """What counts as a problem."""
 
-    class_floor: int = Field(20, ge=0)
+    class_floor: int = Field(default=20, ge=0)
     """Labelled pictures a class should have; fewer is a warning."""
-    imbalance: float = Field(5.0, ge=1)
+    imbalance: float = Field(default=5.0, ge=1)
     """Largest class over smallest; more is a warning."""
     near_duplicates: bool = True
     """Look for pictures that are nearly alike (identical ones are always looked for)."""
-    near_duplicate_bits: int = Field(10, ge=0, le=15)
+    near_duplicate_bits: int = Field(default=10, ge=0, le=15)
     """Bits of 64 in which the perceptual hashes of two nearly alike pictures may differ."""
-    near_duplicate_difference: float = Field(0.35, gt=0, le=1)
+    near_duplicate_difference: float = Field(default=0.35, gt=0, le=1)
     """Worst cell's difference up to which two pictures count as nearly alike (``duplicates.difference``; 0
     = same). On nine real sets every pair up to 0.36 was a true near copy, and the first false one had
     0.41."""
     probes: bool = True
     """Run the Clever-Hans probe."""
-    probe_limit: int = Field(2000, ge=50)
+    probe_limit: int = Field(default=2000, ge=50)
     """Pictures that the probe looks at, at most."""
-    probe_margin: float = Field(0.15, ge=0, lt=1)
+    probe_margin: float = Field(default=0.15, ge=0, lt=1)
     """A cue is far above chance when the lower end of its interval is further from chance than this share
     of the way to certainty."""
-    mask_edge: int = Field(1, ge=0)
+    mask_edge: int = Field(default=1, ge=0)
     """Rim around the object that is not background, in 64ths of the side."""
     seed: int = 0
     """Of the probe's sample, folds and forest."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     """Threads that decode; None: as many as Python thinks right. The result does not depend on it."""
 
 

@@ -20,6 +20,7 @@ not seen.
   true mark of the class (mean colour; size and place of the object).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -42,6 +45,7 @@ THUMB = 64
 _FRAME = 2  # thumbnail pixels: 3 % of the side
 _LEAST_BACKGROUND = 0.02  # share of the picture; less is no background to speak of
 _FOLDS = 5
+_CAMERAS = 20  # the rest are one
 _TREES = 100
 _DRAWS = 4000
 _MANY = 500
@@ -127,7 +131,8 @@ def _colours(pixels: np.ndarray) -> np.ndarray:
 
 def _vectors(facts: Sequence["Facts"]) -> dict[str, list[np.ndarray | None]]:
     """Cue name -> one vector a picture, None where the cue cannot be had."""
-    cameras = {name: i for i, name in enumerate(sorted({fact.camera for fact in facts}))}
+    known = Counter(fact.camera for fact in facts).most_common(_CAMERAS)
+    cameras = {name: i for i, (name, _) in enumerate(known)}
     tables: dict[str, list[np.ndarray | None]] = {name: [] for name in _KINDS}
     with_exif = any(fact.camera or fact.time for fact in facts)
     for fact in facts:
@@ -136,13 +141,13 @@ def _vectors(facts: Sequence["Facts"]) -> dict[str, list[np.ndarray | None]]:
                 table.append(None)
             continue
         width, height = fact.size
-        own = {
+        own: dict[str, np.ndarray | None] = {
             "picture size": np.array([width, height, width / height, width * height]),
             "file size": np.array([fact.file_bytes, fact.file_bytes / (width * height)]),
-            "camera": np.array([*np.eye(len(cameras))[cameras[fact.camera]], *_clock(fact.time)])
-            if with_exif
-            else None,
         }
+        if with_exif:
+            camera = np.eye(_CAMERAS + 1)[cameras.get(fact.camera, _CAMERAS)]
+            own["camera"] = np.array([*camera, *_clock(fact.time)])
         for name, table in tables.items():
             table.append(own.get(name, fact.cues.get(name)))
     return tables
@@ -199,9 +204,6 @@ def probe(
 def _blocks(catalog: Catalog, alike: Sequence[Sequence[int]]) -> np.ndarray:
     """(N,) int64: pictures with one number stay in one fold (one group, or nearly alike, or a chain of
     both)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n = len(catalog)
     first: dict[str, int] = {}
     links = [(rows[0], row) for rows in alike for row in rows[1:]]

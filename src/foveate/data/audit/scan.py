@@ -126,17 +126,27 @@ def _header(image: Image.Image) -> dict[str, Any]:
         for part in np.atleast_1d(np.array(tile.args, dtype=object))
     ]
     camera, time = _exif(image)
-    frames = getattr(image, "n_frames", 1)
     return {
         "format": image.format or "",
         "mode": image.mode,
         "deep": image.mode[0] in "IF" or any("16" in part for part in raw),
         "alpha": image.has_transparency_data,
         "orientation": decode.orientation(image),
-        "frames": 1 if image.format in _SECOND_FRAME_IS_NO_ANIMATION else frames,
+        "frames": _frames(image),
         "camera": camera,
         "time": time,
     }
+
+
+def _frames(image: Image.Image) -> int:
+    if image.format in _SECOND_FRAME_IS_NO_ANIMATION:
+        return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  a damaged later frame raises nearly anything; the first is what counts
+        return 1
 
 
 def _exif(image: Image.Image) -> tuple[str, str]:
