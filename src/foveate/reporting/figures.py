@@ -14,11 +14,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-INK, MUTED, GRID, BAND = "#010101", "#010102", "#010103", "#010104"
+INK, MUTED, GRID, BAND, PAPER = "#010101", "#010102", "#010103", "#010104", "#010105"
 SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", BAND: "--band"} | {
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", BAND: "--band", PAPER: "--paper"} | {
     color: f"--series-{i}" for i, color in enumerate(SERIES, start=1)
 }
 _STYLE: dict[Any, Any] = {
@@ -46,6 +46,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 9,
 }
 
+PERCENT = "\u202f%"
 Series = list[tuple[int, float]]
 
 
@@ -123,21 +124,25 @@ def curve(
             right = best > (first + last) / 2
             axes.annotate(
                 f"best: {best}",
-                (best, 0),
+                (best, 0 if percent else 1),
                 xycoords=axes.get_xaxis_transform(),
-                xytext=(-4 if right else 4, 5),
+                xytext=(-4 if right else 4, 5 if percent else -12),
                 textcoords="offset points",
                 ha="right" if right else "left",
                 fontsize=9,
+                bbox={"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 1.5},
             )
         axes.set_xlim(first - 0.5, last + 0.5)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         axes.grid(visible=False, axis="x")
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
         if log and all(value > 0 for _, _, points in drawn for _, value in points):
             axes.set_yscale("log")
+            # The default writes powers as mathtext, which an SVG with real text cannot show.
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         columns = min(4, len(drawn))
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=columns, handlelength=1.6)
         words = "; ".join(f"{label} ends at {points[-1][1]:.3g}" for label, _, points in drawn)
@@ -181,11 +186,11 @@ def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str
         upper.set_ylabel("accuracy")
         upper.set_ylim(0, 1)
         upper.set_xlim(0, 1)
-        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
         lower.bar(left, [b["n"] for b in filled], color=MUTED, alpha=0.55, **wide)
         lower.set_ylabel("pictures")
         lower.set_xlabel("confidence")
-        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
         lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
         figure.align_ylabels()
         return svg(figure, name=name, label=label)

@@ -54,6 +54,7 @@ def look(table: PredictionTable, split: str | None) -> dict[str, Any] | None:
         "means": means,
         "energy": means.get(ENERGY),
         "chance": means.get(CHANCE),
+        "centre": means.get(CENTRE),
         "n": int(measurable.sum()),
         "n_split": len(rows),
         "right": _mean_of(rows, ENERGY, right),

@@ -7,7 +7,8 @@ from markupsafe import Markup, escape
 FAINTEST = 0.10
 LONGEST = 26
 _COUNTS_UP_TO = 40
-_CELLS = ((6, 46), (12, 36), (24, 27), (_COUNTS_UP_TO, 21))
+_PAGE = 1060
+_CELLS = ((4, 64), (8, 52), (12, 42), (20, 32), (_COUNTS_UP_TO, 22))
 
 
 def shorten(text: str, length: int = LONGEST) -> str:
@@ -23,21 +24,24 @@ def confusion_svg(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> M
     """
     n = len(names)
     cell = next((side for most, side in _CELLS if n <= most), max(5, 840 // n))
-    font = min(12.5, max(4, cell * 0.44))
-    label_font = min(13, max(4, cell * 0.62))
+    label_font = min(13, max(4, cell * 0.56))
     labels = [shorten(name) for name in names]
     longest = max(len(label) for label in labels)
-    left = longest * label_font * 0.58 + 34
-    top = longest * label_font * 0.58 * 0.72 + 34
+    left = longest * label_font * 0.56 + 30
     # The last slanted label reaches beyond the right edge.
-    width = left + n * cell + max(56, len(labels[-1]) * label_font * 0.42)
+    right = max(44, len(labels[-1]) * label_font * 0.40)
+    if n <= _COUNTS_UP_TO:  # fit the page where that leaves the numbers readable
+        cell = max(16, min(cell, int((_PAGE - left - right) / n)))
+    font = min(15, max(4, cell * 0.42))
+    top = longest * label_font * 0.58 * 0.72 + 34
+    width = left + n * cell + right
     height = top + n * cell + 8
     total = sum(map(sum, confusion))
-    right = sum(confusion[i][i] for i in range(n))
+    hits = sum(confusion[i][i] for i in range(n))
     parts = [
         f'<svg class="matrix" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img" '
-        f'aria-label="Confusion matrix of {n} classes: {right} of {total} pictures on the diagonal">',
+        f'aria-label="Confusion matrix of {n} classes: {hits} of {total} pictures on the diagonal">',
         f'<text class="axis" x="{left + n * cell / 2:.1f}" y="12" text-anchor="middle">predicted</text>',
         f'<text class="axis" transform="translate(12 {top + n * cell / 2:.1f}) rotate(-90)" '
         'text-anchor="middle">true</text>',

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageOps, UnidentifiedImageError
-from scipy.ndimage import binary_dilation, binary_erosion
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 THUMBNAIL = 220
 """Longest side of a thumbnail in pixels."""
@@ -72,11 +72,11 @@ def gallery_picture(
         picture = (1 - _TINT) * grey[..., None] + _TINT * color
     if mask is not None and mask.any():
         inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)) >= 128
-        # A white line with a dark one around it can be seen on anything.
         edge = inside & ~binary_erosion(inside, iterations=2, border_value=1)
-        halo = binary_dilation(edge) & ~edge
-        picture[halo] = 20
-        picture[edge] = 255
+        # A white line with a dark one around it can be seen on anything; softened, or its steps would show.
+        for line, value, strength in ((binary_dilation(edge, iterations=2), 0.0, 0.55), (edge, 255.0, 1.0)):
+            alpha = strength * gaussian_filter(line.astype(np.float64), 0.8)[..., None].clip(0, 1)
+            picture = (1 - alpha) * picture + alpha * value
     return data_uri(Image.fromarray(picture.clip(0, 255).astype(np.uint8)), quality=82)
 
 

@@ -20,7 +20,7 @@ from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
 from foveate.reporting import looking, matrix, pictures, sections
 from foveate.reporting.run_files import RunFiles
-from foveate.reporting.text import duration, number, percent, thousands, value_text
+from foveate.reporting.text import breakable, duration, number, percent, thousands, value_text
 
 PAIRS = 12
 QUARANTINED_SHOWN = 200
@@ -50,7 +50,12 @@ def render(run: RunFiles) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "thousands": thousands, "value": value_text}
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "thousands": thousands,
+        "breakable": breakable,
+    }
     script = resources.files("foveate.reporting").joinpath("script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("template.html.j2").render(
@@ -86,6 +91,7 @@ def context(run: RunFiles) -> dict[str, Any]:
         "mistakes": sections.mistakes(run, split),
         "look": looking.look(run.table, split),
         "gallery": looking.gallery(run),
+        "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
         "groups": sections.groups(summary),
         "experiment_text": run.experiment_text,
         "environment": _flat(run.environment, skip=("decisions", "quarantined")),

@@ -1,16 +1,23 @@
 """Numbers and settings as people read them; a dash where a value is undefined."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 
 NARROW = "\u202f"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """0.9123 -> "91.2 %"; a dash when undefined."""
-    return "–" if value is None else f"{100 * value:.{digits}f}{NARROW}%"
+    """0.9123 -> "91.2 %"; what is not zero is not rounded to zero; a dash when undefined."""
+    if value is None:
+        return "–"
+    smallest = 10.0**-digits
+    if 0 < 100 * value < smallest / 2:
+        return f"<{NARROW}{smallest:.{digits}f}{NARROW}%"
+    return f"{100 * value:.{digits}f}{NARROW}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -44,3 +51,8 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.3g} s"
+
+
+def breakable(path: str) -> Markup:
+    """A file or module name that may be broken after a slash, dot or underscore, escaped."""
+    return Markup(re.sub(r"([/._])(?=.)", r"\1<wbr>", str(escape(path))))

@@ -1,0 +1,239 @@
+"""The report: true numbers, nothing from outside, nothing executed, and sense without the optional files."""
+
+import base64
+import csv
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foveate.core.errors import DataError, RunError
+from foveate.evaluation.metrics import wilson
+from foveate.evaluation.predictions import PredictionTable
+from foveate.reporting import build_report
+from foveate.reporting.text import percent
+
+from .conftest import make_run
+
+
+class Page(HTMLParser):
+    """Elements, ids, and all text outside style and script."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.stack: list[str] = []
+        self.feed(self.source)
+        self.text = re.sub(r"\s+", " ", "".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.stack:
+            if self.stack[-1] == "script":
+                self.scripts.append(data)
+        else:
+            self.words.append(data)
+
+
+def test_numbers_come_from_the_predictions(run: Path) -> None:
+    with open(run / "predictions.csv", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+    hits = sum(row["label"] == row["prediction"] for row in rows)
+    interval = wilson(hits, len(rows))
+    assert interval is not None
+    majority = Counter(row["label"] for row in rows).most_common(1)[0][1] / len(rows)
+    page = Page(build_report(run))
+    assert f"Of {len(rows)} test pictures, {hits} are named correctly." in page.text
+    assert f"interval {100 * interval[0]:.1f} to {percent(interval[1])}" in page.source
+    assert f"most frequent class would give {percent(majority)}" in page.source
+    worst = max((row for row in rows if row["correct"] == "0"), key=lambda row: float(row["loss"]))
+    assert page.text.index(worst["path"], page.text.index("Worst mistakes", 500)) > 0
+    nll = np.mean([float(row["loss"]) for row in rows])
+    assert f"{nll:.3f}" in page.text
+    measured = [row for row in rows if row["energy_in_mask"]]
+    assert percent(np.mean([float(row["energy_in_mask"]) for row in measured])) in page.source
+    assert f"mean over {len(measured)} of {len(rows)} test pictures" in page.text
+
+
+def test_facts_decisions_and_quarantine_are_shown(run: Path) -> None:
+    page = Page(build_report(run))
+    for words in (
+        "insects", "12 training · 12 validation · 24 test", "mobilenetv2_035", "bee, wasp, fly",
+        "fits in memory",
+        "2 files were left out", "truncated", "5 in 12.5 s", "first reached in epoch 3",
+        "head (epochs 1 to 2)",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert re.search(r"Random seed\s*11(?!\d)", page.text)  # the run's own, not the network's
+    assert "result.json states" not in page.text
+
+
+def test_original_ids_stand_beside_the_names(run: Path) -> None:
+    assert "bee (4780)" in Page(build_report(run)).text
+
+
+def test_another_accuracy_in_result_json_is_told(run: Path) -> None:
+    (run / "result.json").write_text(json.dumps({"metrics": {"test": {"accuracy": 0.9999}}}))
+    assert "result.json states an accuracy of 99.99" in Page(build_report(run)).text
+
+
+def test_one_file_without_a_network(run: Path, tmp_path: Path) -> None:
+    out = build_report(run, tmp_path / "mailed.html")
+    assert out == tmp_path / "mailed.html"
+    page = Page(out)
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form"), tag
+        for name in ("src", "href", "xlink:href", "action", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:image/", "#")), value
+    assert "@import" not in page.source
+    assert not re.search(r"url\((?!#)", page.source)
+    policy = next(a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_ids_are_unique_and_links_lead_somewhere(run: Path) -> None:
+    page = Page(build_report(run))
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert [name for name, n in Counter(ids).items() if n > 1] == []
+    targets = [(a.get("href") or a.get("xlink:href") or "#result")[1:] for _, a in page.elements]
+    assert set(targets) <= set(ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", page.source)) <= set(ids)
+
+
+def test_pictures_have_words_and_tables_have_headings(run: Path) -> None:
+    page = Page(build_report(run))
+    assert all(a.get("alt") for tag, a in page.elements if tag == "img")
+    for tag, a in page.elements:
+        if tag == "svg":
+            assert a.get("aria-hidden") or (a.get("role") == "img" and a.get("aria-label")), a
+        if tag == "th":
+            assert a.get("scope")
+    assert next(a for tag, a in page.elements if tag == "html")["lang"] == "en"
+
+
+EVIL = ("<script>alert('class')</script>", '" onmouseover="alert(1)', "$\\frac{a}{b}$ & <b>")
+
+
+def test_names_are_text_and_never_code(tmp_path: Path) -> None:
+    run = make_run(tmp_path, classes=EVIL, stem="<img src=x onerror=alert(1)> ' \" &amp;")
+    environment = json.loads((run / "environment.json").read_text())
+    environment["decisions"] = [
+        {"name": "</td><script>x</script>", "value": "<i>", "reason": "<svg onload=x>"}
+    ]
+    environment["quarantined"] = ["</table><script>y</script>"]
+    (run / "environment.json").write_text(json.dumps(environment))
+    (run / "experiment.yaml").write_text("name: '</pre><script>z</script>'\nseed: '<script>s</script>'\n")
+    history = (run / "history.csv").read_text()
+    history = history.replace("train_spatial", "train_<script>t</script>").replace(
+        ",head,", ",<script>p</script>,"
+    )
+    (run / "history.csv").write_text(history)
+    page = Page(build_report(run))
+    assert len(page.scripts) == 1
+    assert "alert" not in page.scripts[0]
+    for tag, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+    for name in EVIL:
+        assert page.text.count(name) >= 3, name  # heading, matrix, tables
+    assert "</td><script>x</script>" in page.text
+    assert "</table><script>y</script>" in page.text
+
+
+def test_the_same_folder_gives_the_same_page(run: Path) -> None:
+    first = build_report(run).read_bytes()
+    assert build_report(run).read_bytes() == first
+
+
+def test_only_predictions(run: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(run / "predictions.csv", bare)
+    page = Page(build_report(bare))
+    assert "named correctly" in page.text
+    assert "place of the pictures not recorded" in page.text
+    assert "bare" in page.text
+    assert not any(tag == "img" for tag, _ in page.elements)
+
+
+def test_pictures_that_are_gone_leave_a_labelled_place(run: Path) -> None:
+    table = PredictionTable.from_csv(run / "predictions.csv").of_split("test")
+    wrong = table.subset(~table.correct)
+    first, second = wrong.path[np.argsort(-wrong.loss)[:2]].tolist()
+    root = Path(json.loads((run / "environment.json").read_text())["data_root"])
+    (root / first).unlink()
+    (root / second).write_bytes(b"not a picture")
+    text = Page(build_report(run)).text
+    assert text.count("picture no longer at its place") == 1
+    assert text.count("picture cannot be read") == 1
+
+
+def test_without_test_labels_the_page_says_so(run: Path) -> None:
+    table = PredictionTable.from_csv(run / "predictions.csv")
+    table.of_split("val").to_csv(run / "predictions.csv")
+    page = Page(build_report(run))
+    assert "no labelled test pictures" in page.text
+    assert "validation accuracy" in page.text
+    assert "A temperature of" not in page.text  # it would be judged on what it was fitted on
+
+
+def test_without_any_label(run: Path) -> None:
+    table = PredictionTable.from_logits(np.zeros((2, 2)), np.array([-1, -1]), ["a", "b"], ["x", "y"])
+    table.to_csv(run / "predictions.csv")
+    page = Page(build_report(run))
+    assert "No picture here has a label" in page.text
+    assert "Worst mistakes" not in page.text
+
+
+def test_a_perfect_run(run: Path) -> None:
+    table = PredictionTable.from_csv(run / "predictions.csv")
+    logits = np.eye(3)[table.label] * 9
+    PredictionTable.from_logits(logits, table.label, table.path, table.class_ids, splits=table.split).to_csv(
+        run / "predictions.csv"
+    )
+    page = Page(build_report(run))
+    assert "every test picture was named correctly" in page.text
+    assert "No test picture was mistaken" in page.text
+
+
+def test_errors_name_the_file(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run folder"):
+        build_report(tmp_path / "nowhere")
+    (run / "model.json").write_text("{")
+    with pytest.raises(RunError, match=r"model\.json is not valid JSON"):
+        build_report(run)
+    (run / "model.json").write_text("{}")
+    (run / "experiment.yaml").write_text("a: [")
+    with pytest.raises(RunError, match=r"experiment\.yaml is not valid YAML"):
+        build_report(run)
+    (run / "experiment.yaml").write_text("a: 1")
+    (run / "history.csv").write_text("epoch,phase,train_loss\n1,head,much\n")
+    with pytest.raises(RunError, match=r"history\.csv, line 2"):
+        build_report(run)
+    (run / "predictions.csv").write_text("path\n")
+    with pytest.raises(DataError, match="lacks the columns"):
+        build_report(run)
+    (run / "predictions.csv").unlink()
+    with pytest.raises(RunError, match=r"has no predictions\.csv"):
+        build_report(run)
