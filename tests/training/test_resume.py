@@ -95,7 +95,7 @@ def test_ctrl_c_saves_the_position_and_says_how_to_go_on(
         run(settings, tree, tmp_path / "run", observer=Killer(1, 4, number))
     found = load_checkpoint(tmp_path / "run" / "checkpoint")
     assert found is not None
-    assert (found[1]["phase"], found[1]["batch"]) == (1, 1)
+    assert (found[1]["phase"], found[1]["batch"]) == (1, 5)
     run(experiment(), tree, tmp_path / "run")  # checkpoint_seconds is no part of what is computed
     assert weights(tmp_path / "run") == unbroken("plain")
 

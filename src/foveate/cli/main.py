@@ -52,8 +52,9 @@ def check(
 ) -> None:
     """Find what is wrong with the pictures, and which trivial cues give the class away."""
     from foveate.cli.check import check as command
+    from foveate.cli.screen import guarded
 
-    command(data, json=json, csv=csv, split=split, masks=masks, group=group)
+    raise typer.Exit(guarded(command)(data, json=json, csv=csv, split=split, masks=masks, group=group))
 
 
 @app.command()

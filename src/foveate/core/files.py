@@ -45,9 +45,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any] | 
     """Replace ``path`` atomically with a CSV table; rows are sequences or mappings by header (missing -> empty)."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([row.get(name, "") for name in header] if isinstance(row, Mapping) else row)
+    # Trap: with "\n" as terminator Python 3.11 leaves a lone "\r" (macOS names a file "Icon\r") unquoted.
+    quoting = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in (header, *rows):
+        values = [row.get(name, "") for name in header] if isinstance(row, Mapping) else list(row)
+        (quoting if any("\r" in str(value) for value in values) else writer).writerow(values)
     write_text(path, buffer.getvalue())
 
 

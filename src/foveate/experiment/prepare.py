@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import DataError
 from foveate.core.files import write_json
 from foveate.data.audit import AuditConfig, audit
-from foveate.data.cache import CacheConfig, cache_folder
+from foveate.data.cache import cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.discover import Discovery, discover
-from foveate.data.split import SplitConfig, split
+from foveate.data.split import split
 from foveate.experiment.specification import DataConfig
 from foveate.training import Observer
 
@@ -45,7 +45,7 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
         if not quarantine:
             raise DataError(_refusal(data, errors))
         catalog, quarantined = _without(catalog, report["quarantine"], errors)
-    result = split(catalog, config.split)
+    result = split(keep_together(catalog, report["alike"]), config.split)
     warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
     cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
     notes = (*found.notes, *result.notes, *warnings, *cues)
@@ -115,6 +115,17 @@ def _without(
     )
 
 
+def keep_together(catalog: Catalog, alike: list[list[str]]) -> Catalog:
+    """One group for each set of (nearly) equal pictures, so that none is tested on what was trained on.
+
+    Only where the data set has neither groups nor splits of its own: those are the user's word.
+    """
+    if any(sample.group or sample.split for sample in catalog.samples):
+        return catalog
+    group = {path: f"alike to {min(paths)}" for paths in alike for path in paths}
+    return replace(catalog, samples=tuple(replace(s, group=group.get(s.path, "")) for s in catalog.samples))
+
+
 def drop_empty_classes(catalog: Catalog) -> Catalog:
     """The same pictures with contiguous labels over the classes that have any."""
     counts = catalog.counts()
@@ -122,8 +133,6 @@ def drop_empty_classes(catalog: Catalog) -> Catalog:
         return catalog
     used = [label for label in range(len(catalog.classes)) if counts[label]]
     new = {old: i for i, old in enumerate(used)}
-    from dataclasses import replace
-
     samples = tuple(replace(s, label=new.get(s.label, -1)) for s in catalog.samples)
     return Catalog(
         catalog.root,
@@ -131,6 +140,3 @@ def drop_empty_classes(catalog: Catalog) -> Catalog:
         samples,
         tuple(catalog.class_ids[label] for label in used),
     )
-
-
-__all__ = ["CacheConfig", "Prepared", "SplitConfig", "checked", "prepare"]
