@@ -1,7 +1,7 @@
 """Plain networks of our own, small enough to train from nothing on a laptop; timm finds them by name.
 
-``timm.create_model("foveate_small_cnn")`` works once ``foveate.models`` is imported, and so does everything that
-works with timm's networks: pooled features, taps, ``forward_intermediates``, freezing, saved runs.
+``timm.create_model("foveate_small_cnn")`` works once ``foveate.models`` is imported, and so does everything
+that works with timm's networks: pooled features, taps, freezing, saved runs.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ class SmallCnn(nn.Module):
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh last layer; 0 classes: none. ``global_pool`` is part of timm's interface; only the average exists."""
+        """A fresh last layer; 0 classes: none. ``global_pool``: only the average exists."""
         if global_pool not in (None, "avg"):
             raise ValueError(f"foveate_small_cnn pools by the average only, not by {global_pool!r}")
         self.num_classes = num_classes
