@@ -34,6 +34,8 @@ def save_model(
 ) -> Card:
     """Write ``model.safetensors`` and ``model.json`` into ``folder``; each is whole or as it was before.
 
+    Returns the card as ``read_card`` will read it.
+
     Args:
         class_names: in the order of the logits.
         class_ids: the data set's own ids, in the same order.
@@ -58,8 +60,9 @@ def save_model(
     write_bytes(
         folder / WEIGHTS_FILE, safetensors.torch.save(_plain_tensors(model), metadata={"format": "pt"})
     )
-    write_json(card_path(folder / WEIGHTS_FILE), card.model_dump(mode="json"))
-    return card
+    values = card.model_dump(mode="json")
+    write_json(card_path(folder / WEIGHTS_FILE), values)
+    return Card.model_validate(values)
 
 
 def load_model(folder: Path) -> Classifier:

@@ -42,9 +42,9 @@ def resolve_tap(backbone: nn.Module, name: str) -> str:
         path = _entry_path(backbone, _entry(backbone, name))
     else:
         path = name.removeprefix("backbone.")
-    modules = dict(backbone.named_modules())
-    if not path or path not in modules:
-        close = difflib.get_close_matches(path, filter(None, modules), n=3, cutoff=0.5)
+    if _module(backbone, path) is None:
+        modules = [name for name, _ in backbone.named_modules() if name]
+        close = difflib.get_close_matches(path, modules, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else f"use stage:K or {', '.join(PRESETS)}."
         raise ConfigError(f"The backbone {_architecture(backbone)} has no module {path or name!r}; {hint}")
     return path
@@ -267,16 +267,20 @@ def _entry(backbone: nn.Module, name: str) -> dict[str, Any]:
 def _entry_path(backbone: nn.Module, info: dict[str, Any]) -> str:
     """A feature_info entry's module path, mended where timm names no callable module; it may not exist."""
     path = str(info["module"])
-    modules = dict(backbone.named_modules())
     for candidate in (path, path.replace("block.", "stages."), path.replace("block.", "blocks.")):
-        if candidate in modules:
+        if _module(backbone, candidate) is not None:
             path = candidate
             break
-    module = modules.get(path)
-    while isinstance(module, nn.ModuleList):  # a list is never called itself; its last entry is
-        path = f"{path}.{len(module) - 1}"
-        module = modules[path]
+    while isinstance(entries := _module(backbone, path), nn.ModuleList):
+        path = f"{path}.{len(entries) - 1}"  # a list is never called itself; its last entry is
     return path
+
+
+def _module(backbone: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return backbone.get_submodule(path) if path else None
+    except AttributeError:
+        return None
 
 
 def _keras_points(backbone: nn.Module) -> bool:
