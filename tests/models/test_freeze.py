@@ -26,7 +26,7 @@ def pictures() -> torch.Tensor:
 
 
 def test_the_plant_report_freezes_25_103_040_parameters() -> None:
-    """Stem, stages 1-2, blocks 1-4 of stage 3, then depthwise convolution and norm of block 5 (METHODS 5)."""
+    """Stem, stages 1-2, blocks 1-4 of stage 3, then depthwise convolution and norm of block 5."""
     config = ModelConfig(backbone="convnext_large", weights="none")
     with torch.device("meta"):
         model = build_classifier(config, classes=8, size=64, seed=0)

@@ -95,7 +95,7 @@ def test_the_three_points_of_the_learn_2_look_report(name: str) -> None:
     with capture_taps(network, ["early", "middle", "late"], images) as maps:
         network(images)
     shapes = {name: tuple(feature_map.shape[1:]) for name, feature_map in maps.items()}
-    assert shapes == {"early": (40, 14, 14), "middle": (48, 14, 14), "late": (96, 7, 7)}  # METHODS 1.2
+    assert shapes == {"early": (40, 14, 14), "middle": (48, 14, 14), "late": (96, 7, 7)}
     assert resolve_tap(network, "late") == "blocks.4.1.conv_pwl"
 
 

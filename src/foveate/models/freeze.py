@@ -40,9 +40,8 @@ def backbone_layers(model: Classifier) -> list[str]:
     owners = [
         name for name, module in model.backbone.named_modules() if any(True for _ in module.parameters(False))
     ]
-    return sorted(
-        owners, key=lambda name: model.module_order[name]
-    )  # stable: ties keep the order of definition
+    # The sort is stable: ties keep the order of definition.
+    return sorted(owners, key=lambda name: model.module_order[name])
 
 
 def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:
@@ -63,7 +62,7 @@ def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True)
     order = [f"backbone.{name}".rstrip(".") for name in layers]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     in_order = [p for path in order for p in model.get_submodule(path).parameters(recurse=False)]
-    in_order += [p for p in model.parameters() if id(p) not in {id(q) for q in in_order}]
+    in_order += [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
     return FreezeSummary(
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
@@ -74,10 +73,11 @@ def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True)
 def set_modes(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> None:
     """Training mode for what learns; for the rest as ``freeze_bn`` says. Call it at the start of each epoch.
 
-    freeze_bn: True: what runs up to the boundary is in eval mode, so that batch statistics, dropout and
-        stochastic depth of frozen layers stay fixed. "all": besides, every BatchNorm of the backbone is in
-        eval mode. False: everything is in training mode, hence frozen batch norms keep updating their
-        statistics (as the 15-Scene and Learn 2 Look reports' code does; their "frozen" features drift).
+    Args:
+        freeze_bn: True: what runs up to the boundary is in eval mode, so that batch statistics, dropout and
+            stochastic depth of frozen layers stay fixed. "all": besides, every BatchNorm of the backbone is
+            in eval mode. False: everything is in training mode, hence frozen batch norms keep updating their
+            statistics (as in the 15-Scene report, whose "frozen" features drift).
 
     Raises:
         ConfigError: an unknown setting, module or number of layers.

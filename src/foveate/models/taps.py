@@ -7,9 +7,8 @@
 A tap is named by a module of the backbone ("blocks.3.0.conv_pwl"), by a stage ("stage:K", the K-th entry of
 timm's ``feature_info``, negative from the end), or by a preset:
 
-- MobileNetV3-Small: the projection convolutions that the Learn 2 Look report taps (METHODS 1.2 of the design
-  notes):
-  blocks 3, 6 and 9 counted as Keras does;
+- MobileNetV3-Small: the projection convolutions that the Learn 2 Look report taps in Keras:
+  those of blocks 3, 6 and 9, counted from 0;
 - networks whose resolution falls from stage to stage: the third last, second last and last stage;
 - networks of one resolution throughout (ViT): the block at one third, at two thirds, and the last.
 """
@@ -63,8 +62,7 @@ def capture_taps(
 
     Args:
         require_grad: let each map that does not yet require a gradient start a graph; then explanations of a
-        frozen
-            network go back to the tap and no further.
+            frozen network go back to the tap and no further.
 
     Raises:
         ConfigError: an unknown name, a module that yields no map of the picture, or one that was not called.
