@@ -1,7 +1,7 @@
 """The JSON card beside a weights file: which network the tensors belong to and how pictures must be prepared.
 
-``NAME.json`` lies beside ``NAME.safetensors``. Cards come with converted weights and from our own runs; both have
-one format, so that one run's ``model.safetensors`` can be the next run's ``--weights``.
+``NAME.json`` lies beside ``NAME.safetensors``. Cards come with converted weights and from our own runs; both
+have one format, so that one run's ``model.safetensors`` can be the next run's ``--weights``.
 """
 
 import json

@@ -48,7 +48,7 @@ class ModelConfig(Config):
     head: HeadConfig = HeadConfig()
     """The head."""
     features: Literal["auto", "pre_logits", "pooled"] = "auto"
-    """What the head receives: what timm's own classifier would ("pre_logits"), or the plain average of the last
+    """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last
     feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""
     mean: Triple | None = None
     """Mean of each channel that pictures are normalised with, in [0, 1]; None: the card's, else timm's."""
@@ -62,8 +62,8 @@ class Classifier(nn.Module):
     Attributes:
         backbone: timm's network with num_classes=0.
         head: features (B, F) -> logits (B, C).
-        mean, std: (3,) in [0, 1] units; they move with the model and are kept in the card, not among the weights.
-        input_size: side of the pictures in px that the network was built for.
+        mean, std: (3,) in [0, 1] units; they move with the model and are kept in the card, not among the
+        weights. input_size: side of the pictures in px that the network was built for.
         num_features: F.
         card: everything needed to build this network again.
         module_order: forward order of the backbone's modules (see ``order``).
@@ -76,7 +76,11 @@ class Classifier(nn.Module):
     def __init__(
         self, backbone: nn.Module, card: Card, classes: int, seed: int, notes: Sequence[str] = ()
     ) -> None:
-        """``card`` must have input_size, mean, std, head and feature_mode. Runs the backbone once on a blank picture.
+        """Runs the backbone once, on a blank picture.
+
+        Args:
+            card: with input_size, mean, std, head and feature_mode.
+            seed: of the head's random weights.
 
         Raises:
             ConfigError: the network cannot take pictures of this size.
@@ -141,7 +145,7 @@ class Classifier(nn.Module):
             ) from error
 
     def _unused_parts(self) -> tuple[str, ...]:
-        """Modules whose parameters the pooled features do not depend on (what timm runs after the last map)."""
+        """Modules whose parameters the pooled features do not depend on (they run after the last map)."""
         owners = [
             (name, list(module.parameters()))
             for name, module in self.backbone.named_modules()
@@ -177,8 +181,8 @@ class _Absent(nn.Module):
 def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: int) -> Classifier:
     """The network that ``config`` describes, in training mode, on the CPU.
 
-    Random weights depend on ``seed`` only: those of the head on key(seed, "head"), those of a backbone without
-    weights on key(seed, "backbone"); the global random state is left as it was.
+    Random weights depend on ``seed`` only: those of the head on key(seed, "head"), those of a backbone
+    without weights on key(seed, "backbone"); the global random state is left as it was.
 
     Args:
         size: side of the pictures in px; None: that of the weights.
@@ -209,7 +213,7 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
         mode = "pooled" if absent else "pre_logits"
         if absent:
             notes.append(
-                f"The weights lack {', '.join(absent)}: the head receives the pooled last feature map instead."
+                f"The weights lack {', '.join(absent)}: the head receives the pooled last feature map."
             )
     if weights.file and card is None and not (config.mean and config.std):
         notes.append(
@@ -257,5 +261,6 @@ def _remove(backbone: nn.Module, parts: Sequence[str]) -> tuple[str, ...]:
 
 def _origin(weights: Weights) -> str | None:
     if weights.download:
-        return f"timm: {timm.models.get_pretrained_cfg(weights.architecture).tag or weights.architecture}"
+        default: Any = timm.models.get_pretrained_cfg(weights.architecture)
+        return f"timm: {default.tag or weights.architecture}"
     return weights.card.pretrained_on if weights.card else (weights.file.name if weights.file else None)

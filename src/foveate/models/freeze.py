@@ -1,7 +1,7 @@
 """Freezing: which part of a network learns, and which part stays as it is.
 
-A *layer* here is a module that owns parameters itself (a convolution, a norm, a linear layer, a block's own scale).
-Layers are counted in forward order, as the network runs them (see ``order``). A setting is one of
+A *layer* here is a module that owns parameters itself (a convolution, a norm, a linear layer, a block's own
+scale). Layers are counted in forward order, as the network runs them (see ``order``). A setting is one of
 
     "head"           the head only
     "all"            everything
@@ -36,32 +36,33 @@ class FreezeSummary:
 
 
 def backbone_layers(model: Classifier) -> list[str]:
-    """Paths (in the backbone; "" is the backbone itself) of the modules that own parameters, in forward order."""
+    """Paths in the backbone ("" is itself) of the modules that own parameters, in forward order."""
     owners = [
         name for name, module in model.backbone.named_modules() if any(True for _ in module.parameters(False))
     ]
-    return sorted(
-        owners, key=lambda name: model.module_order[name]
-    )  # stable: ties keep the order of definition
+    # The sort is stable: ties keep the order of definition.
+    return sorted(owners, key=lambda name: model.module_order[name])
 
 
 def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:
     """Set ``requires_grad`` of every parameter from scratch, whatever an earlier phase had set.
 
-    ``freeze_bn`` is accepted so that both functions of this file are called alike; it changes modes, not gradients.
+    ``freeze_bn`` is accepted so that both functions of this file are called alike; it changes modes, not
+    gradients.
 
     Raises:
         ConfigError: an unknown setting, module or number of layers.
     """
     layers = backbone_layers(model)
+    frozen = layers[: _frozen_layers(model, setting)]
     model.requires_grad_(True)
-    for name in layers[: _frozen_layers(model, setting)]:
+    for name in frozen:
         for parameter in model.backbone.get_submodule(name).parameters(recurse=False):
             parameter.requires_grad_(False)
     order = [f"backbone.{name}".rstrip(".") for name in layers]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     in_order = [p for path in order for p in model.get_submodule(path).parameters(recurse=False)]
-    in_order += [p for p in model.parameters() if id(p) not in {id(q) for q in in_order}]
+    in_order += [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
     return FreezeSummary(
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
@@ -70,12 +71,13 @@ def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True)
 
 
 def set_modes(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> None:
-    """Training mode for what learns; the frozen part as ``freeze_bn`` says. Call it at the start of each epoch.
+    """Training mode for what learns; for the rest as ``freeze_bn`` says. Call it at the start of each epoch.
 
-    freeze_bn: True: what runs up to the boundary is in eval mode, so that batch statistics, dropout and
-        stochastic depth of frozen layers stay fixed. "all": besides, every BatchNorm of the backbone is in eval mode.
-        False: everything is in training mode, hence frozen batch norms keep updating their statistics (as the
-        15-Scene and Learn 2 Look reports' code does; their "frozen" features drift).
+    Args:
+        freeze_bn: True: what runs up to the boundary is in eval mode, so that batch statistics, dropout and
+            stochastic depth of frozen layers stay fixed. "all": besides, every BatchNorm of the backbone is
+            in eval mode. False: everything is in training mode, hence frozen batch norms keep updating their
+            statistics (as in the 15-Scene report, whose "frozen" features drift).
 
     Raises:
         ConfigError: an unknown setting, module or number of layers.
@@ -101,7 +103,8 @@ def set_modes(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> No
 def is_backbone_frozen(model: Classifier) -> bool:
     """Whether the features of a given picture cannot change: no gradient and no module in training mode.
 
-    True after ``apply_trainable(model, "head")`` and ``set_modes(model, "head")``; then features can be computed once.
+    True after ``apply_trainable(model, "head")`` and ``set_modes(model, "head")``; then features can be
+    computed once.
     """
     return not any(p.requires_grad for p in model.backbone.parameters()) and not any(
         module.training for module in model.backbone.modules()
@@ -125,5 +128,5 @@ def _frozen_layers(model: Classifier, setting: str) -> int:
             raise ConfigError(f"trainable {setting!r}: the backbone has {len(layers)} layers only.")
         return int(value)
     raise ConfigError(
-        f"trainable {setting!r} is not a setting; use 'head', 'all', 'from:MODULE', 'until:MODULE' or 'after:N'."
+        f"trainable {setting!r} is no setting; use 'head', 'all', 'from:MODULE', 'until:MODULE' or 'after:N'."
     )

@@ -56,13 +56,13 @@ class LinearHead(Head):
 
 
 class DeepHead(Head):
-    """Dropout 0.2 before each of three linear layers, widths 640 and 320, ReLU (the "deep" head of the 15-Scene report)."""
+    """Dropout 0.2 before each of three linear layers (640, 320, C), ReLU (15-Scene report's "deep" head)."""
 
     default_widths = (640, 320)
 
 
 class MlpHead(Head):
-    """The head of the plant-species report: dropout 0.3, 1024 units, ReLU, linear; the hidden layers are regularised.
+    """The head of the plant-species report: dropout 0.3, 1024 units, ReLU, linear; regularised.
 
     Weights start He-uniform (hidden) and Glorot-uniform (last), biases at zero, as in Keras.
 
@@ -109,7 +109,7 @@ class MlpHead(Head):
         return total if self._activity is None else total + self.l2 * self._activity
 
     def __getstate__(self) -> dict[str, Any]:
-        # The kept activity belongs to one step's graph: a copy (EMA, a worker) neither can nor should hold it.
+        # The kept activity belongs to one step's graph: a copy (EMA, a worker) cannot hold it.
         return {**self.__dict__, "_activity": None}
 
 
@@ -128,7 +128,7 @@ def build_head(config: HeadConfig, features: int, classes: int, seed: int) -> He
         raise ConfigError(f"The head's widths are {list(config.widths)}; each must be 1 or more.")
     if config.name == "linear" and config.widths:
         raise ConfigError(
-            f"The linear head has no hidden layers, but widths {list(config.widths)} were given; use 'deep' or 'mlp'."
+            f"The linear head has no hidden layers for widths {list(config.widths)}; use 'deep' or 'mlp'."
         )
     with torch_seeded(seed, "head"):
         return HEADS[config.name](features, classes, config.widths, config.dropout)

@@ -32,13 +32,15 @@ def save_model(
     preprocessing: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> Card:
-    """Write ``model.safetensors`` and ``model.json`` into ``folder``; each is either whole or as it was before.
+    """Write ``model.safetensors`` and ``model.json`` into ``folder``; each is whole or as it was before.
+
+    Returns the card as ``read_card`` will read it.
 
     Args:
         class_names: in the order of the logits.
         class_ids: the data set's own ids, in the same order.
-        preprocessing: "size" in px, "fit" and what else is done to a picture; mean and std come from the model.
-        versions: of other libraries; torch and timm are added.
+        preprocessing: "size" in px, "fit" and what else is done to a picture; mean and std come from the
+        model. versions: of other libraries; torch and timm are added.
 
     Raises:
         ValueError: the number of names is not the number of logits.
@@ -58,12 +60,13 @@ def save_model(
     write_bytes(
         folder / WEIGHTS_FILE, safetensors.torch.save(_plain_tensors(model), metadata={"format": "pt"})
     )
-    write_json(card_path(folder / WEIGHTS_FILE), card.model_dump(mode="json"))
-    return card
+    values = card.model_dump(mode="json")
+    write_json(card_path(folder / WEIGHTS_FILE), values)
+    return Card.model_validate(values)
 
 
 def load_model(folder: Path) -> Classifier:
-    """The network that ``save_model`` wrote into ``folder``, on the CPU, in eval mode. Never touches the network.
+    """The network that ``save_model`` wrote into ``folder``: on the CPU, in eval mode. No network connection.
 
     Raises:
         WeightsError: a file is missing or damaged, or the card is not one of ours.

@@ -4,11 +4,11 @@
         backbone(images)
     maps["early"].shape
 
-A tap is named by a module of the backbone ("blocks.3.0.conv_pwl"), by a stage ("stage:K", the K-th entry of timm's
-``feature_info``, negative from the end), or by a preset:
+A tap is named by a module of the backbone ("blocks.3.0.conv_pwl"), by a stage ("stage:K", the K-th entry of
+timm's ``feature_info``, negative from the end), or by a preset:
 
-- MobileNetV3-Small: the projection convolutions that the Learn 2 Look report taps (METHODS 1.2 of the design notes):
-  blocks 3, 6 and 9 counted as Keras does;
+- MobileNetV3-Small: the projection convolutions that the Learn 2 Look report taps in Keras:
+  those of blocks 3, 6 and 9, counted from 0;
 - networks whose resolution falls from stage to stage: the third last, second last and last stage;
 - networks of one resolution throughout (ViT): the block at one third, at two thirds, and the last.
 """
@@ -35,16 +35,17 @@ def resolve_tap(backbone: nn.Module, name: str) -> str:
     Raises:
         ConfigError: there is no such module, stage or preset; close matches are named.
     """
-    if name in PRESETS:
-        return _preset(backbone, name)
-    if name.startswith("stage:"):
-        return _stage(backbone, name)
-    path = name.removeprefix("backbone.")
-    modules = dict(backbone.named_modules())
-    if not path or path not in modules:
+    if name in PRESETS and _keras_points(backbone):
+        path = _MOBILENETV3_SMALL[PRESETS.index(name)]
+    elif name in PRESETS or name.startswith("stage:"):
+        path = _entry_path(backbone, _entry(backbone, name))
+    else:
+        path = name.removeprefix("backbone.")
+    if _module(backbone, path) is None:
+        modules = [name for name, _ in backbone.named_modules() if name]
         close = difflib.get_close_matches(path, modules, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else f"use stage:K or {', '.join(PRESETS)}."
-        raise ConfigError(f"The backbone {_architecture(backbone)} has no module {name!r}; {hint}")
+        raise ConfigError(f"The backbone {_architecture(backbone)} has no module {path or name!r}; {hint}")
     return path
 
 
@@ -54,13 +55,14 @@ def capture_taps(
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Yields a dict that the next forward pass over ``images`` (B, 3, H, W) fills with {name: (B, K, h, w)}.
 
-    The maps lie on the path to the logits: ``torch.autograd.grad(logits, map)`` works, for tokens too (their prefix
-    tokens go round the map). What the network computes from them is a copy, so a later in-place operation cannot
-    change a map. A module that is called more than once leaves its last output. The hooks are removed on leaving.
+    The maps lie on the path to the logits: ``torch.autograd.grad(logits, map)`` works, for tokens too (their
+    prefix tokens go round the map). What the network computes from them is a copy, so a later in-place
+    operation cannot change a map. A module that is called more than once leaves its last output. The hooks
+    are removed on leaving.
 
     Args:
-        require_grad: let each map that does not yet require a gradient start a graph; then explanations of a frozen
-            network go back to the tap and no further.
+        require_grad: let each map that does not yet require a gradient start a graph; then explanations of a
+            frozen network go back to the tap and no further.
 
     Raises:
         ConfigError: an unknown name, a module that yields no map of the picture, or one that was not called.
@@ -75,7 +77,7 @@ def capture_taps(
     silent = [name for name in names if name not in maps]
     if silent:
         raise ConfigError(
-            f"Tap {silent[0]!r}: its module is not called in a forward pass of {_architecture(backbone)}; tap another."
+            f"Tap {silent[0]!r}: its module is never called by {_architecture(backbone)}; tap another."
         )
 
 
@@ -118,44 +120,50 @@ def _split(
     backbone: nn.Module, path: str, name: str, output: Any, images: torch.Tensor
 ) -> tuple[torch.Tensor, Rebuild]:
     """(map, function that makes the module's output again from a map)."""
-    channels = _known_channels(backbone, path)
-    if isinstance(output, tuple | list):
-        for position, part in enumerate(output):
-            split = _split_tensor(backbone, path, part, images, channels)
-            if split is not None and channels in (None, split[0].shape[1]):
-                feature_map, inner = split
-
-                def rebuild(new: torch.Tensor, inner: Rebuild = inner, position: int = position) -> Any:
-                    return type(output)(inner(new) if i == position else old for i, old in enumerate(output))
-
-                return feature_map, rebuild
-    else:
-        split = _split_tensor(backbone, path, output, images, channels)
+    info = _expected(backbone, path, name)
+    if isinstance(output, torch.Tensor):
+        split = _split_tensor(backbone, path, output, images, info)
         if split is not None:
             return split
+    elif isinstance(output, tuple | list):
+        splits = {i: _split_tensor(backbone, path, part, images, info) for i, part in enumerate(output)}
+        fitting = {i: split for i, split in splits.items() if split is not None and _fits(split[0], info)}
+        if fitting:  # of several maps, the one nearest to the size timm states, else the largest
+            wanted = images.shape[2] / info.get("reduction", 1)
+            chosen = min(fitting, key=lambda i: abs(fitting[i][0].shape[2] - wanted))
+            feature_map, inner = fitting[chosen]
+
+            def rebuild(new: torch.Tensor) -> Any:
+                return type(output)(inner(new) if i == chosen else part for i, part in enumerate(output))
+
+            return feature_map, rebuild
     raise ConfigError(
         f"Tap {name!r} (module {path}) of {_architecture(backbone)} returns {_describe(output)}, "
         f"which is no map of {tuple(images.shape)} pictures; tap another module."
     )
 
 
-def _known_channels(backbone: nn.Module, path: str) -> int | None:
-    """timm's own channel count for this module's output; the path "" means what ``forward_features`` returns."""
+def _expected(backbone: nn.Module, path: str, name: str) -> dict[str, Any]:
+    """timm's num_chs and reduction of this output; the path "" means what ``forward_features`` returns."""
     if not path:
-        return getattr(backbone, "num_features", None)  # type: ignore[return-value]
-    return next(
-        (info["num_chs"] for info in _feature_info(backbone) if _entry_path(backbone, info) == path), None
-    )
+        return {"num_chs": getattr(backbone, "num_features", None)}
+    if name.startswith("stage:") or (name in PRESETS and not _keras_points(backbone)):
+        return _entry(backbone, name)
+    return next((info for info in _feature_info(backbone) if _entry_path(backbone, info) == path), {})
+
+
+def _fits(feature_map: torch.Tensor, info: dict[str, Any]) -> bool:
+    return not info or feature_map.shape[1] == info["num_chs"]
 
 
 def _split_tensor(
-    backbone: nn.Module, path: str, output: Any, images: torch.Tensor, channels: int | None
+    backbone: nn.Module, path: str, output: Any, images: torch.Tensor, info: dict[str, Any]
 ) -> tuple[torch.Tensor, Rebuild] | None:
     if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4) or len(output) != len(images):
         return None
     if output.ndim == 3:
-        return _split_tokens(backbone, output, images)
-    if _is_nhwc(backbone, path, output, images, channels):
+        return _split_tokens(backbone, path, output, images)
+    if _is_nhwc(backbone, path, output, images, info.get("num_chs")):
         return output.permute(0, 3, 1, 2), lambda new: new.permute(0, 2, 3, 1).clone()
     return output, torch.clone
 
@@ -163,7 +171,7 @@ def _split_tensor(
 def _is_nhwc(
     backbone: nn.Module, path: str, output: torch.Tensor, images: torch.Tensor, channels: int | None
 ) -> bool:
-    """Known operators first, then timm's channel count, then the axes shaped like the picture, then timm's layout."""
+    """Known operators first, then timm's channels, then axes shaped like the picture, then timm's layout."""
     _, a, b, c = output.shape
     if isinstance(backbone.get_submodule(path), _ALWAYS_NCHW):
         return False
@@ -177,44 +185,76 @@ def _is_nhwc(
 
 
 def _split_tokens(
-    backbone: nn.Module, tokens: torch.Tensor, images: torch.Tensor
+    backbone: nn.Module, path: str, tokens: torch.Tensor, images: torch.Tensor
 ) -> tuple[torch.Tensor, Rebuild] | None:
-    """(B, P + h·w, K) -> map (B, K, h, w); the P prefix tokens (class, distillation, registers) go round it."""
-    height, width = images.shape[2:]
-    # Some networks add their class token late (CaiT, XCiT) or do not count it (VOLO): hence 0 and 1.
-    for prefix in dict.fromkeys((int(getattr(backbone, "num_prefix_tokens", 0) or 0), 0, 1)):
-        grid = _grid(backbone, tokens.shape[1] - prefix, height, width)
-        if grid is not None:
-            head, patches = tokens[:, :prefix], tokens[:, prefix:]
-            feature_map = patches.transpose(1, 2).unflatten(2, grid).contiguous()
+    """(B, P + h·w, K) -> map (B, K, h, w); the P prefix tokens (class, registers) go round it."""
+    found = _grid(backbone, tokens.shape[1], images.shape[2], images.shape[3])
+    if found is None:
+        return None
+    prefix, grid = found
+    order = _token_order(backbone, path, tokens.shape[1])
+    ordered = tokens if order is None else tokens[:, order]
+    feature_map = ordered[:, prefix:].transpose(1, 2).unflatten(2, grid).contiguous()
 
-            def rebuild(new: torch.Tensor, head: torch.Tensor = head) -> torch.Tensor:
-                return torch.cat([head, new.flatten(2).transpose(1, 2)], dim=1)
+    def rebuild(new: torch.Tensor) -> torch.Tensor:
+        again = torch.cat([tokens[:, :prefix], new.flatten(2).transpose(1, 2)], dim=1)
+        return again if order is None else again[:, order.argsort()]
 
-            return feature_map, rebuild
+    return feature_map, rebuild
+
+
+def _token_order(backbone: nn.Module, path: str, count: int) -> torch.Tensor | None:
+    """Hiera keeps its tokens by mask units: (N,) positions that put them row by row; None for the others."""
+    reroll: Any = getattr(backbone, "reroll", None)
+    parent, _, index = path.rpartition(".")
+    if reroll is None or parent != "blocks" or not index.isdecimal():
+        return None
+    device = next(backbone.parameters()).device
+    numbers = torch.arange(count, device=device, dtype=torch.float32).view(1, count, 1)
+    return reroll(numbers, int(index)).flatten().long()
+
+
+def _grid(backbone: nn.Module, count: int, height: int, width: int) -> tuple[int, tuple[int, int]] | None:
+    """(P, (h, w)) with P + h·w == count: P prefix tokens before the grid.
+
+    The grid is the patch embedding's, else a stage's by its reduction, else one with the picture's aspect.
+    P is what timm says, or 0 or 1: some networks add their class token late (CaiT, XCiT) or do not count it
+    (VOLO).
+    """
+    known: list[tuple[int, int]] = []
+    embed: Any = getattr(backbone, "patch_embed", None)
+    if hasattr(embed, "dynamic_feat_size"):
+        known.append(tuple(embed.dynamic_feat_size((height, width))))
+    steps = [info["reduction"] for info in _feature_info(backbone)]
+    known += [(math.ceil(height / step), math.ceil(width / step)) for step in steps]
+    prefixes = dict.fromkeys((int(getattr(backbone, "num_prefix_tokens", 0) or 0), 0, 1))
+    for prefix in prefixes:
+        for grid in known:
+            if prefix + grid[0] * grid[1] == count:
+                return prefix, grid
+    for prefix in prefixes:
+        h = round(math.sqrt(max(count - prefix, 0) * height / width))
+        if h and (count - prefix) % h == 0:
+            w = (count - prefix) // h
+            if w == round(h * width / height) or h == round(w * height / width):
+                return prefix, (h, w)
     return None
 
 
-def _grid(backbone: nn.Module, count: int, height: int, width: int) -> tuple[int, int] | None:
-    """(h, w) with h·w == count: the patch embedding's own, a stage's by its reduction, or one shaped like the picture."""
-    candidates: list[tuple[int, int]] = []
-    embed: Any = getattr(backbone, "patch_embed", None)
-    if hasattr(embed, "dynamic_feat_size"):
-        candidates.append(tuple(embed.dynamic_feat_size((height, width))))
-    for info in _feature_info(backbone):
-        step = info["reduction"]
-        candidates.append((math.ceil(height / step), math.ceil(width / step)))
-    ideal = math.sqrt(max(count, 0) * height / width)
-    candidates += [(h, count // h) for h in (math.floor(ideal), math.ceil(ideal)) if h and count % h == 0]
-    fitting = [grid for grid in candidates if count > 0 and grid[0] * grid[1] == count]
-    return fitting[0] if fitting else None
-
-
-def _stage(backbone: nn.Module, name: str) -> str:
+def _entry(backbone: nn.Module, name: str) -> dict[str, Any]:
+    """The feature_info entry that "stage:K" or a preset means."""
     infos = _feature_info(backbone)
-    text = name.removeprefix("stage:")
+    if not infos:
+        raise ConfigError(
+            f"timm names no stages of {_architecture(backbone)}; give a module instead of {name!r}."
+        )
+    if name in PRESETS:
+        position = PRESETS.index(name)
+        if len({info["reduction"] for info in infos}) == 1 and len(infos) >= 3:
+            return infos[math.ceil(len(infos) * (position + 1) / 3) - 1]
+        return infos[max(len(infos) - 3 + position, 0)]
     try:
-        return _entry_path(backbone, infos[int(text)])
+        return infos[int(name.removeprefix("stage:"))]
     except (ValueError, IndexError):
         raise ConfigError(
             f"Tap {name!r}: {_architecture(backbone)} has {len(infos)} stages; "
@@ -222,37 +262,31 @@ def _stage(backbone: nn.Module, name: str) -> str:
         ) from None
 
 
-def _preset(backbone: nn.Module, name: str) -> str:
-    position = PRESETS.index(name)
-    if "mobilenetv3_small" in _architecture(backbone):
-        return resolve_tap(backbone, _MOBILENETV3_SMALL[position])
-    infos = _feature_info(backbone)
-    if not infos:
-        raise ConfigError(
-            f"timm names no stages of {_architecture(backbone)}; give a module's name instead of {name!r}."
-        )
-    if len({info["reduction"] for info in infos}) == 1 and len(infos) >= 3:
-        index = math.ceil(len(infos) * (position + 1) / 3) - 1
-    else:
-        index = max(len(infos) - 3 + position, 0)
-    return _entry_path(backbone, infos[index])
-
-
 def _entry_path(backbone: nn.Module, info: dict[str, Any]) -> str:
-    """A feature_info entry's module path, mended where timm's entry names no callable module."""
+    """A feature_info entry's module path, mended where timm names no callable module; it may not exist."""
     path = str(info["module"])
-    modules = dict(backbone.named_modules())
     for candidate in (path, path.replace("block.", "stages."), path.replace("block.", "blocks.")):
-        if candidate in modules:
+        if _module(backbone, candidate) is not None:
             path = candidate
             break
-    while isinstance(modules.get(path), nn.ModuleList):  # a list is never called itself; its last entry is
-        path = f"{path}.{len(modules[path]) - 1}"  # type: ignore[arg-type]
+    while isinstance(entries := _module(backbone, path), nn.ModuleList):
+        path = f"{path}.{len(entries) - 1}"  # a list is never called itself; its last entry is
     return path
 
 
+def _module(backbone: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return backbone.get_submodule(path) if path else None
+    except AttributeError:
+        return None
+
+
+def _keras_points(backbone: nn.Module) -> bool:
+    return "mobilenetv3_small" in _architecture(backbone)
+
+
 def _feature_info(backbone: nn.Module) -> list[dict[str, Any]]:
-    return list(getattr(backbone, "feature_info", None) or [])  # type: ignore[call-overload]
+    return list(getattr(backbone, "feature_info", None) or [])
 
 
 def _architecture(backbone: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""Weights in: from a local file (safetensors, or a .pth of tensors) or by timm's own download, and always checked.
+"""Weights in: from a local file (safetensors, or a .pth of tensors) or by timm's download; always checked.
 
 Nothing is unpickled but tensors, and no network is touched unless ``weights`` is "pretrained".
 """
@@ -117,13 +117,14 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
 def load_backbone(
     backbone: nn.Module, tensors: dict[str, torch.Tensor], card: Card | None, source: str
 ) -> list[str]:
-    """Load a backbone without classifier from ``tensors`` (timm's keys, or our own with ``backbone.`` before them).
+    """Load a backbone without classifier; keys are timm's, or ours (``backbone.`` and ``head.``).
 
     Returns:
         Notes for the user: what was left out and why.
 
     Raises:
-        WeightsError: any key but the classifier's and those of the card's absent parts is missing, unexpected or of
+        WeightsError: any key but the classifier's and those of the card's absent parts is missing, unexpected
+        or of
             another shape. Then nothing was loaded.
     """
     own = {
@@ -165,7 +166,8 @@ def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool 
         Notes for the user.
 
     Raises:
-        WeightsError: as ``load_backbone``; or with ``classifier``: the file has none, or one of another shape.
+        WeightsError: as ``load_backbone``; or with ``classifier``: the file has none, or one of another
+        shape.
     """
     tensors = read_tensors(file)
     notes = load_backbone(model.backbone, tensors, card, str(file))
@@ -211,11 +213,12 @@ def absent_parts(backbone: nn.Module, card: Card | None) -> tuple[str, ...]:
 
 
 def download_source(name: str) -> dict[str, Any]:
-    """What ``timm.create_model(name, pretrained=True)`` needs beside: a cached file if there is one, else nothing.
+    """The ``pretrained_cfg_overlay`` for timm's download: a cached file if there is one, else nothing.
 
     Raises:
         ConfigError: timm has no weights for this network.
-        WeightsError: they are not in the cache and the hub cannot be reached; says what to fetch and where to put it.
+        WeightsError: they are not in the cache and the hub cannot be reached; says what to fetch and where to
+        put it.
     """
     config = timm.models.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
@@ -234,12 +237,12 @@ def download_source(name: str) -> dict[str, Any]:
 
 def offline_message(name: str) -> str:
     """One sentence: what is missing and where to put it."""
-    config = timm.models.get_pretrained_cfg(name)
+    config: Any = timm.models.get_pretrained_cfg(name)
     place = f"{huggingface_hub.constants.ENDPOINT}/{config.hf_hub_id}" if config.hf_hub_id else config.url
     return (
-        f"The pretrained weights of {name!r} are not on this machine and could not be downloaded from {place}; fetch "
-        f"model.safetensors there with another machine, put it at ./{name}.safetensors and pass --weights "
-        f"./{name}.safetensors (or --weights none to start from random weights)."
+        f"The pretrained weights of {name!r} are not on this machine and could not be downloaded "
+        f"from {place}; fetch model.safetensors there with another machine, put it at ./{name}.safetensors "
+        f"and pass --weights ./{name}.safetensors (or --weights none to start from random weights)."
     )
 
 

@@ -1,0 +1,52 @@
+"""Cards: read what others wrote, refuse what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from foveate.core.errors import WeightsError
+from foveate.core.files import write_json, write_text
+from foveate.models.card import Card, read_card
+
+
+def test_reads_the_card_beside_the_file(tmp_path: Path) -> None:
+    write_json(
+        tmp_path / "net.v2.json",
+        {
+            "architecture": "mobilenetv2_035",
+            "architecture_kwargs": {"pad_type": "same", "bn_eps": 0.001},
+            "pretrained_on": "ImageNet-1k",
+            "classes": None,
+            "features": 1280,
+            "input_size": [3, 224, 224],
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.5, 0.5, 0.5],
+            "absent": ["classifier"],
+        },
+    )
+    card = read_card(tmp_path / "net.v2.safetensors")
+    assert card is not None
+    assert card.architecture_kwargs == {"pad_type": "same", "bn_eps": 0.001}
+    assert (card.input_size, card.absent, card.head) == ((3, 224, 224), ("classifier",), None)
+    assert Card.model_validate(card.model_dump(mode="json")) == card
+
+
+def test_no_card(tmp_path: Path) -> None:
+    assert read_card(tmp_path / "net.safetensors") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not readable JSON"),
+        ("[]", "holds no JSON object"),
+        ("{}", "architecture: Field required"),
+        ('{"architecture": "resnet18", "men": [0, 0, 0]}', "men: Extra inputs"),
+        ('{"architecture": "resnet18", "mean": [0.5]}', "mean"),
+        ('{"architecture": "resnet18", "schema_version": 99}', "schema_version"),
+    ],
+)
+def test_wrong_cards_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    write_text(tmp_path / "net.json", text)
+    with pytest.raises(WeightsError, match=words):
+        read_card(tmp_path / "net.pth")

@@ -1,0 +1,213 @@
+"""Weights in: every form a file comes in, and every way it can be wrong."""
+
+import argparse
+import collections
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from foveate.core.errors import ConfigError, WeightsError
+from foveate.core.files import write_json
+from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.weights import load_weights, read_tensors, resolve_weights
+
+import huggingface_hub  # isort: skip
+import timm  # isort: skip
+
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    return timm.create_model("test_resnet", num_classes=5).eval()
+
+
+def build(weights: Path | str, **settings: Any) -> Classifier:
+    config = ModelConfig(backbone=settings.pop("backbone", "test_resnet"), weights=str(weights), **settings)
+    return build_classifier(config, classes=5, size=64, seed=0).eval()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "wrap"),
+    [
+        (".safetensors", lambda t: t),
+        (".pth", lambda t: t),
+        (".pt", lambda t: {"state_dict": t, "epoch": 3}),
+        (".bin", lambda t: {"model": {f"module.{k}": v for k, v in t.items()}}),
+        (
+            ".pth",
+            lambda t: {
+                "state_dict": {},
+                "state_dict_ema": {f"_orig_mod.module.{k}": v for k, v in t.items()},
+            },
+        ),
+        (".pth", lambda t: collections.OrderedDict(t)),
+        (".safetensors", lambda t: {k: v for k, v in t.items() if not k.startswith("fc.")}),
+        (".safetensors", lambda t: {k: v for k, v in t.items() if not k.endswith("num_batches_tracked")}),
+    ],
+)
+def test_every_form_of_file_gives_the_same_features(
+    tmp_path: Path, network: Any, suffix: str, wrap: Any
+) -> None:
+    content, file = wrap(network.state_dict()), tmp_path / f"net{suffix}"
+    if suffix == ".safetensors":
+        safetensors.torch.save_file(content, file)
+    else:
+        torch.save(content, file)
+    model, images = build(file), torch.randn(2, 3, 64, 64)
+    expected = network.forward_head(network.forward_features(images), pre_logits=True)
+    torch.testing.assert_close(model.features(images), expected)
+    left_out = [note for note in model.notes if "fc.weight" in note]
+    assert len(left_out) == ("fc.weight" in read_tensors(file))
+
+
+def test_the_classifier_is_taken_over_on_request(tmp_path: Path, network: Any) -> None:
+    file = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(network.state_dict(), file)
+    model, images = build(file), torch.randn(2, 3, 64, 64)
+    notes = load_weights(model, file, None, classifier=True)
+    assert "taken over" in notes[0]
+    torch.testing.assert_close(model(images).logits, network(images))
+    smaller = build_classifier(
+        ModelConfig(backbone="test_resnet", weights=str(file)), classes=4, size=64, seed=0
+    )
+    with pytest.raises(WeightsError, match=r"classifier\.weight \(5, 96\) instead of \(4, 96\)"):
+        load_weights(smaller, file, None, classifier=True)
+
+
+def test_position_embeddings_are_resized_to_the_picture(tmp_path: Path) -> None:
+    vit = timm.create_model("test_vit", num_classes=0)
+    file = tmp_path / "vit.safetensors"
+    safetensors.torch.save_file(vit.state_dict(), file)
+    model = build(file, backbone="test_vit")
+    truth = timm.create_model(
+        "test_vit", num_classes=0, img_size=64, pretrained=True, pretrained_cfg_overlay={"file": str(file)}
+    )
+    assert model.backbone.pos_embed.shape[1] == 17
+    assert torch.equal(model.backbone.pos_embed, truth.pos_embed)
+
+
+def without(prefix: str) -> Any:
+    return lambda t: {k: v for k, v in t.items() if not k.startswith(prefix)}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("layer4.0.conv2"), r"1 missing \(layer4\.0\.conv2\.weight\)"),
+        (without("layer"), r"missing \(layer\S+, layer\S+, layer\S+, \.\.\.\)"),
+        (lambda t: {**t, "extra.weight": torch.ones(1)}, r"1 unexpected \(extra\.weight\)"),
+        (
+            lambda t: {**t, "conv1.0.weight": torch.ones(2, 3, 3, 3)},
+            r"of another shape \(conv1\.0\.weight \(2, 3",
+        ),
+        (lambda t: {**t, "conv1.0.weight": t["conv1.0.weight"] * torch.nan}, "not finite in conv1.0.weight"),
+        (lambda t: {**t, "backbone.conv1.0.weight": torch.ones(1)}, "mixes keys"),
+    ],
+)
+def test_wrong_tensors_are_an_error(tmp_path: Path, network: Any, change: Any, words: str) -> None:
+    file = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(change(network.state_dict()), file)
+    with pytest.raises(WeightsError, match=words):
+        build(file)
+
+
+def test_nothing_is_loaded_when_something_is_wrong(tmp_path: Path, network: Any) -> None:
+    file = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(without("layer4.0.conv2")(network.state_dict()), file)
+    model = build("none")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(WeightsError):
+        load_weights(model, file, None)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_files_that_are_not_tensors(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "args": argparse.Namespace(lr=1)}, tmp_path / "objects.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "broken.pth").write_bytes(b"nonsense")
+    (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    for name, words in (
+        ("objects.pth", "Python objects besides tensors"),
+        ("list.pth", "no plain table of tensors"),
+        ("broken.pth", "broken"),
+        ("broken.safetensors", "cannot be read as weights"),
+        ("empty.pt", "cannot be read as weights"),
+    ):
+        with pytest.raises(WeightsError, match=words):
+            read_tensors(tmp_path / name)
+
+
+def test_the_card_and_the_backbone_must_agree(tmp_path: Path, network: Any) -> None:
+    file = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(network.state_dict(), file)
+    with pytest.raises(ConfigError, match="has no card"):
+        resolve_weights(ModelConfig(weights=str(file)))
+    assert "no card" in " ".join(build(file).notes)
+    write_json(
+        file.with_suffix(".json"), {"architecture": "test_resnet", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    )
+    assert resolve_weights(ModelConfig(weights=str(file))).architecture == "test_resnet"
+    assert build(file, backbone="test_resnet.r160_in1k").std.tolist() == [1, 1, 1]
+    with pytest.raises(ConfigError, match="is 'resnet18', but the card"):
+        resolve_weights(ModelConfig(weights=str(file), backbone="resnet18"))
+    with pytest.raises(WeightsError, match="no weights file"):
+        resolve_weights(ModelConfig(weights=str(tmp_path / "missing.safetensors"), backbone="resnet18"))
+
+
+def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    start = time.monotonic()
+    with pytest.raises(WeightsError, match=r"put it at \./resnet18\.safetensors and pass --weights"):
+        build("pretrained", backbone="resnet18")
+    assert time.monotonic() - start < 8
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="could not be downloaded"):
+        build("pretrained", backbone="resnet18")
+
+
+def test_an_error_of_the_hub_client_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr("foveate.models.classifier.download_source", lambda name: {})
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(WeightsError, match="to start from random weights"):
+        build("pretrained", backbone="resnet18")
+
+
+def test_a_file_in_the_hub_s_cache_needs_no_network(
+    tmp_path: Path, network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(timm.create_model("test_resnet").state_dict(), file)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repo, name: str(file))
+    monkeypatch.setattr(socket, "socket", forbidden)
+    model = build("pretrained")
+    assert torch.equal(model.backbone.conv1[0].weight, read_tensors(file)["conv1.0.weight"])
+
+
+def forbidden(*_: object, **__: object) -> None:
+    raise AssertionError("the network was touched")
+
+
+def test_no_network_unless_asked(tmp_path: Path, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr(socket, "create_connection", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+    file = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(network.state_dict(), file)
+    build(file)
+    build("none")
+
+
+def test_timm_has_no_weights_for_our_own_network() -> None:
+    with pytest.raises(ConfigError, match="no pretrained weights for 'foveate_small_cnn'"):
+        build("pretrained", backbone="foveate_small_cnn")
