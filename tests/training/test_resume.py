@@ -54,7 +54,9 @@ def unbroken(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 @pytest.mark.parametrize("variant", list(VARIANTS))
 @pytest.mark.parametrize("phase", [0, 1])
 @pytest.mark.parametrize("step", [0, 6])
-def test_killed_in_a_phase(tree: Path, tmp_path: Path, unbroken: Unbroken, variant: str, phase: int, step: int) -> None:
+def test_killed_in_a_phase(
+    tree: Path, tmp_path: Path, unbroken: Unbroken, variant: str, phase: int, step: int
+) -> None:
     values = experiment(**VARIANTS[variant]).to_dict()
     process = in_child(values, tree, tmp_path / "run", Killer(phase, step))
     process.join()

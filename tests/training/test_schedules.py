@@ -83,7 +83,9 @@ def test_cosine_is_torchs_after_the_warm_up() -> None:
 
 def test_step_is_torchs() -> None:
     expected = torch_rates(lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=21, gamma=0.3), 70, 1.0)
-    assert [Step(every_epochs=3, gamma=0.3).factor(s, 7, 70, 1.0) for s in range(70)] == pytest.approx(expected)
+    assert [Step(every_epochs=3, gamma=0.3).factor(s, 7, 70, 1.0) for s in range(70)] == pytest.approx(
+        expected
+    )
 
 
 def test_constant_is_one() -> None:

@@ -22,7 +22,9 @@ def test_round_trip_and_only_the_newest_is_kept(tmp_path: Path) -> None:
     assert len(list((tmp_path / "checkpoint").iterdir())) == 1
 
 
-def test_a_writer_that_died_halfway_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_died_halfway_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "checkpoint"
     state.save_checkpoint(folder, {"w": torch.ones(1)}, {"n": 1})
     with monkeypatch.context() as patch:
@@ -67,7 +69,9 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(name: str, layout: torch.memor
 
     def train(conv: torch.nn.Conv2d, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
         for step in range(first, last):
-            x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(step)).to(memory_format=layout)
+            x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(step)).to(
+                memory_format=layout
+            )
             conv(x).square().mean().backward()
             optimizer.step()
             optimizer.zero_grad()

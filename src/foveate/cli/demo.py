@@ -25,7 +25,7 @@ def demo(folder: Path, seed: int) -> None:
     for column in ("validation (tied)", "test (untied)", "95 % interval", "energy in mask"):
         table.add_column(column, justify="right")
     for arm, figures in result.arms.items():
-        low, high = figures["accuracy_interval"]
+        low, high = figures["accuracy_low"], figures["accuracy_high"]
         table.add_row(
             arm,
             f"{figures['validation_accuracy']:.3f}",

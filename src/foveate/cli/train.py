@@ -33,11 +33,11 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
 
 def describe(split: str, metrics: dict[str, Any]) -> str:
     """One line of results."""
-    low, high = metrics["accuracy_interval"]
+    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     return (
         f"{split}: accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}, n = {metrics['n']}), "
         f"balanced {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f}, "
-        f"majority class {metrics['chance']['majority']:.3f}"
+        f"majority class {metrics['chance_majority']:.3f}"
     )
 
 

@@ -55,16 +55,22 @@ class Catalog:
         if not self.class_ids:
             object.__setattr__(self, "class_ids", self.classes)
         if len(self.class_ids) != len(self.classes):
-            raise DataError(f"{len(self.classes)} class names but {len(self.class_ids)} class ids in {self.root}.")
+            raise DataError(
+                f"{len(self.classes)} class names but {len(self.class_ids)} class ids in {self.root}."
+            )
         if len(set(self.class_ids)) != len(self.class_ids):
-            raise DataError(f"Two classes share one id in {self.root}: {sorted(self.class_ids)}; rename a folder.")
+            raise DataError(
+                f"Two classes share one id in {self.root}: {sorted(self.class_ids)}; rename a folder."
+            )
         if len({sample.path for sample in self.samples}) != len(self.samples):
             seen: set[str] = set()
             twice = next(s.path for s in self.samples if s.path in seen or seen.add(s.path))  # type: ignore[func-returns-value]
             raise DataError(f"{twice} is listed twice in {self.root}; keep one row for each picture.")
         for sample in self.samples:
             if not -1 <= sample.label < len(self.classes):
-                raise DataError(f"{sample.path} has label {sample.label}, but there are {len(self.classes)} classes.")
+                raise DataError(
+                    f"{sample.path} has label {sample.label}, but there are {len(self.classes)} classes."
+                )
             if sample.split not in ("", *SPLITS):
                 raise DataError(f"{sample.path} has split '{sample.split}'; use train, val or test.")
 
@@ -79,7 +85,11 @@ class Catalog:
     def indices(self, split: str, *, labelled: bool = True) -> np.ndarray:
         """Rows of ``split`` in catalog order, (n,) int64; unlabelled rows only with ``labelled=False``."""
         return np.array(
-            [i for i, s in enumerate(self.samples) if s.split == split and not (labelled and s.label == UNLABELLED)],
+            [
+                i
+                for i, s in enumerate(self.samples)
+                if s.split == split and not (labelled and s.label == UNLABELLED)
+            ],
             dtype=np.int64,
         )
 
@@ -130,7 +140,9 @@ class Catalog:
         write_csv(Path(path), COLUMNS, rows)
 
     @classmethod
-    def from_csv(cls, path: Path, root: Path, classes: Sequence[str], class_ids: Sequence[str] = ()) -> "Catalog":
+    def from_csv(
+        cls, path: Path, root: Path, classes: Sequence[str], class_ids: Sequence[str] = ()
+    ) -> "Catalog":
         """Read what ``to_csv`` wrote; ``classes`` fixes the label order (a class may have no picture).
 
         Raises:
@@ -148,7 +160,9 @@ class Catalog:
                 raise DataError(f"{path} lacks the columns {sorted(missing)}.")
             for line, row in enumerate(reader, start=2):
                 if row["label"] and row["label"] not in index:
-                    raise DataError(f"{path}, line {line}: class '{row['label']}' is not one of {list(classes)}.")
+                    raise DataError(
+                        f"{path}, line {line}: class '{row['label']}' is not one of {list(classes)}."
+                    )
                 label = index[row["label"]] if row["label"] else UNLABELLED
                 samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"]))
         return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids))

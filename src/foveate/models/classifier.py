@@ -108,15 +108,19 @@ class Classifier(nn.Module):
         )
         self.train()
 
-    def forward(self, images: torch.Tensor, taps: Sequence[str] = ()) -> Output:
+    def forward(
+        self, images: torch.Tensor, taps: Sequence[str] = (), *, differentiable: bool = False
+    ) -> Output:
         """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.taps``.
+
+        ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers.
 
         Raises:
             ConfigError: a tap is unknown or yields no map of the picture.
         """
         if not taps:
             return Output(self.classify(self.features(images)))
-        with capture_taps(self.backbone, taps, images) as maps:
+        with capture_taps(self.backbone, taps, images, require_grad=differentiable) as maps:
             features = self.features(images)
         return Output(self.classify(features), taps=maps)
 

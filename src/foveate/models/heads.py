@@ -46,6 +46,9 @@ class Head(nn.Module):
         """features: (B, F) -> logits (B, C)."""
         return self.classifier(self.dropout(self.hidden(features)))
 
+    regularised = False
+    """Whether ``penalty`` is more than zero."""
+
     def penalty(self) -> torch.Tensor:
         """Scalar that the objective adds to the loss; zero for a head without regularisation."""
         return self.classifier.weight.new_zeros(())
@@ -72,6 +75,7 @@ class MlpHead(Head):
     pass (Keras 2, which the report used, divides the activity term by the batch size).
     """
 
+    regularised = True
     default_widths = (1024,)
     default_dropout = 0.3
     l1, l2 = 1e-5, 1e-4
@@ -98,6 +102,10 @@ class MlpHead(Head):
                 activity = activity + hidden.float().square().sum() / len(hidden)
         self._activity = activity if self.training else None
         return self.classifier(self.dropout(hidden))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies leave the kept activity behind: it belongs to a graph, which cannot be copied."""
+        return {**self.__dict__, "_activity": None}
 
     def penalty(self) -> torch.Tensor:
         """See the class; without a training-mode forward pass before it the activity term is left out."""

@@ -79,7 +79,8 @@ def figures(finished: Run) -> dict[str, Any]:
     look = metrics["look"]
     return {
         "accuracy": metrics["accuracy"],
-        "accuracy_interval": metrics["accuracy_interval"],
+        "accuracy_low": metrics["accuracy_low"],
+        "accuracy_high": metrics["accuracy_high"],
         "energy_in_mask": look["energy_in_mask"]["mean"],
         "energy_chance": look["energy_chance"]["mean"],
         "validation_accuracy": finished.result["metrics"]["val"]["accuracy"],

@@ -115,13 +115,11 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     validation = (
         job.feeds.evaluation("val", job.batch_size) if len(job.feeds.rows.get("val", ())) else None
     )  # fmt: skip
-    # A term that differentiates the network needs a graph at its tap, also where the layers before it are frozen.
-    frozen = any(not parameter.requires_grad for parameter in job.model.backbone.parameters())
-    needs_graph = frozen and job.objective.differentiates
 
     def pass_through(network: nn.Module, batch: Batch) -> Output:
-        images = batch.images.requires_grad_() if needs_graph else batch.images
-        output: Output = network(images, taps=job.objective.taps)
+        output: Output = network(
+            batch.images, taps=job.objective.taps, differentiable=job.objective.differentiates
+        )
         return output
 
     precision = Precision(_precision(job, phase, train, pass_through))
