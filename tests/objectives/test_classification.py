@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,7 +44,7 @@ def targets() -> torch.Tensor:
 def test_cross_entropy_is_scikit_learns_log_loss(logits: torch.Tensor, targets: torch.Tensor) -> None:
     ours = CrossEntropy(CrossEntropy.Config(), CONTEXT)(Output(logits), batch_of(targets), PROGRESS)
     assert ours.item() == pytest.approx(
-        log_loss(targets, logits.softmax(1).detach().double().numpy()), rel=1e-5
+        log_loss(targets, logits.detach().double().softmax(1).numpy()), rel=1e-5
     )
 
 
@@ -57,7 +58,7 @@ def test_mixed_targets_equal_hard_ones(logits: torch.Tensor, targets: torch.Tens
 
 def test_class_weights_by_frequency_are_scikit_learns(logits: torch.Tensor, targets: torch.Tensor) -> None:
     labels = [0] * 10 + [1] * 5 + [2]
-    expected = compute_class_weight("balanced", classes=[0, 1, 2], y=labels)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     term = CrossEntropy(CrossEntropy.Config(class_weights="frequency"), CONTEXT)
     assert term.class_weights.tolist() == pytest.approx(expected.tolist())
     plain = sum(

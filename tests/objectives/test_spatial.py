@@ -41,7 +41,10 @@ def plain_spatial_mse(output: Output, batch: Batch, aggregate: str, normalise: s
         m = tap.mean(0) if aggregate == "mean" else tap.max(0)
         mask = batch.masks[i, 0].numpy().astype(np.float64)
         step = mask.shape[0] // m.shape[0]
-        small = np.array([[mask[y * step : (y + 1) * step, x * step : (x + 1) * step].mean() for x in range(m.shape[1])] for y in range(m.shape[0])])  # fmt: skip
+        small = np.zeros_like(m)
+        for y in range(m.shape[0]):
+            for x in range(m.shape[1]):
+                small[y, x] = mask[y * step : (y + 1) * step, x * step : (x + 1) * step].mean()
         if normalise == "minmax":
             m = (m - m.min()) / (m.max() - m.min())
         else:

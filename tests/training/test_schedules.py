@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foveate.training.schedules import Constant, Cosine, Cyclical, OneCycle, Plateau, Step
 
-OPTIMIZER_FREE = {"steps_per_epoch": 7, "total_steps": 70}
+MODES = st.sampled_from(["triangular", "triangular2", "exp_range"])
 
 
 def torch_rates(make: object, steps: int, lr: float) -> list[float]:
@@ -51,7 +51,7 @@ def test_cyclical_is_torchs(mode: str) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(t=st.integers(0, 5000), epochs=st.integers(2, 8), per_epoch=st.integers(1, 50), mode=st.sampled_from(["triangular", "triangular2", "exp_range"]))  # fmt: skip
+@given(t=st.integers(0, 5000), epochs=st.integers(2, 8), per_epoch=st.integers(1, 50), mode=MODES)
 def test_cyclical_is_smiths_formula(t: int, epochs: int, per_epoch: int, mode: str) -> None:
     low, high, gamma = 1e-6, 1e-4, 0.9995
     s = epochs * per_epoch
@@ -74,7 +74,7 @@ def test_cosine_is_torchs_after_the_warm_up() -> None:
     schedule = Cosine(warmup_epochs=2, final=0.1)
     factors = [schedule.factor(s, 7, 70, 1.0) for s in range(70)]
     assert factors[0] == pytest.approx(0.01)
-    assert all(a < b for a, b in zip(factors[:13], factors[1:14], strict=True))
+    assert factors[:15] == sorted(factors[:15])
     expected = torch_rates(
         lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=56, eta_min=0.1), 56, 1.0
     )

@@ -103,10 +103,6 @@ class MlpHead(Head):
         self._activity = activity if self.training else None
         return self.classifier(self.dropout(hidden))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies leave the kept activity behind: it belongs to a graph, which cannot be copied."""
-        return {**self.__dict__, "_activity": None}
-
     def penalty(self) -> torch.Tensor:
         """See the class; without a training-mode forward pass before it the activity term is left out."""
         total = self.classifier.weight.new_zeros(())

@@ -349,5 +349,6 @@ class _Trainer:
             self.ema.module.load_state_dict(averaged)
         self._write_history()
         self.job.observer.message(
-            f"Going on after epoch {self.position.epoch}, batch {self.position.batch} (phase {self.position.phase + 1})."
+            f"Going on after epoch {self.position.epoch} and {self.position.batch} batches "
+            f"(phase {min(self.position.phase + 1, len(self.config.phases))})."
         )
