@@ -1,8 +1,8 @@
-"""The embedded data set: look-alike beetles on tempting grounds, drawn by code, with masks of animal and mark.
+"""The embedded data set: look-alike beetles on tempting grounds, drawn by code, with masks.
 
-Species of the invented genus *Pareidolus* share shape, size, colour and pose; only a small mark on the wing cases tells
-them apart. In training each species can be tied to a background of its own, so that a network is tempted to look at
-the wrong thing; in test the background says nothing.
+Species of the invented genus *Pareidolus* share shape, size, colour and pose; only a small mark on the wing
+cases tells them apart. In training each species can be tied to a background of its own, so that a network
+is tempted to look at the wrong thing; in test the background says nothing.
 """
 
 from foveate.data.synthetic.backgrounds import BACKGROUNDS

@@ -1,8 +1,8 @@
 """The grounds: textures of colour and height, drawn larger than a picture, cut out and lit for each picture.
 
-A texture function takes a ``_Sheet`` (random numbers and coordinates) and returns colour (T, T, 3) and height (T, T).
-Height is in picture sides, so that the slope is free of units; the light comes later and differs from picture to
-picture. Add a ground with one function and one line in ``_GROUNDS``.
+A texture function takes a ``_Sheet`` (random numbers and coordinates) and returns colour (T, T, 3) and height
+(T, T). Height is in picture sides, so that the slope is free of units; the light comes later and differs from
+picture to picture. Add a ground with one function and one line in ``_GROUNDS``.
 """
 
 from collections.abc import Callable
@@ -245,7 +245,7 @@ def draw_sheet(background: str, rng: np.random.Generator, size: int, span: float
 
 
 def cut_ground(sheet: Sheet, rng: np.random.Generator, light: Light, size: int) -> np.ndarray:
-    """Cut, turn, tint, light and slightly defocus one picture's ground; (size, size, 3) float32, about [0, 1]."""
+    """Cut, turn, tint, light and slightly defocus one picture's ground; (size, size, 3) float32."""
     pixels = sheet.values.shape[0]
     zoom = float(rng.uniform(0.8, 1.1)) * sheet.size / size
     angle, mirror = float(rng.uniform(-0.6, 0.6)), 1 if rng.random() < 0.5 else -1
@@ -265,7 +265,7 @@ def cut_ground(sheet: Sheet, rng: np.random.Generator, light: Light, size: int) 
     tint = 1 + rng.uniform(-0.06, 0.06, 3).astype(np.float32)
     ground = patch[..., :3] * (relief * float(rng.uniform(0.85, 1.12)))[..., None] * tint
     return ndimage.gaussian_filter(
-        ground, (size * float(rng.uniform(0.006, 0.012)),) * 2 + (0,), mode="nearest"
+        ground, (size * float(rng.uniform(0.004, 0.010)),) * 2 + (0,), mode="nearest"
     )
 
 

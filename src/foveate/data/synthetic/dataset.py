@@ -1,7 +1,7 @@
 """Plan the data set (which species stands on which ground) and write it as folders of PNG files.
 
-Every choice is keyed by (seed, split, species, number), so a picture does not depend on how many others are drawn,
-and two data sets that differ in ``tie`` alone hold the same animals.
+Every choice is keyed by (seed, split, species, number), so a picture does not depend on how many others are
+drawn, and two data sets that differ in ``tie`` alone hold the same animals.
 """
 
 import errno
@@ -30,7 +30,7 @@ MANIFEST = "synthetic.json"
 _DRAWING = 1
 """Raise when the same configuration no longer gives the same bytes; older folders are then not reused."""
 _SHEETS = 4
-"""Textures of each background in each split; no two splits share one, so no test ground was seen in training."""
+"""Textures of each background in each split; no two splits share one: training saw no test ground."""
 
 Progress = Callable[[int, int], None]
 """Called with (pictures written, pictures in all) after each picture."""
@@ -50,13 +50,13 @@ class SyntheticConfig(Config):
     size: int = Field(96, ge=32, le=1024)
     """Side of the pictures, pixels."""
     tie: float = Field(0.95, ge=0, le=1)
-    """Chance that a training picture stands on its species' own background; else any of the others, evenly."""
+    """Chance that a training picture stands on its species' own background; else any other, evenly."""
     val_tie: float | None = Field(None, ge=0, le=1)
     """The same for validation pictures; none = as ``tie``, because they come from the same biased source.
     Test pictures are never tied: each background is equally likely for every species."""
-    object_scale: tuple[float, float] = (0.5, 0.72)
+    object_scale: tuple[float, float] = (0.56, 0.74)
     """Smallest and largest body length, head to tail, as a share of the picture's side."""
-    turn: float = Field(35.0, ge=0, le=180)
+    turn: float = Field(20.0, ge=0, le=180)
     """Largest turn of the body away from head-up, degrees."""
     clutter: float = Field(3.0, ge=0, le=30)
     """Mean number of seeds and twigs that lie about."""
@@ -93,7 +93,7 @@ def own_background(species: str) -> str:
 
 
 def plan(config: SyntheticConfig) -> list[Planned]:
-    """Every picture of the data set, by split, then species, then number; class names are in alphabetical order."""
+    """Every picture of the data set, by split, then species in alphabetical order, then number."""
     planned = []
     names = [kind.name for kind in SPECIES[: config.classes]]
     grounds = BACKGROUNDS[: config.classes]
@@ -140,16 +140,16 @@ def draw_planned(config: SyntheticConfig, items: list[Planned]) -> Iterator[Pict
 
 
 def mark_path(sample_path: str) -> str:
-    """Where the mask of the telling mark lies for the picture at ``sample_path``, both relative to the root."""
+    """Where the mark's mask of the picture at ``sample_path`` lies, both relative to the root."""
     return f"marks/{sample_path}"
 
 
 def write_dataset(out: Path, config: SyntheticConfig, progress: Progress | None = None) -> Catalog:
     """Draw the data set into ``out``, or take what is there if it was drawn from an equal configuration.
 
-    Writes ``{train,val,test}/<species>/0001.png``, the animal's mask at ``masks/<the same path>``, the mark's mask at
-    ``marks/<the same path>``, and ``synthetic.json`` with the configuration and each picture's background. The folder
-    appears whole or not at all.
+    Writes ``{train,val,test}/<species>/0001.png``, the animal's mask at ``masks/<the same path>``, the
+    mark's mask at ``marks/<the same path>``, and ``synthetic.json`` with the configuration and each
+    picture's background. The folder appears whole or not at all.
 
     Args:
         out: the folder to make; its parents are made too.
@@ -178,8 +178,6 @@ def write_dataset(out: Path, config: SyntheticConfig, progress: Progress | None 
             if progress is not None:
                 progress(done, len(items))
         write_json(temporary / MANIFEST, _manifest(config, items))
-        if out.is_dir():
-            out.rmdir()
         _move(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -207,6 +205,8 @@ def _is_free(out: Path) -> bool:
 
 def _move(temporary: Path, out: Path) -> None:
     try:
+        if out.is_dir():
+            out.rmdir()  # empty, or somebody filled it meanwhile
         os.rename(temporary, out)
     except OSError as error:
         # Another process drew the same folder meanwhile; the caller checks what it wrote.
@@ -264,7 +264,8 @@ def _check_reusable(out: Path, config: SyntheticConfig, items: list[Planned]) ->
             f"{k}: {there.get(k)!r} there, {v!r} wanted" for k, v in wanted.items() if there.get(k) != v
         ]
         raise DataError(
-            f"{out} was drawn with other settings ({'; '.join(changes)}); name another folder or delete this one."
+            f"{out} was drawn with other settings ({'; '.join(changes)}); "
+            "name another folder or delete this one."
         )
     for item in items:
         for path in (item.path, f"masks/{item.path}", mark_path(item.path)):

@@ -73,11 +73,11 @@ class Stroke:
 
 
 def stroke_field(strokes: Sequence[Stroke], size: int) -> tuple[Window, np.ndarray, np.ndarray, np.ndarray]:
-    """The union of strokes on a ``size`` x ``size`` canvas, computed only in the window (h, w) that holds them.
+    """The union of strokes on a ``size`` x ``size`` canvas, computed in the window (h, w) that holds them.
 
     Returns:
-        the window; coverage (h, w) in [0, 1], anti-aliased; normal_x and normal_y (h, w), the sideways part of the
-        unit normal of the nearest stroke, as if it were a round rod.
+        the window; coverage (h, w) in [0, 1], anti-aliased; normal_x and normal_y (h, w), the sideways part
+        of the unit normal of the nearest stroke, as if it were a round rod.
     """
     boxes = [_box(stroke, size) for stroke in strokes]
     left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)

@@ -1,7 +1,7 @@
 """The animal: a beetle seen from above, drawn from random numbers that know nothing of its species.
 
-``Specimen.sample`` draws body, colours and pose; ``draw_insect`` renders it with the mark of one species. Two species
-drawn from one specimen differ in the pixels of their marks and nowhere else.
+``Specimen.sample`` draws body, colours and pose; ``draw_insect`` renders it with the mark of one species. Two
+species drawn from one specimen differ in the pixels of their marks and nowhere else.
 
 Frame of the body: lengths in body lengths, x to the animal's right, y from head (-0.5) to tail (+0.5).
 """
@@ -57,7 +57,7 @@ class Specimen:
 
     @classmethod
     def sample(
-        cls, rng: np.random.Generator, scale: tuple[float, float] = (0.5, 0.72), turn: float = 35.0
+        cls, rng: np.random.Generator, scale: tuple[float, float] = (0.56, 0.74), turn: float = 20.0
     ) -> "Specimen":
         """Draw one. ``scale``: range of body length in picture sides; ``turn``: largest turn in degrees."""
         length = float(rng.uniform(*scale))
@@ -141,7 +141,8 @@ class _Part:
     def dome(self, powers: tuple[float, float], taper: float, bulge: float) -> tuple[np.ndarray, _Normal]:
         """An egg along the body axis: signed distance inwards (h, w) in pixels, and its unit normal.
 
-        ``powers`` of the superellipse towards head and tail (2 = round, more = blunt); ``taper`` > 0 widens the tail.
+        ``powers`` of the superellipse towards head and tail (2 = round, more = blunt); ``taper`` > 0 widens
+        the tail.
         """
         span, half_width = self.span, self.half_width
         half = (span[1] - span[0]) / 2
@@ -281,15 +282,16 @@ def _draw_head(canvas: _Canvas, part: _Part) -> None:
 
 
 def _draw_elytra(canvas: _Canvas, part: _Part, species: Species) -> np.ndarray:
-    """The wing cases with grooves, seam, scutellum and mark; returns the mark's coverage in the part's window."""
+    """The wing cases with grooves, seam, scutellum and mark; returns the mark's coverage in the window."""
     x, y, unit, specimen = part.x, part.y, part.unit, part.specimen
     _, shoulders, tail, taper, _, _, bulge, grooves = specimen.shape
     inside, (nx, ny, nz) = part.dome(
         (2.9 + 1.1 * shoulders, 2.15 + 0.7 * tail), 0.10 * (taper - 0.35), 0.17 + 0.06 * bulge
     )
     groove = np.sin((9 + 3 * round(3 * grooves)) * np.pi * x / (2 * part.half_width))
-    mark = _mark_coverage(species, specimen, x, y, inside, unit)
-    albedo = mix(part.shell((nx, ny, nz), 0.75), np.array(specimen.mark_colour, np.float32) * 0.80, mark)
+    mark, border = _mark_coverage(species, specimen, x, y, inside, unit)
+    plain = part.shell((nx, ny, nz), 0.75) * (1 - 0.6 * border)[..., None]
+    albedo = mix(plain, np.array(specimen.mark_colour, np.float32) * 0.84, mark)
     seam = np.exp(-((x * (unit / max(0.8, 0.005 * unit))) ** 2))
     scutellum = np.clip((0.035 - np.abs(x) - 0.5 * (y + 0.125)) * unit, 0, 1) * (y < -0.06)
     rim = np.clip(1 - inside / (0.022 * unit), 0, 1)
@@ -297,7 +299,7 @@ def _draw_elytra(canvas: _Canvas, part: _Part, species: Species) -> np.ndarray:
     albedo *= (lines * (1 - 0.45 * seam) * (1 - 0.5 * rim) * (1 - 0.4 * scutellum))[..., None]
     lit = part.lit(albedo, (nx + 0.05 * np.float32(grooves) * groove, ny, nz))
     canvas.put(part.window, lit, np.clip(inside + 0.5, 0, 1))
-    return mark
+    return np.maximum(mark, border)
 
 
 def _draw_pronotum(canvas: _Canvas, part: _Part) -> None:
@@ -312,14 +314,18 @@ def _draw_pronotum(canvas: _Canvas, part: _Part) -> None:
 
 def _mark_coverage(
     species: Species, specimen: Specimen, x: np.ndarray, y: np.ndarray, inside: np.ndarray, unit: float
-) -> np.ndarray:
-    """(h, w) in [0, 1]; zero within 0.03 body lengths of the edge of the wing cases and under the neck shield."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mark and the dark border that fades out around it, (h, w) each in [0, 1].
+
+    Both are zero near the edge of the wing cases and under the neck shield.
+    """
     along, across, grow, stretch, phase, waves = specimen.mark_fit
-    scale = (0.92 + 0.2 * grow) * (_half_width(specimen) / 0.2075)
+    scale = (1.18 + 0.22 * grow) * (_half_width(specimen) / 0.2075)
     middle = sum(_ELYTRA) / 2 + 0.015 + 0.05 * (along - 0.5)
     u = (x - 0.012 * (across - 0.5)) / scale
     v = (y - middle) / (scale * (0.95 + 0.15 * stretch))
     wobble = 0.0025 * np.sin(48 * u + 6.28 * phase) * np.sin(44 * v + 6.28 * waves)
     edge = (species.mark(u, v) + wobble) * (scale * unit)
-    keep = np.clip(inside - 0.03 * unit, 0, 1) * np.clip((y + 0.09) * unit, 0, 1)
-    return np.clip(0.5 - edge, 0, 1) * keep
+    keep = np.clip(inside - 0.025 * unit, 0, 1) * np.clip((y + 0.10) * unit, 0, 1)
+    border = np.clip(1.3 - edge / (0.026 * unit), 0, 1)
+    return np.clip(0.5 - edge, 0, 1) * keep, border * keep

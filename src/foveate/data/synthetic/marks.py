@@ -1,8 +1,8 @@
 """The marks that tell the species apart: one function each, a signed distance on the wing cases.
 
-A mark function takes x (across, 0 = seam) and y (along, 0 = middle of the wing cases, positive towards the tail) in
-body lengths and returns the distance to the mark's edge in body lengths, negative inside. Wing cases are about
-0.17 to 0.23 wide on each side and 0.32 long in each direction.
+A mark function takes x (across, 0 = seam) and y (along, 0 = middle of the wing cases, positive towards the
+tail) in units of about 1.3 body lengths and returns the distance to the mark's edge in the same unit,
+negative inside. The wing cases reach about 0.16 to each side and 0.25 in each direction along.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def _disc(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _twin_spots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _disc(np.abs(x) - 0.095, y, 0.058)
+    return _disc(np.abs(x) - 0.078, y, 0.052)
 
 
 def _band(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -48,7 +48,8 @@ def _saltire(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _crescent(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(_disc(x, y, 0.12), -_disc(x, y + 0.065, 0.115))
+    moon = np.maximum(_disc(x, y, 0.105), -_disc(x, y + 0.055, 0.098))
+    return np.maximum(moon, -y - 0.02)  # blunt horns, or the border would run on far beyond them
 
 
 @dataclass(frozen=True)

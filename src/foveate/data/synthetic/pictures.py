@@ -33,14 +33,14 @@ def draw_picture(
     size: int,
     *,
     sheet: Sheet | None = None,
-    scale: tuple[float, float] = (0.5, 0.72),
-    turn: float = 35.0,
+    scale: tuple[float, float] = (0.56, 0.74),
+    turn: float = 20.0,
     clutter: float = 3.0,
 ) -> Picture:
     """Draw one animal on one ground.
 
-    Neither ``species`` nor the mark touches ``rng``: two species drawn from equal generators differ in the pixels of
-    their marks only.
+    Neither ``species`` nor the mark touches ``rng``: two species drawn from equal generators differ in the
+    pixels of their marks only.
 
     Args:
         species: a name in ``SPECIES``.
@@ -80,7 +80,7 @@ def draw_picture(
 
 
 def _shadow(alpha: np.ndarray, specimen: Specimen, light: Light) -> np.ndarray:
-    """(n, n) in [0, 1]: a cast shadow away from the lamp and a tight dark one where the body meets the ground."""
+    """(n, n) in [0, 1]: a shadow cast away from the lamp and a tight dark one around the body."""
     unit = specimen.length * len(alpha)
     lx, ly, lz = light.direction
     reach = 0.105 * unit / max(lz, 0.3)
@@ -106,7 +106,7 @@ def _scatter(ground: np.ndarray, rng: np.random.Generator, light: Light, clutter
         length, radius = (length * size * rng.uniform(0.6, 1.4), radius * size * rng.uniform(0.7, 1.3))
         colour = np.array(_BITS[rng.integers(len(_BITS))], np.float32)
         dx, dy = 0.5 * length * np.cos(angle), 0.5 * length * np.sin(angle)
-        stroke = Stroke((x - dx, y - dy), (x + dx, y + dy), (radius, 0.6 * radius))
+        stroke = Stroke((x - dx, y - dy), (x + dx, y + dy), (radius, 0.35 * radius))
         lx, ly, _ = light.direction
         drop = Stroke(
             (x - dx - 1.5 * radius * lx, y - dy - 1.5 * radius * ly),
