@@ -1,6 +1,7 @@
 """The loader: the same batches for any number of workers; orders, views, shards."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -222,12 +223,24 @@ def test_an_epoch_may_be_left_early(pictures, workers):
         assert len(again) == 8
 
 
-def test_threads_of_the_network_are_left_alone(pictures):
+class Spy(Numbers):
+    """Notes how many threads torch would use where pictures are read."""
+
+    def read_many(self, rows):
+        self.threads = torch.get_num_threads()
+        return super().read_many(rows)
+
+
+def test_the_background_thread_takes_one_core_and_leaves_the_network_its_own():
     before = torch.get_num_threads()
+    spy = Spy(23)
     try:
         torch.set_num_threads(3)
-        for _ in Loader(pictures, LABELS, np.arange(23), augment(), 4, 0, shuffle=True).epoch(0):
+        for _ in Loader(spy, LABELS, np.arange(23), Transform((), 4), 4, 0, shuffle=True).epoch(0):
             assert torch.get_num_threads() == 3
+            assert spy.threads == 1
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 3
     finally:
         torch.set_num_threads(before)
 

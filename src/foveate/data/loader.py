@@ -316,9 +316,10 @@ class _Listed(torch.utils.data.Sampler):
 def _single_threaded() -> None:
     """One core for this thread, as in a worker: augmentation must not crowd out the network.
 
-    Trap: the number is this thread's own, but torch also hands it to threads that start later; the caller
-    sets it again afterwards.
+    Traps: the number is this thread's own only when torch has initialised the thread (its first question does
+    that); and threads that start later inherit it, so the caller sets its own number again afterwards.
     """
+    torch.get_num_threads()
     torch.set_num_threads(1)
 
 
