@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2_contingency
 from torch import nn
 
 from foveate.augmentation.backgrounds import BackgroundSwap, paint_out, partners, widen
@@ -39,7 +40,7 @@ def test_the_object_stays_and_the_background_changes(fill: str) -> None:
 
 def test_the_new_background_is_of_another_class() -> None:
     batch = make_batch()
-    changed = swap(batch, p=1.0, grow=0)
+    changed = swap(batch, p=1.0, grow=0, source="other_class")
     outside = (1 - batch.masks).expand_as(batch.images).bool()
     for i in range(len(batch)):
         level = changed.images[i][outside[i]].mean().item() / 10  # pictures of class c have level c
@@ -100,17 +101,30 @@ def test_paint_out_of_a_flat_picture_is_flat() -> None:
     assert torch.allclose(paint_out(images, keep), images, atol=1e-6)
 
 
-def test_partners_prefer_another_class_and_fall_back() -> None:
+def test_partners_of_another_class_fall_back_to_any() -> None:
     rng = np.random.default_rng(0)
-    targets = torch.tensor([0, 0, 1, 1])
-    assert all(
-        targets[p] != t
-        for p, t in zip(partners(targets, torch.ones(4, dtype=torch.bool), rng), targets, strict=True)
-    )
-    same = partners(torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool), rng)
+    targets, everyone = torch.tensor([0, 0, 1, 1]), torch.ones(4, dtype=torch.bool)
+    chosen = partners(targets, everyone, "other_class", rng)
+    assert all(targets[p] != t for p, t in zip(chosen, targets, strict=True))
+    same = partners(torch.zeros(3, dtype=torch.int64), everyone[:3], "other_class", rng)
     assert all(p != i for i, p in enumerate(same.tolist()))
-    alone = partners(torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool), rng)
+    alone = partners(torch.zeros(1, dtype=torch.int64), everyone[:1], "any", rng)
     assert alone.tolist() == [0]
+
+
+def test_partners_of_any_class_say_nothing_about_the_class() -> None:
+    """Independence, by a chi-square test on 4000 draws; "other_class" fails the same test."""
+    targets = torch.arange(400) % 4
+    everyone = torch.ones(400, dtype=torch.bool)
+    tables = {}
+    for source in ("any", "other_class"):
+        table = np.zeros((4, 4))
+        for seed in range(10):
+            chosen = partners(targets, everyone, source, np.random.default_rng(seed))
+            np.add.at(table, (targets.numpy(), targets[chosen].numpy()), 1)
+        tables[source] = chi2_contingency(table).pvalue
+    assert tables["any"] > 0.001
+    assert tables["other_class"] < 1e-6
 
 
 def test_widen_is_a_dilation() -> None:

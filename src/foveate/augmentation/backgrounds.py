@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import nn
 
 from foveate.core.config import Config
@@ -38,18 +39,21 @@ def paint_out(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     return images * keep + filled * (1 - keep)
 
 
-def partners(targets: torch.Tensor, candidates: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """For each picture another one of the batch, of another class where there is one. (B,) int64.
+def partners(
+    targets: torch.Tensor, candidates: torch.Tensor, source: str, rng: np.random.Generator
+) -> torch.Tensor:
+    """For each picture another one of the batch, (B,) int64; itself where there is no other.
 
     Args:
         targets: (B,) int64 labels.
         candidates: (B,) bool, pictures that may serve as partner.
+        source: "any", or "other_class" (then any where no other class is in the batch).
     """
     labels, usable = targets.cpu().numpy(), np.flatnonzero(candidates.cpu().numpy())
     chosen = np.arange(len(labels))
     for i, label in enumerate(labels):
-        others = usable[labels[usable] != label]
-        pool = others if len(others) else usable[usable != i]
+        pool = usable[labels[usable] != label] if source == "other_class" else usable[usable != i]
+        pool = pool if len(pool) else usable[usable != i]
         if len(pool):
             chosen[i] = rng.choice(pool)
     return torch.from_numpy(chosen).to(targets.device)
@@ -58,14 +62,17 @@ def partners(targets: torch.Tensor, candidates: torch.Tensor, rng: np.random.Gen
 class BackgroundSwap:
     """With probability ``p`` a picture's background becomes something else; the object stays, the label stays.
 
-    ``swap``: the background of another class's picture, its own object painted out; ``blur``, ``noise``, ``flat``: a
-    background without any content. Pictures without a mask are left alone and lend no background.
+    ``swap``: the background of another picture of the batch, its own object painted out; ``blur``, ``noise``,
+    ``flat``: a background without any content. Pictures without a mask are left alone and lend no background.
     """
 
     class Config(Config):
         transform: Literal["background_swap"] = "background_swap"
-        p: float = 0.7
+        p: float = Field(default=0.7, ge=0, le=1)
         """Probability for each picture with a mask."""
+        source: Literal["any", "other_class"] = "any"
+        """Whose background. Trap: with "other_class" and a high ``p`` a background says which class it is *not*, and a
+        network learns that; "any" makes background and class independent."""
         fill: Literal["swap", "blur", "noise", "flat"] = "swap"
         """What comes behind the object."""
         grow: int = 1
@@ -84,7 +91,7 @@ class BackgroundSwap:
         objects = widen(batch.masks, self.config.grow)
         hard = batch.targets.argmax(dim=1) if batch.targets.is_floating_point() else batch.targets
         if self.config.fill == "swap":
-            source = partners(hard, batch.has_mask, rng)[rows]
+            source = partners(hard, batch.has_mask, self.config.source, rng)[rows]
             behind = paint_out(batch.images[source], 1 - (objects[source] > 0).to(batch.images.dtype))
         else:
             behind = self._plain(batch.images[rows], objects[rows], rng)
