@@ -160,11 +160,11 @@ class PngReader(FileReader):
     def select(self, image: Image.Image, lossy: bool, values: Sequence[int]) -> np.ndarray:
         grey = mask_values(image)
         if not values:
-            return grey > JPEG_OBJECT if lossy else grey != 0
+            return np.asarray(grey > JPEG_OBJECT if lossy else grey != 0)
         if not lossy:
             return np.isin(grey, values)
         distance = np.abs(grey[..., None].astype(np.int32) - np.asarray(values, dtype=np.int32))
-        return (distance <= JPEG_TOLERANCE).any(axis=-1)
+        return np.asarray((distance <= JPEG_TOLERANCE).any(axis=-1))
 
 
 class TrimapReader(FileReader):
@@ -172,7 +172,7 @@ class TrimapReader(FileReader):
 
     def select(self, image: Image.Image, lossy: bool, values: Sequence[int]) -> np.ndarray:
         grey = mask_values(image)
-        return (grey == 1) | (grey == 3) if grey.max() <= 3 else grey >= 64
+        return np.isin(grey, (1, 3)) if grey.max() <= 3 else np.asarray(grey >= 64)
 
 
 class BlackReader(FileReader):
@@ -184,7 +184,7 @@ class BlackReader(FileReader):
         areas = np.bincount(found.ravel(), minlength=count + 1)
         keep = areas >= SPECK * found.size
         keep[0] = False  # the background
-        return ndimage.binary_fill_holes(keep[found])
+        return np.asarray(ndimage.binary_fill_holes(keep[found]))
 
 
 class PartsReader(Reader):
@@ -280,8 +280,7 @@ def read_mask(root: Path, ref: str, size: Size, orientation: int = 1) -> Image.I
         ref: ``Sample.mask``.
         size: (width, height) of the upright picture in full, not of a draft; boxes are given in its pixels.
         orientation: EXIF orientation of the picture (``decode.orientation``). A mask with the shape of the
-        upright
-            picture is used as it is; one with the shape of the stored, lying picture is turned with it.
+            upright picture is used as it is; one with the shape of the stored picture is turned with it.
 
     Raises:
         MaskError: the reference or the file is bad, or the mask has another shape than the picture. A mask of

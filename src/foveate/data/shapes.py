@@ -59,7 +59,7 @@ def draw_boxes(boxes: list[Box], width: int, height: int) -> np.ndarray:
 
 
 def close(mask: np.ndarray, share: float = CLOSING_RADIUS) -> np.ndarray:
-    """Morphological closing of an (H, W) bool mask; the disc has ``share`` of the short side, at least 1 pixel.
+    """Morphological closing of an (H, W) bool mask; disc: ``share`` of the short side, at least 1 pixel.
 
     Through two distance transforms, so that the time does not grow with the radius.
     """
@@ -133,15 +133,36 @@ def _draw_annotation(annotation: dict[str, Any], width: int, height: int) -> np.
     if isinstance(shape, list):
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
             raise ValueError("a polygon needs at least three points")
-        runs = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
-    elif isinstance(shape["counts"], list):
-        runs = coco_mask.frPyObjects(shape, height, width)
-        if sum(shape["counts"]) != width * height:  # pycocotools would read past the end
-            raise ValueError(f"its run lengths do not add up to {width} x {height}")
-    else:
-        runs = {"size": shape["size"], "counts": shape["counts"].encode()}
-    if list(runs["size"]) != [height, width]:
-        raise ValueError(
-            f"run lengths of {runs['size'][1]} x {runs['size'][0]} in a picture of {width} x {height}"
-        )
-    return coco_mask.decode(runs).astype(bool)
+        shape = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+    if list(shape["size"]) != [height, width]:
+        drawn = " x ".join(map(str, reversed(shape["size"])))
+        raise ValueError(f"its run lengths are made for {drawn}, not for {width} x {height}")
+    runs = shape["counts"] if isinstance(shape["counts"], list) else unpack_runs(shape["counts"])
+    if sum(runs) != width * height:
+        raise ValueError(f"its run lengths do not add up to {width} x {height}")
+    # Runs go down the columns and begin with background. Not pycocotools' decode: it warns on numpy 2 and
+    # reads beyond the picture where the lengths do not add up.
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def unpack_runs(text: str | bytes) -> list[int]:
+    """COCO's compressed run lengths -> numbers.
+
+    Each number is written in 5-bit groups, lowest first, as characters from "0" on; bit 6 says that more
+    follow and the last group is sign-extended. From the fourth number on the difference to the last but one
+    is stored.
+    """
+    runs: list[int] = []
+    number = shift = 0
+    for character in text.encode() if isinstance(text, str) else text:
+        group = character - 48
+        number |= (group & 0x1F) << shift
+        shift += 5
+        if group & 0x20:
+            continue
+        if group & 0x10:
+            number -= 1 << shift
+        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+        number = shift = 0
+    return runs

@@ -1,0 +1,307 @@
+"""A data folder (or table) in one of the usual layouts -> Catalog, without opening a picture.
+
+Splits, ids in folder names, masks and boxes are recognised by name; what was decided, and why, is in the
+notes.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import field_validator, model_validator
+
+from foveate.core.config import Config
+from foveate.core.errors import DataError
+from foveate.data.catalog import UNLABELLED, Catalog, Sample
+from foveate.data.layout import (
+    EXPECTED,
+    class_table,
+    empty_folders,
+    find_bases,
+    layout_notes,
+    only_folder,
+    place,
+)
+from foveate.data.manifest import (
+    SUFFIXES,
+    lists_pictures,
+    read_header,
+    read_manifest,
+)
+from foveate.data.masktrees import MaskFinds, find_masks
+from foveate.data.scan import Scan, scan
+
+UNREADABLE = frozenset(
+    {
+        ".heic",
+        ".heif",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".dng",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".psd",
+        ".svg",
+        ".dcm",
+        ".czi",
+    }
+)
+"""Suffixes of pictures that are not read here."""
+
+
+class LayoutConfig(Config):
+    """How to read a data folder where its names do not say it."""
+
+    masks: Path | None = None
+    """Mask folder, COCO file or table of boxes, relative to the data folder; None = the usual names."""
+    mask_kind: Literal["auto", "png", "trimap", "black", "parts"] = "auto"
+    """How to read mask files (see ``foveate.data.annotations``); auto goes by the folder's name, else png."""
+    mask_values: tuple[int, ...] | None = None
+    """Grey values that are object in png masks, for example (128, 255); None = every value but 0."""
+    group: str | None = None
+    """Which pictures belong together: "column:NAME" of the manifest, "part:K" (part of the path, 1 = first
+    folder, -1 = file name) or "regex:PATTERN" (its first group, searched in the path)."""
+    manifest: Path | None = None
+    """CSV table of pictures, relative to the data folder; None = use one that lies in the folder."""
+
+    @field_validator("group")
+    @classmethod
+    def _check_group(cls, group: str | None) -> str | None:
+        if group is None:
+            return None
+        kind, _, value = group.partition(":")
+        if kind not in ("column", "part", "regex") or not value:
+            raise ValueError("use column:NAME, part:K or regex:PATTERN")
+        if kind == "part" and (not re.fullmatch(r"-?\d+", value) or int(value) == 0):
+            raise ValueError("part:K needs a whole number, 1 = first folder, -1 = file name")
+        if kind == "regex":
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+        return group
+
+    @model_validator(mode="after")
+    def _check_values(self) -> "LayoutConfig":
+        if self.mask_values is not None and self.mask_kind not in ("auto", "png"):
+            raise ValueError(f"mask_values go with mask_kind png, not {self.mask_kind}")
+        return self
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a data folder holds."""
+
+    catalog: Catalog
+    layout: str
+    """"class folders", "split folders" or "manifest"."""
+    notes: tuple[str, ...] = ()
+    """Sentences: each automatic choice with its reason, and what was left out."""
+    empty_classes: tuple[str, ...] = ()
+    """Class folders without a picture; they are not among the classes."""
+
+
+def discover(data: Path, config: LayoutConfig | None = None) -> Discovery:
+    """Find pictures, labels, splits, masks and groups of a folder or a CSV table.
+
+    Raises:
+        DataError: nothing usable is there, or it can be read in two ways; the message shows the expected
+        layouts.
+    """
+    config = config or LayoutConfig()
+    data = Path(os.path.abspath(data))
+    if not data.exists():
+        raise DataError(f"{data} does not exist; give a folder of pictures or a CSV table.")
+    if data.is_file():
+        if data.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{data} is a single file; give a folder of pictures or a CSV table.\n{EXPECTED}")
+        return _from_manifest(data, data.parent, config, ["The table was given."])
+    if config.manifest is not None:
+        inside = data / config.manifest
+        table = inside if inside.is_file() else Path(os.path.abspath(config.manifest))
+        if not table.is_file():
+            raise DataError(
+                f"The manifest {config.manifest} exists neither in {data} nor in the current folder."
+            )
+        return _from_manifest(table, data, config, ["The table was asked for."])
+    found = scan(data)
+    notes: list[str] = []
+    tables = _tables(data, found, notes)
+    if len(tables) == 1:
+        reason = f"{tables[0].name} is used, since it is the one table with a path and a label column."
+        return _from_manifest(tables[0], data, config, [*notes, reason], found)
+    result = _from_folders(data, found, config, notes, tables)
+    return replace(result, catalog=_with_groups(result.catalog, config))
+
+
+def loose_pictures(paths: Sequence[Path]) -> Catalog:
+    """Unlabelled pictures to predict: files as given, folders searched recursively. No classes, no splits.
+
+    The root is the folder given, or the folder that all paths share.
+
+    Raises:
+        DataError: a path does not exist, or there is no picture.
+    """
+    given = [Path(os.path.abspath(path)) for path in paths]
+    files: dict[Path, None] = {}
+    for path in given:
+        if path.is_dir():
+            files.update((path / name, None) for name in scan(path).pictures)
+        elif path.exists():
+            files[path] = None
+        else:
+            raise DataError(f"{path} does not exist; give picture files or folders of pictures.")
+    if not files:
+        raise DataError(
+            f"No picture in {', '.join(map(str, given)) or 'an empty list'}; give files or folders."
+        )
+    root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
+    names = sorted(path.relative_to(root).as_posix() for path in files)
+    return Catalog(root, (), tuple(Sample(name) for name in names))
+
+
+def _tables(data: Path, found: Scan, notes: list[str]) -> list[Path]:
+    """Tables at the top of the folder that list pictures which exist."""
+    tables = []
+    for name in found.others:
+        if "/" in name or not name.lower().endswith(SUFFIXES):
+            continue
+        try:
+            header = read_header(data / name)
+            if not header.is_manifest:
+                continue
+            if lists_pictures(data / name, header):
+                tables.append(data / name)
+            else:
+                notes.append(f"{name} lists no picture that exists, so it is not used as a manifest.")
+        except DataError as error:
+            notes.append(f"{name} is not used as a manifest: {error}")
+    return tables
+
+
+def _from_manifest(
+    table: Path, data: Path, config: LayoutConfig, notes: list[str], found: Scan | None = None
+) -> Discovery:
+    """``found`` is given when the table lies in the data folder, so that masks may be looked for there."""
+    column = config.group.partition(":")[2] if config.group and config.group.startswith("column:") else None
+    catalog = read_manifest(table, root=data, group_column=column)
+    notes.append(f"Manifest {table.name}: {len(catalog)} pictures, {len(catalog.classes)} classes.")
+    missing = [sample.path for row, sample in enumerate(catalog.samples) if not catalog.file(row).is_file()]
+    if missing:
+        notes.append(f"{len(missing)} pictures of {table.name} do not exist, for example {missing[0]}.")
+    if config.masks is not None or (found is not None and not catalog.has_masks and catalog.root == data):
+        listed = [sample.path for sample in catalog.samples]
+        finds = _find_masks(catalog.root, found or scan(catalog.root), config, listed)
+        notes += finds.notes
+        catalog = _with_masks(catalog, finds)
+    if column is None:
+        catalog = _with_groups(catalog, config)
+    return Discovery(catalog, "manifest", tuple(notes))
+
+
+def _find_masks(
+    root: Path, found: Scan, config: LayoutConfig, pictures: list[str] | None = None
+) -> MaskFinds:
+    return find_masks(
+        root, found, masks=config.masks, kind=config.mask_kind, values=config.mask_values, pictures=pictures
+    )
+
+
+def _with_masks(catalog: Catalog, finds: MaskFinds) -> Catalog:
+    samples = (replace(s, mask=finds.references.get(s.path, s.mask)) for s in catalog.samples)
+    return replace(catalog, samples=tuple(samples))
+
+
+def _with_groups(catalog: Catalog, config: LayoutConfig) -> Catalog:
+    """Groups from the path, as configured.
+
+    Raises:
+        DataError: a column was asked for but there is no manifest, or a path has no such part or match.
+    """
+    if config.group is None:
+        return catalog
+    kind, _, value = config.group.partition(":")
+    if kind == "column":
+        raise DataError(f"Group '{config.group}' needs a manifest with that column; {catalog.root} has none.")
+    groups = []
+    for sample in catalog.samples:
+        group = _part(sample.path, int(value)) if kind == "part" else _match(sample.path, value)
+        if not group:
+            raise DataError(f"Group '{config.group}' finds nothing in the path {sample.path}; mend it.")
+        groups.append(group)
+    pairs = zip(catalog.samples, groups, strict=True)
+    return replace(catalog, samples=tuple(replace(sample, group=group) for sample, group in pairs))
+
+
+def _part(path: str, k: int) -> str:
+    parts = path.split("/")
+    return parts[k - 1 if k > 0 else k] if 1 <= abs(k) <= len(parts) else ""
+
+
+def _match(path: str, pattern: str) -> str:
+    match = re.search(pattern, path)
+    return "" if match is None else (match.group(1) or "" if match.re.groups else match.group())
+
+
+def _from_folders(
+    data: Path, found: Scan, config: LayoutConfig, notes: list[str], tables: Sequence[Path]
+) -> Discovery:
+    if not found.pictures:
+        formats = _others_note(found) or "It holds no other files either."
+        raise DataError(f"{data} holds no pictures. {formats}\n{EXPECTED}")
+    finds = _find_masks(data, found, config)
+    pictures = [path for path in found.pictures if path not in finds.files]
+    inner = only_folder(pictures)
+    if inner is not None and all(path.startswith(f"{inner}/") for path in finds.files):
+        notes.append(
+            f"All pictures lie in {inner}/, which has several folders itself, so it is read instead."
+        )
+        masks = data / config.masks if config.masks and (data / config.masks).exists() else config.masks
+        below = discover(data / inner, config.model_copy(update={"masks": masks}))
+        return replace(below, notes=(*notes, *below.notes))
+    bases = find_bases(data, pictures)
+    placed = place(pictures, bases, notes)
+    folders = sorted({folder for folder, _ in placed.values() if folder})
+    if not folders:
+        many = f"several tables ({', '.join(table.name for table in tables)}), name one as the manifest"
+        raise DataError(
+            f"{data} has {len(pictures)} pictures but {many if tables else 'no class folders'}.\n{EXPECTED}"
+        )
+    if tables:
+        names = ", ".join(table.name for table in tables)
+        notes.append(f"The class folders count and not the tables {names}, since there are several of them.")
+    table = class_table(folders)
+    samples = tuple(
+        Sample(path, table.index.get(folder, UNLABELLED), split, finds.references.get(path, ""))
+        for path, (folder, split) in sorted(placed.items())
+    )
+    catalog = Catalog(data, table.classes, samples, table.class_ids)
+    layout = "split folders" if any(base.split for base in bases) else "class folders"
+    summary = f"{len(samples)} pictures, {len(table.classes)} classes, {table.reason}"
+    notes.append(f"{layout.capitalize()}: {summary}.")
+    notes += finds.notes + layout_notes(placed, pictures)
+    notes += [note for note in [_others_note(found)] if note]
+    empty = empty_folders(found.folders, pictures, bases, finds.files)
+    return Discovery(catalog, layout, tuple(notes), empty)
+
+
+def _others_note(found: Scan) -> str:
+    """A sentence on the files that are no pictures; "" when there are none."""
+    others = [name for name in found.others if "/" in name or not name.lower().endswith((*SUFFIXES, ".json"))]
+    suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in others)
+    unreadable = sorted(UNREADABLE & suffixes.keys())
+    parts = []
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+        parts.append(f"{len(others)} other files are left alone ({counts}), for example {others[0]}.")
+    if unreadable:
+        suffix_list = ", ".join(unreadable)
+        parts.append(f"Pictures in {suffix_list} are not read here; convert them to JPEG, PNG or TIFF.")
+    return " ".join(parts)

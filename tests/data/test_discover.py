@@ -1,0 +1,450 @@
+"""Every layout that is found without being told, from empty files: discovery never opens a picture."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from foveate.core.config import parse
+from foveate.core.errors import ConfigError, DataError
+from foveate.data.catalog import Sample
+from foveate.data.discover import Discovery, LayoutConfig, discover, loose_pictures
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def table(found: Discovery) -> dict[str, tuple[str, str]]:
+    """{path: (class name, split)}"""
+    catalog = found.catalog
+    return {s.path: (catalog.classes[s.label] if s.label >= 0 else "", s.split) for s in catalog.samples}
+
+
+def masks(found: Discovery) -> dict[str, str]:
+    return {sample.path: sample.mask for sample in found.catalog.samples}
+
+
+def noted(found: Discovery, text: str) -> bool:
+    return any(text in note for note in found.notes)
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "tulip/b.JPG", "rose/a.png", "rose/deep/er/c.tif", "rose/a.txt")
+    found = discover(tmp_path)
+    assert (found.layout, found.catalog.root, found.catalog.classes) == (
+        "class folders",
+        tmp_path,
+        ("rose", "tulip"),
+    )
+    assert table(found) == {
+        "rose/a.png": ("rose", ""),
+        "rose/deep/er/c.tif": ("rose", ""),
+        "tulip/b.JPG": ("tulip", ""),
+    }
+    assert [sample.path for sample in found.catalog.samples] == sorted(table(found))
+    assert noted(found, "2 classes, sorted alphabetically")
+    assert noted(found, "1 other files are left alone (1 .txt), for example rose/a.txt")
+    assert discover(tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Train", "VALID"), ("training_", "x"), ("validation", "TEST")]
+)
+def test_split_folders(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{name}/{c}/{i}.jpg" for name in names for c in ("a", "b") for i in range(2)))
+    found = discover(tmp_path)
+    if "x" in names:
+        assert found.layout == "class folders"
+        return
+    split = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+    assert found.layout == "split folders"
+    assert found.catalog.classes == ("a", "b")
+    assert {path.split("/")[0]: where for path, (_, where) in table(found).items()} == {
+        name: split[name.lower()] for name in names
+    }
+
+
+def test_ids_and_an_unlabelled_test_folder(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "train/10000_Oak/a.jpg",
+        "train/4780_Chestnut/b.jpg",
+        "train/4781_Ash_tree/c.jpg",
+        "test/z.jpg",
+        "test/y.jpg",
+    )
+    found = discover(tmp_path)
+    catalog = found.catalog
+    assert catalog.classes == ("Chestnut", "Ash_tree", "Oak")
+    assert catalog.class_ids == ("4780", "4781", "10000")
+    assert table(found)["train/10000_Oak/a.jpg"] == ("Oak", "train")
+    assert [s for s in catalog.samples if s.split == "test"] == [
+        Sample("test/y.jpg", -1, "test"),
+        Sample("test/z.jpg", -1, "test"),
+    ]
+    assert noted(found, "2 pictures of test lie in no class folder; they are unlabelled")
+    assert noted(found, "4780 to 10000")
+
+
+@pytest.mark.parametrize("separator", ["_", ".", "-", " ", "_-_"])
+def test_id_separators(tmp_path: Path, separator: str) -> None:
+    touch(tmp_path, f"002{separator}ash/a.jpg", f"001{separator}oak/a.jpg")
+    catalog = discover(tmp_path).catalog
+    assert (catalog.classes, catalog.class_ids) == (("oak", "ash"), ("001", "002"))
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (["1_oak", "2_oak"], ("1_oak", "2_oak")),
+        (["1_oak", "01_ash"], ("01_ash", "1_oak")),
+        (["1_oak", "ash"], ("1_oak", "ash")),
+        (["10", "9", "100"], ("9", "10", "100")),
+        (["b", "a", "C"], ("C", "a", "b")),
+    ],
+)
+def test_names_that_are_not_ids(tmp_path: Path, folders: list[str], classes: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{folder}/x.jpg" for folder in folders))
+    catalog = discover(tmp_path).catalog
+    assert catalog.classes == catalog.class_ids == classes
+
+
+def test_a_single_foreign_folder_in_test_is_unlabelled(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/unknown/3.jpg", "val/a/4.jpg")
+    found = discover(tmp_path)
+    assert found.catalog.classes == ("a", "b")
+    assert table(found)["test/unknown/3.jpg"] == ("", "test")
+    assert table(found)["val/a/4.jpg"] == ("a", "val")
+    assert noted(found, "test/unknown/ is no class of train")
+
+
+def test_classes_without_training_pictures_and_case(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/A/3.jpg", "test/b/3.jpg")
+    found = discover(tmp_path)
+    assert noted(found, "no picture in train: A.")
+    assert noted(found, "upper and lower case only: A, a.")
+
+
+def test_an_unpacked_archive(tmp_path: Path) -> None:
+    touch(tmp_path, "flowers/train/a/1.jpg", "flowers/train/b/1.jpg", "flowers/masks/train/a/1.png")
+    found = discover(tmp_path)
+    assert found.catalog.root == tmp_path / "flowers"
+    assert masks(found)["train/a/1.jpg"] == "png:masks/train/a/1.png"
+    assert noted(found, "All pictures lie in flowers/")
+
+
+def test_one_class_alone_is_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/1.jpg", "rose/2.jpg")
+    assert discover(tmp_path).catalog.classes == ("rose",)
+
+
+def test_empty_class_folders_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", "masks/a/1.png", "text/1.txt")
+    (tmp_path / "empty/below").mkdir(parents=True)
+    found = discover(tmp_path)
+    assert found.catalog.classes == ("a", "b")
+    assert found.empty_classes == ("empty", "text")
+    touch(tmp_path, "s/train/a/1.jpg", "s/train/b/1.jpg", "s/test/c/1.jpg", "s/test/a/1.jpg")
+    for name in ("train/c", "train/d", "val"):
+        (tmp_path / "s" / name).mkdir()
+    assert discover(tmp_path / "s").empty_classes == ("d",)
+
+
+def test_left_behind_files_are_ignored(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "a/1.jpg",
+        "b/1.jpg",
+        "a/._1.jpg",
+        "a/.DS_Store",
+        "b/Thumbs.db",
+        "__MACOSX/a/1.jpg",
+        ".cache/x/1.jpg",
+    )
+    found = discover(tmp_path)
+    assert sorted(table(found)) == ["a/1.jpg", "b/1.jpg"]
+    assert len(found.notes) == 1
+
+
+def test_loose_and_unreadable_pictures_are_noted(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", "sheet.png", "a/2.heic", "b/3.CR2")
+    found = discover(tmp_path)
+    assert "sheet.png" not in table(found)
+    assert noted(found, "1 pictures lie in no class folder and are left out, for example sheet.png")
+    assert noted(found, ".cr2, .heic are not read here")
+
+
+def test_symbolic_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path, "store/1.jpg", "data/a/1.jpg")
+    os.symlink(tmp_path / "store", tmp_path / "data/b")
+    os.symlink(tmp_path / "data", tmp_path / "data/a/up")
+    os.symlink(tmp_path / "nowhere.jpg", tmp_path / "data/a/broken.jpg")
+    assert sorted(table(discover(tmp_path / "data"))) == ["a/1.jpg", "a/broken.jpg", "b/1.jpg"]
+
+
+def test_names_that_are_not_unicode_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", 'b/ü,"漢.jpg')
+    assert 'b/ü,"漢.jpg' in table(discover(tmp_path))
+    try:
+        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/\xff.jpg"))).touch()
+    except OSError:
+        pytest.skip("this file system only takes Unicode names")
+    with pytest.raises(DataError, match="not valid UTF-8"):
+        discover(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [
+        ("images/{c}/{n}.jpg", "masks/{c}/{n}.png"),
+        ("images/{c}/{n}.jpg", "mask/{c}/{n}.png"),
+        ("images/{c}/{n}.jpg", "segmentations/{c}/{n}_mask.png"),
+        ("Images/{c}/{n}.jpg", "Masks/{c}/{n}.png"),
+        ("{c}/{n}.jpg", "masks/{c}/{n}.png"),
+        ("{c}/deep/{n}.jpg", "masks/{c}/deep/{n}_segmentation.png"),
+        ("train/{c}/{n}.jpg", "masks/train/{c}/{n}.png"),
+        ("train/{c}/{n}.jpg", "train/masks/{c}/{n}.png"),
+        ("train/{c}/{n}.jpg", "masks/{c}/{n}.png"),
+        ("images/train/{c}/{n}.jpg", "masks/train/{c}/{n}.png"),
+        ("train/images/{c}/{n}.jpg", "train/masks/{c}/{n}.png"),
+        ("{c}/images/{n}.jpg", "{c}/masks/{n}.png"),
+        ("images/{c}/{c}{n}.jpg", "masks/{c}{n}.png"),
+        ("images/{c}/{n}.jpg", "masks/{c}/{n}.jpg"),
+    ],
+)
+def test_mask_trees(tmp_path: Path, picture: str, mask: str) -> None:
+    pairs = {picture.format(c=c, n=n): mask.format(c=c, n=n) for c in ("ash", "oak") for n in "123"}
+    touch(tmp_path, *pairs, *pairs.values())
+    found = discover(tmp_path)
+    assert found.catalog.classes == ("ash", "oak")
+    assert masks(found) == {path: f"png:{ref}" for path, ref in pairs.items()}
+    assert {s.split for s in found.catalog.samples} == {"train" if "train" in picture else ""}
+    assert noted(found, "masks come from")
+    assert not noted(found, "no mask")
+
+
+def test_trimaps_and_masks_without_partner(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a/1.jpg", "images/a/2.jpg", "images/b/3.jpg")
+    touch(
+        tmp_path, "annotations/trimaps/a/1.png", "annotations/trimaps/b/3.png", "annotations/trimaps/b/9.png"
+    )
+    found = discover(tmp_path)
+    assert masks(found) == {
+        "images/a/1.jpg": "trimap:annotations/trimaps/a/1.png",
+        "images/a/2.jpg": "",
+        "images/b/3.jpg": "trimap:annotations/trimaps/b/3.png",
+    }
+    assert found.catalog.classes == ("a", "b")
+    listed = discover(tmp_path, LayoutConfig(mask_values=(1,)))
+    assert masks(listed)["images/a/1.jpg"] == "png[1]:annotations/trimaps/a/1.png"
+    assert noted(found, "1 entries of annotations/trimaps/ (read as trimap) belong to no picture")
+    assert noted(found, "1 pictures have no mask, for example images/a/2.jpg")
+
+
+def test_parts(tmp_path: Path) -> None:
+    touch(tmp_path, "images/train/a/1.jpg", "images/train/b/2.jpg")
+    touch(
+        tmp_path, *(f"parts/{part}/train/a/1.png" for part in ("thorax", "head")), "parts/head/train/b/2.png"
+    )
+    assert masks(discover(tmp_path)) == {
+        "images/train/a/1.jpg": "parts:parts/head/train/a/1.png|parts/thorax/train/a/1.png",
+        "images/train/b/2.jpg": "parts:parts/head/train/b/2.png",
+    }
+
+
+def test_marks_are_known_but_not_used(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "images/a/1.jpg",
+        "images/b/2.jpg",
+        "masks/a/1.png",
+        "masks/b/2.png",
+        "marks/a/1.png",
+        "marks/b/2.png",
+    )
+    found = discover(tmp_path)
+    assert masks(found)["images/a/1.jpg"] == "png:masks/a/1.png"
+    assert len(found.catalog) == 2
+    assert noted(found, "marks/ mirrors the pictures")
+    asked = discover(tmp_path, LayoutConfig(masks=Path("marks"), mask_values=(128, 255)))
+    assert masks(asked)["images/a/1.jpg"] == "png[128,255]:marks/a/1.png"
+    assert len(asked.catalog) == 2
+
+
+def test_classes_called_mask(tmp_path: Path) -> None:
+    touch(tmp_path, "mask/1.jpg", "mask/2.jpg", "no_mask/1.jpg", "no_mask/2.jpg")
+    assert discover(tmp_path).catalog.classes == ("mask", "no_mask")
+    assert not discover(tmp_path).catalog.has_masks
+    touch(tmp_path, "three/no_mask/1.jpg", "three/wrong/2.jpg", *(f"three/mask/{i}.jpg" for i in range(5)))
+    assert discover(tmp_path / "three").catalog.classes == ("mask", "no_mask", "wrong")
+
+
+def test_asked_masks_elsewhere_and_of_another_kind(tmp_path: Path) -> None:
+    touch(tmp_path, "data/a/1.jpg", "data/b/2.jpg", "cut/a/1.jpg", "cut/b/2.jpg")
+    found = discover(tmp_path / "data", LayoutConfig(masks=tmp_path / "cut", mask_kind="black"))
+    assert masks(found) == {
+        "a/1.jpg": f"black:{tmp_path}/cut/a/1.jpg",
+        "b/2.jpg": f"black:{tmp_path}/cut/b/2.jpg",
+    }
+    with pytest.raises(DataError, match="do not exist"):
+        discover(tmp_path / "data", LayoutConfig(masks=Path("none")))
+    touch(tmp_path, "strange/x/9.png")
+    with pytest.raises(DataError, match="None of the 1 files"):
+        discover(tmp_path / "data", LayoutConfig(masks=tmp_path / "strange"))
+
+
+def test_boxes(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a/1.jpg", "images/b/2.jpg")
+    rows = "images/a/1.jpg,1,2,30,40\nimages/a/1.jpg,5,6,7,8.5\nimages/b/9.jpg,0,0,1,1\n"
+    (tmp_path / "boxes.csv").write_text(f"file,xmin,ymin,xmax,ymax\n{rows}")
+    found = discover(tmp_path)
+    assert masks(found) == {"images/a/1.jpg": "box:1,2,30,40;5,6,7,8.5", "images/b/2.jpg": ""}
+    assert noted(found, "1 entries of boxes.csv belong to no picture")
+    (tmp_path / "boxes.csv").write_text("file,xmin,ymin,xmax,ymax\nimages/a/1.jpg,9,2,3,4\n")
+    with pytest.raises(DataError, match=r"boxes.csv, line 2: box 9,2,3,4 has no area"):
+        discover(tmp_path)
+    (tmp_path / "boxes.csv").write_text("file,x,y\n")
+    with pytest.raises(DataError, match="needs file, xmin"):
+        discover(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file_name"),
+    [
+        ("annotations.json", "images/a/1.jpg"),
+        ("annotations.json", "a/1.jpg"),
+        ("images/_annotations.coco.json", "a/1.jpg"),
+        ("annotations/instances_train.json", "1.jpg"),
+    ],
+)
+def test_coco(tmp_path: Path, name: str, file_name: str) -> None:
+    touch(tmp_path, "images/a/1.jpg", "images/b/2.jpg", name)
+    images = [{"id": 5, "file_name": file_name}, {"id": 6, "file_name": "b/2.jpg"}]
+    annotations = [{"id": 1, "image_id": 5, "bbox": [0, 0, 2, 2]}]
+    (tmp_path / name).write_text(json.dumps({"images": images, "annotations": annotations}))
+    assert masks(discover(tmp_path)) == {"images/a/1.jpg": f"coco:{name}#5", "images/b/2.jpg": ""}
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(DataError, match="not a COCO file"):
+        discover(tmp_path)
+
+
+def test_groups(tmp_path: Path) -> None:
+    touch(tmp_path, "a/frame1_0.jpg", "b/frame1_1.jpg", "b/frame2_0.jpg")
+
+    def groups(group: str) -> list[str]:
+        return [sample.group for sample in discover(tmp_path, LayoutConfig(group=group)).catalog.samples]
+
+    assert groups(r"regex:(frame\d+)_") == ["frame1", "frame1", "frame2"]
+    assert groups(r"regex:frame\d") == ["frame1", "frame1", "frame2"]
+    assert groups("part:1") == ["a", "b", "b"]
+    assert groups("part:-1") == ["frame1_0.jpg", "frame1_1.jpg", "frame2_0.jpg"]
+    for group in ("part:3", "part:-3", "regex:camera(.)", "column:plant"):
+        with pytest.raises(DataError, match=f"Group '{group.partition('(')[0]}"):
+            groups(group)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"group": "frame"},
+        {"group": "part:0"},
+        {"group": "part:x"},
+        {"group": "regex:("},
+        {"mask_kind": "trimap", "mask_values": (1,)},
+        {"mask_kind": "coco"},
+        {"mask": "x"},
+    ],
+)
+def test_bad_settings(values: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        parse(LayoutConfig, values, source="test")
+
+
+def test_manifests(tmp_path: Path) -> None:
+    touch(tmp_path, "pictures/1.jpg", "pictures/2.jpg", "masks/1.png", "boxes.csv")
+    (tmp_path / "labels.csv").write_text("file,species,plant\npictures/1.jpg,oak,p1\npictures/2.jpg,ash,p2\n")
+    (tmp_path / "boxes.csv").write_text("file,xmin,ymin,xmax,ymax\npictures/2.jpg,1,2,3,4\n")
+    found = discover(tmp_path)
+    assert found.layout == "manifest"
+    assert table(found) == {"pictures/1.jpg": ("oak", ""), "pictures/2.jpg": ("ash", "")}
+    assert masks(found) == {"pictures/1.jpg": "png:masks/1.png", "pictures/2.jpg": "box:1,2,3,4"}
+    assert noted(found, "labels.csv is used, since it is the one table")
+    direct = discover(tmp_path / "labels.csv", LayoutConfig(group="column:plant"))
+    assert [sample.group for sample in direct.catalog.samples] == ["p1", "p2"]
+    asked = discover(
+        tmp_path / "pictures", LayoutConfig(manifest=tmp_path / "labels.csv", group="regex:(.).jpg")
+    )
+    assert asked.catalog.root == tmp_path
+    assert [sample.group for sample in asked.catalog.samples] == ["1", "2"]
+
+
+def test_manifest_rows_without_a_file_stay_and_are_noted(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg")
+    (tmp_path / "t.csv").write_text("path,label\n1.jpg,a\n2.jpg,b\n")
+    found = discover(tmp_path)
+    assert len(found.catalog) == 2
+    assert noted(found, "1 pictures of t.csv do not exist, for example 2.jpg")
+
+
+def test_tables_that_do_not_decide(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/3.jpg")
+    (tmp_path / "sample_submission.csv").write_text("image,label\n3,a\n")
+    found = discover(tmp_path)
+    assert found.layout == "split folders"
+    assert noted(found, "sample_submission.csv lists no picture that exists")
+    for name in ("x.csv", "y.csv"):
+        (tmp_path / name).write_text("image,label\ntest/3.jpg,a\n")
+    found = discover(tmp_path)
+    assert found.layout == "split folders"
+    assert noted(found, "not the tables x.csv, y.csv")
+    assert discover(tmp_path, LayoutConfig(manifest=Path("x.csv"))).layout == "manifest"
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ([], "holds no pictures"),
+        (["a/1.txt", "a/2.heic"], "convert them"),
+        (["1.jpg", "2.jpg"], "no class folders"),
+        (["test/1.jpg"], "no class folders"),
+        (["train/a/1.jpg", "oak/1.jpg"], "not clear what the classes are"),
+        (["images/a/1.jpg", "masks/x/9.png"], "match no picture"),
+        (["images/a/1.jpg", "images/b/1.jpg", "outlines/a/1.png", "outlines/b/1.png"], "masks=outlines"),
+        (["train/images/a/1.jpg", "train/outlines/a/1.png"], "masks=train/outlines"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(tmp_path: Path, paths: list[str], message: str) -> None:
+    touch(tmp_path, *paths)
+    with pytest.raises(DataError, match=message):
+        discover(tmp_path)
+
+
+def test_missing_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        discover(tmp_path / "none")
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(DataError, match="single file"):
+        discover(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="exists neither"):
+        discover(tmp_path, LayoutConfig(manifest=Path("none.csv")))
+
+
+def test_loose_pictures(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "a/b/2.png", "a/x.txt", "c/odd.dat")
+    folder = loose_pictures([tmp_path / "a"])
+    assert folder.root == tmp_path / "a"
+    assert folder.samples == (Sample("1.jpg"), Sample("b/2.png"))
+    assert folder.classes == ()
+    several = loose_pictures([tmp_path / "c/odd.dat", tmp_path / "a", tmp_path / "a/1.jpg"])
+    assert several.root == tmp_path
+    assert [sample.path for sample in several.samples] == ["a/1.jpg", "a/b/2.png", "c/odd.dat"]
+    assert loose_pictures([tmp_path / "a/1.jpg"]).file(0) == tmp_path / "a/1.jpg"
+    with pytest.raises(DataError, match="does not exist"):
+        loose_pictures([tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="No picture"):
+        loose_pictures([tmp_path / "empty"])
