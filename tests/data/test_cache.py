@@ -18,10 +18,11 @@ import torch
 from PIL import Image
 
 from foveate.core.errors import DataError
-from foveate.data import cache
-from foveate.data.cache import CacheConfig, CachedPictures, HashMemo, open_pictures
+from foveate.data import cache, store
+from foveate.data.cache import CacheConfig, CachedPictures, open_pictures
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import DecodeError, read_image, resize
+from foveate.data.store import HashMemo
 
 
 def draw(root: Path, count: int = 6, masks: bool = True, size: tuple[int, int] = (50, 40)) -> Catalog:
@@ -118,7 +119,7 @@ def test_pickled_by_path(tmp_path):
 
 
 def test_a_changed_file_gives_a_new_key(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "RACY", 0)  # the memo trusts files at once
+    monkeypatch.setattr(store, "RACY", 0)  # the memo trusts files at once
     catalog = draw(tmp_path / "data")
     config = settings(tmp_path / "cache")
     time.sleep(0.02)
@@ -144,15 +145,15 @@ def test_a_changed_file_gives_a_new_key(tmp_path, monkeypatch):
 def test_the_memo_saves_reading_but_never_trusts_a_fresh_file(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data")
     read = []
-    real = cache._hash
-    monkeypatch.setattr(cache, "_hash", lambda file: read.append(file) or real(file))
+    real = store._hash
+    monkeypatch.setattr(store, "_hash", lambda file: read.append(file) or real(file))
     config = settings(tmp_path / "cache")
     open_pictures(catalog, 32, config=config)
     first = len(read)
     assert first == 9
     open_pictures(catalog, 32, config=config)
     assert len(read) == 2 * first  # written a moment ago: hashed again
-    monkeypatch.setattr(cache, "RACY", 0)
+    monkeypatch.setattr(store, "RACY", 0)
     open_pictures(catalog, 32, config=config)
     assert len(read) == 3 * first
     open_pictures(catalog, 32, config=config)
@@ -199,8 +200,8 @@ def test_a_file_changed_during_the_build_is_refused(tmp_path, monkeypatch):
 
 def test_too_little_room_is_said_before_decoding(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data")
-    usage = cache.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage._replace(free=3 * 2**20))
+    usage = store.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage._replace(free=3 * 2**20))
     with pytest.raises(
         DataError, match=r"needs 0 MB in .* where 3 MB are free; point FOVEATE_CACHE .*--no-cache"
     ):
@@ -275,7 +276,7 @@ def test_a_killed_build_is_never_taken_for_a_cache(tmp_path):
     code = f"""
         import time
         from pathlib import Path
-        from foveate.data import cache
+        from foveate.data import cache, store
         from foveate.data.catalog import Catalog, Sample
 
         def slow(catalog, row, size, fit, real=cache._decode):
@@ -295,8 +296,8 @@ def test_a_killed_build_is_never_taken_for_a_cache(tmp_path):
         assert child.stdout is not None
         assert child.stdout.readline() == "inside\n"
         [left] = stores(tmp_path / "cache")
-        assert left.startswith(cache.BUILDING)
-        cache._clean(tmp_path / "cache")
+        assert left.startswith(store.BUILDING)
+        store._clean(tmp_path / "cache")
         assert stores(tmp_path / "cache") == [left]  # its process is alive
         child.send_signal(signal.SIGKILL)
     pictures = open_pictures(catalog, 32, config=settings(tmp_path / "cache"))

@@ -21,7 +21,8 @@ from foveate.core.config import Config
 from foveate.core.errors import ConfigError, DataError, FoveateError
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
-from foveate.data.cache import Pictures, usable_cores
+from foveate.data.cache import Pictures
+from foveate.data.store import usable_cores
 from foveate.data.transforms import Transform
 
 PREFETCH = 2

@@ -4,11 +4,9 @@ The split is drawn from the sorted paths with a keyed generator, so the order in
 the folder they lie in change nothing. It is written to a CSV file whose hash all runs of a comparison share.
 """
 
-import csv
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import ceil, floor
 from pathlib import Path
@@ -17,13 +15,21 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from foveate.core.config import Config
-from foveate.core.errors import ConfigError, DataError
-from foveate.core.files import write_csv
+from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
-from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.split_file import (
+    NO_FOLD,
+    load_split,
+    read_split,
+    refuse_divided_groups,
+    save_split,
+    split_hash,
+    split_table,
+)
 
-SPLIT_COLUMNS = ("path", "label", "split", "group", "fold")
-NO_FOLD = -1
+__all__ = ["Split", "SplitConfig", "load_split", "save_split", "split", "split_hash", "split_table"]
+
 SMALLEST_CLASS = 3
 """A class with fewer pictures cannot be in train, val and test; it goes to train as a whole."""
 
@@ -88,10 +94,18 @@ def split(catalog: Catalog, config: SplitConfig | None = None) -> Split:
         return _from_file(catalog, config)
     if not config.keep_given:
         catalog = catalog.with_splits(["" if s.label != UNLABELLED else s.split for s in catalog.samples])
-    _refuse_divided_groups(
-        catalog, "The data set's own splits", "mend them, or set split.keep_given to false"
-    )
+    refuse_divided_groups(catalog, "The data set's own splits", "mend them, or set split.keep_given to false")
     return _folds(catalog, config) if config.folds else _three_ways(catalog, config)
+
+
+def _from_file(catalog: Catalog, config: SplitConfig) -> Split:
+    assert config.file is not None
+    if config.fold is None:
+        return Split(load_split(config.file, catalog), (f"The split was read from {config.file}.",))
+    result, folds = read_split(config.file, catalog)
+    if max(folds, default=NO_FOLD) == NO_FOLD:
+        raise ConfigError(f"{config.file} holds no folds, so split.fold {config.fold} cannot be chosen.")
+    return _choose_fold(result, np.array(folds), config, [f"The folds were read from {config.file}."])
 
 
 def _three_ways(catalog: Catalog, config: SplitConfig) -> Split:
@@ -332,119 +346,3 @@ def _absence_notes(catalog: Catalog, parts: Sequence[str]) -> list[str]:
             )
             notes.append(f"No picture in {part} of {len(absent)} of {len(catalog.classes)} classes: {names}.")
     return notes
-
-
-def _refuse_divided_groups(catalog: Catalog, who: str, way_out: str) -> None:
-    """Raise a DataError when labelled pictures of one group lie in two splits."""
-    seen: dict[str, tuple[str, str]] = {}
-    for sample in catalog.samples:
-        if sample.group and sample.split and sample.label != UNLABELLED:
-            path, part = seen.setdefault(sample.group, (sample.path, sample.split))
-            if part != sample.split:
-                raise DataError(
-                    f"{who} divide group '{sample.group}': {path} is in {part}, {sample.path} in "
-                    f"{sample.split}; {way_out}."
-                )
-
-
-def split_hash(catalog: Catalog) -> str:
-    """12 hex digits over (path, class name, split), whatever the order of rows and the root."""
-    rows = sorted((s.path, _class_name(catalog, s.label), s.split) for s in catalog.samples)
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
-
-
-def split_table(catalog: Catalog, folds: Sequence[int] | None = None) -> list[tuple[str, str, str, str, str]]:
-    """(path, class name, split, group, fold) a picture, sorted by path; "" where there is none."""
-    numbers = [NO_FOLD] * len(catalog) if folds is None else list(folds)
-    return sorted(
-        (s.path, _class_name(catalog, s.label), s.split, s.group, "" if fold == NO_FOLD else str(fold))
-        for s, fold in zip(catalog.samples, numbers, strict=True)
-    )
-
-
-def save_split(catalog: Catalog, path: Path, folds: Sequence[int] | None = None) -> None:
-    """Write the split file: path, label (class name), split, group, fold; sorted by path, so it compares
-    well."""
-    write_csv(Path(path), SPLIT_COLUMNS, split_table(catalog, folds))
-
-
-def load_split(path: Path, catalog: Catalog) -> Catalog:
-    """``catalog`` with the splits of the file, and its groups where the catalog has none.
-
-    Raises:
-        DataError: the file is missing or malformed, lists other pictures or other labels than the catalog,
-        leaves the
-            split of a picture open (choose a fold), or divides a group of the catalog.
-    """
-    result, _ = _read(Path(path), catalog)
-    open_rows = [s.path for s in result.samples if not s.split]
-    if open_rows:
-        raise DataError(
-            f"{path} gives no split to {len(open_rows)} pictures (first: {open_rows[0]}); choose a fold, "
-            "or fill it in."
-        )
-    _refuse_divided_groups(result, f"{path} would", "draw the split again with these groups")
-    return result
-
-
-def _from_file(catalog: Catalog, config: SplitConfig) -> Split:
-    assert config.file is not None
-    if config.fold is None:
-        return Split(load_split(config.file, catalog), (f"The split was read from {config.file}.",))
-    result, folds = _read(config.file, catalog)
-    if max(folds, default=NO_FOLD) == NO_FOLD:
-        raise ConfigError(f"{config.file} holds no folds, so split.fold {config.fold} cannot be chosen.")
-    return _choose_fold(result, np.array(folds), config, [f"The folds were read from {config.file}."])
-
-
-def _read(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
-    """The catalog with splits and groups of the file, and one fold a row."""
-    if not path.is_file():
-        raise DataError(f"The split file {path} does not exist; make it with 'foveate split'.")
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"path", "label", "split"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(
-                f"{path} lacks the columns {sorted(missing)}; a split file has {', '.join(SPLIT_COLUMNS)}."
-            )
-        rows: dict[str, dict[str, str]] = {}
-        for line, row in enumerate(reader, start=2):
-            if row["path"] in rows:
-                raise DataError(f"{path}, line {line}: {row['path']} is listed twice.")
-            if row["split"] not in ("", *SPLITS):
-                raise DataError(
-                    f"{path}, line {line}: split '{row['split']}' is none of {', '.join(SPLITS)}."
-                )
-            if row.get("fold") and not row["fold"].isdigit():
-                raise DataError(f"{path}, line {line}: fold '{row['fold']}' is not a number from 0.")
-            rows[row["path"]] = row
-    known = {s.path for s in catalog.samples}
-    for paths, what in ((known - set(rows), "lacks"), (set(rows) - known, "lists, but the data set lacks,")):
-        if paths:
-            raise DataError(
-                f"{path} {what} {_first(sorted(paths))}; it belongs to another state of {catalog.root}."
-            )
-    other = [
-        f"{s.path} ('{rows[s.path]['label']}', now '{_class_name(catalog, s.label)}')"
-        for s in catalog.samples
-        if rows[s.path]["label"] != _class_name(catalog, s.label)
-    ]
-    if other:
-        raise DataError(f"{path} has another label for {_first(other)}; draw the split again.")
-    samples = tuple(
-        replace(s, split=rows[s.path]["split"], group=s.group or rows[s.path].get("group") or "")
-        for s in catalog.samples
-    )
-    folds = [int(rows[s.path].get("fold") or NO_FOLD) for s in catalog.samples]
-    return replace(catalog, samples=samples), folds
-
-
-def _first(items: Sequence[str], most: int = 3) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
-
-
-def _class_name(catalog: Catalog, label: int) -> str:
-    return "" if label == UNLABELLED else catalog.classes[label]

@@ -9,7 +9,6 @@ square.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -59,7 +58,6 @@ class Step(Config):
 
     p: float = Field(default=1.0, ge=0, le=1)
     """Probability of acting."""
-    about: ClassVar[str]
 
     def draw(self, rng: np.random.Generator, size: int) -> Operation:
         """Draw this step's parameters for one picture whose side will be ``size`` pixels."""
@@ -146,7 +144,9 @@ class Zoom(Step):
 
     @model_validator(mode="after")
     def _ordered(self) -> "Zoom":
-        return _ordered(self, "low", self.low, "high", self.high)
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
         """A log-uniform factor."""
@@ -336,9 +336,3 @@ def _rotation(degrees: float) -> np.ndarray:
     radians = math.radians(degrees)
     c, s = (round(v) if degrees % 90 == 0 else v for v in (math.cos(radians), math.sin(radians)))
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _ordered(step: Zoom, low_name: str, low: float, high_name: str, high: float) -> Zoom:
-    if low > high:
-        raise ValueError(f"{low_name} {low} is above {high_name} {high}")
-    return step
