@@ -88,7 +88,7 @@ def _blade(s: _Sheet, dark: Rgb, light: Rgb, vein: Rgb, spots: Rgb, decay: float
     veins = np.exp(-((to_vein / 0.010) ** 2)) * np.exp(-side)
     depth = s.cells(0.055)
     net = np.exp(-((depth / 0.09) ** 2))
-    edge = np.clip((0.5 * period - side) / 0.03, 0, 1)
+    edge = np.clip((0.5 * period - side) / 0.018, 0, 1)
     body = mix(
         dark, light, 0.5 + 0.22 * s.noise(0.35) + 0.08 * s.noise(0.05) + 0.5 * (to_vein / spacing - 0.25)
     )

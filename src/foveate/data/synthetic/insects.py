@@ -327,5 +327,5 @@ def _mark_coverage(
     wobble = 0.0025 * np.sin(48 * u + 6.28 * phase) * np.sin(44 * v + 6.28 * waves)
     edge = (species.mark(u, v) + wobble) * (scale * unit)
     keep = np.clip(inside - 0.025 * unit, 0, 1) * np.clip((y + 0.10) * unit, 0, 1)
-    border = np.clip(1.3 - edge / (0.026 * unit), 0, 1)
+    border = np.clip(1.3 - edge / (0.018 * unit), 0, 1)
     return np.clip(0.5 - edge, 0, 1) * keep, border * keep
