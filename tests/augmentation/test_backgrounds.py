@@ -132,3 +132,5 @@ def test_widen_is_a_dilation() -> None:
     mask[..., 3, 3] = 1
     assert widen(mask, 2).sum() == 25
     assert torch.equal(widen(mask, 0), mask)
+    assert torch.equal(widen(widen(mask, 2), -2), mask)
+    assert widen(mask, -1).sum() == 0

@@ -15,6 +15,10 @@ from foveate.core.config import Config
 from foveate.data.batch import Batch
 
 
+PAINT_MARGIN = 2
+"""Pixels around an object that are painted out with it."""
+
+
 def paint_out(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """Fill what is not kept from its surroundings (pull-push on a pyramid).
 
@@ -75,8 +79,9 @@ class BackgroundSwap:
         network learns that; "any" makes background and class independent."""
         fill: Literal["swap", "blur", "noise", "flat"] = "swap"
         """What comes behind the object."""
-        grow: int = 1
-        """Pixels by which the mask is widened first, so that no rim of the old background stays (0 = as it is)."""
+        grow: int = 0
+        """Pixels by which the kept object is widened (negative: narrowed). Trap: every pixel of the old background
+        that stays as a rim still tells the class; two pixels of it undo the whole effect on the synthetic set."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -88,14 +93,15 @@ class BackgroundSwap:
         if not bool(chosen.any()):
             return batch
         rows = chosen.nonzero()[:, 0]
-        objects = widen(batch.masks, self.config.grow)
+        # What is painted out is wider than what is kept: nothing of the other object may shine through.
+        objects = widen(batch.masks, PAINT_MARGIN)
         hard = batch.targets.argmax(dim=1) if batch.targets.is_floating_point() else batch.targets
         if self.config.fill == "swap":
             source = partners(hard, batch.has_mask, self.config.source, rng)[rows]
             behind = paint_out(batch.images[source], 1 - (objects[source] > 0).to(batch.images.dtype))
         else:
             behind = self._plain(batch.images[rows], objects[rows], rng)
-        alpha = objects[rows]
+        alpha = widen(batch.masks[rows], self.config.grow)
         images = batch.images.clone()
         images[rows] = batch.images[rows] * alpha + behind * (1 - alpha)
         return batch.replace(images=images)
@@ -111,5 +117,7 @@ class BackgroundSwap:
 
 
 def widen(masks: torch.Tensor, pixels: int) -> torch.Tensor:
-    """(B, 1, H, W) masks dilated by a square of ``pixels`` on each side."""
+    """(B, 1, H, W) masks dilated by a square of ``pixels`` on each side; eroded when negative."""
+    if pixels < 0:
+        return 1 - widen(1 - masks, -pixels)
     return F.max_pool2d(masks, 2 * pixels + 1, stride=1, padding=pixels) if pixels else masks

@@ -93,7 +93,10 @@ def train(
     ] = None,
     augment: Annotated[str, typer.Option(help="none, basic, standard, advanced or plant.")] = "standard",
     guide: Annotated[
-        str, typer.Option(help="What masks are used for: none, spatial, class-map or backgrounds.")
+        str,
+        typer.Option(
+            help="What masks are used for: none, spatial, class-map, backgrounds, or several with +."
+        ),
     ] = "none",
     epochs: Annotated[int | None, typer.Option(help="Epochs of the last phase.")] = None,
     batch_size: Annotated[str | None, typer.Option(help="Pictures a step, or auto.")] = None,

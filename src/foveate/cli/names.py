@@ -61,6 +61,12 @@ def _tta() -> Iterable[str]:
     return TTA
 
 
+def _guides() -> Iterable[str]:
+    from foveate.recipes.guidance import GUIDES
+
+    return GUIDES
+
+
 def _recipes() -> Iterable[str]:
     from foveate import recipes
 
@@ -70,6 +76,7 @@ def _recipes() -> Iterable[str]:
 _TABLES = {
     "backbones": _backbones,
     "recipes": _recipes,
+    "guides": _guides,
     "losses": _losses,
     "augmentations": _augmentations,
     "transforms": _transforms,

@@ -55,7 +55,7 @@ def build_experiment(
     from foveate.experiment.specification import assign, merge, read_yaml
     from foveate.recipes import finetune
 
-    recipe = finetune(backbone=backbone, weights=weights, guide=guide, augment=augment, seed=seed)  # type: ignore[arg-type]
+    recipe = finetune(backbone=backbone, weights=weights, guide=guide, augment=augment, seed=seed)
     values = recipe.to_dict()
     if config:
         values = merge(values, read_yaml(config))

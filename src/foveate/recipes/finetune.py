@@ -3,7 +3,7 @@
 from typing import Any
 
 from foveate.experiment.specification import Experiment
-from foveate.recipes.guidance import Guide, guidance
+from foveate.recipes.guidance import guidance
 
 BACKBONE = "mobilenetv3_small_100"
 """Runs everywhere; name another one with ``backbone``."""
@@ -13,7 +13,7 @@ def finetune(
     *,
     backbone: str | None = None,
     weights: str = "pretrained",
-    guide: Guide = "none",
+    guide: str = "none",
     augment: str = "standard",
     seed: int = 0,
     **data: Any,

@@ -1,39 +1,50 @@
-"""Ways of telling a network where to look; each is a part of an experiment."""
+"""Ways of telling a network where to look; each is a part of an experiment, and they can be joined with "+"."""
 
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any
 
 from foveate.core.errors import ConfigError
 
-Guide = Literal["none", "spatial", "class-map", "backgrounds"]
+
+def _spatial() -> dict[str, Any]:
+    """MSE between the late feature map and the mask (Learn 2 Look), weight 1."""
+    return {"objective": {"spatial": {"loss": "spatial_mse", "tap": "late"}}}
 
 
-def guidance(name: Guide) -> dict[str, Any]:
+def _class_map() -> dict[str, Any]:
+    """Share of the true class's Grad-CAM outside the mask, weight 0.3."""
+    return {"objective": {"look": {"loss": "class_map_energy", "tap": "late", "weight": 0.3}}}
+
+
+def _backgrounds() -> dict[str, Any]:
+    """Another picture's background behind the object, always."""
+    return {"transforms": [{"transform": "background_swap", "p": 1.0}]}
+
+
+GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
+    "spatial": _spatial,
+    "class-map": _class_map,
+    "backgrounds": _backgrounds,
+}
+
+
+def guidance(name: str) -> dict[str, Any]:
     """Fields of an Experiment that add this guidance to plain cross-entropy.
 
-    spatial: MSE between the late feature map and the mask (Learn 2 Look), weight 1.
-    class-map: share of the true class's Grad-CAM outside the mask, weight 1.
-    backgrounds: other pictures' backgrounds behind the object, probability 0.7.
+    Args:
+        name: "none", or names of GUIDES joined with "+", for example "backgrounds+class-map".
 
     Raises:
         ConfigError: unknown name.
     """
-    classification = {"loss": "cross_entropy"}
-    if name == "none":
-        return {"objective": {"classification": classification}}
-    if name == "spatial":
-        return {
-            "objective": {"classification": classification, "spatial": {"loss": "spatial_mse", "tap": "late"}}
-        }
-    if name == "class-map":
-        return {
-            "objective": {
-                "classification": classification,
-                "look": {"loss": "class_map_energy", "tap": "late"},
-            }
-        }
-    if name == "backgrounds":
-        return {
-            "objective": {"classification": classification},
-            "transforms": [{"transform": "background_swap", "p": 0.7}],
-        }
-    raise ConfigError(f"There is no guidance '{name}'; choose one of {', '.join(get_args(Guide))}.")
+    objective: dict[str, Any] = {"classification": {"loss": "cross_entropy"}}
+    transforms: list[Any] = []
+    for part in [] if name == "none" else name.split("+"):
+        if part not in GUIDES:
+            raise ConfigError(
+                f"There is no guidance '{part}'; choose none, or of {', '.join(GUIDES)} one or several joined by '+'."
+            )
+        fields = GUIDES[part]()
+        objective |= fields.get("objective", {})
+        transforms += fields.get("transforms", [])
+    return {"objective": objective, "transforms": transforms}
