@@ -14,7 +14,6 @@ from torch import nn
 from foveate.core.config import Config
 from foveate.data.batch import Batch
 
-
 PAINT_MARGIN = 2
 """Pixels around an object that are painted out with it."""
 
