@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
+from foveate.models.classifier import Classifier
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
 from foveate.training.finders import find_batch_size
@@ -20,7 +19,7 @@ def decide_batch_size(job: Job) -> Job:
     name = job.config.precision if job.config.precision != "auto" else "fp32_channels_last"
     precision = Precision(name)
 
-    def step(network: nn.Module, size: int) -> None:
+    def step(network: Classifier, size: int) -> None:
         apply_trainable(network, phase.trainable, phase.freeze_bn)
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import psutil
 import torch
-from torch import nn
 
 from foveate.core.rng import key
 from foveate.data.batch import Batch
+from foveate.models.classifier import Classifier
 from foveate.training.feeds import Feed
 from foveate.training.optimizers import set_learning_rates
 
@@ -29,10 +29,10 @@ class LearningRateSweep:
 
 
 def find_learning_rate(
-    model: nn.Module,
+    model: Classifier,
     feed: Feed,
-    loss: Callable[[nn.Module, Batch], torch.Tensor],
-    optimizer_for: Callable[[nn.Module, float], torch.optim.Optimizer],
+    loss: Callable[[Classifier, Batch], torch.Tensor],
+    optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
     *,
     seed: int,
     lowest: float = 1e-6,
@@ -57,7 +57,7 @@ def find_learning_rate(
         torch.manual_seed(key(seed, "finder", step))
         value = loss(clone, batch)
         optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         optimizer.step()
         average = 0.8 * average + 0.2 * float(value.detach())
         corrected = average / (1 - 0.8 ** (step + 1))
@@ -95,8 +95,8 @@ def _endless(feed: Feed, steps: int) -> list[Batch]:
 
 
 def find_batch_size(
-    step: Callable[[nn.Module, int], None],
-    model: nn.Module,
+    step: Callable[[Classifier, int], None],
+    model: Classifier,
     device: torch.device,
     *,
     pictures: int,
