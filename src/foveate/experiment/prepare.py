@@ -40,7 +40,7 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
     found = discover(data, config.layout)
     report = checked(found, config, observer)
     errors = [problem for problem in report["problems"] if problem["severity"] == "error"]
-    catalog, quarantined = found.catalog, ()
+    catalog, quarantined = found.catalog, tuple[dict[str, str], ...]()
     if errors:
         if not quarantine:
             raise DataError(_refusal(data, errors))

@@ -52,7 +52,7 @@ class Experiment(Config):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    objective: ObjectiveConfig = Field(default_factory=default_objective)  # type: ignore[valid-type]
+    objective: ObjectiveConfig = Field(default_factory=default_objective)
     transforms: tuple[BatchTransformConfig, ...] = ()  # type: ignore[valid-type]
     """Batch transforms, in order."""
     training: TrainingConfig = TrainingConfig()

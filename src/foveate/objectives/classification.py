@@ -126,4 +126,4 @@ class HeadPenalty:
         self.head = context.head
 
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
-        return self.head.penalty()  # type: ignore[union-attr, operator, no-any-return]
+        return self.head.penalty()  # type: ignore[union-attr, operator]

@@ -82,6 +82,7 @@ def figures(finished: Run) -> dict[str, Any]:
         "accuracy_low": metrics["accuracy_low"],
         "accuracy_high": metrics["accuracy_high"],
         "energy_in_mask": look["energy_in_mask"]["mean"],
+        "energy_pictures": look["energy_in_mask"]["n"],
         "energy_chance": look["energy_chance"]["mean"],
         "validation_accuracy": finished.result["metrics"]["val"]["accuracy"],
         "pictures": metrics["n"],

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from foveate.data.batch import Batch
+from foveate.models.classifier import Classifier
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
 from foveate.training.finders import find_batch_size
@@ -31,7 +30,7 @@ def decide_batch_size(job: Job) -> Job:
             read[size] = next(iter(loader.epoch(0)))
         return read[size]
 
-    def step(network: nn.Module, size: int) -> None:
+    def step(network: Classifier, size: int) -> None:
         apply_trainable(network, phase.trainable, phase.freeze_bn)
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]

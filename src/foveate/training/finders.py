@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import psutil
 import torch
-from torch import nn
 
 from foveate.core.errors import TrainingError
 from foveate.core.rng import key
 from foveate.data.batch import Batch
+from foveate.models.classifier import Classifier
 from foveate.training.feeds import Feed
 from foveate.training.optimizers import set_learning_rates
 
@@ -30,10 +30,10 @@ class LearningRateSweep:
 
 
 def find_learning_rate(
-    model: nn.Module,
+    model: Classifier,
     feed: Feed,
-    loss: Callable[[nn.Module, Batch], torch.Tensor],
-    optimizer_for: Callable[[nn.Module, float], torch.optim.Optimizer],
+    loss: Callable[[Classifier, Batch], torch.Tensor],
+    optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
     *,
     seed: int,
     lowest: float = 1e-6,
@@ -78,7 +78,7 @@ def _sweep(
         torch.manual_seed(key(seed, "finder", step))
         value = loss(clone, batch)
         optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         optimizer.step()
         average = 0.8 * average + 0.2 * float(value.detach())
         corrected = average / (1 - 0.8 ** (step + 1))
@@ -116,8 +116,8 @@ def _endless(feed: Feed, steps: int) -> Iterator[Batch]:
 
 
 def find_batch_size(
-    step: Callable[[nn.Module, int], None],
-    model: nn.Module,
+    step: Callable[[Classifier, int], None],
+    model: Classifier,
     device: torch.device,
     *,
     pictures: int,

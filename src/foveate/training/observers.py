@@ -1,5 +1,6 @@
 """Observers: they watch training and never change it."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,12 @@ class WeightsAndBiases(Observer):
             import wandb
         except ImportError:
             raise ConfigError("The tracker wandb needs an extra: pip install 'foveate[wandb]'.") from None
-        import os
-
         self._run = wandb.init(
             project="foveate",
             name=folder.name,
             dir=str(folder),
             config=config,
-            mode=os.environ.get("WANDB_MODE", "offline"),
+            mode="online" if os.environ.get("WANDB_MODE") == "online" else "offline",
             resume="allow",
         )
 

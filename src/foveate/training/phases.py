@@ -45,7 +45,7 @@ class PhaseConfig(Config):
     """{module prefix: factor}, the longest matching prefix wins, for example {"backbone": 0.1}."""
     layer_decay: float | None = None
     """Learning rate multiplied by this for every layer group further from the head (timm's grouping)."""
-    schedule: AnySchedule = Constant()  # type: ignore[valid-type]
+    schedule: AnySchedule = Constant()
     early_stopping: EarlyStopping | None = None
     until: Until | None = None
     restore_best: str | None = "val_loss"

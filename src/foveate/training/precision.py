@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from torch import nn
 
 from foveate.core.files import write_json
+from foveate.models.classifier import Classifier
 
 PRECISIONS = ("fp32", "fp32_channels_last", "bf16", "bf16_channels_last")
 
@@ -54,8 +54,8 @@ def machine(device: torch.device) -> str:
 
 
 def measure(
-    step: Callable[[nn.Module, Precision], None],
-    model: nn.Module,
+    step: Callable[[Classifier, Precision], None],
+    model: Classifier,
     device: torch.device,
     rounds: int = 3,
     steps: int = 2,
@@ -64,7 +64,7 @@ def measure(
 
     The model itself is not touched. A candidate that the device cannot compute is left out.
     """
-    candidates: dict[str, nn.Module] = {}
+    candidates: dict[str, Classifier] = {}
     for name in PRECISIONS:
         precision = Precision(name)
         clone = copy.deepcopy(model).to(memory_format=precision.memory_format)  # type: ignore[call-overload]

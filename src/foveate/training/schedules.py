@@ -5,7 +5,7 @@ is multiplied. ``lr`` is the phase's (peak) learning rate, for schedules whose r
 """
 
 import math
-from typing import Annotated, Any, Literal, Protocol, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Union
 
 import torch
 from pydantic import Field
@@ -147,4 +147,7 @@ SCHEDULES: dict[str, type[Any]] = {
     "plateau": Plateau,
 }
 
-AnySchedule = Annotated[Union[tuple(SCHEDULES.values())], Field(discriminator="schedule")]  # noqa: UP007
+if TYPE_CHECKING:
+    AnySchedule = Any  # built from the table, which a type checker cannot follow
+else:
+    AnySchedule = Annotated[Union[tuple(SCHEDULES.values())], Field(discriminator="schedule")]  # noqa: UP007

@@ -5,9 +5,9 @@ Every automatic choice is recorded with its reason, and a resumed run takes the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
 
 from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
@@ -33,7 +33,7 @@ class PhasePlan:
     prepare: Callable[[Batch], Batch]
     forward: Callable[[Batch], Output]
     """The training pass."""
-    forward_with: Callable[[nn.Module, Batch], Output]
+    forward_with: Callable[[Classifier, Batch], Output]
     """The same pass through another copy of the network (its moving average), for validation."""
 
 
@@ -91,7 +91,7 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         job.feeds.stored("val", 0, job.batch_size, extract) if len(job.feeds.rows.get("val", ())) else None
     )
 
-    def forward_with(network: nn.Module, batch: Batch) -> Output:
+    def forward_with(network: Classifier, batch: Batch) -> Output:
         assert isinstance(network, Classifier)
         return Output(network.classify(batch.images))
 
@@ -116,7 +116,7 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         job.feeds.evaluation("val", job.batch_size) if len(job.feeds.rows.get("val", ())) else None
     )  # fmt: skip
 
-    def pass_through(network: nn.Module, batch: Batch) -> Output:
+    def pass_through(network: Classifier, batch: Batch) -> Output:
         output: Output = network(
             batch.images, taps=job.objective.taps, differentiable=job.objective.differentiates
         )
@@ -127,11 +127,11 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     def prepare(raw: Batch) -> Batch:
         return job.prepare(raw, precision)
 
-    network: nn.Module = job.model
+    network: Any = job.model
     if job.accelerator.num_processes > 1:
         network = job.accelerator.prepare_model(network)
     if job.config.compile:
-        network = torch.compile(network)  # type: ignore[assignment]
+        network = torch.compile(network)
     return PhasePlan(
         train=train,
         validation=validation,
@@ -144,7 +144,7 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
 
 
 def _precision(
-    job: Job, phase: PhaseConfig, train: Feed, pass_through: Callable[[nn.Module, Batch], Output]
+    job: Job, phase: PhaseConfig, train: Feed, pass_through: Callable[[Classifier, Batch], Output]
 ) -> str:
     if job.config.precision != "auto":
         return job.config.precision
@@ -155,7 +155,7 @@ def _precision(
         f"{machine(job.accelerator.device)}"
     )
 
-    def step(network: nn.Module, precision: Precision) -> None:
+    def step(network: Classifier, precision: Precision) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
         batch = job.prepare(raw, precision)
         with precision.autocast(job.accelerator.device):
@@ -175,20 +175,20 @@ def _learning_rate(
     phase: PhaseConfig,
     train: Feed,
     prepare: Callable[[Batch], Batch],
-    forward_with: Callable[[nn.Module, Batch], Output],
+    forward_with: Callable[[Classifier, Batch], Output],
     precision: Precision,
 ) -> float:
     if phase.lr != "auto":
         return phase.lr
 
     def decide() -> tuple[float, str]:
-        def optimizer_for(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+        def optimizer_for(network: Classifier, lr: float) -> torch.optim.Optimizer:
             groups = parameter_groups(
                 network, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
             )
             return build_optimizer(phase.optimizer, groups, lr)
 
-        def loss(network: nn.Module, raw: Batch) -> torch.Tensor:
+        def loss(network: Classifier, raw: Batch) -> torch.Tensor:
             set_modes(network, phase.trainable, phase.freeze_bn)
             batch = prepare(raw)
             with precision.autocast(job.accelerator.device):
