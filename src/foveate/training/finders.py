@@ -60,8 +60,8 @@ def find_learning_rate(
 
 
 def _sweep(
-    model: nn.Module, feed: Feed, loss: Callable[[nn.Module, Batch], torch.Tensor],
-    optimizer_for: Callable[[nn.Module, float], torch.optim.Optimizer],
+    model: Classifier, feed: Feed, loss: Callable[[Classifier, Batch], torch.Tensor],
+    optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
     seed: int, lowest: float, highest: float, steps: int,
 ) -> tuple[list[float], list[float]]:  # fmt: skip
     """Rates and smoothed losses of a copy of the model, until the loss blows up."""
