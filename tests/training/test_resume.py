@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Killer, experiment, in_child
+from training_helpers import Killer, experiment, in_child
 
 from foveate.experiment import Run
 from foveate.training import Interrupted

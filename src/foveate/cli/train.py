@@ -1,5 +1,6 @@
 """foveate train"""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
     from foveate.training.observers import Several
 
     experiment = build_experiment(**flags)
+    main_process = os.environ.get("RANK", "0") == "0"  # of a distributed run (torchrun)
     screen = screen_observer()
     observers = [screen]
-    if track:
+    if track and main_process:
         observers.append(_tracker(track, folder, experiment.to_dict()))
     try:
         finished = run(experiment, data, folder, quarantine=quarantine, observer=Several(observers))
     finally:
         screen.close()
+    if not main_process:
+        return
     for split in ("val", "test"):
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:

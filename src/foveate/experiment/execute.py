@@ -33,6 +33,7 @@ from foveate.models.store import save_model
 from foveate.objectives import Context, Objective
 from foveate.training import Decision, Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
+from foveate.training.ranks import from_main
 
 PACKAGES = (
     "foveate",
@@ -62,24 +63,37 @@ def run(
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
 
+    In a distributed run (torchrun) the main process alone measures and reports; on the others the run that is
+    returned may not be finished yet.
+
     Raises:
         RunError: ``out`` holds another experiment or other pictures.
         DataError, WeightsError, ConfigError, TrainingError, Interrupted: as the parts say.
     """
     started = time.time()
-    data, out, observer = Path(data), Path(out), observer or Observer()
-    claim(experiment, out)
-    if Run(out).finished:
-        observer.message(f"{out} is finished already; nothing to do.")
-        return Run(out)
+    data, out = Path(data), Path(out)
     device = pick_device(experiment.training.device)
     accelerator = Accelerator(cpu=device.type == "cpu")
-    prepared = prepare(data, experiment.data, quarantine=quarantine, observer=observer)
+    observer = observer if observer and accelerator.is_main_process else Observer()
+    # In a distributed run the main process goes first wherever files are written, and the others read them.
+    with accelerator.main_process_first():
+        claim(experiment, out)
+    if from_main(accelerator, Run(out).finished):
+        observer.message(f"{out} is finished already; nothing to do.")
+        return Run(out)
+    with accelerator.main_process_first():
+        prepared = prepare(data, experiment.data, quarantine=quarantine, observer=observer)
     catalog = prepared.catalog
     _same_pictures(out, catalog)
     for note in prepared.notes:
         observer.message(note)
-    decisions = Decisions(out, observer.decision)
+    decisions = Decisions(
+        out,
+        observer.decision,
+        agree=lambda value: from_main(accelerator, value),
+        write=accelerator.is_main_process,
+    )
+    accelerator.wait_for_everyone()
     model, size, notes = _model(experiment, catalog, accelerator)
     for note in notes:
         observer.message(note)
@@ -169,9 +183,10 @@ def _job(
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment
-    pictures = open_pictures(
-        catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
-    )
+    with accelerator.main_process_first():
+        pictures = open_pictures(
+            catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
+        )
     rows = {name: catalog.indices(name) for name in ("train", "val")}
     workers, why = resolve_workers(
         config.loader,

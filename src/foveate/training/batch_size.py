@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
@@ -19,12 +20,22 @@ def decide_batch_size(job: Job) -> Job:
     name = job.config.precision if job.config.precision != "auto" else "fp32_channels_last"
     precision = Precision(name)
 
+    read: dict[int, Batch] = {}
+
+    def first_batch(size: int) -> Batch:
+        # Read once: starting a loader for each step would make small batches look slow.
+        if size not in read:
+            read.clear()
+            loader = replace(job.feeds, workers=0).train(size)
+            read[size] = next(iter(loader.epoch(0)))
+        return read[size]
+
     def step(network: Classifier, size: int) -> None:
         apply_trainable(network, phase.trainable, phase.freeze_bn)
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
         optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)
-        batch = job.prepare(next(iter(job.feeds.train(size).epoch(0))), precision)
+        batch = job.prepare(first_batch(size), precision)
         with precision.autocast(job.accelerator.device):
             output = network(batch.images, taps=job.objective.taps)
         job.objective.total(job.objective(output, batch, Progress()), Progress()).backward()

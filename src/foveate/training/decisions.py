@@ -29,13 +29,20 @@ class Decisions:
     Args:
         folder: the run folder, or None to keep them in memory.
         announce: called once for every decision that is new in this process's run folder.
+        agree: gives every process of a distributed run the main process's value.
+        write: whether this process writes the file.
     """
 
     def __init__(
-        self, folder: Path | None = None, announce: Callable[[Decision], None] | None = None
+        self,
+        folder: Path | None = None,
+        announce: Callable[[Decision], None] | None = None,
+        *,
+        agree: Callable[[Any], Any] = lambda value: value,
+        write: bool = True,
     ) -> None:
         self._path = folder / FILE if folder else None
-        self._announce = announce
+        self._announce, self._agree, self._write = announce, agree, write
         self._made: dict[str, Decision] = {}
         if self._path and self._path.is_file():
             for entry in json.loads(self._path.read_text(encoding="utf-8")):
@@ -43,10 +50,11 @@ class Decisions:
 
     def make(self, name: str, decide: Callable[[], tuple[Any, str]]) -> Any:
         """The value under ``name``: the recorded one, or what ``decide() -> (value, reason)`` says now."""
-        if name not in self._made:
-            value, reason = decide()
-            self.note(name, value, reason)
-        return self._made[name].value
+        made = self._made.get(name)
+        # Also a remembered choice is agreed on, so that all processes exchange equally often.
+        value, reason = self._agree((made.value, made.reason) if made else decide())
+        self.note(name, value, reason)
+        return value
 
     def note(self, name: str, value: Any, reason: str) -> None:
         """Record a choice that was made elsewhere."""
@@ -54,7 +62,7 @@ class Decisions:
         if self._made.get(name) == decision:
             return
         self._made[name] = decision
-        if self._path:
+        if self._path and self._write:
             write_json(self._path, self.as_list())
         if self._announce:
             self._announce(decision)

@@ -4,12 +4,13 @@ import copy
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psutil
 import torch
 
+from foveate.core.errors import TrainingError
 from foveate.core.rng import key
 from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
@@ -43,7 +44,27 @@ def find_learning_rate(
 
     Source: Smith, Cyclical Learning Rates, WACV 2017 (range test). The suggestion is the rate at which the smoothed
     loss falls fastest over log(rate), a tenth of the lowest point's rate at most.
+
+    Raises:
+        TrainingError: the loss is not finite from the start.
     """
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        rates, smoothed = _sweep(model, feed, loss, optimizer_for, seed, lowest, highest, steps)
+    if not rates:
+        raise TrainingError(
+            "The learning-rate finder saw a loss that is not finite at its very first, smallest step; give lr as a "
+            "number, or set training.precision=fp32."
+        )
+    return _suggest(rates, smoothed)
+
+
+def _sweep(
+    model: Classifier, feed: Feed, loss: Callable[[Classifier, Batch], torch.Tensor],
+    optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
+    seed: int, lowest: float, highest: float, steps: int,
+) -> tuple[list[float], list[float]]:  # fmt: skip
+    """Rates and smoothed losses of a copy of the model, until the loss blows up."""
     clone = copy.deepcopy(model)
     for copied, original in zip(clone.parameters(), model.parameters(), strict=True):
         copied.requires_grad_(original.requires_grad)
@@ -65,7 +86,7 @@ def find_learning_rate(
             break
         rates.append(rate)
         smoothed.append(corrected)
-    return _suggest(rates, smoothed)
+    return rates, smoothed
 
 
 def _suggest(rates: list[float], losses: list[float]) -> LearningRateSweep:
@@ -82,16 +103,16 @@ def _suggest(rates: list[float], losses: list[float]) -> LearningRateSweep:
     return LearningRateSweep(tuple(rates), tuple(losses), suggestion, reason)
 
 
-def _endless(feed: Feed, steps: int) -> list[Batch]:
-    batches: list[Batch] = []
+def _endless(feed: Feed, steps: int) -> Iterator[Batch]:
+    """``steps`` batches, epoch after epoch."""
     epoch = 0
-    while len(batches) < steps:
+    while steps > 0:
         for batch in feed.epoch(epoch):
-            batches.append(batch)
-            if len(batches) == steps:
-                break
+            yield batch
+            steps -= 1
+            if not steps:
+                return
         epoch += 1
-    return batches
 
 
 def find_batch_size(
@@ -111,6 +132,9 @@ def find_batch_size(
     Returns:
         The smallest size within 10 % of the best pictures/s, and the figures in words. Memory is checked before each
         doubling (on a CPU, running out would end the process): the next size must fit into 60 % of what is free.
+
+    Raises:
+        TrainingError: not even the smallest batch fits.
     """
     ceiling = max(8, min(largest, pictures // 8))
     size, rates, stopped = 8, {}, f"an epoch should keep eight steps ({pictures} pictures)"
@@ -133,6 +157,10 @@ def find_batch_size(
             stopped = f"{2 * size} would take more than 60 % of the free memory"
             break
         size *= 2
+    if not rates:
+        raise TrainingError(
+            f"Not even a batch of {size} pictures fits into memory; set training.batch_size to less, or data.size."
+        )
     best = max(rates.values())
     chosen = min(size for size, rate in rates.items() if rate >= 0.9 * best)
     figures = ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())

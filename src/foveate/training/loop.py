@@ -21,6 +21,7 @@ from foveate.training.interrupt import Interrupted, watch_signals
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups, set_learning_rates
 from foveate.training.phases import PhaseConfig, better, reached
+from foveate.training.ranks import from_main, largest, share_buffers
 from foveate.training.schedules import Plateau
 from foveate.training.setup import PhasePlan, plan_phase
 from foveate.training.validation import validate
@@ -52,8 +53,11 @@ def fit(job: Job) -> list[dict[str, Any]]:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
     """
     trainer = _Trainer(job)
-    with watch_signals() as interrupted:
-        trainer.run(interrupted)
+    try:
+        with watch_signals() as interrupted:
+            trainer.run(interrupted)
+    finally:
+        job.observer.close()
     return trainer.position.history
 
 
@@ -71,15 +75,16 @@ class _Trainer:
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     def run(self, interrupted: Callable[[], bool]) -> None:
+        for phase in self.config.phases:
+            self._check(phase)
         self._resume()
         while self.position.phase < len(self.config.phases):
-            phase = self.config.phases[self.position.phase]
-            self._check_metrics(phase)
-            self._run_phase(phase, interrupted)
-        self.job.observer.close()
+            self._run_phase(self.config.phases[self.position.phase], interrupted)
 
-    def _check_metrics(self, phase: PhaseConfig) -> None:
-        """Columns that a phase waits for must exist."""
+    def _check(self, phase: PhaseConfig) -> None:
+        """What a phase names must exist: said before the first phase, not hours later."""
+        apply_trainable(self.model, phase.trainable, phase.freeze_bn)
+        self._groups(phase)
         validated = bool(len(self.job.feeds.rows.get("val", ())))
         asked = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
         asked += [phase.until.metric] if phase.until else []
@@ -103,10 +108,7 @@ class _Trainer:
         apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         plan = plan_phase(self.job, phase)
         self.model.to(memory_format=plan.precision.memory_format)  # type: ignore[call-overload]
-        groups = parameter_groups(
-            self.model, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
-        )  # fmt: skip
-        self.optimizer = build_optimizer(phase.optimizer, groups, plan.lr)
+        self.optimizer = build_optimizer(phase.optimizer, self._groups(phase), plan.lr)
         if self._resumed_optimizer:
             checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
             self._resumed_optimizer = {}
@@ -119,6 +121,11 @@ class _Trainer:
             self._run_epoch(phase, plan, steps, interrupted)
             ended = self._after_epoch(phase)
         self._end_phase(phase)
+
+    def _groups(self, phase: PhaseConfig) -> list[dict[str, Any]]:
+        return parameter_groups(
+            self.model, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
+        )
 
     def _end_phase(self, phase: PhaseConfig) -> None:
         position = self.position
@@ -166,10 +173,11 @@ class _Trainer:
                 continue
             self._update(phase)
             self.job.observer.step(position.batch, batches, len(raw))
-            if interrupted():
+            stop, spent = largest(self.accelerator, interrupted(), self._over_budget())
+            if stop:
                 self._save()
                 raise Interrupted(position.epoch, position.batch, batches)
-            if self._over_budget():
+            if spent:
                 break
             if time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
                 self._save()
@@ -220,6 +228,7 @@ class _Trainer:
             "phase_epoch": position.phase_epoch + 1,
             **{f"train_{name}": value / pictures for name, value in position.sums.items()},
         }
+        share_buffers(self.accelerator, self.model)
         if plan.validation is not None:
             watched = self.ema.module if self.ema is not None else self.model
             watched.eval()
@@ -227,8 +236,9 @@ class _Trainer:
                 lambda batch: plan.forward_with(watched, batch), plan.prepare, plan.validation, self.job.objective,
                 Progress(position.epoch, (position.phase_epoch + 1) / phase.epochs),
             )  # fmt: skip
-            row |= {f"val_{name}": value for name, value in values.items()}
+            row |= {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
         position.seconds += time.perf_counter() - started
+        (position.seconds,) = largest(self.accelerator, position.seconds)
         previous = sum(r["seconds"] for r in position.history)
         assert self.optimizer is not None
         for part in ("head", "backbone"):

@@ -1,0 +1,34 @@
+"""Processes of one distributed run agree: what differs between them (clocks, signals, rounding) must not part them.
+
+In a single process every function gives back what it got.
+"""
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+
+
+def from_main(accelerator: Accelerator, value: Any) -> Any:
+    """The main process's value, on every process."""
+    if accelerator.num_processes == 1:
+        return value
+    return broadcast_object_list([value], from_process=0)[0]
+
+
+def largest(accelerator: Accelerator, *values: float) -> list[float]:
+    """The largest of every value over all processes."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    mine = torch.tensor([values], dtype=torch.float64, device=accelerator.device)
+    everyones: torch.Tensor = accelerator.gather(mine)
+    return [float(value) for value in everyones.amax(dim=0)]
+
+
+def share_buffers(accelerator: Accelerator, model: nn.Module) -> None:
+    """The main process's buffers (batch statistics), which DDP leaves different after a step, on every process."""
+    if accelerator.num_processes > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
