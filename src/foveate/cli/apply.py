@@ -61,5 +61,6 @@ def predict(
 def report(run: Path, out_file: Path | None) -> None:
     """Write the report again."""
     from foveate.experiment import Run
+    from foveate.reporting import build_report
 
-    out.print(f"Report: [bold]{escape(str(Run.open(run).report(out_file)))}[/]")
+    out.print(f"Report: [bold]{escape(str(build_report(Run.open(run).folder, out_file)))}[/]")

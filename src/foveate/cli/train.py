@@ -13,7 +13,7 @@ from foveate.core.errors import ConfigError
 @guarded
 def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **flags: Any) -> None:
     """Build the experiment from recipe, file, flags and --set, in this order, and run it."""
-    from foveate.experiment import run
+    from foveate.api import train as train_and_report
     from foveate.training.observers import Several
 
     experiment = build_experiment(**flags)
@@ -23,7 +23,9 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
     if track and main_process:
         observers.append(_tracker(track, folder, experiment.to_dict()))
     try:
-        finished = run(experiment, data, folder, quarantine=quarantine, observer=Several(observers))
+        finished = train_and_report(
+            data, folder, experiment, quarantine=quarantine, observer=Several(observers)
+        )
     finally:
         screen.close()
     if not main_process:
