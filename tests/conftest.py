@@ -3,10 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from drawn import draw_tree
+
+if TYPE_CHECKING:
+    from foveate.experiment import Run
 
 torch.set_num_threads(1)
 
@@ -27,3 +32,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 pictures of 3 classes with masks."""
     return draw_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="session")
+def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
+    """A finished run of two short phases on ``tree``; tests only read it."""
+    from foveate.experiment import run
+    from training_helpers import experiment
+
+    return run(experiment(), tree, tmp_path_factory.mktemp("runs") / "finished")

@@ -6,9 +6,18 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from foveate.core.config import parse
+from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment import Experiment, run
 from foveate.experiment.specification import merge
-from foveate.training import Observer
+from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.heads import HeadConfig
+from foveate.objectives import Context, Objective, default_objective
+from foveate.training import Decisions, Feeds, Job, Observer, TrainingConfig
 
 PHASES: list[dict[str, Any]] = [
     {"name": "head", "epochs": 3, "trainable": "head", "lr": 0.01, "views": 2},
@@ -58,8 +67,6 @@ class Killer(Observer):
 
 
 def _child(values: dict[str, Any], data: Path, out: Path, killer: Killer | None) -> None:
-    import torch
-
     torch.set_num_threads(1)
     run(Experiment.from_dict(values), data, out, observer=killer)
 
@@ -71,3 +78,95 @@ def in_child(values: dict[str, Any], data: Path, out: Path, killer: Killer | Non
     process = context.Process(target=_child, args=(values, data, out, killer))
     process.start()
     return process
+
+
+class Drawn:
+    """Pictures in memory: a bright square whose colour is the class, on noise; see data.cache.Pictures."""
+
+    has_masks = True
+
+    def __init__(self, labels: np.ndarray, size: int = 16) -> None:
+        rng = np.random.default_rng(11)
+        colours = np.array([[230, 40, 40], [40, 230, 40], [40, 40, 230]])
+        images = rng.integers(60, 160, size=(len(labels), 3, size, size))
+        masks = np.zeros((len(labels), 1, size, size))
+        for row, label in enumerate(labels):
+            y, x = rng.integers(1, size // 2, size=2)
+            images[row, :, y : y + 6, x : x + 6] = colours[label][:, None, None]
+            masks[row, :, y : y + 6, x : x + 6] = 255
+        self.size = size
+        self.images, self.masks = (torch.from_numpy(array.astype(np.uint8)) for array in (images, masks))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, row: int) -> str:
+        return f"picture {row}"
+
+    def read(self, row: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
+        return self.images[row], self.masks[row], True
+
+    def read_many(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        index = torch.from_numpy(np.asarray(rows))
+        return self.images[index], self.masks[index], torch.ones(len(index), dtype=torch.bool)
+
+
+def toy_job(
+    *,
+    augment: str = "basic",
+    dropout: float = 0.0,
+    labels: np.ndarray | None = None,
+    val: int = 15,
+    sampling: Any = "natural",
+    transforms: tuple[Any, ...] = (),
+    objective: dict[str, Any] | None = None,
+    observer: Observer | None = None,
+    folder: Path | None = None,
+    **training: Any,
+) -> Job:
+    """A job over 48 pictures in memory (the last ``val`` validate) and a network of two stages, on the CPU."""
+    labels = np.arange(48) % 3 if labels is None else labels
+    pictures = Drawn(labels)
+    settings = {"precision": "fp32", "batch_size": 8, "device": "cpu", **training}
+    config = parse(TrainingConfig, settings, source="the test")
+    model = build_classifier(
+        ModelConfig(
+            backbone="foveate_small_cnn", weights="none", backbone_kwargs={"widths": (8, 12), "strides": (2, 2)},
+            head=HeadConfig(dropout=dropout),
+        ), classes=3, size=16, seed=0,
+    )  # fmt: skip
+    cut = len(labels) - val
+    feeds = Feeds(
+        pictures=pictures, labels=labels.astype(np.int64), paths=tuple(f"picture {i}" for i in range(len(labels))),
+        rows={"train": np.arange(cut), "val": np.arange(cut, len(labels))},
+        train_transform=build_transform(AugmentationConfig(preset=augment), 16, train=True),
+        eval_transform=build_transform(AugmentationConfig(preset=augment), 16, train=False),
+        seed=5, sampling=sampling,
+    )  # fmt: skip
+    classes = ("a", "b", "c")
+    terms = objective or default_objective()
+    return Job(
+        model=model, feeds=feeds, objective=Objective(terms, Context(classes, [1, 1, 1], model.head)), config=config,
+        accelerator=Accelerator(cpu=True), seed=5, batch_size=config.batch_size if config.batch_size != "auto" else 0,
+        folder=folder, transforms=transforms, observer=observer or Observer(), decisions=Decisions(folder),
+    )  # fmt: skip
+
+
+def phase(**settings: Any) -> dict[str, Any]:
+    """One phase's settings: short, without going back to the best epoch."""
+    return {"name": "p", "epochs": 2, "lr": 0.01, "restore_best": None, **settings}
+
+
+class Heard(Observer):
+    """Remembers messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def weights_of(job: Job) -> dict[str, torch.Tensor]:
+    """A copy of the network's parameters and buffers."""
+    return {name: value.detach().clone() for name, value in job.model.state_dict().items()}

@@ -175,7 +175,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="backbones, recipes, losses, augmentations, transforms, heads, schedules or tta."
+            help="backbones, recipes, guides, losses, augmentations, transforms, heads, schedules or tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

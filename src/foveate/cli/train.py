@@ -14,6 +14,7 @@ from foveate.core.errors import ConfigError
 def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **flags: Any) -> None:
     """Build the experiment from recipe, file, flags and --set, in this order, and run it."""
     from foveate.api import train as train_and_report
+    from foveate.experiment.execute import claim
     from foveate.training.observers import Several
 
     experiment = build_experiment(**flags)
@@ -21,6 +22,9 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
     screen = screen_observer()
     observers = [screen]
     if track and main_process:
+        claim(
+            experiment, folder
+        )  # before the tracker writes there: a folder with anything else in it is refused
         observers.append(_tracker(track, folder, experiment.to_dict()))
     try:
         finished = train_and_report(

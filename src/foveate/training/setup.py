@@ -51,10 +51,10 @@ def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
 
 def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
     """Why features cannot be computed once; None when they can."""
+    if phase.trainable == "head" and phase.freeze_bn is False:
+        return "freeze_bn is off, so the frozen backbone still changes"
     if not is_backbone_frozen(job.model):
         return "the backbone is trained in this phase"
-    if phase.freeze_bn is False:
-        return "freeze_bn is off, so the frozen backbone still changes"
     if job.transforms:
         return "batch transforms change the pictures at every step"
     if job.objective.taps:

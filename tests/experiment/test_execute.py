@@ -1,0 +1,135 @@
+"""The run folder: everything is in it, every number can be recomputed, and it belongs to one experiment."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
+
+from drawn import draw_tree
+from foveate.core.errors import RunError, WeightsError
+from foveate.experiment import Experiment, Run, run
+from foveate.experiment.execute import claim
+from foveate.training import Observer
+from training_helpers import experiment
+
+
+def one_phase(**changes: object) -> Experiment:
+    values = experiment(**changes).to_dict()
+    values["training"]["phases"] = values["training"]["phases"][-1:]
+    values["training"]["phases"][0]["epochs"] = 1
+    return Experiment.from_dict(values)
+
+
+def test_everything_is_there(finished: Run, tree: Path) -> None:
+    assert {file.name for file in finished.folder.iterdir()} == {
+        "catalog.csv", "decisions.json", "environment.json", "experiment.yaml", "history.csv", "maps.npz", "model.json",
+        "model.safetensors", "predictions.csv", "result.json",
+    }  # fmt: skip
+    assert finished.finished
+    assert Run.open(finished.folder).experiment == experiment()
+    assert len(finished.history) == 6
+    assert [row["phase"] for row in finished.history] == ["head"] * 3 + ["all"] * 3
+    environment = finished.environment
+    assert environment["data"] == str(tree.resolve())
+    assert environment["experiment_hash"] == experiment().hash() == finished.result["experiment_hash"]
+    assert environment["catalog_hash"] == finished.catalog.hash == finished.result["catalog_hash"]
+    assert environment["decisions"] == json.loads((finished.folder / "decisions.json").read_text())
+    assert not finished.model.training
+    assert finished.result["epochs"] == 6
+    losses = [float(row["val_loss"]) for row in finished.history]
+    assert finished.result["convergence_epoch"] == 1 + int(np.argmin(losses))
+
+
+def test_every_number_follows_from_the_predictions(finished: Run) -> None:
+    with open(finished.folder / "predictions.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["path"] for row in rows} == {
+        s.path for s in finished.catalog.samples if s.split in ("val", "test")
+    }
+    for split, metrics in finished.result["metrics"].items():
+        mine = [row for row in rows if row["split"] == split]
+        true, predicted = [row["label"] for row in mine], [row["prediction"] for row in mine]
+        assert metrics["n"] == len(mine)
+        assert metrics["accuracy"] == pytest.approx(accuracy_score(true, predicted))
+        assert metrics["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(true, predicted))
+        ids = [column.removeprefix("prob_") for column in rows[0] if column.startswith("prob_")]
+        assert metrics["macro_f1"] == pytest.approx(
+            f1_score(true, predicted, labels=sorted(set(true)), average="macro")
+        )
+        probabilities = np.array([[float(row[f"prob_{name}"]) for name in ids] for row in mine])
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        assert metrics["nll"] == pytest.approx(log_loss(true, probabilities, labels=ids), rel=1e-4)
+        for row, p in zip(mine, probabilities, strict=True):
+            assert row["prediction"] == ids[int(p.argmax())]
+            assert float(row["confidence"]) == pytest.approx(p.max(), rel=1e-5)
+            assert float(row["loss"]) == pytest.approx(-np.log(p[ids.index(row["label"])]), rel=1e-4)
+        energies = [float(row["energy_in_mask"]) for row in mine]
+        assert metrics["look"]["energy_in_mask"]["mean"] == pytest.approx(np.mean(energies), rel=1e-5)
+
+
+def test_finished_means_finished(finished: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {file: file.stat().st_mtime_ns for file in finished.folder.iterdir()}
+    monkeypatch.setattr("foveate.experiment.execute.prepare", None)  # anything further would fail
+    again = run(experiment(), tree, finished.folder)
+    assert again.result == finished.result
+    assert before == {file: file.stat().st_mtime_ns for file in finished.folder.iterdir()}
+
+
+def test_another_experiment_is_refused_by_its_first_difference(finished: Run, tree: Path) -> None:
+    for changes, name in (
+        ({"seed": 4}, "seed is 3 there and 4 now"),
+        ({"training": {"batch_size": 16}}, "training.batch_size is 8 there and 16 now"),
+        ({"model": {"head": {"widths": [9]}}}, r"model.head.widths.0 is 16 there and 9 now"),
+    ):
+        with pytest.raises(RunError, match=name):
+            run(experiment(**changes), tree, finished.folder)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="not empty and is not a run folder"):
+        claim(experiment(), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+    (tmp_path / "new").mkdir()
+    claim(experiment(), tmp_path / "new")
+    claim(experiment(), tmp_path / "new")
+    with pytest.raises(RunError, match="not a run folder"):
+        Run.open(tmp_path)
+    with pytest.raises(RunError, match="not finished"):
+        Run.open(tmp_path / "new").result  # noqa: B018
+
+
+class Stop(Observer):
+    """Stands for a kill after the first epoch."""
+
+    def epoch(self, row: dict[str, object]) -> None:
+        raise KeyboardInterrupt
+
+
+def test_changed_pictures_are_refused(tmp_path: Path) -> None:
+    data = draw_tree(tmp_path / "data", classes=2, each=8)
+    with pytest.raises(KeyboardInterrupt):
+        run(one_phase(), data, tmp_path / "run", observer=Stop())
+    Image.new("RGB", (32, 32), (9, 99, 200)).save(data / "images" / "class0" / "999.png")
+    with pytest.raises(RunError, match="pictures changed since the run"):
+        run(one_phase(), data, tmp_path / "run")
+    (data / "images" / "class0" / "999.png").unlink()
+    assert run(one_phase(), data, tmp_path / "run").finished
+
+
+def test_a_runs_weights_start_the_next_run(finished: Run, tree: Path, tmp_path: Path) -> None:
+    weights = {"backbone": None, "weights": str(finished.folder)}
+    second = run(one_phase(model=weights, data={"size": None}), tree, tmp_path / "second")
+    card = json.loads((second.folder / "model.json").read_text())
+    assert card["architecture"] == "foveate_small_cnn"
+    assert second.environment["size"] == 32, "the card's size"
+    tampered = tmp_path / "tampered"
+    shutil.copytree(finished.folder, tampered)
+    (tampered / "model.safetensors").write_bytes(b"0" * 100)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        Run.open(tampered).model  # noqa: B018

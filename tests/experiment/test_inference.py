@@ -1,0 +1,80 @@
+"""A run applied to pictures: the same numbers again, class ids as the data set writes them, clear errors."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drawn import draw_tree
+from foveate.core.errors import DataError
+from foveate.experiment import Experiment, Run, run
+from training_helpers import experiment
+
+
+def test_evaluate_reproduces_the_predictions(finished: Run) -> None:
+    again, before = finished.evaluate(), finished.predictions
+    assert again.path.tolist() == before.path.tolist()
+    assert again.split.tolist() == before.split.tolist()
+    np.testing.assert_allclose(again.probabilities, before.probabilities, atol=1e-6)
+    np.testing.assert_allclose(again.look["energy_in_mask"], before.look["energy_in_mask"], atol=1e-5)
+
+
+def test_predict_a_folder_a_file_and_several(finished: Run) -> None:
+    before = finished.predictions
+    root = finished.catalog.root
+    folder = finished.predict(root / "images")
+    assert len(folder) == 48
+    known = {
+        Path(str(p)).as_posix()[-14:]: row for p, row in zip(folder.path, folder.probabilities, strict=True)
+    }
+    for path, row in zip(before.path, before.probabilities, strict=True):
+        np.testing.assert_allclose(known[str(path)[-14:]], row, atol=1e-5)
+    one = finished.predict(root / before.path[0])
+    assert len(one) == 1
+    np.testing.assert_allclose(one.probabilities[0], before.probabilities[0], atol=1e-5)
+    assert not one.labelled.any()
+    two = finished.predict([root / before.path[1], str(root / before.path[0])])
+    assert len(two) == 2
+
+
+def test_a_picture_that_cannot_be_read_is_named(finished: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        finished.predict(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="No picture in .*empty"):
+        finished.predict(tmp_path / "empty")
+    with pytest.raises(DataError, match=r"nowhere"):
+        finished.predict(tmp_path / "nowhere")
+
+
+def test_another_data_set(finished: Run, tmp_path: Path) -> None:
+    other = draw_tree(tmp_path / "other", classes=2, each=4, seed=9)
+    table = finished.evaluate(other)
+    assert len(table) == 8
+    assert set(table.split) == {"test"}
+    assert [finished.catalog.class_ids[k] for k in table.label] == ["class0"] * 4 + ["class1"] * 4
+    shutil.move(other / "images" / "class1", other / "images" / "zebra")
+    shutil.rmtree(other / "masks")
+    with pytest.raises(DataError, match=r"\['zebra'\], which the run was not trained on"):
+        finished.evaluate(other)
+
+
+def test_ids_of_the_competition_come_back(tmp_path: Path) -> None:
+    data = draw_tree(tmp_path / "data", classes=2, each=8)
+    shutil.rmtree(data / "masks")
+    (data / "images").rename(data / "train")
+    for name, new in (("class0", "4780_Chestnut"), ("class1", "12_Oak")):
+        (data / "train" / name).rename(data / "train" / new)
+    settings = experiment(training={"phases": [{"name": "a", "epochs": 8, "trainable": "head", "lr": 0.05}]})
+    finished = run(Experiment.from_dict(settings.to_dict()), data, tmp_path / "run")
+    assert set(finished.catalog.class_ids) == {"4780", "12"}
+    table = finished.predict(data / "train")
+    table.to_csv(tmp_path / "out.csv")
+    import csv
+
+    with open(tmp_path / "out.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["prediction"] for row in rows} <= {"4780", "12"}
+    assert {"prob_4780", "prob_12"} <= set(rows[0])

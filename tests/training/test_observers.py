@@ -1,0 +1,64 @@
+"""Observers see everything and change nothing; trackers' files are read back by their own readers."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from foveate.core.errors import ConfigError
+from foveate.training import Observer, fit
+from foveate.training.observers import TRACKERS, Several
+from training_helpers import phase, toy_job, weights_of
+
+
+class Calls(Observer):
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def phase(self, name: str, epochs: int, steps: int) -> None:
+        self.calls.append(("phase", name, epochs, steps))
+
+    def step(self, done: int, total: int, pictures: int) -> None:
+        self.calls.append(("step", done, total, pictures))
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        self.calls.append(("epoch", row["epoch"]))
+
+    def close(self) -> None:
+        self.calls.append(("close",))
+
+
+def test_what_is_told_and_that_it_changes_nothing() -> None:
+    one, other = Calls(), Calls()
+    watched = toy_job(phases=[phase(epochs=1)], observer=Several([one, other]))
+    fit(watched)
+    steps = [("step", n, 5, 8 if n < 5 else 1) for n in range(1, 6)]
+    assert one.calls == [("phase", "p", 1, 5), *steps, ("epoch", 1), ("close",)]
+    assert one.calls == other.calls
+    alone = toy_job(phases=[phase(epochs=1)])
+    fit(alone)
+    for name, value in weights_of(watched).items():
+        assert torch.equal(value, weights_of(alone)[name])
+
+
+def test_it_is_closed_also_when_training_fails() -> None:
+    calls = Calls()
+    with pytest.raises(ConfigError):
+        fit(toy_job(phases=[phase(restore_best="nothing")], observer=calls))
+    assert calls.calls == [("close",)]
+
+
+def test_tensorboard_files_are_read_back(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the reader's own dependencies warn
+        accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+        tracker = TRACKERS["tensorboard"](tmp_path, {})
+    history = fit(toy_job(phases=[phase(epochs=3)], observer=tracker))
+    reader = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    reader.Reload()
+    events = reader.Scalars("val/loss")
+    assert [event.step for event in events] == [1, 2, 3]
+    assert [event.value for event in events] == pytest.approx([row["val_loss"] for row in history])
+    assert "lr/head" in reader.Tags()["scalars"]
