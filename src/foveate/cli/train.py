@@ -13,17 +13,19 @@ from foveate.core.errors import ConfigError
 def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **flags: Any) -> None:
     """Build the experiment from recipe, file, flags and --set, in this order, and run it."""
     from foveate.experiment import run
+    from foveate.experiment.execute import claim
     from foveate.training.observers import Several
 
     experiment = build_experiment(**flags)
-    screen = screen_observer()
-    observers = [screen]
+    observers = []
     if track:
+        claim(experiment, folder)  # trackers write into the run folder, which must be ours by then
         observers.append(_tracker(track, folder, experiment.to_dict()))
+    observer = Several([*observers, screen_observer()])
     try:
-        finished = run(experiment, data, folder, quarantine=quarantine, observer=Several(observers))
+        finished = run(experiment, data, folder, quarantine=quarantine, observer=observer)
     finally:
-        screen.close()
+        observer.close()
     for split in ("val", "test"):
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
