@@ -19,19 +19,15 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
 
     experiment = build_experiment(**flags)
     main_process = os.environ.get("RANK", "0") == "0"  # of a distributed run (torchrun)
-    screen = screen_observer()
-    observers = [screen]
+    observers = []
     if track and main_process:
-        claim(
-            experiment, folder
-        )  # before the tracker writes there: a folder with anything else in it is refused
+        claim(experiment, folder)  # trackers write into the run folder, which must be ours by then
         observers.append(_tracker(track, folder, experiment.to_dict()))
+    observer = Several([*observers, screen_observer()])
     try:
-        finished = train_and_report(
-            data, folder, experiment, quarantine=quarantine, observer=Several(observers)
-        )
+        finished = train_and_report(data, folder, experiment, quarantine=quarantine, observer=observer)
     finally:
-        screen.close()
+        observer.close()
     if not main_process:
         return
     for split in ("val", "test"):

@@ -132,15 +132,18 @@ def claim(experiment: Experiment, out: Path) -> None:
     """
     file = out / "experiment.yaml"
     if file.is_file():
-        found = Run.open(out).experiment
+        # Without environment.json nothing was begun: an earlier command failed before its network was built.
+        begun = (out / "environment.json").is_file()
+        found = Run.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
             name, old, new = _first_difference(found.to_dict(), experiment.to_dict())
             raise RunError(
                 f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
                 "or repeat the settings of the run that is there."
             )
-        return
-    if out.is_dir() and any(out.iterdir()):
+        if begun:
+            return
+    elif out.is_dir() and any(out.iterdir()):
         raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
     write_text(file, experiment.to_yaml())
 
