@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from drawn import draw_tree
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
     """A finished run of two short phases on ``tree``; tests only read it."""
-    from training_helpers import experiment
-
     from foveate.experiment import run
+    from training_helpers import experiment
 
     return run(experiment(), tree, tmp_path_factory.mktemp("runs") / "finished")

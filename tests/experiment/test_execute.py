@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import draw_tree
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
-from training_helpers import experiment
 
+from drawn import draw_tree
 from foveate.core.errors import RunError, WeightsError
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.execute import claim
 from foveate.training import Observer
+from training_helpers import experiment
 
 
 def one_phase(**changes: object) -> Experiment:
@@ -58,7 +58,9 @@ def test_every_number_follows_from_the_predictions(finished: Run) -> None:
         assert metrics["accuracy"] == pytest.approx(accuracy_score(true, predicted))
         assert metrics["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(true, predicted))
         ids = [column.removeprefix("prob_") for column in rows[0] if column.startswith("prob_")]
-        assert metrics["macro_f1"] == pytest.approx(f1_score(true, predicted, labels=sorted(set(true)), average="macro"))
+        assert metrics["macro_f1"] == pytest.approx(
+            f1_score(true, predicted, labels=sorted(set(true)), average="macro")
+        )
         probabilities = np.array([[float(row[f"prob_{name}"]) for name in ids] for row in mine])
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         assert metrics["nll"] == pytest.approx(log_loss(true, probabilities, labels=ids), rel=1e-4)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import draw_tree
-from training_helpers import experiment
 
+from drawn import draw_tree
 from foveate.core.errors import DataError
 from foveate.experiment import Experiment, Run, run
+from training_helpers import experiment
 
 
 def test_evaluate_reproduces_the_predictions(finished: Run) -> None:
@@ -25,7 +25,9 @@ def test_predict_a_folder_a_file_and_several(finished: Run) -> None:
     root = finished.catalog.root
     folder = finished.predict(root / "images")
     assert len(folder) == 48
-    known = {Path(str(p)).as_posix()[-14:]: row for p, row in zip(folder.path, folder.probabilities, strict=True)}
+    known = {
+        Path(str(p)).as_posix()[-14:]: row for p, row in zip(folder.path, folder.probabilities, strict=True)
+    }
     for path, row in zip(before.path, before.probabilities, strict=True):
         np.testing.assert_allclose(known[str(path)[-14:]], row, atol=1e-5)
     one = finished.predict(root / before.path[0])

@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn import draw_tree
-from training_helpers import Heard
 
+from drawn import draw_tree
 from foveate.core.errors import DataError
 from foveate.experiment import prepare as module
 from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
+from training_helpers import Heard
 
 
 @pytest.fixture

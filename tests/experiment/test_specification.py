@@ -7,15 +7,17 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_helpers import experiment
 
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge, read_yaml
+from training_helpers import experiment
 
 PHASES = st.fixed_dictionaries(
     {
-        "name": st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12),
+        "name": st.text(
+            st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12
+        ),
         "epochs": st.integers(1, 500),
         "lr": st.one_of(st.just("auto"), st.floats(1e-8, 1.0)),
         "trainable": st.sampled_from(["all", "head", "from:stages.2"]),
@@ -111,7 +113,9 @@ def test_assign_goes_into_mappings_and_lists() -> None:
     assert Experiment.from_dict(changed).training.phases[1].lr == 3e-4
     assert values["training"]["phases"][1]["lr"] == 0.003, "the original is not changed"
     assert assign(values, "training.phases.-1.epochs=9")["training"]["phases"][1]["epochs"] == 9
-    assert assign(values, "data.augment.steps=[{name: hflip}]")["data"]["augment"]["steps"] == [{"name": "hflip"}]
+    assert assign(values, "data.augment.steps=[{name: hflip}]")["data"]["augment"]["steps"] == [
+        {"name": "hflip"}
+    ]
     assert assign(values, "training.phases.0.until.metric=val_loss")["training"]["phases"][0]["until"] == {
         "metric": "val_loss"
     }
@@ -119,7 +123,9 @@ def test_assign_goes_into_mappings_and_lists() -> None:
     assert assign(values, "model.weights=a=b")["model"]["weights"] == "a=b"
 
 
-@pytest.mark.parametrize("text", ["seed", "=3", "training.phases.7.lr=1", "seed.deep.er=1", "training.phases.first.lr=1"])
+@pytest.mark.parametrize(
+    "text", ["seed", "=3", "training.phases.7.lr=1", "seed.deep.er=1", "training.phases.first.lr=1"]
+)
 def test_assign_refuses_what_leads_nowhere(text: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         assign(experiment().to_dict(), text)
@@ -133,7 +139,8 @@ def test_merge_lays_mappings_over_each_other_and_replaces_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [(None, "does not exist"), ("a: [", "not valid YAML"), ("- 1", "holds list"), ("", "NoneType")]
+    ("text", "message"),
+    [(None, "does not exist"), ("a: [", "not valid YAML"), ("- 1", "holds list"), ("", "NoneType")],
 )
 def test_files_that_hold_no_settings(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from training_helpers import phase, toy_job, weights_of
 
 from foveate.training import Job, fit
 from foveate.training import setup as training_setup
+from training_helpers import phase, toy_job, weights_of
 
 HEAD = phase(epochs=5, trainable="head", views=2, schedule="one_cycle")
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from training_helpers import phase, toy_job, weights_of
 
 from foveate.core.errors import TrainingError
-from foveate.training import fit
-from foveate.training import finders
+from foveate.training import finders, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.finders import find_batch_size, find_learning_rate
+from training_helpers import phase, toy_job, weights_of
 
 AUTO = phase(lr="auto", epochs=2)
 

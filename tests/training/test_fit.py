@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 from timm.optim import param_groups_layer_decay
-from training_helpers import Heard, phase, toy_job, weights_of
 
 from foveate.core.errors import ConfigError, TrainingError
 from foveate.training import fit
 from foveate.training.optimizers import OptimizerConfig, build_optimizer, parameter_groups
 from foveate.training.phases import Until, better, reached
 from foveate.training.schedules import Plateau
+from training_helpers import Heard, phase, toy_job, weights_of
 
 
 def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], **tolerance: float) -> bool:
@@ -35,7 +35,9 @@ def test_it_learns_and_history_holds_the_rates() -> None:
 
 def test_a_loss_that_is_not_finite_names_the_pictures() -> None:
     job = toy_job(phases=[phase(epochs=3, lr=1e30)])
-    with pytest.raises(TrainingError, match=r"not finite in epoch \d, batch \d.*picture \d+.*Lower the learning"):
+    with pytest.raises(
+        TrainingError, match=r"not finite in epoch \d, batch \d.*picture \d+.*Lower the learning"
+    ):
         fit(job)
 
 
@@ -147,7 +149,9 @@ def test_the_moving_average_is_the_plain_one_with_the_same_warm_up() -> None:
     for t, now in enumerate(watcher.seen):
         decay = min(0.8, 1 - (1 + t) ** (-2 / 3))  # inverse-power warm-up: nothing old at first
         floats = {name: value.double() for name, value in now.items() if value.is_floating_point()}
-        average = {name: decay * average.get(name, value) + (1 - decay) * value for name, value in floats.items()}
+        average = {
+            name: decay * average.get(name, value) + (1 - decay) * value for name, value in floats.items()
+        }
     kept = weights_of(job)
     for name, value in average.items():
         assert torch.allclose(kept[name].double(), value, atol=1e-5), name
@@ -191,9 +195,13 @@ def test_parameter_groups_by_a_plain_reading() -> None:
     groups = parameter_groups(model, 0.05, factors, None)
     found = {id(p): (g["lr_factor"], g["weight_decay"], g["part"]) for g in groups for p in g["params"]}
     for name, parameter in model.named_parameters():
-        factor = 0.5 if name.startswith("backbone.stages.1.") else 0.1 if name.startswith("backbone.") else 1.0
+        factor = (
+            0.5 if name.startswith("backbone.stages.1.") else 0.1 if name.startswith("backbone.") else 1.0
+        )
         decay = 0.05 if parameter.ndim > 1 else 0.0
-        assert found[id(parameter)] == (factor, decay, "head" if name.startswith("head.") else "backbone"), name
+        assert found[id(parameter)] == (factor, decay, "head" if name.startswith("head.") else "backbone"), (
+            name
+        )
     model.backbone.stages[0].requires_grad_(False)
     left = sum(len(g["params"]) for g in parameter_groups(model, 0.05, factors, None))
     assert left == sum(p.requires_grad for p in model.parameters()) < len(found)
@@ -205,7 +213,9 @@ def test_layer_decay_falls_from_the_head_to_the_first_layer() -> None:
     import foveate.core.torchvision_guard  # noqa: F401, I001
     import timm
 
-    backbone = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=3, img_size=32, embed_dim=12, num_heads=2)
+    backbone = timm.create_model(
+        "vit_tiny_patch16_224", num_classes=0, depth=3, img_size=32, embed_dim=12, num_heads=2
+    )
     model = torch.nn.ModuleDict({"backbone": backbone, "head": torch.nn.Linear(12, 3)})
     groups = parameter_groups(model, 0.05, {}, 0.5)  # type: ignore[arg-type]
     scale = {id(p): g["lr_factor"] for g in groups for p in g["params"]}
@@ -215,7 +225,9 @@ def test_layer_decay_falls_from_the_head_to_the_first_layer() -> None:
     assert blocks[1] / blocks[0] == pytest.approx(2.0)
     assert blocks[2] / blocks[1] == pytest.approx(2.0)
     assert names["backbone.patch_embed.proj.weight"] == pytest.approx(blocks[0] / 2)
-    timms = {id(p): g["lr_scale"] for g in param_groups_layer_decay(backbone, layer_decay=0.5) for p in g["params"]}
+    timms = {
+        id(p): g["lr_scale"] for g in param_groups_layer_decay(backbone, layer_decay=0.5) for p in g["params"]
+    }
     ratios = {scale[i] / timms[i] for i in timms}
     assert max(ratios) == pytest.approx(min(ratios))
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from training_helpers import phase, toy_job, weights_of
 
 from foveate.core.errors import ConfigError
 from foveate.training import Observer, fit
 from foveate.training.observers import TRACKERS, Several
+from training_helpers import phase, toy_job, weights_of
 
 
 class Calls(Observer):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_helpers import phase, toy_job
 
 from foveate.training import fit, precision
 from foveate.training.precision import PRECISIONS, Precision, choose, machine, measure, remembered
+from training_helpers import phase, toy_job
 
 CPU = torch.device("cpu")
 
