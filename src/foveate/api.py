@@ -7,7 +7,10 @@ from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
 from foveate.experiment import Experiment, Run, run
 from foveate.recipes import finetune
+from foveate.reporting import build_report
 from foveate.training import Observer
+
+REPORT = "report.html"
 
 
 def train(
@@ -31,7 +34,16 @@ def train(
     Raises:
         FoveateError: whatever a user can mend, in one sentence.
     """
-    return run(experiment or finetune(**settings), data, out, quarantine=quarantine, observer=observer)
+    finished = run(experiment or finetune(**settings), data, out, quarantine=quarantine, observer=observer)
+    if finished.finished and not (finished.folder / REPORT).is_file():
+        build_report(finished.folder)
+    return finished
+
+
+def report(run: Run | Path | str, out: Path | str | None = None) -> Path:
+    """Write a run's report, one HTML file that needs nothing else; into the run folder unless ``out`` says where."""
+    folder = run.folder if isinstance(run, Run) else Run.open(run).folder
+    return build_report(folder, Path(out) if out else None)
 
 
 def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:

@@ -165,7 +165,9 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
-    with pytest.raises(WeightsError, match=r"put it at \./resnet18\.safetensors and pass --weights"):
+    with pytest.raises(
+        WeightsError, match=r"put it at \./resnet18\.safetensors and pass --backbone resnet18 --weights"
+    ):
         build("pretrained", backbone="resnet18")
     assert time.monotonic() - start < 8
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

@@ -1,6 +1,7 @@
 """foveate evaluate, predict, report"""
 
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -27,6 +28,7 @@ def evaluate(
             out.print(f"{split}: {metrics['n']} pictures without labels")
             continue
         out.print(escape(describe(split, metrics)))
+        out.print(escape(_calibration_and_look(metrics)))
         shown = Table(box=None, header_style="dim", pad_edge=False)
         for column in ("class", "n", "precision", "recall", "F1"):
             shown.add_column(column, justify="left" if column == "class" else "right")
@@ -34,6 +36,15 @@ def evaluate(
             figures = [_figure(row[name]) for name in ("precision", "recall", "f1")]
             shown.add_row(escape(str(row["class_id"])), str(row["support"]), *figures)
         out.print(shown)
+
+
+def _calibration_and_look(metrics: dict[str, Any]) -> str:
+    line = f"calibration error {metrics['ece']:.3f}, mean log loss {metrics['nll']:.3f}"
+    energy = (metrics["look"] or {}).get("energy_in_mask")
+    if energy is None or energy["mean"] is None:
+        return line
+    chance = metrics["look"]["energy_chance"]["mean"]
+    return f"{line}, energy in mask {energy['mean']:.2f} (chance {chance:.2f}, n = {energy['n']})"
 
 
 def _figure(value: float | None) -> str:
@@ -61,5 +72,6 @@ def predict(
 def report(run: Path, out_file: Path | None) -> None:
     """Write the report again."""
     from foveate.experiment import Run
+    from foveate.reporting import build_report
 
-    out.print(f"Report: [bold]{escape(str(Run.open(run).report(out_file)))}[/]")
+    out.print(f"Report: [bold]{escape(str(build_report(Run.open(run).folder, out_file)))}[/]")

@@ -46,11 +46,16 @@ def check(
     data: Data,
     json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the problems as CSV.")] = None,
-    split: Annotated[Path | None, typer.Option(help="Check against this split file.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Also look for leaks between the splits of this file.")
+    ] = None,
     masks: Masks = None,
     group: Group = None,
 ) -> None:
-    """Find what is wrong with the pictures, and which trivial cues give the class away."""
+    """Find what is wrong with the pictures, and which trivial cues give the class away.
+
+    Exit status 1 when there are errors, 0 when there are warnings or nothing.
+    """
     from foveate.cli.check import check as command
     from foveate.cli.screen import guarded
 
@@ -83,35 +88,61 @@ def train(
         typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False),
     ],
     backbone: Annotated[
-        str | None, typer.Option(help="Any timm network; default: the weights' own, or a small one.")
+        str | None,
+        typer.Option(
+            help="Any timm network; default: the one of the weights file, else mobilenetv3_small_100."
+        ),
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="pretrained (timm downloads), none, or a .safetensors / .pth file.")
-    ] = "pretrained",
-    size: Annotated[
-        int | None, typer.Option(help="Side of the picture in pixels; default: the weights' own.")
-    ] = None,
-    augment: Annotated[str, typer.Option(help="none, basic, standard, advanced or plant.")] = "standard",
-    guide: Annotated[
         str,
         typer.Option(
-            help="What masks are used for: none, spatial, class-map, backgrounds, or several with +."
+            help="pretrained (timm downloads them once), none (random), a .safetensors or .pth file, or a run folder."
         ),
+    ] = "pretrained",
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the square picture the network sees, in pixels; default: that of the weights."
+        ),
+    ] = None,
+    augment: Annotated[
+        str, typer.Option(help="How training pictures are varied: none, basic, standard, advanced or plant.")
+    ] = "standard",
+    guide: Annotated[
+        str,
+        typer.Option(help="Use of the masks: none, spatial, class-map, backgrounds, or several joined by +."),
     ] = "none",
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the last phase.")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Pictures a step, or auto.")] = None,
-    lr: Annotated[str | None, typer.Option(help="Learning rate of the last phase, or auto.")] = None,
-    split: Annotated[Path | None, typer.Option(help="Split file (see foveate split).")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the last phase, at most; default: the recipe's.")
+    ] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Pictures a step, or auto (measured); default: 32.")
+    ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(help="Learning rate of the last phase, or auto (range test); default: the recipe's."),
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Follow this split file (see foveate split); default: draw a split.")
+    ] = None,
     masks: Masks = None,
     group: Group = None,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
     ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")] = False,
-    track: Annotated[str | None, typer.Option(help="tensorboard or wandb (extras).")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with any settings of an experiment.")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Also log to tensorboard or wandb (extras to install).")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with settings of an experiment; flags and --set win over it."),
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, a.b.0.c=value; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="One setting by its place, as training.phases.0.epochs=5; may be repeated."
+        ),
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -132,7 +163,10 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Another labelled data set; default: the run's own.")
     ] = None,
-    tta: Annotated[str | None, typer.Option(help="Test-time augmentation by name.")] = None,
+    tta: Annotated[
+        str | None,
+        typer.Option(help="Test-time augmentation: none, flip, flips, shifts, rotations or plants8."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the prediction table here (CSV).")] = None,
     device: Device = "auto",
 ) -> None:
@@ -146,14 +180,17 @@ def evaluate(
 def predict(
     run: RunFolder,
     paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="FILE.csv or FILE.json.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The file to write, .csv or .json.", show_default=False)],
     layout: Annotated[
         str, typer.Option(help="table (probabilities and all), or competition (file, class id).")
     ] = "table",
-    tta: Annotated[str | None, typer.Option(help="Test-time augmentation by name.")] = None,
+    tta: Annotated[
+        str | None,
+        typer.Option(help="Test-time augmentation: none, flip, flips, shifts, rotations or plants8."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Predict new pictures."""
+    """Predict new pictures with a finished run."""
     from foveate.cli.apply import predict as command
 
     command(run, paths, out, layout=layout, tta=tta, device=device)
@@ -180,7 +217,7 @@ def list_(
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
 ) -> None:
-    """List what can be named."""
+    """List the names that commands and settings take."""
     from foveate.cli.names import names as command
 
     command(what, pattern)

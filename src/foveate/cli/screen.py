@@ -1,5 +1,6 @@
 """What the command line shows: messages, decisions, progress bars. The only place that knows the screen."""
 
+import errno
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -33,6 +34,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except FoveateError as error:
             fail(str(error), 130 if type(error).__name__ == "Interrupted" else 1)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            fail(
+                f"The disk is full ({error.filename or 'while writing'}); what was finished is kept. "
+                "Free some space and run the same command again."
+            )
 
     return call
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from foveate.cli.screen import guarded, out
+from foveate.cli.screen import guarded, out, screen_observer
 
 
 @guarded
@@ -16,9 +16,19 @@ def split(
     from foveate.data.discover import LayoutConfig, discover
     from foveate.data.split import SplitConfig, save_split, split_hash
     from foveate.data.split import split as divide
+    from foveate.experiment.prepare import checked, keep_together
+    from foveate.experiment.specification import DataConfig
 
-    found = discover(data, LayoutConfig(group=group))
-    result = divide(found.catalog, SplitConfig(folds=folds, val=val, test=test, seed=seed))
+    layout = LayoutConfig(group=group)
+    found = discover(data, layout)
+    screen = screen_observer()
+    try:
+        alike = checked(found, DataConfig(layout=layout), screen)["alike"]
+    finally:
+        screen.close()
+    # As training does: a file that divides copies would be refused by the training that follows it.
+    catalog = keep_together(found.catalog, alike)
+    result = divide(catalog, SplitConfig(folds=folds, val=val, test=test, seed=seed))
     save_split(result.catalog, file, result.folds)
     for note in (*found.notes, *result.notes):
         out.print(escape(note), style="dim")
@@ -30,4 +40,6 @@ def split(
             f"{name} {len(result.catalog.indices(name, labelled=False))}" for name in ("train", "val", "test")
         ]
         out.print(", ".join(counts))
+    if catalog is not found.catalog and alike:
+        out.print(f"{len(alike)} sets of equal or nearly alike pictures were kept together.", style="dim")
     out.print(f"[bold]{escape(str(file))}[/], hash {split_hash(result.catalog)}")

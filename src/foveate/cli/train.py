@@ -13,21 +13,21 @@ from foveate.core.errors import ConfigError
 @guarded
 def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **flags: Any) -> None:
     """Build the experiment from recipe, file, flags and --set, in this order, and run it."""
-    from foveate.experiment import run
+    from foveate.api import train as train_and_report
     from foveate.experiment.execute import claim
     from foveate.training.observers import Several
 
     experiment = build_experiment(**flags)
     main_process = os.environ.get("RANK", "0") == "0"  # of a distributed run (torchrun)
-    screen = screen_observer()
-    observers = [screen]
+    observers = []
     if track and main_process:
-        claim(experiment, folder)  # before the tracker writes there: a folder with anything else in it is refused
+        claim(experiment, folder)  # trackers write into the run folder, which must be ours by then
         observers.append(_tracker(track, folder, experiment.to_dict()))
+    observer = Several([*observers, screen_observer()])
     try:
-        finished = run(experiment, data, folder, quarantine=quarantine, observer=Several(observers))
+        finished = train_and_report(data, folder, experiment, quarantine=quarantine, observer=observer)
     finally:
-        screen.close()
+        observer.close()
     if not main_process:
         return
     for split in ("val", "test"):

@@ -31,7 +31,7 @@ from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier, build_classifier
 from foveate.models.store import save_model
 from foveate.objectives import Context, Objective
-from foveate.training import Decision, Decisions, Feeds, Job, Observer, fit
+from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
 
@@ -56,14 +56,14 @@ def run(
     quarantine: bool = False,
     observer: Observer | None = None,
 ) -> Run:
-    """Train, evaluate and report; go on where an earlier, unfinished run in ``out`` stopped.
+    """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
     Args:
         data: a folder (or CSV manifest) of pictures.
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
 
-    In a distributed run (torchrun) the main process alone measures and reports; on the others the run that is
+    In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
 
     Raises:
@@ -80,6 +80,7 @@ def run(
         claim(experiment, out)
     if from_main(accelerator, Run(out).finished):
         observer.message(f"{out} is finished already; nothing to do.")
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # a kill right after the end leaves it
         return Run(out)
     with accelerator.main_process_first():
         prepared = prepare(data, experiment.data, quarantine=quarantine, observer=observer)
@@ -118,7 +119,7 @@ def run(
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = _result(experiment, catalog, table, history, time.time() - started)
-    _report(out, result, observer)
+    write_json(out / "result.json", result)  # says that the run is finished
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
 
@@ -131,15 +132,18 @@ def claim(experiment: Experiment, out: Path) -> None:
     """
     file = out / "experiment.yaml"
     if file.is_file():
-        found = Run.open(out).experiment
+        # Without environment.json nothing was begun: an earlier command failed before its network was built.
+        begun = (out / "environment.json").is_file()
+        found = Run.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
             name, old, new = _first_difference(found.to_dict(), experiment.to_dict())
             raise RunError(
                 f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
                 "or repeat the settings of the run that is there."
             )
-        return
-    if out.is_dir() and any(out.iterdir()):
+        if begun:
+            return
+    elif out.is_dir() and any(out.iterdir()):
         raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
     write_text(file, experiment.to_yaml())
 
@@ -318,14 +322,3 @@ def _result(
         "train_seconds": sum(row["seconds"] for row in history),
         "wall_seconds": seconds,
     }
-
-
-def _report(out: Path, result: dict[str, Any], observer: Observer) -> None:
-    """The report is written before result.json, which says that the run is finished."""
-    from foveate.reporting.report import build_report
-
-    build_report(out)
-    write_json(out / "result.json", result)
-
-
-__all__ = ["Decision", "claim", "run"]

@@ -16,7 +16,7 @@ def write_table(table: PredictionTable, path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {
             "path": str(table.path[i]),
-            "prediction": str(table.prediction[i]),
+            "prediction": table.class_ids[table.prediction[i]],
             "confidence": float(table.confidence[i]),
             "probabilities": dict(zip(table.class_ids, table.probabilities[i].tolist(), strict=True)),
         }
@@ -27,7 +27,9 @@ def write_table(table: PredictionTable, path: Path) -> None:
 
 def write_competition(table: PredictionTable, path: Path) -> None:
     """Two columns: the file's name, and the predicted class's own id (4780, not 17)."""
-    rows = [(Path(str(p)).name, str(c)) for p, c in zip(table.path, table.prediction, strict=True)]
+    rows = [
+        (Path(str(p)).name, table.class_ids[c]) for p, c in zip(table.path, table.prediction, strict=True)
+    ]
     if path.suffix == ".csv":
         write_csv(path, ("file", "class_id"), rows)
     else:

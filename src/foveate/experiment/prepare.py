@@ -40,12 +40,15 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
     found = discover(data, config.layout)
     report = checked(found, config, observer)
     errors = [problem for problem in report["problems"] if problem["severity"] == "error"]
-    catalog, quarantined = found.catalog, tuple[dict[str, str], ...]()
+    if errors and not quarantine:
+        raise DataError(_refusal(data, errors))
+    catalog, quarantined = keep_together(found.catalog, report["alike"]), tuple[dict[str, str], ...]()
+    given = split(catalog, config.split) if config.split.file else None  # a split file lists every picture
     if errors:
-        if not quarantine:
-            raise DataError(_refusal(data, errors))
-        catalog, quarantined = _without(catalog, report["quarantine"], errors)
-    result = split(keep_together(catalog, report["alike"]), config.split)
+        catalog, quarantined = _without(given.catalog if given else catalog, report["quarantine"], errors)
+    elif given:
+        catalog = given.catalog
+    result = replace(given, catalog=catalog) if given else split(catalog, config.split)
     warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
     cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
     notes = (*found.notes, *result.notes, *warnings, *cues)

@@ -125,12 +125,6 @@ class Run:
             self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
         )
 
-    def report(self, out: Path | str | None = None) -> Path:
-        """Write report.html (into the run folder, or to ``out``) and return its path."""
-        from foveate.reporting.report import build_report  # type: ignore[import-untyped, unused-ignore]
-
-        return build_report(self.folder, Path(out) if out else None)
-
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         if not path.is_file():

@@ -242,7 +242,7 @@ def offline_message(name: str) -> str:
     return (
         f"The pretrained weights of {name!r} are not on this machine and could not be downloaded "
         f"from {place}; fetch model.safetensors there with another machine, put it at ./{name}.safetensors "
-        f"and pass --weights ./{name}.safetensors (or --weights none to start from random weights)."
+        f"and pass --backbone {name} --weights ./{name}.safetensors (or --weights none to start from random weights)."
     )
 
 

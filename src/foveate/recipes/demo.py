@@ -8,6 +8,7 @@ from foveate.core.files import write_json
 from foveate.data.synthetic import SyntheticConfig, write_dataset
 from foveate.experiment import Experiment, Run, run
 from foveate.recipes.guidance import guidance
+from foveate.reporting import build_report
 from foveate.training import Observer
 
 ARMS = {"plain": "none", "guided": "backgrounds+class-map"}
@@ -68,6 +69,7 @@ def run_demo(out: Path, seed: int, observer: Observer) -> DemoResult:
     for arm, guide in ARMS.items():
         observer.message(f"Training the {arm} network (guidance: {guide}).")
         runs[arm] = run(demo_experiment(guide, seed), pictures, out / arm, observer=observer)
+        build_report(runs[arm].folder)
     arms = {arm: figures(finished) for arm, finished in runs.items()}
     write_json(out / "demo.json", arms)
     return DemoResult(arms, runs)

@@ -21,15 +21,18 @@ def finetune(
     """Fine-tuning in two phases, or one phase from scratch with ``weights="none"``.
 
     Phase "head" trains the head on stored features of the frozen backbone; phase "all" trains everything, the backbone
-    at a tenth of the head's rate, once up and down, and keeps the epoch with the lowest validation loss.
+    at 0.3 of the head's rate, once up and down. The epoch with the lowest validation loss of both phases is kept.
+    The numbers were chosen on the validation pictures of three small sets (dermoscopy, blood cells, birds).
     """
     phases: list[dict[str, Any]] = [
-        {"name": "head", "epochs": 12, "trainable": "head", "lr": 2e-3, "schedule": {"schedule": "cosine"}},
+        {"name": "head", "epochs": 40, "trainable": "head", "lr": 2e-3, "schedule": {"schedule": "cosine"}},
         {
             "name": "all",
             "epochs": 20,
-            "lr": 2e-3,
-            "lr_factors": {"backbone": 0.1},
+            # Batch statistics of a few look-alike pictures are worse than the pretrained ones.
+            "freeze_bn": "all",
+            "lr": 1e-3,
+            "lr_factors": {"backbone": 0.3},
             "schedule": {"schedule": "one_cycle"},
             "early_stopping": {"patience": 8},
         },

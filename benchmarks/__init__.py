@@ -1,0 +1,1 @@
+"""Benchmarks: Foveate timed beside what a user would run instead. Run them with ``python -m benchmarks``."""

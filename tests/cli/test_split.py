@@ -1,0 +1,55 @@
+"""foveate split writes a file that the training after it can follow."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from foveate.cli.split import split
+from foveate.data.discover import discover
+from foveate.experiment.prepare import prepare
+from foveate.experiment.specification import DataConfig
+from foveate.training import Observer
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two classes of 12 pictures; every picture has a copy under another name."""
+    for label, name in enumerate(("finch", "wren")):
+        folder = tmp_path / "birds" / name
+        folder.mkdir(parents=True)
+        for k in range(12):
+            cells = np.random.default_rng(100 * label + k // 2).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(cells).resize((48, 48)).save(folder / f"{k}.png")
+    return tmp_path / "birds"
+
+
+def test_copies_stay_in_one_split_and_training_takes_the_file(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "split.csv"
+    split(data, file, group=None, folds=None, val=0.2, test=0.2, seed=0)
+    with open(file, newline="", encoding="utf-8") as stream:
+        where = {row["path"]: row["split"] for row in csv.DictReader(stream)}
+    assert set(where.values()) == {"train", "val", "test"}
+    for name in ("finch", "wren"):
+        for k in range(0, 12, 2):
+            assert where[f"{name}/{k}.png"] == where[f"{name}/{k + 1}.png"]
+    config = DataConfig.model_validate({"split": {"file": file}})
+    prepared = prepare(data, config, quarantine=False, observer=Observer())
+    assert {s.path: s.split for s in prepared.catalog.samples} == where
+    assert len(discover(data).catalog) == len(where)
+
+
+def test_quarantine_follows_a_split_file_that_lists_the_damaged_picture(data: Path, tmp_path: Path) -> None:
+    damaged = data / "wren" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    file = tmp_path / "split.csv"
+    split(data, file, group=None, folds=None, val=0.2, test=0.2, seed=0)
+    config = DataConfig.model_validate({"split": {"file": file}})
+    prepared = prepare(data, config, quarantine=True, observer=Observer())
+    assert [entry["path"] for entry in prepared.quarantined] == ["wren/3.png"]
+    with open(file, newline="", encoding="utf-8") as stream:
+        where = {row["path"]: row["split"] for row in csv.DictReader(stream)}
+    del where["wren/3.png"]
+    assert {s.path: s.split for s in prepared.catalog.samples} == where

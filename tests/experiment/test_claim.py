@@ -1,0 +1,32 @@
+"""A run folder belongs to the first experiment that really began in it."""
+
+from pathlib import Path
+
+import pytest
+
+from foveate.core.errors import RunError
+from foveate.core.files import write_json
+from foveate.experiment import Experiment
+from foveate.experiment.execute import claim
+
+
+def test_a_command_that_failed_before_training_does_not_take_the_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    claim(Experiment(seed=1), out)
+    claim(Experiment(seed=2), out)
+    assert Experiment.from_yaml(out / "experiment.yaml").seed == 2
+
+
+def test_once_begun_the_folder_is_taken_and_the_difference_named(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    claim(Experiment(seed=1), out)
+    write_json(out / "environment.json", {})
+    claim(Experiment(seed=1), out)
+    with pytest.raises(RunError, match="seed is 1 there and 2 now"):
+        claim(Experiment(seed=2), out)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="not a run folder"):
+        claim(Experiment(), tmp_path)
