@@ -1,0 +1,242 @@
+"""Every command as a user types it: what it writes, prints and returns."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from drawn import draw_tree
+from foveate.cli.main import app
+from foveate.experiment import Run
+
+SURFACE = {
+    "demo": "--out --seed",
+    "check": "data --json --csv --split --masks --group",
+    "split": "data --out --group --folds --val --test --seed",
+    "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks --group "
+    "--quarantine --no-cache --track --config --set --seed --device",
+    "evaluate": "run --data --tta --out --device",
+    "predict": "run paths --out --layout --tta --device",
+    "report": "run --out",
+    "list": "what pattern",
+}
+"""What scripts rely on: think before you take something away here, and tell the users."""
+
+
+def foveate(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def said(result: Result) -> str:
+    """Output without the line breaks of the screen."""
+    return " ".join(result.output.split())
+
+
+def test_the_surface_is_frozen() -> None:
+    found: dict[str, str] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found[name] = " ".join(
+            p.opts[0] if p.param_type_name == "option" else p.name for p in command.params if p.name != "help"
+        )
+    for name, parameters in SURFACE.items():
+        assert found[name].split() == parameters.split(), name
+
+
+@pytest.fixture(scope="module")
+def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    return out, foveate(
+        "train", tree, "--out", out, "--backbone", "foveate_small_cnn", "--weights", "none", "--size", 32, "--epochs", 2,
+        "--batch-size", 16, "--lr", "0.01", "--augment", "basic", "--guide", "spatial", "--device", "cpu",
+        "--set", "training.precision=fp32", "--set", "training.phases.0.name=only", "--track", "tensorboard",
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own
+def test_train(trained: tuple[Path, Result]) -> None:
+    out, result = trained
+    assert result.exit_code == 0, result.output
+    run = Run.open(out)
+    assert run.finished
+    training = run.experiment.training
+    assert (training.batch_size, training.phases[0].epochs, training.phases[0].lr) == (16, 2, 0.01)
+    assert training.phases[0].name == "only"
+    assert "spatial" in run.experiment.objective
+    text = said(result)
+    assert "Phase only: at most 2 epochs" in text
+    assert f"test: accuracy {run.result['metrics']['test']['accuracy']:.3f} (95 % interval" in text
+    assert "report.html" in text
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_path: Path) -> None:
+    out, _ = trained
+    result = foveate("evaluate", out, "--out", tmp_path / "table.csv", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert f"test: accuracy {Run.open(out).result['metrics']['test']['accuracy']:.3f}" in said(result)
+    assert "class2" in result.output
+    assert (tmp_path / "table.csv").is_file()
+    assert foveate("evaluate", out, "--data", tree, "--tta", "flip", "--device", "cpu").exit_code == 0
+
+    result = foveate("predict", out, tree / "images" / "class0", "--out", tmp_path / "p.csv")
+    assert result.exit_code == 0, result.output
+    assert "16 predictions" in said(result)
+    with open(tmp_path / "p.csv", newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 16
+    one = tree / "images" / "class1" / "003.png"
+    assert foveate("predict", out, one, "--out", tmp_path / "p.json").exit_code == 0
+    assert len(json.loads((tmp_path / "p.json").read_text())) == 1
+    arguments = ("predict", out, tree / "images", "--layout", "competition", "--out", tmp_path / "c.csv")
+    assert foveate(*arguments).exit_code == 0
+    lines = (tmp_path / "c.csv").read_text().splitlines()
+    assert lines[0] == "file,class_id"
+    assert len(lines) == 49
+
+    assert foveate("report", out, "--out", tmp_path / "report.html").exit_code == 0
+    assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def test_split_and_check(tree: Path, tmp_path: Path) -> None:
+    result = foveate(
+        "split", tree, "--out", tmp_path / "split.csv", "--val", 0.25, "--test", 0.25, "--seed", 4
+    )
+    assert result.exit_code == 0, result.output
+    assert "train 24, val 12, test 12" in said(result)
+    first = (tmp_path / "split.csv").read_bytes()
+    foveate("split", tree, "--out", tmp_path / "split.csv", "--val", 0.25, "--test", 0.25, "--seed", 4)
+    assert (tmp_path / "split.csv").read_bytes() == first
+    result = foveate("split", tree, "--out", tmp_path / "folds.csv", "--folds", 4)
+    assert "4 folds of" in said(result)
+    result = foveate("check", tree, "--json", tmp_path / "c.json", "--split", tmp_path / "split.csv")
+    assert result.exit_code == 0, "warnings alone are no failure"
+    assert json.loads((tmp_path / "c.json").read_text())["errors"] == 0
+
+    broken = draw_tree(tmp_path / "broken", classes=2, each=6)
+    (broken / "images" / "class0" / "bad.png").write_bytes(b"no picture")
+    assert foveate("check", broken).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern", "expected"),
+    [
+        ("backbones", "resnet18", "resnet18"),
+        ("backbones", "foveate", "foveate_small_cnn"),
+        ("recipes", "", "finetune"),
+        ("guides", "", "class-map"),
+        ("losses", "", "spatial_mse"),
+        ("augmentations", "", "plant"),
+        ("transforms", "", "background_swap"),
+        ("heads", "", "mlp"),
+        ("schedules", "cyc", "one_cycle"),
+        ("tta", "", "flip"),
+    ],
+)
+def test_list(what: str, pattern: str, expected: str) -> None:
+    result = foveate("list", what, pattern) if pattern else foveate("list", what)
+    assert result.exit_code == 0
+    assert expected in result.output.split()
+
+
+TRAIN = ("--backbone", "foveate_small_cnn", "--weights", "none", "--size", "32", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("list", "networks"), "There is no list 'networks'"),
+        (("check", "nowhere"), "does not exist"),
+        (("split", "nowhere", "--out", "s.csv"), "does not exist"),
+        (("evaluate", "nowhere"), "not a run folder"),
+        (("report", "nowhere"), "not a run folder"),
+        (("predict", "nowhere", "a.png", "--out", "p.csv"), "not a run folder"),
+        (("predict", "nowhere", "a.png", "--out", "p.txt"), "--out takes a .csv or .json"),
+        (("predict", "nowhere", "a.png", "--out", "p.csv", "--layout", "x"), "There is no layout 'x'"),
+        (("train", "nowhere", "--out", "run", *TRAIN), "does not exist"),
+        (("train", "nowhere", "--out", "run", *TRAIN, "--lr", "fast"), "--lr takes a number or auto"),
+        (("train", "nowhere", "--out", "run", *TRAIN, "--guide", "x"), "no guidance 'x'"),
+        (("train", "nowhere", "--out", "run", *TRAIN, "--track", "x"), "There is no tracker 'x'"),
+        (("train", "nowhere", "--out", "run", *TRAIN, "--set", "a.b=1"), "a: Extra inputs"),
+        (
+            ("train", "nowhere", "--out", "run", *TRAIN, "--config", "no.yaml"),
+            "configuration file no.yaml does not",
+        ),
+        (("train", "nowhere", "--out", "run", *TRAIN, "--augment", "x"), "no augmentation preset 'x'"),
+    ],
+)
+def test_errors_are_one_sentence_and_status_1(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = foveate(*arguments)
+    assert result.exit_code == 1
+    assert message in said(result)
+    assert result.output.startswith("error ")
+    assert "Traceback" not in result.output
+
+
+def test_wrong_usage_is_status_2() -> None:
+    assert foveate("train").exit_code == 2
+    assert foveate("sing").exit_code == 2
+
+
+def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'timm', 'torchvision', 'sklearn', 'scipy', 'matplotlib', 'pydantic', 'numpy', 'PIL'}"
+    ask = f"import sys; print(sorted({heavy} & set(sys.modules)))"
+    assert python("-c", f"import foveate; {ask}").stdout.strip() == "[]"
+    shown = f"import sys, atexit; atexit.register(lambda: print(sorted({heavy} & set(sys.modules))))"
+    result = python(
+        "-c", f"{shown}; sys.argv = ['foveate', '--help']; import foveate.cli.main as m; m.main()"
+    )
+    assert result.stdout.strip().splitlines()[-1] == "[]"
+    result = python("-m", "foveate", "--help")
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in SURFACE)
+    assert python("-m", "foveate", "--version").stdout.strip() == __import__("foveate").__version__
+
+
+def test_public_names_are_loaded_when_asked_for() -> None:
+    import foveate as package
+
+    assert {name: getattr(package, name).__name__ for name in package.__all__} == {
+        name: name for name in package.__all__
+    }
+    with pytest.raises(AttributeError, match="nothing"):
+        package.nothing  # noqa: B018
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_status_130_and_says_how_to_go_on(tree: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "foveate", "train", str(tree), "--out", str(tmp_path / "run"), *TRAIN, "--epochs", "500",
+        "--set", "training.precision=fp32",
+    ]  # fmt: skip
+    environment = {**os.environ, "COLUMNS": "300"}
+    lines = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if " 2/500 " in line:
+                process.send_signal(signal.SIGINT)
+                break
+        lines += process.stdout.readlines()
+        assert process.wait(60) == 130, lines
+    assert "Run the same command again to go on." in lines[-1]
+    assert "Traceback" not in "".join(lines)
+    assert list((tmp_path / "run" / "checkpoint").glob("saved-*"))

@@ -1,0 +1,43 @@
+"""Guidance by name."""
+
+import pytest
+
+from foveate.core.errors import ConfigError
+from foveate.experiment import Experiment
+from foveate.recipes import finetune, guidance
+from foveate.recipes.guidance import GUIDES
+
+
+def test_none_is_plain_cross_entropy() -> None:
+    assert guidance("none") == {"objective": {"classification": {"loss": "cross_entropy"}}, "transforms": []}
+
+
+@pytest.mark.parametrize("name", [*GUIDES, "backgrounds+class-map", "spatial+class-map+backgrounds"])
+def test_every_name_is_an_experiment_and_joins(name: str) -> None:
+    fields = guidance(name)
+    experiment = Experiment.from_dict({"model": {"backbone": "resnet18"}, **fields})
+    losses = {term.loss for term in experiment.objective.values()}
+    assert "cross_entropy" in losses
+    assert ("spatial_mse" in losses) == ("spatial" in name)
+    assert ("class_map_energy" in losses) == ("class-map" in name)
+    assert [t.transform for t in experiment.transforms] == (
+        ["background_swap"] if "backgrounds" in name else []
+    )
+
+
+@pytest.mark.parametrize("name", ["", "cam", "spatial+", "none+spatial"])
+def test_unknown_names_are_refused_with_the_list(name: str) -> None:
+    with pytest.raises(ConfigError, match="choose none, or of spatial, class-map, backgrounds"):
+        guidance(name)
+
+
+def test_finetune_is_two_phases_or_one_from_scratch() -> None:
+    tuned, scratch = finetune(size=64), finetune(weights="none", guide="spatial", seed=7)
+    assert [p.trainable for p in tuned.training.phases] == ["head", "all"]
+    assert tuned.training.phases[1].lr_factors == {"backbone": 0.1}
+    assert tuned.data.size == 64
+    assert [p.name for p in scratch.training.phases] == ["scratch"]
+    assert (scratch.seed, "spatial" in scratch.objective) == (7, True)
+    assert finetune(weights="some/file.safetensors").model.backbone is None, "the weights' card names it"
+    with pytest.raises(ConfigError, match="sise"):
+        finetune(sise=64)
