@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--photos DIR] [--repeats N]: time, print, and write results/bench.md and bench.json."""
+"""python -m benchmarks [NAME ...] [--photos DIR] [--repeats N]: time, print, write results/bench.{md,json}."""
 
 import argparse
 import sys
@@ -24,15 +24,23 @@ BENCHMARKS = {
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all without a name")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all without a name"
+    )
     parser.add_argument("--photos", type=Path, help="class folders of photos; without it JPEGs are drawn")
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count (default 5)")
-    parser.add_argument("--quick", action="store_true", help="few pictures and cases, only to see that it runs")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="where the table goes (default results)")
+    parser.add_argument(
+        "--quick", action="store_true", help="few pictures and cases, only to see that it runs"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), help="where the table goes (default results)"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown or arguments.repeats < 1:
-        parser.error(f"no benchmark {unknown}; there are {', '.join(BENCHMARKS)}" if unknown else "--repeats from 1")
+        parser.error(
+            f"no benchmark {unknown}; there are {', '.join(BENCHMARKS)}" if unknown else "--repeats from 1"
+        )
     drawn = cache_folder(CacheConfig()) / "benchmark-photos"
     try:
         photos = open_photos(arguments.photos) if arguments.photos else draw_photos(drawn)

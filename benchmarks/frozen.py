@@ -56,4 +56,6 @@ def _head_phase(photos: Photos, network: str, size: int, count: int, repeats: in
         f"beside running the backbone in every epoch; storing takes {median(extraction):.2f} s once and has paid "
         f"after {paid:.1f} epochs; {count} pictures"
     )
-    return compare("head phase", f"{network}, {size} px, {augmented}", stored, again, unit="s an epoch", note=note)
+    return compare(
+        "head phase", f"{network}, {size} px, {augmented}", stored, again, unit="s an epoch", note=note
+    )

@@ -62,7 +62,9 @@ def build_job(
     return Job(
         model=model,
         feeds=feeds,
-        objective=Objective(default_objective(), Context(catalog.classes, catalog.counts().tolist(), model.head)),
+        objective=Objective(
+            default_objective(), Context(catalog.classes, catalog.counts().tolist(), model.head)
+        ),
         config=config,
         accelerator=Accelerator(cpu=True),
         seed=0,

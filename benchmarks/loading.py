@@ -30,7 +30,14 @@ def _preset(photos: Photos, count: int, preset: str, repeats: int, cache: Path) 
     mean, std = torch.tensor(plain.MEAN), torch.tensor(plain.STD)
     own = {
         f"foveate {workers} workers": Loader(
-            pictures, catalog.labels, catalog.indices("train"), transform, BATCH, 0, shuffle=True, workers=workers
+            pictures,
+            catalog.labels,
+            catalog.indices("train"),
+            transform,
+            BATCH,
+            0,
+            shuffle=True,
+            workers=workers,
         )
         for workers in WORKERS
     }

@@ -34,7 +34,9 @@ class Row:
     """What the other way is, and other figures."""
 
 
-def interleaved(ways: dict[str, Callable[[], object]], repeats: int, warm_up: int = 1) -> dict[str, list[float]]:
+def interleaved(
+    ways: dict[str, Callable[[], object]], repeats: int, warm_up: int = 1
+) -> dict[str, list[float]]:
     """Seconds of each way, A B A B ..., without the first ``warm_up`` rounds."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(warm_up + repeats):
@@ -47,7 +49,14 @@ def interleaved(ways: dict[str, Callable[[], object]], repeats: int, warm_up: in
 
 
 def compare(
-    what: str, case: str, foveate: list[float], beside: list[float], *, work: float = 0.0, unit: str, note: str = ""
+    what: str,
+    case: str,
+    foveate: list[float],
+    beside: list[float],
+    *,
+    work: float = 0.0,
+    unit: str,
+    note: str = "",
 ) -> Row:
     """A row from seconds of the same rounds; with ``work`` (pictures in one timing) as pictures/s."""
     ratios = sorted(other / own for own, other in zip(foveate, beside, strict=True))

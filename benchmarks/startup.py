@@ -18,7 +18,9 @@ def run(photos: Photos, repeats: int, quick: bool = False) -> list[Row]:
     seconds = interleaved(
         {name: lambda arguments=arguments: _run(arguments) for name, arguments in commands.items()}, repeats
     )
-    note = f"beside importing torch, torchvision and timm; an empty python takes {min(seconds['python']):.2f} s"
+    note = (
+        f"beside importing torch, torchvision and timm; an empty python takes {min(seconds['python']):.2f} s"
+    )
     return [
         compare("start-up", name, seconds[name], seconds["import torch, timm"], unit="s", note=note)
         for name in ("import foveate", "foveate --help")
