@@ -31,12 +31,15 @@ def demo(folder: Path, seed: int) -> None:
             f"{figures['validation_accuracy']:.3f}",
             f"{figures['accuracy']:.3f}",
             f"{low:.3f} to {high:.3f}",
-            f"{figures['energy_in_mask']:.2f}",
+            f"{figures['energy_in_mask']:.2f} (n = {figures['energy_pictures']})",
         )
     chance = next(iter(result.arms.values()))["energy_chance"]
     out.print(table)
     out.print(
         f"Chance: accuracy {1 / 6:.3f}, energy in mask {chance:.2f} (the object's share of the picture)."
+    )
+    out.print(
+        "Energy in mask: share of the true class's Grad-CAM on the insect, over the n maps that are not empty."
     )
     for arm, finished in result.runs.items():
         out.print(f"Report of the {arm} network: [bold]{escape(str(finished.folder / 'report.html'))}[/]")

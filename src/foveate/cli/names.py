@@ -68,9 +68,9 @@ def _guides() -> Iterable[str]:
 
 
 def _recipes() -> Iterable[str]:
-    from foveate import recipes
+    from foveate.recipes import RECIPES
 
-    return recipes.__all__
+    return RECIPES
 
 
 _TABLES = {

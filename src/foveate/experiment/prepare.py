@@ -38,16 +38,17 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
         DataError: nothing found; or the check found errors and ``quarantine`` is off.
     """
     found = discover(data, config.layout)
+    # A split file lists every picture, so it is read first; and the check must see what it divides.
+    given = split(found.catalog, config.split) if config.split.file else None
+    if given:
+        found = replace(found, catalog=given.catalog)
     report = checked(found, config, observer)
     errors = [problem for problem in report["problems"] if problem["severity"] == "error"]
     if errors and not quarantine:
         raise DataError(_refusal(data, errors))
     catalog, quarantined = keep_together(found.catalog, report["alike"]), tuple[dict[str, str], ...]()
-    given = split(catalog, config.split) if config.split.file else None  # a split file lists every picture
     if errors:
-        catalog, quarantined = _without(given.catalog if given else catalog, report["quarantine"], errors)
-    elif given:
-        catalog = given.catalog
+        catalog, quarantined = _without(catalog, report["quarantine"], errors)
     result = replace(given, catalog=catalog) if given else split(catalog, config.split)
     warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
     cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
