@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--photos DIR] [--repeats N]: time, print, and write results/bench.md and bench.json."""
+"""python -m benchmarks [NAME ...] [--photos DIR] [--repeats N]: time, print, write results/bench.{md,json}."""
 
 import argparse
 import sys

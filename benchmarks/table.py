@@ -26,8 +26,9 @@ def to_markdown(known: dict[str, Any]) -> str:
     lines = [
         "# Speed",
         "",
-        "Foveate beside what one would run instead: interleaved (A B A B ...), medians, warm-up left out. The ratio says how",
-        "many times faster Foveate is; in brackets its smallest and largest value over the rounds. `make bench` repeats it.",
+        "Foveate beside what one would run instead: interleaved (A B A B ...), medians, warm-up left out.",
+        "The ratio says how many times faster Foveate is; in brackets its range over the rounds.",
+        "`make bench` repeats it.",
         "",
         "| what | case | Foveate | beside | unit | ratio | notes |",
         "|---|---|---:|---:|---|---:|---|",
@@ -36,8 +37,8 @@ def to_markdown(known: dict[str, Any]) -> str:
         for row in entry["rows"]:
             low, high = row["spread"]
             lines.append(
-                f"| {row['what']} | {row['case']} | {_figure(row['foveate'])} | {_figure(row['beside'])} | {row['unit']} "
-                f"| **{row['ratio']:.2f}** ({low:.2f} to {high:.2f}) | {row['note']} |"
+                f"| {row['what']} | {row['case']} | {_figure(row['foveate'])} | {_figure(row['beside'])} | "
+                f"{row['unit']} | **{row['ratio']:.2f}** ({low:.2f} to {high:.2f}) | {row['note']} |"
             )
     lines += ["", "Conditions:", ""]
     conditions: dict[str, list[str]] = {}

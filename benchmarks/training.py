@@ -27,9 +27,8 @@ def run(photos: Photos, repeats: int, quick: bool = False) -> list[Row]:
     rows: list[Row] = []
     for network, size, count in CASES[:1] if quick else CASES:
         rows.append(_train(photos, network, size, 96 if quick else count, repeats))
-    for size in (160,) if quick else (160, 224):
-        rows.append(_cache(photos, size, 96 if quick else 512, repeats))
-    return rows
+    sizes = (160,) if quick else (160, 224)
+    return rows + [_cache(photos, size, 96 if quick else 512, repeats) for size in sizes]
 
 
 def _train(photos: Photos, network: str, size: int, count: int, repeats: int) -> Row:

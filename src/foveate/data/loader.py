@@ -141,9 +141,12 @@ class Loader:
     def __len__(self) -> int:
         """Batches an epoch, the same on every rank."""
         full, rest = divmod(len(self.rows), self.batch_size * self.world)
-        if self.drop_last or not rest:
+        if self.drop_last:
             return full
-        return full + (rest >= self.world)
+        # In training a rest of one picture a rank joins the batch before: a batch norm that sees a single 1x1 map
+        # has no variance to learn from, and torch refuses it.
+        least = 2 * self.world if self.shuffle and full else self.world
+        return full + (rest >= least)
 
     def order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """All ranks' rows in the order of ``epoch``, (n,), and how often each was drawn before, (n,)."""
@@ -158,8 +161,8 @@ class Loader:
         """What this rank's batches of ``epoch`` are made of.
 
         Each step takes the next batch_size * world rows and deals them to the ranks. The rows of the last,
-        smaller step are dealt as evenly as can be; when there are fewer than ranks, they join the step
-        before.
+        smaller step are dealt as evenly as can be; when there are too few (see ``__len__``), they join the
+        step before.
         """
         rows, repeats = self.order(epoch)
         step = self.batch_size * self.world

@@ -11,7 +11,7 @@ from timm.utils import ModelEmaV3
 
 from foveate.core.errors import ConfigError, TrainingError
 from foveate.core.files import write_csv
-from foveate.core.rng import key, numpy_generator
+from foveate.core.rng import key, numpy_generator, seed_torch
 from foveate.data.batch import Batch
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.output import Output
@@ -158,8 +158,9 @@ class _Trainer:
         batches = len(plan.train)
         for raw in plan.train.epoch(position.epoch, start=position.batch):
             # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
-            torch.manual_seed(
-                key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index)
+            seed_torch(
+                key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index),
+                self.device.type,
             )
             step_in_phase = position.phase_epoch * steps_per_epoch + position.batch // accumulate
             factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
