@@ -132,7 +132,8 @@ def test_assign_refuses_what_leads_nowhere(text: str) -> None:
 
 
 def test_another_kind_brings_its_own_settings() -> None:
-    values = experiment(objective={"classification": {"weight": 2.0, "label_smoothing": 0.1}}).to_dict()
+    term = {"loss": "cross_entropy", "weight": 2.0, "label_smoothing": 0.1}
+    values = experiment(objective={"classification": term}).to_dict()
     focal = assign(values, "objective.classification.loss=focal")
     changed = Experiment.from_dict(focal).objective["classification"]
     assert (changed.loss, changed.weight) == ("focal", 2.0)
