@@ -21,8 +21,8 @@ SURFACE = {
     "demo": "--out --seed",
     "check": "data --json --csv --split --masks --group",
     "split": "data --out --group --folds --val --test --seed",
-    "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks --group "
-    "--quarantine --no-cache --track --config --set --seed --device",
+    "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
+    "--group --quarantine --no-cache --track --config --set --seed --device",
     "evaluate": "run --data --tta --out --device",
     "predict": "run paths --out --layout --tta --device",
     "report": "run --out",
@@ -54,9 +54,10 @@ def test_the_surface_is_frozen() -> None:
 def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     out = tmp_path_factory.mktemp("cli") / "run"
     return out, foveate(
-        "train", tree, "--out", out, "--backbone", "foveate_small_cnn", "--weights", "none", "--size", 32, "--epochs", 2,
-        "--batch-size", 16, "--lr", "0.01", "--augment", "basic", "--guide", "spatial", "--device", "cpu",
-        "--set", "training.precision=fp32", "--set", "training.phases.0.name=only", "--track", "tensorboard",
+        "train", tree, "--out", out, "--backbone", "foveate_small_cnn", "--weights", "none", "--size", 32,
+        "--epochs", 2, "--batch-size", 16, "--lr", "0.01", "--augment", "basic", "--guide", "spatial",
+        "--device", "cpu", "--set", "training.precision=fp32", "--set", "training.phases.0.name=only",
+        "--track", "tensorboard",
     )  # fmt: skip
 
 
@@ -180,6 +181,43 @@ def test_errors_are_one_sentence_and_status_1(
     assert message in said(result)
     assert result.output.startswith("error ")
     assert "Traceback" not in result.output
+
+
+def test_typed_flags_win_over_the_file_and_defaults_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import foveate.cli.train as module
+
+    class Built(Exception):
+        pass
+
+    def stop(**flags: Any) -> None:
+        raise Built(real(**flags))
+
+    real = module.build_experiment
+    monkeypatch.setattr(module, "build_experiment", stop)
+    file = tmp_path / "e.yaml"
+    file.write_text(
+        "seed: 5\nmodel: {backbone: resnet18, weights: none}\ndata: {augment: {preset: plant, fill: black}}\n"
+        "objective: {classification: {loss: focal}}\ntraining: {phases: [{name: mine, epochs: 3}]}\n"
+    )
+
+    def build(*arguments: str) -> Any:
+        result = foveate("train", "data", "--out", "run", "--config", file, *arguments)
+        assert isinstance(result.exception, Built), result.output
+        return result.exception.args[0]
+
+    plain = build()
+    assert (plain.seed, plain.model.backbone, plain.data.augment.preset) == (5, "resnet18", "plant")
+    assert plain.objective["classification"].loss == "focal"
+    assert [p.name for p in plain.training.phases] == ["mine"]
+    typed = build(
+        "--seed", "0", "--backbone", "resnet34", "--weights", "none", "--augment", "standard", "--guide", "none",
+        "--epochs", "7", "--set", "training.phases.0.lr=0.5",
+    )  # fmt: skip
+    assert (typed.seed, typed.model.backbone, typed.data.augment.preset) == (0, "resnet34", "standard")
+    assert typed.objective["classification"].loss == "cross_entropy"
+    assert [(p.name, p.epochs, p.lr) for p in typed.training.phases] == [("mine", 7, 0.5)]
 
 
 def test_wrong_usage_is_status_2() -> None:

@@ -37,6 +37,9 @@ def test_torch_seeded_puts_the_state_back() -> None:
     with torch_seeded(5, "x"):
         inside = torch.rand(3)
     assert torch.equal(torch.rand(2), expected)
-    with pytest.raises(ZeroDivisionError), torch_seeded(5, "x"):
+    before = torch.random.get_rng_state()
+    with pytest.raises(RuntimeError), torch_seeded(5, "x"):
+        torch.rand(3).reshape(2, 2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with torch_seeded(5, "x"):
         assert torch.equal(torch.rand(3), inside)
-        raise ZeroDivisionError

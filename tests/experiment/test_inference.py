@@ -43,7 +43,7 @@ def test_a_picture_that_cannot_be_read_is_named(finished: Run, tmp_path: Path) -
     with pytest.raises(DataError, match=r"broken\.png"):
         finished.predict(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="No picture in .*empty"):
+    with pytest.raises(DataError, match=r"No picture in .*empty"):
         finished.predict(tmp_path / "empty")
     with pytest.raises(DataError, match=r"nowhere"):
         finished.predict(tmp_path / "nowhere")

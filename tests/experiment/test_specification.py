@@ -131,6 +131,20 @@ def test_assign_refuses_what_leads_nowhere(text: str) -> None:
         assign(experiment().to_dict(), text)
 
 
+def test_another_kind_brings_its_own_settings() -> None:
+    term = {"loss": "cross_entropy", "weight": 2.0, "label_smoothing": 0.1}
+    values = experiment(objective={"classification": term}).to_dict()
+    focal = assign(values, "objective.classification.loss=focal")
+    changed = Experiment.from_dict(focal).objective["classification"]
+    assert (changed.loss, changed.weight) == ("focal", 2.0)
+    assert assign(values, "objective.classification.loss=cross_entropy") == values
+    step = Experiment.from_dict(assign(values, "training.phases.1.schedule.schedule=step"))
+    assert step.training.phases[1].schedule.gamma == 0.1
+    file = {"objective": {"classification": {"loss": "focal", "gamma": 1.0}}}
+    merged = Experiment.from_dict(merge(values, file)).objective["classification"]
+    assert (merged.loss, merged.gamma) == ("focal", 1.0)
+
+
 def test_merge_lays_mappings_over_each_other_and_replaces_the_rest() -> None:
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
     assert merge(base, {"a": {"c": [9]}, "e": 4}) == {"a": {"b": 1, "c": [9]}, "d": 3, "e": 4}

@@ -30,9 +30,9 @@ def test_two_processes_of_batch_4_are_one_of_batch_8(tree: Path, tmp_path: Path)
     (tmp_path / "settings.yaml").write_text(settings(4).to_yaml())
     result = subprocess.run(
         [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "foveate", "train",
-            str(tree), "--out", str(tmp_path / "two"), "--config", str(tmp_path / "settings.yaml"), "--weights", "none",
-            "--seed", "3",
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "foveate",
+            "train", str(tree), "--out", str(tmp_path / "two"), "--config", str(tmp_path / "settings.yaml"),
+            "--weights", "none", "--seed", "3",
         ], capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr

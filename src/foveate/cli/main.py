@@ -82,6 +82,7 @@ def split(
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Data,
     out: Annotated[
         Path,
@@ -150,10 +151,12 @@ def train(
     """Train a classifier; killed or stopped, the same command goes on where it was."""
     from foveate.cli.train import train as command
 
+    given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     command(
         data, out, backbone=backbone, weights=weights, size=size, augment=augment, guide=guide, epochs=epochs,
         batch_size=batch_size, lr=lr, split=split, masks=masks, group=group, quarantine=quarantine, no_cache=no_cache,
         track=track, config=config, assignments=set_ or [], seed=seed, device=device,
+        given=given,
     )  # fmt: skip
 
 

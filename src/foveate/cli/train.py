@@ -1,6 +1,7 @@
 """foveate train"""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,12 @@ def describe(split: str, metrics: dict[str, Any]) -> str:
 def build_experiment(
     *, backbone: str | None, weights: str, size: int | None, augment: str, guide: str, epochs: int | None,
     batch_size: str | None, lr: str | None, split: Path | None, masks: Path | None, group: str | None, no_cache: bool,
-    config: Path | None, assignments: list[str], seed: int, device: str,
+    config: Path | None, assignments: list[str], seed: int, device: str, given: Collection[str],
 ) -> Any:  # fmt: skip
     """The experiment that the flags describe.
+
+    Args:
+        given: names of the flags that were typed; they win over the file, defaults do not.
 
     Raises:
         ConfigError: whatever does not fit, with its path.
@@ -65,6 +69,11 @@ def build_experiment(
     values = recipe.to_dict()
     if config:
         values = merge(values, read_yaml(config))
+        flags = recipe.to_dict()
+        values |= {name: flags[name] for name in _decided_by(given)}
+        values["model"] |= {name: flags["model"][name] for name in ("backbone", "weights") if name in given}
+        if "augment" in given:
+            values["data"]["augment"] = flags["data"]["augment"]
     last = values["training"]["phases"][-1]
     if epochs is not None:
         last["epochs"] = epochs
@@ -86,6 +95,12 @@ def build_experiment(
     for assignment in assignments:
         values = assign(values, assignment)
     return Experiment.from_dict(values, source=str(config) if config else "The command line")
+
+
+def _decided_by(given: Collection[str]) -> list[str]:
+    """Fields of an experiment that the typed flags set as a whole."""
+    fields = {"seed": ["seed"], "guide": ["objective", "transforms"]}
+    return [field for flag, names in fields.items() if flag in given for field in names]
 
 
 def number_or_auto(text: str, flag: str) -> float | int | str:

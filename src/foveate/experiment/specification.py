@@ -19,6 +19,9 @@ from foveate.models.classifier import ModelConfig
 from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.training import TrainingConfig
 
+TAGS = ("loss", "schedule", "transform")
+"""Settings that choose a kind, on which the other settings beside them depend."""
+
 
 class DataConfig(Config):
     """Which pictures, and how they come to the network."""
@@ -110,7 +113,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes`` laid over it: mappings are merged, everything else is replaced."""
+    """``base`` with ``changes`` laid over it: mappings are merged, everything else is replaced.
+
+    A mapping that chooses another loss, schedule or transform replaces the old one, whose settings it does not have.
+    """
+    if any(tag in changes and changes[tag] != base.get(tag) for tag in TAGS):
+        return dict(changes)
     merged = dict(base)
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(merged.get(name), dict):
@@ -142,6 +150,9 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         _child(place, last, path)
         place[int(last)] = value
     elif isinstance(place, dict):
+        if last in TAGS and place.get(last) != value:  # the settings of another kind do not fit this one
+            for other in [name for name in place if name != "weight"]:
+                del place[other]
         place[last] = value
     else:
         raise ConfigError(f"--set {path}: '{last}' cannot be set inside {place!r}.")
