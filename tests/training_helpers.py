@@ -116,7 +116,7 @@ def toy_job(
     augment: str = "basic",
     dropout: float = 0.0,
     labels: np.ndarray | None = None,
-    val: int = 15,
+    val: int = 16,
     sampling: Any = "natural",
     transforms: tuple[Any, ...] = (),
     objective: dict[str, Any] | None = None,

@@ -34,7 +34,7 @@ def test_unknown_names_are_refused_with_the_list(name: str) -> None:
 def test_finetune_is_two_phases_or_one_from_scratch() -> None:
     tuned, scratch = finetune(size=64), finetune(weights="none", guide="spatial", seed=7)
     assert [p.trainable for p in tuned.training.phases] == ["head", "all"]
-    assert tuned.training.phases[1].lr_factors == {"backbone": 0.1}
+    assert tuned.training.phases[1].lr_factors["backbone"] < 1
     assert tuned.data.size == 64
     assert [p.name for p in scratch.training.phases] == ["scratch"]
     assert (scratch.seed, "spatial" in scratch.objective) == (7, True)

@@ -143,7 +143,7 @@ def test_batch_size_auto_leaves_the_network_alone_and_is_remembered(tmp_path: Pa
     job = toy_job(folder=tmp_path, batch_size="auto", phases=[phase()])
     before = weights_of(job)
     decided = decide_batch_size(job)
-    assert decided.batch_size == 8, "33 pictures: no batch beyond 8 keeps eight steps"
+    assert decided.batch_size == 8, "32 pictures: no batch beyond 8 keeps eight steps"
     assert equal(before, weights_of(job))
     assert [p.grad for p in job.model.parameters()] == [None] * len(list(job.model.parameters()))
     changed = json.loads((tmp_path / "decisions.json").read_text())

@@ -25,7 +25,7 @@ def test_it_learns_and_history_holds_the_rates() -> None:
     assert history[-1]["train_loss"] < 0.7 * history[0]["train_loss"]
     assert history[-1]["val_accuracy"] > 0.6
     assert [row["epoch"] for row in history] == list(range(1, 13))
-    steps = 5
+    steps = 4
     for number, row in enumerate(history):
         last = number * steps + steps - 1
         factor = 0.5 * (1 + math.cos(math.pi * last / (12 * steps)))
@@ -144,7 +144,7 @@ def test_the_moving_average_is_the_plain_one_with_the_same_warm_up() -> None:
     watcher = Weights()
     job = toy_job(phases=[phase(epochs=3)], ema=0.8, observer=watcher)
     fit(job)
-    assert len(watcher.seen) == 15
+    assert len(watcher.seen) == 12
     average: dict[str, torch.Tensor] = {}
     for t, now in enumerate(watcher.seen):
         decay = min(0.8, 1 - (1 + t) ** (-2 / 3))  # inverse-power warm-up: nothing old at first
