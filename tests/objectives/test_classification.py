@@ -121,6 +121,11 @@ def test_objective_weighs_terms_and_keeps_them_apart(logits: torch.Tensor, targe
     assert total.item() == pytest.approx(2 * terms["a"].item() + 0.5 * terms["b"].item(), rel=1e-6)
 
 
+def test_a_term_cannot_take_a_column_of_the_history() -> None:
+    with pytest.raises(ConfigError, match="accuracy"):
+        Objective({"accuracy": CrossEntropy.Config()}, CONTEXT)
+
+
 def test_unknown_loss_is_named() -> None:
     from foveate.experiment.specification import Experiment
 

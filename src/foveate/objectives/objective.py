@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import torch
 from pydantic import Field
 
+from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
 from foveate.objectives.spatial import ClassMapEnergy, SpatialMSE
 from foveate.objectives.term import Context, Progress, Term
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+"""Columns that training writes beside the terms."""
 
 # A new loss: one class in one file, one line here.
 LOSSES: dict[str, type[Any]] = {
@@ -44,6 +48,11 @@ class Objective:
     """
 
     def __init__(self, config: dict[str, Any], context: Context) -> None:
+        taken = sorted({"loss", *METRICS} & set(config))
+        if taken:
+            raise ConfigError(
+                f"An objective term cannot be called '{taken[0]}', which history.csv uses already; rename it."
+            )
         self._terms: dict[str, Term] = {name: LOSSES[c.loss](c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
         self.taps: tuple[str, ...] = tuple(

@@ -36,6 +36,7 @@ class Position:
     batch: int = 0
     epoch: int = 0
     step: int = 0
+    phase_step: int = 0
     seconds: float = 0.0
     stale: int = 0
     best_metric: str | None = None
@@ -139,7 +140,7 @@ class _Trainer:
         self.ema = None
         self.optimizer = None
         position.phase += 1
-        position.phase_epoch = position.batch = position.stale = 0
+        position.phase_epoch = position.phase_step = position.batch = position.stale = 0
         self._save()
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
@@ -215,8 +216,9 @@ class _Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
+        self.position.phase_step += 1
         if self.ema is not None:
-            self.ema.update(self.model, step=self.position.step)
+            self.ema.update(self.model, step=self.position.phase_step)
 
     def _finish_epoch(self, phase: PhaseConfig, plan: PhasePlan, started: float) -> None:
         position = self.position
