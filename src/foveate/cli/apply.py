@@ -27,7 +27,7 @@ def evaluate(
         if metrics["accuracy"] is None:
             out.print(f"{split}: {metrics['n']} pictures without labels")
             continue
-        out.print(escape(describe(split, metrics)))
+        out.print(escape(describe(split, metrics)), soft_wrap=True)
         out.print(escape(_calibration_and_look(metrics)))
         shown = Table(box=None, header_style="dim", pad_edge=False)
         for column in ("class", "n", "precision", "recall", "F1"):

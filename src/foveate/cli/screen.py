@@ -86,11 +86,12 @@ def screen_observer() -> Any:
 
         def decision(self, decision: Decision) -> None:
             out.print(
-                f"[cyan]{escape(decision.name)}[/]: [bold]{escape(str(decision.value))}[/] ({escape(decision.reason)})"
+                f"[cyan]{escape(decision.name)}[/]: [bold]{escape(str(decision.value))}[/] ({escape(decision.reason)})",
+                soft_wrap=True,
             )
 
         def message(self, text: str) -> None:
-            out.print(escape(text), style="dim")
+            out.print(escape(text), style="dim", soft_wrap=True)
 
         def phase(self, name: str, epochs: int, steps: int) -> None:
             self.name, self.epochs, self.epoch_number = name, epochs, 0
@@ -107,19 +108,15 @@ def screen_observer() -> Any:
                 self.bar.update(self.task, completed=self.epoch_number * total + done, note=note)
 
         def epoch(self, row: dict[str, Any]) -> None:
-            self.epoch_number += 1
+            self.epoch_number = row["phase_epoch"]
             self.since, self.seen = time.perf_counter(), 0
-            parts = [
-                f"{row['phase']:>8} {row['phase_epoch']:>3}/{self.epochs}",
-                f"loss {row['train_loss']:.3f}",
-            ]
-            parts.append(f"acc {row['train_accuracy']:.3f}")
+            text = f"{row['phase']:>8} {self.epoch_number:>3}/{self.epochs}  "
+            text += f"loss {row['train_loss']:.3f} acc {row['train_accuracy']:.3f}"
             if "val_loss" in row:
-                parts.append(
-                    f"| val loss {row['val_loss']:.3f}  acc {row['val_accuracy']:.3f}  F1 {row['val_macro_f1']:.3f}"
+                text += (
+                    f" | val {row['val_loss']:.3f} acc {row['val_accuracy']:.3f} F1 {row['val_macro_f1']:.3f}"
                 )
-            parts.append(f"| {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s")
-            out.print("  ".join(parts))
+            out.print(f"{text} | {row['images_per_second']:.0f}/s", soft_wrap=True)
 
         def close(self) -> None:
             self.bar.stop()

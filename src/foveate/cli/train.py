@@ -34,7 +34,7 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
     for split in ("val", "test"):
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
-            out.print(escape(describe(split, metrics)))
+            out.print(escape(describe(split, metrics)), soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
 
 
