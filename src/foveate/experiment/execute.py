@@ -74,6 +74,8 @@ def run(
     data, out = Path(data), Path(out)
     device = pick_device(experiment.training.device)
     accelerator = Accelerator(cpu=device.type == "cpu")
+    # The same step must give the same bits; on a CPU it does by itself.
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     observer = observer if observer and accelerator.is_main_process else Observer()
     # In a distributed run the main process goes first wherever files are written, and the others read them.
     with accelerator.main_process_first():
