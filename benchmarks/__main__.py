@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import frozen, loading, preparing, startup, training
+from benchmarks import frozen, loading, startup, training
 from benchmarks.measure import machine
 from benchmarks.photos import draw_photos, open_photos
 from benchmarks.table import record
@@ -16,7 +16,6 @@ BENCHMARKS = {
     "training": training.run,
     "frozen": frozen.run,
     "loading": loading.run,
-    "preparing": preparing.run,
     "startup": startup.run,
 }
 
