@@ -18,12 +18,10 @@ def demo(folder: Path, seed: int) -> None:
         result = run_demo(folder, seed, screen)
     finally:
         screen.close()
-    table = Table(
-        title="Look-alike insects: the background gives the species away in training, not in the test"
-    )
+    table = Table(title="The background gives the species away in training, not in the test")
     table.add_column("network")
     for column in ("validation (tied)", "test (untied)", "95 % interval", "energy in mask"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for arm, figures in result.arms.items():
         low, high = figures["accuracy_low"], figures["accuracy_high"]
         table.add_row(

@@ -42,8 +42,10 @@ def find_learning_rate(
 ) -> LearningRateSweep:
     """Raise the rate exponentially over real training steps until the loss blows up; suggest the steepest descent.
 
-    Source: Smith, Cyclical Learning Rates, WACV 2017 (range test). The suggestion is the rate at which the smoothed
-    loss falls fastest over log(rate), a tenth of the lowest point's rate at most.
+    Source: Smith, Cyclical Learning Rates, WACV 2017 (range test). Batches differ more than one small step changes
+    the loss, which is why a plain range test on a small set suggests noise. So every batch is also shown to the
+    untouched network, under the same dropout, and what is smoothed is the difference. The suggestion is the rate at
+    which it falls fastest over log(rate), a tenth of the lowest point's rate at most.
 
     Raises:
         TrainingError: the loss is not finite from the start.
@@ -64,29 +66,33 @@ def _sweep(
     optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
     seed: int, lowest: float, highest: float, steps: int,
 ) -> tuple[list[float], list[float]]:  # fmt: skip
-    """Rates and smoothed losses of a copy of the model, until the loss blows up."""
-    clone = copy.deepcopy(model)
-    for copied, original in zip(clone.parameters(), model.parameters(), strict=True):
-        copied.requires_grad_(original.requires_grad)
+    """Rates and smoothed losses of a copy of the model, until the loss blows up.
+
+    A loss is the mean of the untouched network's plus the smoothed difference to it.
+    """
+    clone, untouched = copy.deepcopy(model), copy.deepcopy(model)
     optimizer = optimizer_for(clone, lowest)
     rates: list[float] = []
     smoothed: list[float] = []
-    average = 0.0
+    average, start = 0.0, 0.0
     for step, batch in enumerate(_endless(feed, steps)):
         rate = lowest * (highest / lowest) ** (step / (steps - 1))
         set_learning_rates(optimizer, rate, 1.0)
+        torch.manual_seed(key(seed, "finder", step))
+        before = float(loss(untouched, batch).detach())
         torch.manual_seed(key(seed, "finder", step))
         value = loss(clone, batch)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
-        average = 0.8 * average + 0.2 * float(value.detach())
-        corrected = average / (1 - 0.8 ** (step + 1))
-        if not math.isfinite(corrected) or (smoothed and corrected > 3 * min(smoothed)):
+        average = 0.8 * average + 0.2 * (float(value.detach()) - before)
+        start += (before - start) / (step + 1)
+        difference = average / (1 - 0.8 ** (step + 1))
+        if not math.isfinite(difference) or difference > 2 * start:
             break
         rates.append(rate)
-        smoothed.append(corrected)
-    return rates, smoothed
+        smoothed.append(difference)
+    return rates, [start + difference for difference in smoothed]
 
 
 def _suggest(rates: list[float], losses: list[float]) -> LearningRateSweep:
