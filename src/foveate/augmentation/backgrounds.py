@@ -94,9 +94,8 @@ class BackgroundSwap:
         rows = chosen.nonzero()[:, 0]
         # What is painted out is wider than what is kept: nothing of the other object may shine through.
         objects = widen(batch.masks, PAINT_MARGIN)
-        hard = batch.targets.argmax(dim=1) if batch.targets.is_floating_point() else batch.targets
         if self.config.fill == "swap":
-            source = partners(hard, batch.has_mask, self.config.source, rng)[rows]
+            source = partners(batch.labels, batch.has_mask, self.config.source, rng)[rows]
             behind = paint_out(batch.images[source], 1 - (objects[source] > 0).to(batch.images.dtype))
         else:
             behind = self._plain(batch.images[rows], objects[rows], rng)

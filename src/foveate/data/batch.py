@@ -29,6 +29,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def labels(self) -> torch.Tensor:
+        """(B,) int64: the class, or the one with the largest share where labels are mixed."""
+        return self.targets.argmax(dim=1) if self.targets.is_floating_point() else self.targets
+
     def replace(self, **changes: torch.Tensor) -> "Batch":
         """A copy with some fields exchanged."""
         return replace(self, **changes)

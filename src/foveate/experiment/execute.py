@@ -259,16 +259,11 @@ def _predict(
     split = "test" if len(catalog.indices("test")) else "val"
     chosen = choose_rows(table, catalog, split=split)
     if len(chosen):
-        part = catalog.subset(chosen.tolist())
-        pictures = open_pictures(part, size, experiment.data.fit, cache.model_copy(update={"enabled": False}))
+        pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)
-        loader = Loader(pictures, part.labels, np.arange(len(part)), transform, BATCH, 0, shuffle=False)
+        loader = Loader(pictures, catalog.labels, chosen, transform, BATCH, 0, shuffle=False)
         taps = (experiment.evaluation.look_tap,)
-        maps = save_maps(
-            out / "maps.npz", model, loader.epoch(0), np.arange(len(part)), device=device, taps=taps
-        )
-        # The report knows pictures by their row in the whole catalog.
-        type(maps)(chosen, maps.image, maps.mask, maps.maps).save(out / "maps.npz")
+        save_maps(out / "maps.npz", model, loader.epoch(0), chosen, device=device, taps=taps)
     return table
 
 

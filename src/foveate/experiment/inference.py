@@ -50,13 +50,13 @@ def predict_catalog(
         look: measure energy in the mask where pictures have masks.
     """
     cache = cache or CacheConfig(enabled=False)
-    part = catalog.subset(rows.tolist())
-    pictures = open_pictures(part, size, experiment.data.fit, cache)
+    # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
+    pictures = open_pictures(catalog, size, experiment.data.fit, cache)
     transform = build_transform(experiment.data.augment, size, train=False)
     loader = Loader(
         pictures,
-        part.labels,
-        np.arange(len(part)),
+        catalog.labels,
+        rows,
         transform,
         BATCH,
         experiment.seed,
@@ -65,8 +65,8 @@ def predict_catalog(
     )
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = predict_batches(model, loader.epoch(0), device=device, tta=tta, memory_format=torch.channels_last)
-    table = PredictionTable.from_catalog(found.log_probabilities, part, found.index)
-    if look and part.has_masks:
+    table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
+    if look and any(catalog.samples[row].mask for row in rows):
         _, columns = measure_look(
             model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,)
         )

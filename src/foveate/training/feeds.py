@@ -46,6 +46,11 @@ class Feeds:
     rank: int = 0
     world: int = 1
 
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation pictures."""
+        return bool(len(self.rows.get("val", ())))
+
     def train(self, batch_size: int, views: int | None = None) -> Loader:
         """Shuffled, augmented training pictures."""
         return Loader(

@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from foveate.core.errors import TrainingError
-from foveate.core.rng import key
+from foveate.core.rng import key, seed_torch
 from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 from foveate.training.feeds import Feed
@@ -75,12 +75,13 @@ def _sweep(
     rates: list[float] = []
     smoothed: list[float] = []
     average, start = 0.0, 0.0
+    device = next(model.parameters()).device
     for step, batch in enumerate(_endless(feed, steps)):
         rate = lowest * (highest / lowest) ** (step / (steps - 1))
         set_learning_rates(optimizer, rate, 1.0)
-        torch.manual_seed(key(seed, "finder", step))
+        seed_torch(key(seed, "finder", step), device.type)
         before = float(loss(untouched, batch).detach())
-        torch.manual_seed(key(seed, "finder", step))
+        seed_torch(key(seed, "finder", step), device.type)
         value = loss(clone, batch)
         optimizer.zero_grad(set_to_none=True)
         value.backward()

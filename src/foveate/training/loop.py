@@ -86,7 +86,7 @@ class _Trainer:
         """What a phase names must exist: said before the first phase, not hours later."""
         apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         self._groups(phase)
-        validated = bool(len(self.job.feeds.rows.get("val", ())))
+        validated = self.job.feeds.validated
         asked = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
         asked += [phase.until.metric] if phase.until else []
         asked += [phase.schedule.metric] if isinstance(phase.schedule, Plateau) else []
@@ -202,8 +202,7 @@ class _Trainer:
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(loss / self.config.accumulate)
-        hard = batch.targets.argmax(dim=1) if batch.targets.is_floating_point() else batch.targets
-        values["accuracy"] = float((output.logits.detach().argmax(dim=1) == hard).float().mean())
+        values["accuracy"] = float((output.logits.detach().argmax(dim=1) == batch.labels).float().mean())
         for name, value in values.items():
             position.sums[name] = position.sums.get(name, 0.0) + value * len(raw)
         position.sums["pictures"] = position.sums.get("pictures", 0.0) + len(raw)

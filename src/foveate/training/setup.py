@@ -87,9 +87,7 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         return features.float()
 
     train = job.feeds.stored("train", views, job.batch_size, extract)
-    validation = (
-        job.feeds.stored("val", 0, job.batch_size, extract) if len(job.feeds.rows.get("val", ())) else None
-    )
+    validation = job.feeds.stored("val", 0, job.batch_size, extract) if job.feeds.validated else None
 
     def forward_with(network: Classifier, batch: Batch) -> Output:
         assert isinstance(network, Classifier)
@@ -113,7 +111,7 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     views = None if phase.views == "auto" else phase.views
     train = job.feeds.train(job.batch_size, views)
     validation = (
-        job.feeds.evaluation("val", job.batch_size) if len(job.feeds.rows.get("val", ())) else None
+        job.feeds.evaluation("val", job.batch_size) if job.feeds.validated else None
     )  # fmt: skip
 
     def pass_through(network: Classifier, batch: Batch) -> Output:
