@@ -1,0 +1,1 @@
+"""Studies: arms x seeds, run once each, compared pair by pair."""

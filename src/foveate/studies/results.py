@@ -1,0 +1,61 @@
+"""What a study has measured so far, as plain values: the one thing that statistics, tables, curves and reports read."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of a study's table."""
+
+    name: str
+    """Where it stands in a cell, for example ``test.accuracy`` or ``convergence_epoch``."""
+    title: str
+    """For people, for example "Test accuracy"."""
+    better: Literal["higher", "lower", "neither"] = "higher"
+    """Which direction is good; "neither" is described, not judged."""
+    percent: bool = False
+    """Shown times 100, with the sign %."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One cell's predictions of the test pictures."""
+
+    path: tuple[str, ...]
+    """(N,) sorted."""
+    correct: np.ndarray
+    """(N,) bool."""
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Finished cells of a study. A cell is one arm with one random seed; arms with the same seed are a pair."""
+
+    name: str
+    arms: tuple[str, ...]
+    """In the order of the study; the baseline is among them."""
+    baseline: str
+    seeds: tuple[int, ...]
+    metrics: tuple[Metric, ...]
+    values: dict[str, dict[str, dict[int, float]]]
+    """{metric name: {arm: {seed: value}}}; a cell that is not finished, or cannot measure it, is absent (never NaN)."""
+    pictures: dict[str, dict[int, Pictures]] = field(default_factory=dict)
+    """{arm: {seed: predictions of its test pictures}}."""
+    histories: dict[str, dict[int, list[dict[str, float]]]] = field(default_factory=dict)
+    """{arm: {seed: rows of history.csv, numbers only}}."""
+    failures: dict[tuple[str, int], str] = field(default_factory=dict)
+    """{(arm, seed): the error in a sentence}."""
+
+    def paired(self, metric: str, arm: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        """(S,) values of the baseline, (S,) of the arm, and the S seeds for which both are there."""
+        values = self.values.get(metric, {})
+        ours, theirs = values.get(arm, {}), values.get(self.baseline, {})
+        seeds = tuple(seed for seed in self.seeds if seed in ours and seed in theirs)
+        return (
+            np.array([theirs[seed] for seed in seeds], dtype=np.float64),
+            np.array([ours[seed] for seed in seeds], dtype=np.float64),
+            seeds,
+        )
