@@ -311,3 +311,25 @@ def test_hash_sees_path_class_and_split_only():
 def test_impossible_settings_are_refused(values):
     with pytest.raises(ConfigError):
         parse(SplitConfig, values, source="test")
+
+
+@given(counts=counts_, fewer=st.integers(1, 8), more=st.integers(0, 8), seed=st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_train_per_class_is_nested_and_leaves_val_and_test_alone(counts, fewer, more, seed):
+    catalog = make(counts)
+    whole = by_path(split(catalog, SplitConfig(seed=seed)).catalog)
+    few = split(catalog, SplitConfig(seed=seed, train_per_class=fewer)).catalog
+    many = by_path(split(catalog, SplitConfig(seed=seed, train_per_class=fewer + more)).catalog)
+    kept = by_path(few)
+    assert {p for p in kept if kept[p] == "train"} <= {p for p in many if many[p] == "train"}
+    assert all(kept[p] == whole[p] for p in whole if whole[p] != "train")
+    assert all(kept[p] in ("train", "") for p in whole if whole[p] == "train")
+    available = Counter(p[:3] for p in whole if whole[p] == "train")
+    taken = Counter(p[:3] for p in kept if kept[p] == "train")
+    assert taken == {name: min(count, fewer) for name, count in available.items()}
+
+
+def test_train_per_class_says_what_it_left_out():
+    notes = " ".join(split(make([40, 6]), SplitConfig(train_per_class=10)).notes)
+    assert "Training uses 10 pictures of each class; 18 training pictures are left unused." in notes
+    assert "class 1 (4)" in notes

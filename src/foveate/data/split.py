@@ -52,6 +52,9 @@ class SplitConfig(Config):
     """A split file to follow instead of drawing."""
     keep_given: bool = True
     """Keep the splits that the data set came with; ``false`` pools all labelled pictures and draws anew."""
+    train_per_class: int | None = Field(default=None, ge=1)
+    """Train on at most this many pictures of each class; the rest of train is left unused (split ""). Val and test
+    stay as they are, and a smaller number takes a part of what a larger one takes."""
 
     @model_validator(mode="after")
     def _check(self) -> "SplitConfig":
@@ -90,12 +93,39 @@ def split(catalog: Catalog, config: SplitConfig | None = None) -> Split:
         ConfigError: folds are asked of a data set that has its own labelled val or test split.
     """
     config = config or SplitConfig()
+    result = _divide(catalog, config)
+    return result if config.train_per_class is None else _fewer(result, config.train_per_class, config.seed)
+
+
+def _divide(catalog: Catalog, config: SplitConfig) -> Split:
     if config.file is not None:
         return _from_file(catalog, config)
     if not config.keep_given:
         catalog = catalog.with_splits(["" if s.label != UNLABELLED else s.split for s in catalog.samples])
     refuse_divided_groups(catalog, "The data set's own splits", "mend them, or set split.keep_given to false")
     return _folds(catalog, config) if config.folds else _three_ways(catalog, config)
+
+
+def _fewer(result: Split, count: int, seed: int) -> Split:
+    """``count`` training pictures of each class stay in train, the others get no split."""
+    catalog = result.catalog
+    splits = [sample.split for sample in catalog.samples]
+    short = []
+    for label, name in enumerate(catalog.classes):
+        rows = sorted(
+            (row for row in catalog.indices("train") if catalog.labels[row] == label),
+            key=lambda row: catalog.samples[row].path,
+        )
+        if len(rows) < count:
+            short.append(f"{name} ({len(rows)})")
+        order = numpy_generator(seed, "train_per_class", name).permutation(len(rows))
+        for k in order[count:]:
+            splits[rows[k]] = ""
+    left = sum(not part for part in splits)
+    notes = [f"Training uses {count} pictures of each class; {left} training pictures are left unused."]
+    if short:
+        notes.append(f"Classes with fewer training pictures than {count} keep all they have: {', '.join(short)}.")
+    return Split(catalog.with_splits(splits), (*result.notes, *notes), result.folds)
 
 
 def _from_file(catalog: Catalog, config: SplitConfig) -> Split:
