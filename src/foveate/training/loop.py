@@ -191,6 +191,7 @@ class _Trainer:
         for number, transform in enumerate(self.job.transforms):
             rng = numpy_generator(self.job.seed, "transform", number, position.step, position.batch)
             batch = transform(batch, self.model, rng)
+        batch = self.job.objective.prepare(batch)
         with plan.precision.autocast(self.device):
             output: Output = plan.forward(batch)
         terms = self.job.objective(output, batch, progress)
