@@ -11,9 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -268,6 +267,7 @@ class _Worker:
             return answer
         status = process.wait()
         self.process = None
+        self._close(process)
         reason = "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
         return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
 
@@ -283,12 +283,19 @@ class _Worker:
     def stop(self) -> None:
         """Ask the process to save and end; kill it when it does not."""
         self.stopping = True
-        process = self.process
-        if process is None or process.poll() is not None:
+        process, self.process = self.process, None
+        if process is None:
             return
         process.terminate()
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.kill()
-        process.wait()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._close(process)
+
+    def _close(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
