@@ -86,7 +86,9 @@ def run_study(
     threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
     with _alone(out):
         write_csv(
-            out / "cells.csv", ("block", "arm", "seed", "cell"), [(c.block, c.arm, c.seed, c.key) for c in cells]
+            out / "cells.csv",
+            ("block", "arm", "seed", "cell"),
+            [(c.block, c.arm, c.seed, c.key) for c in cells],
         )
         for file in (out / "cells").glob("*.failed.json"):
             file.unlink()  # what failed is tried again
@@ -142,7 +144,9 @@ def _alone(out: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise StudyError(f"Another process is running the study in {out}; wait for it, or stop it first.") from None
+        raise StudyError(
+            f"Another process is running the study in {out}; wait for it, or stop it first."
+        ) from None
     try:
         yield
     finally:
@@ -150,7 +154,9 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _undecided(cells: Sequence[Cell]) -> bool:
-    return any(c.experiment.training.precision == "auto" or c.experiment.training.batch_size == "auto" for c in cells)
+    return any(
+        c.experiment.training.precision == "auto" or c.experiment.training.batch_size == "auto" for c in cells
+    )
 
 
 def _shared_decisions(out: Path) -> list[dict[str, Any]]:
@@ -191,7 +197,8 @@ class _Crew:
             tasks.put(cell)
         answers: queue.Queue[tuple[Cell, dict[str, Any] | None]] = queue.Queue()
         workers = [
-            _Worker(self.threads, self.out / "cells" / f"worker-{k}.log") for k in range(min(self.jobs, len(work.pending)))
+            _Worker(self.threads, self.out / "cells" / f"worker-{k}.log")
+            for k in range(min(self.jobs, len(work.pending)))
         ]
         for worker in workers:
             worker.start(tasks, answers, lambda cell: self._task(cell, decisions))
@@ -216,7 +223,9 @@ class _Crew:
 
     def _note(self, cell: Cell, answer: dict[str, Any], work: _Work, decisions: list[dict[str, Any]]) -> None:
         if "error" in answer:
-            write_json(self.out / "cells" / f"{cell.key}.failed.json", {"cell": str(cell), "error": answer["error"]})
+            write_json(
+                self.out / "cells" / f"{cell.key}.failed.json", {"cell": str(cell), "error": answer["error"]}
+            )
             self.observer.failed(cell, answer["error"])
             return
         work.done += 1
@@ -268,7 +277,9 @@ class _Worker:
         status = process.wait()
         self.process = None
         self._close(process)
-        reason = "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
+        reason = (
+            "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
+        )
         return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
 
     def _hire(self) -> "subprocess.Popen[str]":
