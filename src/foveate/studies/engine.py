@@ -105,7 +105,7 @@ def run_study(
             first = _Work(work.pending[:1], work.total, work.done)
             hire.run(first, [])
             work = _Work(work.pending[1:], work.total, first.done, first.seconds)
-            shared = _adopt_decisions(out, pending[0])
+            shared = _adopt_decisions(out, pending)
         hire.run(work, shared)
     return out
 
@@ -165,12 +165,19 @@ def _shared_decisions(out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _adopt_decisions(out: Path, cell: Cell) -> list[dict[str, Any]]:
-    file = folder_of(out, cell) / DECISIONS
+def _adopt_decisions(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The choices of the first cell, for all; a phase in which it had nothing to measure takes the measured precision."""
+    file = folder_of(out, cells[0]) / DECISIONS
     made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    shared = [decision for decision in made if decision["name"].startswith(SHARED_DECISIONS)]
-    write_json(out / DECISIONS, shared)
-    return shared
+    shared = {d["name"]: d for d in made if d["name"].startswith(SHARED_DECISIONS)}
+    measured = [d for name, d in shared.items() if name.startswith("precision: ")]
+    phases = {phase.name for cell in cells for phase in cell.experiment.training.phases}
+    for name in sorted(f"precision: {phase}" for phase in phases):
+        if measured and name not in shared:
+            reason = f"as {measured[-1]['name'].removeprefix('precision: ')}, so that all arms compute alike"
+            shared[name] = {**measured[-1], "name": name, "reason": reason}
+    write_json(out / DECISIONS, list(shared.values()))
+    return list(shared.values())
 
 
 class _Crew:
