@@ -1,11 +1,12 @@
 """Activations with a second derivative equal torch's where torch has one."""
 
-import timm
 import torch
 from torch import nn
 
 from foveate.models.activations import HardSigmoid, twice_differentiable
 from foveate.models.classifier import ModelConfig, build_classifier
+
+import timm  # isort: skip  (after the guard that foveate.models brings)
 
 
 def test_values_and_gradients_are_torchs() -> None:
