@@ -48,6 +48,8 @@ class EvaluationConfig(Config):
     """Test-time augmentation by name (see foveate.evaluation.tta)."""
     look_tap: str = "late"
     """Feature map at which it is measured where the network looks."""
+    background_tests: bool = True
+    """Where pictures have masks, also measure with other backgrounds and without the object."""
 
 
 class Experiment(Config):
