@@ -12,8 +12,18 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
+from foveate.objectives.attention_mining import AttentionMining
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
-from foveate.objectives.spatial import ClassMapEnergy, SpatialMSE
+from foveate.objectives.right_reasons import RightReasons
+from foveate.objectives.spatial import (
+    SpatialBCE,
+    SpatialDice,
+    SpatialEnergy,
+    SpatialIoU,
+    SpatialKL,
+    SpatialL1,
+    SpatialMSE,
+)
 from foveate.objectives.term import Context, Progress, Term
 from foveate.objectives.weighting import WEIGHTINGS, Constant, Plan, Situation, Weight, Weighting
 
@@ -30,7 +40,14 @@ LOSSES: dict[str, type[Any]] = {
     "huber": Huber,
     "head_penalty": HeadPenalty,
     "spatial_mse": SpatialMSE,
-    "class_map_energy": ClassMapEnergy,
+    "spatial_l1": SpatialL1,
+    "spatial_bce": SpatialBCE,
+    "spatial_dice": SpatialDice,
+    "spatial_iou": SpatialIoU,
+    "spatial_kl": SpatialKL,
+    "spatial_energy": SpatialEnergy,
+    "right_reasons": RightReasons,
+    "attention_mining": AttentionMining,
 }
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What a loss term is, and what it may ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -27,6 +27,10 @@ class Context:
     """Training pictures a class, in label order."""
     head: nn.Module | None = None
     """The classifier's head, for penalties on it."""
+    tap_channels: Callable[[str], int] | None = None
+    """{tap name} -> K, the channels of that feature map; None where there is no network."""
+    seed: int = 0
+    """Of a term's own random parameters."""
 
 
 class TermConfig(Config):
