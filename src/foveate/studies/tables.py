@@ -261,22 +261,25 @@ def count(analysis: Analysis, metric: Metric, arm: str) -> int:
     return summary.n if summary else 0
 
 
+def unfinished(results: StudyResults) -> int:
+    """Cells that have neither a value nor a failure yet."""
+    cells = {(arm, seed) for arm in results.arms for seed in results.seeds}
+    by_arm = [(arm, seeds) for arms in results.values.values() for arm, seeds in arms.items()]
+    return len(cells - {(arm, seed) for arm, seeds in by_arm for seed in seeds} - set(results.failures))
+
+
 def missing_notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
     """What a dash and a missing cell mean, as far as there are any."""
     notes = []
-    cells = {(arm, seed) for arm in results.arms for seed in results.seeds}
-    finished = {
-        (arm, seed)
-        for by_arm in results.values.values()
-        for arm, by_seed in by_arm.items()
-        for seed in by_seed
-    }
-    failed = set(results.failures) & cells
-    waiting = len(cells - finished - failed)
+    cells, failed, waiting = (
+        len(results.arms) * len(results.seeds),
+        len(results.failures),
+        unfinished(results),
+    )
     if waiting:
-        notes.append(f"{waiting} of {len(cells)} cells are not finished.")
+        notes.append(f"{waiting} of {cells} cells are not finished.")
     if failed:
-        notes.append(f"{len(failed)} of {len(cells)} cells failed.")
+        notes.append(f"{failed} of {cells} cells failed.")
     shown = [count(analysis, metric, arm) for metric in results.metrics for arm in results.arms]
     if 0 in shown:
         notes.append("A dash: no finished cell has measured this.")
