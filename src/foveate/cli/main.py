@@ -210,12 +210,61 @@ def report(
     command(run, out)
 
 
+study_app = typer.Typer(help="Compare arms over several random seeds, with paired statistics.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+
+
+@study_app.command("run")
+def study_run(
+    study: Annotated[
+        str, typer.Argument(help="A study recipe (foveate list studies), or a YAML file.", show_default=False)
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of pictures, or a CSV manifest.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="The study's folder: new, or one that was stopped.", show_default=False)
+    ],
+    backbone: Annotated[str | None, typer.Option(help="Any timm network; default: the study's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="pretrained, none, or a weights file; default: the study's.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the square picture, in pixels.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Random seeds 0 to N - 1; default: the study's.")] = None,
+    jobs: Annotated[int, typer.Option(help="Cells trained at the same time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads of each; default: all cores divided by jobs.")
+    ] = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting of the study by its place, as base.data.size=96.")
+    ] = None,
+) -> None:
+    """Run every arm with every seed; finished cells are kept, and the same command goes on."""
+    from foveate.cli.study import run as command
+
+    command(
+        study, data, out, backbone=backbone, weights=weights, size=size, seeds=seeds, jobs=jobs, threads=threads,
+        quarantine=quarantine, assignments=set_ or [],
+    )  # fmt: skip
+
+
+@study_app.command("show")
+def study_show(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
+) -> None:
+    """Print and write the tables of what is finished so far."""
+    from foveate.cli.study import show as command
+
+    command(folder)
+
+
 @app.command("list")
 def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="backbones, recipes, guides, losses, augmentations, transforms, heads, schedules or tta."
+            help="backbones, recipes, studies, guides, losses, augmentations, transforms, heads, schedules or tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

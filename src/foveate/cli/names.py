@@ -8,7 +8,8 @@ from foveate.core.errors import ConfigError
 
 _TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
-    "guides": ("foveate.recipes.guidance", "GUIDES"),
+    "studies": ("foveate.recipes", "STUDIES"),
+    "guides": ("foveate.recipes.guides", "GUIDES"),
     "losses": ("foveate.objectives", "LOSSES"),
     "augmentations": ("foveate.data.transforms", "PRESETS"),
     "transforms": ("foveate.augmentation", "TRANSFORMS"),

@@ -23,3 +23,7 @@ class RunError(FoveateError):
 
 class TrainingError(FoveateError):
     """Training cannot go on (a loss that is not finite, a full disk)."""
+
+
+class StudyError(FoveateError):
+    """A study folder belongs to another study, is in use, or its cells do not fit together."""

@@ -59,7 +59,7 @@ def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Obser
 def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:
     """The audit as plain values; remembered in the cache folder as long as no file changes."""
     memory = (
-        cache_folder(config.cache) / "audits" / f"{_state_of_files(found)}.json"
+        cache_folder(config.cache) / "audits" / f"{state_of_files(found)}.json"
         if config.cache.enabled
         else None
     )
@@ -75,7 +75,7 @@ def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[st
     return values
 
 
-def _state_of_files(found: Discovery) -> str:
+def state_of_files(found: Discovery) -> str:
     """A key over everything the audit depends on: paths, sizes, times, labels, splits, masks."""
     digest = hashlib.sha256(f"{AUDIT_VERSION} {found.catalog.root} {found.empty_classes}".encode())
     digest.update(found.catalog.hash.encode())

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
@@ -14,6 +15,7 @@ from foveate.objectives.term import Context, Progress, Term
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 """Columns that training writes beside the terms."""
+RESERVED = {"loss", "pictures", *METRICS}
 
 # A new loss: one class in one file, one line here.
 LOSSES: dict[str, type[Any]] = {
@@ -41,35 +43,65 @@ def default_objective() -> dict[str, Any]:
     return {"classification": CrossEntropy.Config()}
 
 
-class Objective:
+class Objective(nn.Module):
     """Computes every term and, apart from that, weighs them.
 
-    ``terms(output, batch, progress) -> {name: scalar}``; ``total(terms, progress)`` is what is differentiated.
+    ``objective(output, batch, progress) -> {name: scalar}``; ``total(terms, progress)`` is what is differentiated.
+
+    Terms that are modules (learned projections) are registered: their parameters are trained beside the network's,
+    in an optimizer group of their own, and kept in the checkpoint.
     """
 
     def __init__(self, config: dict[str, Any], context: Context) -> None:
-        taken = sorted({"loss", *METRICS} & set(config))
-        if taken:
-            raise ConfigError(
-                f"An objective term cannot be called '{taken[0]}', which history.csv uses already; rename it."
-            )
+        """Raises ConfigError: a name that history.csv uses already, or what a term says of its settings."""
+        super().__init__()
+        for name in config:
+            _check_name(name)
         self._terms: dict[str, Term] = {name: LOSSES[c.loss](c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
-        self.taps: tuple[str, ...] = tuple(
-            dict.fromkeys(tap for term in self._terms.values() for tap in term.taps)
+        # The colon keeps a term's name apart from the attributes of a module ("type", "pop").
+        self.parts = nn.ModuleDict(
+            {f"{name}:term": term for name, term in self._terms.items() if isinstance(term, nn.Module)}
         )
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The feature maps that the terms need."""
+        return tuple(dict.fromkeys(tap for term in self._terms.values() for tap in term.taps))
 
     @property
     def differentiates(self) -> bool:
         """Whether a term takes gradients of the network itself, also in validation."""
-        return any(getattr(term, "differentiates", False) for term in self._terms.values())
+        return self.needs_input_gradient or self._any("differentiates")
+
+    @property
+    def needs_input_gradient(self) -> bool:
+        """Whether a term takes gradients with respect to the pictures."""
+        return self._any("needs_input_gradient")
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether a term asks the network about changed pictures (``Output.again``)."""
+        return self._any("asks_again")
+
+    def _any(self, attribute: str) -> bool:
+        return any(getattr(term, attribute, False) for term in self._terms.values())
 
     @property
     def names(self) -> tuple[str, ...]:
         """Term names in the order they were configured."""
         return tuple(self._terms)
 
-    def __call__(self, output: Output, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch that goes into the network: its pictures require a gradient if a term asks for that.
+
+        The pictures are changed in place, so they must be no parameter and no one else's.
+        """
+        if self.needs_input_gradient:
+            batch.images.requires_grad_(True)
+        return batch
+
+    def forward(self, output: Output, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
         """Every term, unweighted."""
         return {name: term(output, batch, progress) for name, term in self._terms.items()}
 
@@ -83,3 +115,12 @@ class Objective:
         return torch.stack(
             [weights[name] * value for name, value in terms.items() if weights[name] != 0]
         ).sum()
+
+
+def _check_name(name: str) -> None:
+    if name in RESERVED:
+        raise ConfigError(
+            f"An objective term cannot be called '{name}', which history.csv uses already; rename it."
+        )
+    if not name or "." in name:
+        raise ConfigError(f"An objective term cannot be called '{name}': give it a name without dots.")

@@ -44,7 +44,13 @@ class TermConfig(Config):
 class Term(Protocol):
     """One named summand of the objective: a class with a ``Config`` and this call.
 
-    ``taps`` are the feature maps it needs (names as in ``foveate.models.taps``).
+    ``taps`` are the feature maps it needs (names as in ``foveate.models.taps``). A term with parameters is a
+    ``torch.nn.Module`` as well. Optional attributes:
+
+    - ``differentiates = True``: it takes gradients of the network (class maps), so validation keeps graphs too, and
+      taps require a gradient even where the network is frozen;
+    - ``needs_input_gradient = True``: ``batch.images`` requires a gradient before the forward pass;
+    - ``asks_again = True``: it calls ``output.again``, which is None where features are stored; so they are not.
     """
 
     Config: ClassVar[type[TermConfig]]

@@ -1,14 +1,23 @@
-"""Recipes: named experiments as plain functions."""
+"""Recipes: named experiments and studies as plain functions."""
 
 from collections.abc import Callable
 
 from foveate.experiment.specification import Experiment
 from foveate.recipes.finetune import finetune
-from foveate.recipes.guidance import guidance
+from foveate.recipes.guidance import guidance_study
+from foveate.recipes.guides import guidance
+from foveate.recipes.learn2look import learn2look_second_set, learn2look_taps, learn2look_weights
+from foveate.studies.specification import Study
 
 # A new recipe: one function in one file, one line here.
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "finetune": finetune,
 }
+STUDIES: dict[str, Callable[..., Study]] = {
+    "learn2look-weights": learn2look_weights,
+    "learn2look-taps": learn2look_taps,
+    "learn2look-second-set": learn2look_second_set,
+    "guidance": guidance_study,
+}
 
-__all__ = ["RECIPES", "finetune", "guidance"]
+__all__ = ["RECIPES", "STUDIES", "finetune", "guidance"]

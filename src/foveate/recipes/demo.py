@@ -7,7 +7,7 @@ from typing import Any
 from foveate.core.files import write_json
 from foveate.data.synthetic import SyntheticConfig, write_dataset
 from foveate.experiment import Experiment, Run, run
-from foveate.recipes.guidance import guidance
+from foveate.recipes.guides import guidance
 from foveate.reporting import build_report
 from foveate.training import Observer
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from foveate.experiment.specification import Experiment
-from foveate.recipes.guidance import guidance
+from foveate.recipes.guides import guidance
 
 BACKBONE = "mobilenetv3_small_100"
 """Runs everywhere; name another one with ``backbone``."""

@@ -1,50 +1,50 @@
-"""Ways of telling a network where to look; each is a part of an experiment, and they can be joined with "+"."""
+"""Every way to use a mask, alone and combined, at several training sizes."""
 
-from collections.abc import Callable
-from typing import Any
+from foveate.recipes.guides import guidance as guide
+from foveate.studies.specification import Study
 
-from foveate.core.errors import ConfigError
-
-
-def _spatial() -> dict[str, Any]:
-    """MSE between the late feature map and the mask (Learn 2 Look), weight 1."""
-    return {"objective": {"spatial": {"loss": "spatial_mse", "tap": "late"}}}
-
-
-def _class_map() -> dict[str, Any]:
-    """Share of the true class's Grad-CAM outside the mask, weight 0.3."""
-    return {"objective": {"look": {"loss": "class_map_energy", "tap": "late", "weight": 0.3}}}
-
-
-def _backgrounds() -> dict[str, Any]:
-    """Another picture's background behind the object, always."""
-    return {"transforms": [{"transform": "background_swap", "p": 1.0}]}
-
-
-GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
-    "spatial": _spatial,
-    "class-map": _class_map,
-    "backgrounds": _backgrounds,
+SIZES = (10, 20, 50, 200)
+"""Training pictures a class; data sets with fewer use what they have (the run says so)."""
+ARMS = {
+    "none": "none",
+    "spatial": "spatial",
+    "class map": "class-map",
+    "backgrounds": "backgrounds",
+    "backgrounds + spatial": "backgrounds+spatial",
+    "backgrounds + class map": "backgrounds+class-map",
 }
 
 
-def guidance(name: str) -> dict[str, Any]:
-    """Fields of an Experiment that add this guidance to plain cross-entropy.
+def guidance_study(sizes: tuple[int, ...] = SIZES) -> Study:
+    """Arms are uses of the masks, blocks are training sizes.
 
-    Args:
-        name: "none", or names of GUIDES joined with "+", for example "backgrounds+class-map".
-
-    Raises:
-        ConfigError: unknown name.
+    Validation pictures decide nothing: both phases have a fixed length and the last epoch is kept, so that an arm
+    cannot gain or lose by a validation set that shares the training set's backgrounds.
     """
-    objective: dict[str, Any] = {"classification": {"loss": "cross_entropy"}}
-    transforms: list[Any] = []
-    for part in [] if name == "none" else name.split("+"):
-        if part not in GUIDES:
-            raise ConfigError(
-                f"There is no guidance '{part}'; choose none, or of {', '.join(GUIDES)} one or several joined by '+'."
-            )
-        fields = GUIDES[part]()
-        objective |= fields.get("objective", {})
-        transforms += fields.get("transforms", [])
-    return {"objective": objective, "transforms": transforms}
+    return Study(
+        name="Ways to use a mask",
+        base={
+            # 30 % test: swapped backgrounds are judged on as many pictures as the training sizes leave.
+            "data": {"augment": {"preset": "standard"}, "split": {"val": 0.1, "test": 0.3}},
+            "model": {"backbone": "mobilenetv3_small_100"},
+            "training": {
+                "batch_size": 16,
+                "clip": 1.0,
+                "phases": [
+                    {"name": "head", "epochs": 10, "trainable": "head", "lr": 2e-3, "restore_best": None},
+                    {
+                        "name": "all",
+                        "epochs": 20,
+                        "freeze_bn": "all",
+                        "lr": 1e-3,
+                        "lr_factors": {"backbone": 0.3},
+                        "schedule": {"schedule": "one_cycle"},
+                        "restore_best": None,
+                    },
+                ],
+            },
+        },
+        arms={arm: guide(name) for arm, name in ARMS.items()},
+        blocks={f"{size} a class": {"data.split.train_per_class": size} for size in sizes},
+        seeds=(0, 1, 2, 3, 4),
+    )

@@ -10,6 +10,7 @@ from foveate.objectives import Progress
 from foveate.training.finders import find_batch_size
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
+from foveate.training.passes import pass_through
 from foveate.training.precision import Precision
 
 
@@ -35,9 +36,9 @@ def decide_batch_size(job: Job) -> Job:
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
         optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)
-        batch = job.prepare(first_batch(size), precision)
+        batch = job.objective.prepare(job.prepare(first_batch(size), precision))
         with precision.autocast(job.accelerator.device):
-            output = network(batch.images, taps=job.objective.taps)
+            output = pass_through(job.objective, network, batch)
         job.objective.total(job.objective(output, batch, Progress()), Progress()).backward()
         optimizer.step()
 

@@ -65,6 +65,9 @@ class Job:
     memory: Path | None = None
     """File in which measured choices of this machine are remembered."""
 
+    def __post_init__(self) -> None:
+        self.objective.to(self.accelerator.device)
+
     def prepare(self, raw: Batch, precision: Precision) -> Batch:
         """Pictures to the device, normalised, in the precision's memory layout."""
         return raw.prepare(self.accelerator.device, self.model.mean, self.model.std, precision.memory_format)

@@ -20,7 +20,7 @@ from foveate.training import state as checkpoints
 from foveate.training.interrupt import Interrupted, watch_signals
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups, set_learning_rates
-from foveate.training.phases import PhaseConfig, better, reached
+from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
 from foveate.training.ranks import from_main, largest, share_buffers
 from foveate.training.schedules import Plateau
 from foveate.training.setup import PhasePlan, plan_phase
@@ -191,6 +191,7 @@ class _Trainer:
         for number, transform in enumerate(self.job.transforms):
             rng = numpy_generator(self.job.seed, "transform", number, position.step, position.batch)
             batch = transform(batch, self.model, rng)
+        batch = self.job.objective.prepare(batch)
         with plan.precision.autocast(self.device):
             output: Output = plan.forward(batch)
         terms = self.job.objective(output, batch, progress)
@@ -292,7 +293,7 @@ class _Trainer:
                 if position.phase_epoch > 1
                 else []
             )
-            record = (min if "loss" in metric else max)(past) if past else None
+            record = (max if higher_is_better(metric) else min)(past) if past else None
             position.stale = 0 if better(metric, row[metric], record) else position.stale + 1
             if position.stale >= phase.early_stopping.patience:
                 self.job.observer.message(

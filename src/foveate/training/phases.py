@@ -13,7 +13,8 @@ class EarlyStopping(Config):
     """Stop a phase when a metric has not improved for ``patience`` epochs."""
 
     metric: str = "val_loss"
-    """A column of history.csv; smaller is better for columns with "loss", larger for all others."""
+    """A column of history.csv; larger is better for accuracies and F1, smaller for losses and their terms. With spatial
+    terms watch "val_classification": the whole loss also moves with the weights."""
     patience: int = 10
     """Epochs without a better value."""
 
@@ -22,7 +23,7 @@ class Until(Config):
     """Stop a phase once a metric reaches a value."""
 
     metric: str = "val_accuracy"
-    """A column of history.csv; "reached" is <= for columns with "loss", >= for all others."""
+    """A column of history.csv; "reached" is >= for accuracies and F1, <= for losses and their terms."""
     value: float
 
 
@@ -60,12 +61,17 @@ class PhaseConfig(Config):
         return {"schedule": value} if isinstance(value, str) else value
 
 
+def higher_is_better(metric: str) -> bool:
+    """Accuracies and F1 should rise; every other column of the history is a loss or a term of it."""
+    return metric.endswith(("accuracy", "f1"))
+
+
 def better(metric: str, value: float, than: float | None) -> bool:
     """Whether ``value`` beats ``than`` for this column of the history."""
-    return than is None or (value < than if "loss" in metric else value > than)
+    return than is None or (value > than if higher_is_better(metric) else value < than)
 
 
 def reached(until: Until, row: dict[str, Any]) -> bool:
     """Whether the phase's goal is met."""
     value = row[until.metric]
-    return bool(value <= until.value if "loss" in until.metric else value >= until.value)
+    return bool(value >= until.value if higher_is_better(until.metric) else value <= until.value)

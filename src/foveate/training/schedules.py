@@ -129,7 +129,7 @@ class Plateau(Config):
         """The factor after these validation values of the phase, oldest first."""
         dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            dummy, "min" if "loss" in self.metric else "max", self.reduce, self.patience, self.threshold,
+            dummy, "max" if self.metric.endswith(("accuracy", "f1")) else "min", self.reduce, self.patience, self.threshold,
             min_lr=self.lowest,
         )  # fmt: skip
         for value in values:

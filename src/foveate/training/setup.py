@@ -18,6 +18,7 @@ from foveate.training.feeds import FEATURE_LIMIT, Feed
 from foveate.training.finders import find_learning_rate
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
+from foveate.training.passes import pass_through
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision, choose, machine, measure, remembered
 
@@ -59,6 +60,10 @@ def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
         return "batch transforms change the pictures at every step"
     if job.objective.taps:
         return "the objective looks at feature maps"
+    if job.objective.needs_input_gradient:
+        return "the objective looks at gradients of the pictures"
+    if job.objective.asks_again:
+        return "the objective asks the network about changed pictures"
     rows = len(job.feeds.rows["train"]) + len(job.feeds.rows.get("val", ()))
     if rows * _views(job, phase) * job.model.num_features * 4 > FEATURE_LIMIT:
         return f"the features would take more than {FEATURE_LIMIT >> 20} MiB"
@@ -114,13 +119,10 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         job.feeds.evaluation("val", job.batch_size) if job.feeds.validated else None
     )  # fmt: skip
 
-    def pass_through(network: Classifier, batch: Batch) -> Output:
-        output: Output = network(
-            batch.images, taps=job.objective.taps, differentiable=job.objective.differentiates
-        )
-        return output
+    def through(network: Classifier, batch: Batch) -> Output:
+        return pass_through(job.objective, network, batch)
 
-    precision = Precision(_precision(job, phase, train, pass_through))
+    precision = Precision(_precision(job, phase, train, through))
 
     def prepare(raw: Batch) -> Batch:
         return job.prepare(raw, precision)
@@ -134,15 +136,15 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         train=train,
         validation=validation,
         precision=precision,
-        lr=_learning_rate(job, phase, train, prepare, pass_through, precision),
+        lr=_learning_rate(job, phase, train, prepare, through, precision),
         prepare=prepare,
-        forward=lambda batch: pass_through(network, batch),
-        forward_with=pass_through,
+        forward=lambda batch: pass_through(job.objective, network, batch, plain=job.model),
+        forward_with=through,
     )
 
 
 def _precision(
-    job: Job, phase: PhaseConfig, train: Feed, pass_through: Callable[[Classifier, Batch], Output]
+    job: Job, phase: PhaseConfig, train: Feed, forward_with: Callable[[Classifier, Batch], Output]
 ) -> str:
     if job.config.precision != "auto":
         return job.config.precision
@@ -155,9 +157,9 @@ def _precision(
 
     def step(network: Classifier, precision: Precision) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
-        batch = job.prepare(raw, precision)
+        batch = job.objective.prepare(job.prepare(raw, precision))
         with precision.autocast(job.accelerator.device):
-            output = pass_through(network, batch)
+            output = forward_with(network, batch)
         terms = job.objective(output, batch, Progress())
         job.objective.total(terms, Progress()).backward()
         network.zero_grad(set_to_none=True)
@@ -188,7 +190,7 @@ def _learning_rate(
 
         def loss(network: Classifier, raw: Batch) -> torch.Tensor:
             set_modes(network, phase.trainable, phase.freeze_bn)
-            batch = prepare(raw)
+            batch = job.objective.prepare(prepare(raw))
             with precision.autocast(job.accelerator.device):
                 output = forward_with(network, batch)
             return job.objective.total(job.objective(output, batch, Progress()), Progress())

@@ -28,7 +28,7 @@ def validate(
     targets: list[np.ndarray] = []
     with torch.enable_grad() if objective.differentiates else torch.no_grad():
         for raw in feed.epoch(0):
-            batch = prepare(raw)
+            batch = objective.prepare(prepare(raw))
             output = forward(batch)
             terms = objective(output, batch, progress)
             total = objective.total(terms, progress)

@@ -5,7 +5,7 @@ import pytest
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.recipes import finetune, guidance
-from foveate.recipes.guidance import GUIDES
+from foveate.recipes.guides import GUIDES
 
 
 def test_none_is_plain_cross_entropy() -> None:

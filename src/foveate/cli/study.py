@@ -1,0 +1,112 @@
+"""foveate study run, foveate study show"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from foveate.cli.screen import guarded, out
+from foveate.core.errors import ConfigError
+
+
+@guarded
+def run(
+    name: str, data: Path, folder: Path, *, backbone: str | None, weights: str | None, size: int | None,
+    seeds: int | None, jobs: int, threads: int | None, quarantine: bool, assignments: Sequence[str],
+) -> None:  # fmt: skip
+    """Compute the cells, then print the table."""
+    from foveate.studies.engine import run_study
+
+    study = build_study(
+        name, backbone=backbone, weights=weights, size=size, seeds=seeds, assignments=assignments
+    )
+    cells = study.cells()
+    arms = len(study.arm_changes())
+    blocks = f" x {len(study.blocks)} blocks" if study.blocks else ""
+    out.print(f"[bold]{escape(study.name)}[/]: {arms} arms{blocks} x {len(study.seeds)} seeds = {len(cells)} cells")
+    try:
+        run_study(study, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=_screen())
+    except KeyboardInterrupt:
+        out.print("Stopped; finished cells are kept, and the same command goes on.")
+        raise SystemExit(130) from None
+    show.__wrapped__(folder)  # type: ignore[attr-defined]
+
+
+def build_study(
+    name: str, *, backbone: str | None = None, weights: str | None = None, size: int | None = None,
+    seeds: int | None = None, assignments: Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """The study of a recipe's name or a YAML file, with the flags and ``--set`` laid over it.
+
+    Raises:
+        ConfigError: no such recipe or file; a setting does not fit.
+    """
+    from foveate.experiment.specification import assign, merge
+    from foveate.recipes import STUDIES
+    from foveate.studies.specification import Study
+
+    if name in STUDIES:
+        study = STUDIES[name]()
+    elif Path(name).suffix in (".yaml", ".yml"):
+        study = Study.from_yaml(Path(name))
+    else:
+        raise ConfigError(f"There is no study recipe '{name}'; choose one of {', '.join(STUDIES)}, or a YAML file.")
+    values = study.to_dict()
+    model: dict[str, Any] = {}
+    if weights is not None:
+        model["weights"] = weights
+        # A weights file brings its own network; its card names it.
+        model["backbone"] = None if weights not in ("pretrained", "none") else study.base["model"]["backbone"]
+    if backbone is not None:
+        model["backbone"] = backbone
+    changes: dict[str, Any] = {"model": model} if model else {}
+    if size is not None:
+        changes["data"] = {"size": size}
+    values["base"] = merge(values["base"], changes)
+    if seeds is not None:
+        values["seeds"] = list(range(seeds))
+    for assignment in assignments:
+        values = assign(values, assignment)
+    return Study.from_dict(values, source=f"The study '{name}'")
+
+
+@guarded
+def show(folder: Path) -> None:
+    """Print what is measured so far."""
+    from foveate.studies.collect import read_study
+
+    for block, results in read_study(folder).items():
+        if block:
+            out.print(f"[bold]{escape(block)}[/]")
+        for metric in results.metrics:
+            import numpy as np
+            text = "  ".join(f"{arm}: {np.mean(list(results.values[metric.name][arm].values())):.3f}" for arm in results.arms if results.values[metric.name][arm])
+            out.print(f"{metric.title}: {text}")
+
+
+def _screen() -> Any:
+    from foveate.studies.engine import StudyObserver
+    from foveate.studies.specification import Cell
+
+    class Screen(StudyObserver):
+        def begin(self, total: int, finished: int, reused: int) -> None:
+            if finished:
+                more = f", {reused} of them computed for another study" if reused else ""
+                out.print(f"{finished} of {total} cells are there already{more}.")
+
+        def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
+            out.print(f"[{done}/{total}] {escape(str(cell))} · {_duration(seconds_left)} left", markup=False)
+
+        def failed(self, cell: Cell, error: str) -> None:
+            out.print(f"[bold red]failed[/] {escape(str(cell))}: {escape(error)}", soft_wrap=True)
+
+        def message(self, text: str) -> None:
+            out.print(escape(text), style="dim")
+
+    return Screen()
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"

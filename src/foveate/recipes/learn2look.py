@@ -1,0 +1,74 @@
+"""The studies of the Learn 2 Look report (spatial loss on feature maps), repeated with intervals and controls.
+
+What is kept: two phases, MobileNetV3-Small, three taps, the loss, weights 0 to 5, five or more seeds. What is mended: the
+epoch is chosen by the classification loss alone (the whole loss moves with the weight that is compared), every seed
+draws its own stratified split with 15 % test, and backgrounds are tested.
+"""
+
+from typing import Any
+
+from foveate.studies.specification import Study
+
+SEEDS = (0, 1, 2, 3, 4)
+WEIGHTS = (0, 0.1, 0.5, 1, 5)
+BEST = 0.5
+"""The weight the report itself chose for the comparison of taps."""
+
+
+def base(*, epochs: int = 50, weights: str = "pretrained") -> dict[str, Any]:
+    """What all arms share: the report's two phases.
+
+    The head is trained on the frozen network first; then everything with learning rate 3e-4, divided by five when
+    the validation's classification loss has not fallen for five epochs, at most 50 epochs.
+    """
+    watched = "val_classification"
+    everything = {
+        "name": "all",
+        "epochs": epochs,
+        "lr": 3e-4,
+        "schedule": {"schedule": "plateau", "metric": watched, "patience": 5, "reduce": 0.2},
+        "early_stopping": {"metric": watched, "patience": 12},
+        "restore_best": watched,
+    }
+    head = {"name": "head", "epochs": 15, "trainable": "head", "lr": 1e-3, "restore_best": watched}
+    phases = [everything | {"lr": 2e-3}] if weights == "none" else [head, everything]
+    return {
+        "data": {"augment": {"preset": "standard"}},
+        "model": {"backbone": "mobilenetv3_small_100", "weights": weights, "head": {"name": "deep"}},
+        "objective": {
+            "classification": {"loss": "cross_entropy"},
+            "spatial": {"loss": "spatial_mse", "tap": "early", "weight": 0},
+        },
+        "training": {"batch_size": 16, "phases": phases},
+    }
+
+
+def _spatial(**settings: Any) -> dict[str, Any]:
+    return {"objective": {"spatial": settings}}
+
+
+def learn2look_weights() -> Study:
+    """How much spatial loss: weights 0 to 5 at the early tap."""
+    return Study(
+        name="Learn 2 Look: weight of the spatial loss",
+        base=base(),
+        arms={f"weight {weight:g}": _spatial(weight=weight) for weight in WEIGHTS},
+        seeds=SEEDS,
+    )
+
+
+def learn2look_taps(weight: float = BEST) -> Study:
+    """Where: the same weight at the early, middle and late tap."""
+    arms = {f"{tap} {weight:g}": _spatial(tap=tap, weight=weight) for tap in ("early", "middle", "late")}
+    return Study(
+        name="Learn 2 Look: where the spatial loss is attached",
+        base=base(),
+        arms={"weight 0": _spatial(weight=0), **arms},
+        seeds=SEEDS,
+    )
+
+
+def learn2look_second_set(weight: float = 1) -> Study:
+    """The report's check on a second data set: weight 0 and 1 at the late tap."""
+    arms = {f"weight {w:g}": _spatial(tap="late", weight=w) for w in (0, weight)}
+    return Study(name="Learn 2 Look: a second data set", base=base(), arms=arms, seeds=SEEDS)

@@ -1,0 +1,301 @@
+"""Runs a study's cells on this machine: each once, several at a time, none twice, none lost.
+
+``out/study.yaml`` is the specification, ``out/cells/<key>/`` an ordinary run folder for every cell, ``out/cells.csv``
+says which is which. A killed study goes on where it was when it is started again.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from foveate.core.errors import StudyError
+from foveate.core.files import write_csv, write_json, write_text
+from foveate.studies.specification import Cell, Study, common_hash
+from foveate.studies.store import CellStore
+from foveate.studies.worker import attempt
+from foveate.training.decisions import FILE as DECISIONS
+
+SHARED_DECISIONS = ("precision", "batch size")
+"""Automatic choices that every arm must share, or a difference between arms could be one of rounding."""
+PATIENCE = 30
+"""Seconds a worker gets to write its checkpoint when the study is stopped."""
+
+
+class StudyObserver:
+    """Watches a study; override what you need."""
+
+    def begin(self, total: int, finished: int, reused: int) -> None:
+        """``finished`` of ``total`` cells are there already, ``reused`` of them from another study."""
+
+    def started(self, cell: Cell) -> None:
+        """A cell is being trained."""
+
+    def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
+        """A cell is finished."""
+
+    def failed(self, cell: Cell, error: str) -> None:
+        """A cell failed; the others go on."""
+
+    def message(self, text: str) -> None:
+        """Something worth telling happened."""
+
+
+@dataclass
+class _Work:
+    """What is left to do, and how it goes."""
+
+    pending: list[Cell]
+    total: int
+    done: int
+    seconds: list[float] = field(default_factory=list)
+
+
+def run_study(
+    study: Study, data: Path | str, out: Path | str, *, jobs: int = 1, threads: int | None = None,
+    quarantine: bool = False, observer: StudyObserver | None = None,
+) -> Path:  # fmt: skip
+    """Compute every cell that is not there yet.
+
+    Args:
+        data: a folder (or CSV manifest) of pictures, the same for all cells.
+        out: the study's folder: new, or this study's own.
+        jobs: worker processes; 0 trains in this process (for debugging).
+        threads: of each worker; the machine's cores divided by ``jobs`` if not said. Results repeat bit for bit with
+            the same number.
+        quarantine: leave out pictures with errors instead of refusing.
+
+    Raises:
+        StudyError: ``out`` holds another study, or another process is working on it.
+        ConfigError: an arm does not fit the experiment.
+        KeyboardInterrupt: stopped; what is finished is kept, and the same command goes on.
+    """
+    out, observer = Path(out), observer or StudyObserver()
+    cells = study.cells()
+    claim(study, out)
+    threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
+    with _alone(out):
+        write_csv(
+            out / "cells.csv", ("block", "arm", "seed", "cell"), [(c.block, c.arm, c.seed, c.key) for c in cells]
+        )
+        for file in (out / "cells").glob("*.failed.json"):
+            file.unlink()  # what failed is tried again
+        store = CellStore(Path(data), threads)
+        unique = list({cell.key: cell for cell in cells}.values())
+        shared = _shared_decisions(out)
+        reused = sum(store.fetch(cell, folder_of(out, cell), shared, study.keep_weights) for cell in unique)
+        pending = [cell for cell in unique if not is_finished(out, cell)]
+        observer.begin(len(unique), len(unique) - len(pending), reused)
+        work = _Work(pending, len(unique), len(unique) - len(pending))
+        hire = _Crew(study, Path(data), out, jobs, threads, quarantine, observer, store)
+        if pending and not shared and _undecided(pending):
+            # One cell alone measures what is to be decided for all.
+            first = _Work(work.pending[:1], work.total, work.done)
+            hire.run(first, [])
+            work = _Work(work.pending[1:], work.total, first.done, first.seconds)
+            shared = _adopt_decisions(out, pending[0])
+        hire.run(work, shared)
+    return out
+
+
+def claim(study: Study, out: Path) -> None:
+    """Make ``out`` this study's folder, or check that it is; seeds and arms may be added to a study.
+
+    Raises:
+        StudyError: it holds another study, or something else.
+    """
+    file = out / "study.yaml"
+    if file.is_file():
+        found = Study.from_yaml(file)
+        if common_hash(found) != common_hash(study):
+            raise StudyError(
+                f"{out} holds the study '{found.name}' with another base; choose another --out, or repeat its settings."
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise StudyError(f"{out} is not empty and is not a study folder; choose another --out.")
+    write_text(file, study.to_yaml())
+
+
+def folder_of(out: Path, cell: Cell) -> Path:
+    """The cell's run folder."""
+    return out / "cells" / cell.key
+
+
+def is_finished(out: Path, cell: Cell) -> bool:
+    """Whether the cell's run is done."""
+    return (folder_of(out, cell) / "result.json").is_file()
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StudyError(f"Another process is running the study in {out}; wait for it, or stop it first.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _undecided(cells: Sequence[Cell]) -> bool:
+    return any(c.experiment.training.precision == "auto" or c.experiment.training.batch_size == "auto" for c in cells)
+
+
+def _shared_decisions(out: Path) -> list[dict[str, Any]]:
+    file = out / DECISIONS
+    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return found
+
+
+def _adopt_decisions(out: Path, cell: Cell) -> list[dict[str, Any]]:
+    file = folder_of(out, cell) / DECISIONS
+    made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    shared = [decision for decision in made if decision["name"].startswith(SHARED_DECISIONS)]
+    write_json(out / DECISIONS, shared)
+    return shared
+
+
+class _Crew:
+    """Hands cells to workers and notes what becomes of them."""
+
+    def __init__(
+        self, study: Study, data: Path, out: Path, jobs: int, threads: int, quarantine: bool, observer: StudyObserver,
+        store: CellStore,
+    ) -> None:  # fmt: skip
+        self.study, self.data, self.out, self.jobs, self.threads = study, data, out, jobs, threads
+        self.quarantine, self.observer, self.store = quarantine, observer, store
+
+    def run(self, work: _Work, decisions: list[dict[str, Any]]) -> None:
+        """Compute the pending cells."""
+        if not work.pending:
+            return
+        if self.jobs == 0:
+            for cell in work.pending:
+                self.observer.started(cell)
+                self._note(cell, attempt(self._task(cell, decisions)), work, decisions)
+            return
+        tasks: queue.Queue[Cell] = queue.Queue()
+        for cell in work.pending:
+            tasks.put(cell)
+        answers: queue.Queue[tuple[Cell, dict[str, Any] | None]] = queue.Queue()
+        workers = [
+            _Worker(self.threads, self.out / "cells" / f"worker-{k}.log") for k in range(min(self.jobs, len(work.pending)))
+        ]
+        for worker in workers:
+            worker.start(tasks, answers, lambda cell: self._task(cell, decisions))
+        left = len(work.pending)
+        try:
+            while left:
+                cell, answer = answers.get()
+                if answer is None:
+                    self.observer.started(cell)
+                    continue
+                left -= 1
+                self._note(cell, answer, work, decisions)
+        finally:
+            for worker in workers:
+                worker.stop()
+
+    def _task(self, cell: Cell, decisions: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "experiment": cell.experiment.to_dict(), "data": str(self.data), "folder": str(folder_of(self.out, cell)),
+            "quarantine": self.quarantine, "decisions": decisions, "keep": self.study.keep_weights,
+        }  # fmt: skip
+
+    def _note(self, cell: Cell, answer: dict[str, Any], work: _Work, decisions: list[dict[str, Any]]) -> None:
+        if "error" in answer:
+            write_json(self.out / "cells" / f"{cell.key}.failed.json", {"cell": str(cell), "error": answer["error"]})
+            self.observer.failed(cell, answer["error"])
+            return
+        work.done += 1
+        work.seconds.append(answer["seconds"])
+        self.store.remember(cell, folder_of(self.out, cell), decisions)
+        remaining = work.total - work.done
+        mean = sum(work.seconds) / len(work.seconds)
+        self.observer.done(cell, work.done, work.total, mean * remaining / max(1, self.jobs))
+
+
+class _Worker:
+    """One worker process and the thread that talks to it; a process that dies is replaced."""
+
+    def __init__(self, threads: int, log: Path) -> None:
+        self.threads, self.log = threads, log
+        self.process: subprocess.Popen[str] | None = None
+        self.stopping = False
+
+    def start(self, tasks: "queue.Queue[Cell]", answers: "queue.Queue[Any]", task: Any) -> None:
+        """Take cells from ``tasks`` until none is left."""
+
+        def talk() -> None:
+            while not self.stopping:
+                try:
+                    cell = tasks.get_nowait()
+                except queue.Empty:
+                    return
+                answers.put((cell, None))
+                answer = self._ask(task(cell))
+                if not self.stopping:
+                    answers.put((cell, answer))
+
+        threading.Thread(target=talk, daemon=True).start()
+
+    def _ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        if self.process is None:
+            self.process = self._hire()
+        process = self.process
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(task) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        status = process.wait()
+        self.process = None
+        self._close(process)
+        reason = "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
+        return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
+
+    def _hire(self) -> "subprocess.Popen[str]":
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "a", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "foveate.studies.worker", str(self.threads)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
+                start_new_session=True,  # Ctrl-C reaches the engine, which then asks the workers to stop
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        """Ask the process to save and end; kill it when it does not."""
+        self.stopping = True
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._close(process)
+
+    def _close(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()

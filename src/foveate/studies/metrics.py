@@ -1,0 +1,140 @@
+"""What a study reads from a finished cell. A metric is one line of the table below."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foveate.core.errors import ConfigError
+from foveate.experiment import Run
+from foveate.studies.results import Metric
+
+History = list[dict[str, float]]
+Read = Callable[[dict[str, Any], History, dict[str, float | None]], float | None]
+"""(result.json, rows of history.csv, the last phase's best epoch) -> value, or None where it was not measured."""
+
+LABEL_LOSS = "val_classification"
+"""Validation loss of the classification term alone; the whole loss also moves with the weights that are compared."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    metric: Metric
+    read: Read
+
+
+def _at(path: str) -> Read:
+    """A value inside result.json's metrics, by a dotted path."""
+
+    def read(result: dict[str, Any], history: History, best: dict[str, float | None]) -> float | None:
+        value: Any = result["metrics"]
+        for step in path.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+        return None if value is None else float(value)
+
+    return read
+
+
+def _convergence(result: dict[str, Any], history: History, best: dict[str, float | None]) -> float | None:
+    return best["phase_epoch"]
+
+
+def _epochs(result: dict[str, Any], history: History, best: dict[str, float | None]) -> float | None:
+    return float(history[-1]["phase_epoch"]) if history else None
+
+
+def _best(column: str) -> Read:
+    return lambda result, history, best: best.get(column)
+
+
+# A new metric: one line here. Names with a dot that are not here are looked up in result.json's metrics.
+METRICS: dict[str, _Row] = {
+    row.metric.name: row
+    for row in (
+        _Row(Metric("test.accuracy", "Test accuracy", percent=True), _at("test.accuracy")),
+        _Row(Metric("val.accuracy", "Validation accuracy", percent=True), _at("val.accuracy")),
+        _Row(
+            Metric("test.backgrounds.swapped.accuracy", "Accuracy, swapped backgrounds", percent=True),
+            _at("test.backgrounds.swapped.accuracy"),
+        ),
+        _Row(
+            Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", percent=True),
+            _at("test.backgrounds.removed.accuracy"),
+        ),
+        _Row(Metric("test.balanced_accuracy", "Test balanced accuracy", percent=True), _at("test.balanced_accuracy")),
+        _Row(Metric("test.nll", "Test label loss", "lower"), _at("test.nll")),
+        _Row(Metric("val.nll", "Validation label loss", "lower"), _at("val.nll")),
+        _Row(Metric("convergence", "Convergence (epochs)", "lower"), _convergence),
+        _Row(Metric("epochs", "Epochs trained", "neither"), _epochs),
+        _Row(Metric("train_accuracy", "Train accuracy", "neither", percent=True), _best("train_accuracy")),
+        _Row(Metric("train_classification", "Train label loss", "neither"), _best("train_classification")),
+        _Row(
+            Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"), _at("test.look.energy_in_mask.mean")
+        ),
+        _Row(
+            Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither"),
+            _at("test.look.tap_energy_in_mask.mean"),
+        ),
+    )
+}
+
+
+def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
+    """The metrics of these names; all of the table when none is named.
+
+    Raises:
+        ConfigError: a name is neither in the table nor a place in result.json (``split.name``).
+    """
+    if not names:
+        return tuple(row.metric for row in METRICS.values())
+    chosen = []
+    for name in names:
+        if name in METRICS:
+            chosen.append(METRICS[name].metric)
+        elif name.split(".")[0] in ("train", "val", "test") and "." in name:
+            chosen.append(Metric(name, name))
+        else:
+            raise ConfigError(
+                f"There is no metric '{name}'; choose of {', '.join(METRICS)}, or a place in result.json such as "
+                "test.macro_f1."
+            )
+    return tuple(chosen)
+
+
+def measure(run: Run, metrics: Sequence[Metric]) -> dict[str, float]:
+    """{metric name: value} of a finished run; what was not measured is absent."""
+    history = numbers(run)
+    best = best_epoch(history)
+    found = {}
+    for metric in metrics:
+        read = METRICS[metric.name].read if metric.name in METRICS else _at(metric.name)
+        value = read(run.result, history, best)
+        if value is not None and math.isfinite(value):
+            found[metric.name] = value
+    return found
+
+
+def best_epoch(history: History) -> dict[str, float | None]:
+    """The row of the last phase with the lowest validation label loss: where it converged.
+
+    Without validation pictures, or without a term called "classification", the nearest column that is there decides.
+    """
+    if not history:
+        return {"phase_epoch": None}
+    last = history[-len([row for row in history if row["phase"] == history[-1]["phase"]]) :]
+    column = next(
+        (name for name in (LABEL_LOSS, "val_loss", "train_classification", "train_loss") if name in last[-1]), None
+    )
+    known = [row for row in last if column and math.isfinite(row.get(column, math.nan))]
+    return dict(min(known, key=lambda row: row[column])) if known and column else {"phase_epoch": None}
+
+
+def numbers(run: Run) -> History:
+    """history.csv as numbers; the phase's name becomes its number, empty fields are left out."""
+    rows, phases = [], list[str]()
+    for row in run.history:
+        if row["phase"] not in phases:
+            phases.append(row["phase"])
+        values = {name: float(text) for name, text in row.items() if name != "phase" and text}
+        rows.append({**values, "phase": float(phases.index(row["phase"]))})
+    return rows

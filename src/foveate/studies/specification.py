@@ -1,0 +1,169 @@
+"""Study: a base experiment, arms, seeds; expanded into cells (one arm, one block, one seed)."""
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from foveate.core.config import Config, parse
+from foveate.core.errors import ConfigError
+from foveate.experiment.specification import Experiment, assign, merge, read_yaml
+
+Changes = dict[str, Any]
+"""Fields of an experiment: nested, or with dotted names ("training.phases.1.lr": 0.001)."""
+
+
+class Study(Config):
+    """Several experiments that differ in what is compared and in nothing else."""
+
+    name: str
+    """Shown above tables."""
+    base: dict[str, Any] = {}
+    """What all arms share, as fields of an experiment; everything else has the experiment's defaults."""
+    arms: dict[str, Changes] = {}
+    """{arm: what it changes in the base}."""
+    axes: dict[str, list[Any] | dict[str, Changes]] = {}
+    """Instead of arms, or in addition: {dotted field: [values]} or {name: {label: changes}}. Their product is the arms."""
+    blocks: dict[str, Changes] = {}
+    """Conditions under which the whole comparison is repeated, for example training sizes: every block has its own
+    baseline and its own table."""
+    baseline: str = ""
+    """The arm that the others are compared with; the first one if not said."""
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    """Random seeds; the same seed means the same split, head and order of pictures in every arm."""
+    split: Literal["per_seed", "shared"] = "per_seed"
+    """per_seed: each seed draws its own split, so that intervals also cover the choice of test pictures; shared: the
+    base's split for all."""
+    metrics: tuple[str, ...] = ()
+    """Rows of the table (see foveate.studies.metrics); empty: all that the cells can tell."""
+    keep_weights: bool = True
+    """Keep every cell's model.safetensors."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("seeds are named twice")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> "Study":
+        names = list(self.arm_changes())
+        if self.baseline and self.baseline not in names:
+            raise ValueError(f"the baseline '{self.baseline}' is not one of the arms {names}")
+        return self
+
+    @property
+    def baseline_arm(self) -> str:
+        """The arm the others are compared with."""
+        return self.baseline or next(iter(self.arm_changes()))
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """("",) without blocks."""
+        return tuple(self.blocks) or ("",)
+
+    def arm_changes(self) -> dict[str, list[Changes]]:
+        """{arm: changes, laid over the base in this order}."""
+        choices: list[list[tuple[str, Changes]]] = [list(self.arms.items())] if self.arms else []
+        for axis, values in self.axes.items():
+            if isinstance(values, dict):
+                choices.append(list(values.items()))
+            else:
+                choices.append([(f"{axis.rsplit('.', 1)[-1]} {value}", {axis: value}) for value in values])
+        if not choices:
+            return {"base": []}
+        return {
+            ", ".join(label for label, _ in combination): [changes for _, changes in combination]
+            for combination in itertools.product(*choices)
+        }
+
+    def cells(self) -> list["Cell"]:
+        """Every arm with every seed in every block; seeds outermost, so that early results are paired.
+
+        Raises:
+            ConfigError: a change does not fit the experiment (the arm is named).
+        """
+        found = []
+        arms = self.arm_changes()
+        for seed in self.seeds:
+            for block in self.block_names:
+                for arm, changes in arms.items():
+                    found.append(Cell(arm, block, seed, self._experiment(arm, block, changes, seed)))
+        return found
+
+    def _experiment(self, arm: str, block: str, changes: list[Changes], seed: int) -> Experiment:
+        values = lay(Experiment().to_dict(), self.base)
+        for layer in [self.blocks.get(block, {}), *changes]:
+            values = lay(values, layer)
+        values["seed"] = seed
+        if self.split == "per_seed":
+            values["data"]["split"]["seed"] = seed
+        where = f"study '{self.name}', arm '{arm}'" + (f", block '{block}'" if block else "")
+        return Experiment.from_dict(values, source=where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in YAML and JSON."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Readable text that ``from_yaml`` takes back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "the study") -> "Study":
+        """Validated.
+
+        Raises:
+            ConfigError: every wrong field with its path.
+        """
+        return parse(cls, values, source=source)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> "Study":
+        """Read a study file."""
+        return cls.from_dict(read_yaml(path), source=str(path))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a study."""
+
+    arm: str
+    block: str
+    seed: int
+    experiment: Experiment
+
+    @property
+    def key(self) -> str:
+        """The experiment's hash: its folder's name. Two cells with one key are one run."""
+        return self.experiment.hash()
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.block, self.arm, f"seed {self.seed}") if part)
+
+
+def lay(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
+    """``values`` with ``changes`` over them; a dotted name goes to its place, also inside lists."""
+    nested = {name: value for name, value in changes.items() if "." not in name}
+    values = merge(values, nested)
+    for name, value in changes.items():
+        if "." in name:
+            values = assign(values, f"{name}={json.dumps(value)}")
+    return values
+
+
+def common_hash(study: Study) -> str:
+    """12 hex digits over what may not change while a study grows: name, base, split rule, arms and blocks by content.
+
+    Seeds, metrics and further arms may be added later; cells that are there stay valid.
+    """
+    values = study.to_dict()
+    for name in ("seeds", "metrics", "arms", "axes", "blocks", "baseline", "keep_weights"):
+        del values[name]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,81 @@
+"""Cells that other studies on this machine have computed already: found by what decides their result."""
+
+import hashlib
+import json
+import os
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from foveate import __version__
+from foveate.core.files import write_json
+from foveate.data.cache import CacheConfig, cache_folder
+from foveate.data.discover import discover
+from foveate.experiment.prepare import state_of_files
+from foveate.studies.specification import Cell
+
+WEIGHTS = "model.safetensors"
+
+
+class CellStore:
+    """An index in the cache folder: {what decides a cell's bits: its folder}. A cell that is found is copied.
+
+    What decides: the experiment, the picture and weights files (paths, sizes, times), the versions of foveate and torch,
+    the number of threads, and the shared automatic choices.
+    """
+
+    def __init__(self, data: Path, threads: int) -> None:
+        self.data, self.threads = data, threads
+
+    @cached_property
+    def _machine(self) -> str:
+        import torch
+
+        return f"{__version__} {torch.__version__} {self.threads}"
+
+    def _entry(self, cell: Cell, decisions: list[dict[str, Any]]) -> Path:
+        layout = cell.experiment.data.layout
+        if layout not in self._states:
+            self._states[layout] = state_of_files(discover(self.data, layout))
+        choices = json.dumps([(d["name"], d["value"]) for d in decisions], sort_keys=True)
+        text = f"{cell.key} {self._states[layout]} {self._machine} {choices} {_weights(cell)}"
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
+
+    @cached_property
+    def _states(self) -> dict[Any, str]:
+        return {}
+
+    @cached_property
+    def _folder(self) -> Path:
+        return cache_folder(CacheConfig()) / "cells"
+
+    def fetch(self, cell: Cell, folder: Path, decisions: list[dict[str, Any]], keep_weights: bool) -> bool:
+        """Copy the cell into ``folder`` if another study has it; whether it did."""
+        entry = self._entry(cell, decisions)
+        if (folder / "result.json").is_file() or not entry.is_file():
+            return False
+        source = Path(json.loads(entry.read_text(encoding="utf-8"))["folder"])
+        if source == folder.resolve() or not (source / "result.json").is_file():
+            return False
+        if keep_weights and not (source / WEIGHTS).is_file():
+            return False
+        temporary = folder.with_name(f".{folder.name}.copy")
+        shutil.rmtree(temporary, ignore_errors=True)
+        skip = shutil.ignore_patterns("checkpoint", *([] if keep_weights else [WEIGHTS]))
+        shutil.copytree(source, temporary, ignore=skip)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+        return True
+
+    def remember(self, cell: Cell, folder: Path, decisions: list[dict[str, Any]]) -> None:
+        """Say that the cell is here."""
+        write_json(self._entry(cell, decisions), {"folder": str(folder.resolve()), "cell": str(cell)})
+
+
+def _weights(cell: Cell) -> str:
+    file = Path(cell.experiment.model.weights)
+    if not file.is_file():
+        return ""
+    status = file.stat()
+    return f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"

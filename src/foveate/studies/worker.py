@@ -1,0 +1,87 @@
+"""A worker process: trains one cell after another for the study's engine, and ends with it.
+
+Started as ``python -m foveate.studies.worker THREADS``. One task a line on standard input, one answer a line on
+standard output, both JSON; whatever a library prints goes to standard error. When standard input closes (the engine
+is gone, however it went) the process ends at once: a cell that is cut off goes on from its checkpoint.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from foveate.core.errors import FoveateError
+
+
+def main() -> None:
+    """Work until standard input closes."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    tasks: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(sys.stdin, tasks), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(int(sys.argv[1]))
+    while True:
+        answer = attempt(tasks.get())
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _listen(stream: TextIO, tasks: "queue.Queue[dict[str, Any]]") -> None:
+    for line in stream:
+        tasks.put(json.loads(line))
+    os._exit(0)
+
+
+def attempt(task: dict[str, Any]) -> dict[str, Any]:
+    """Run one cell; {"seconds"} when it went well, {"error"} as a sentence when not."""
+    started = time.monotonic()
+    try:
+        run_cell(**task)
+    except FoveateError as error:
+        if type(error).__name__ == "Interrupted":
+            raise
+        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 (a failing cell is told and does not stop the others)
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"seconds": time.monotonic() - started}
+
+
+def run_cell(
+    experiment: dict[str, Any], data: str, folder: str, quarantine: bool, decisions: list[dict[str, Any]], keep: bool
+) -> None:
+    """Train and evaluate one cell.
+
+    Args:
+        experiment: an Experiment as plain values.
+        folder: the cell's run folder.
+        decisions: automatic choices that all arms share; the cell takes them as its own.
+        keep: keep the weights.
+    """
+    from filelock import FileLock
+
+    from foveate.core.files import write_json
+    from foveate.experiment import Experiment, run
+    from foveate.experiment.execute import claim
+    from foveate.training.decisions import FILE
+
+    specification, place = Experiment.from_dict(experiment), Path(folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".{place.name}.lock")):
+        claim(specification, place)
+        if decisions and not (place / FILE).is_file():
+            write_json(place / FILE, decisions)
+        run(specification, data, place, quarantine=quarantine)
+        if not keep:
+            (place / "model.safetensors").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
