@@ -22,9 +22,10 @@ def simulate(
     failures: dict[tuple[str, int], str] | None = None,
     axes: dict[str, dict[str, str | float]] | None = None,
     name: str = "guided bees",
+    salt: int = 7,
 ) -> StudyResults:
     """``effects``: {arm: what it adds to the accuracy}; the first arm is the baseline."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(salt)
     arms = tuple(effects)
     failures = failures or {}
     shared = rng.normal(0, 0.02, len(seeds))

@@ -1,9 +1,23 @@
 """Arms that are the product of axes, read along one axis: a metric over the training size, or over a weight."""
 
+import itertools
+
 from foveate.studies.results import StudyResults
+from foveate.studies.specification import Study
 
 Line = list[tuple[float, str]]
 """(value of the axis, arm), values ascending."""
+
+
+def axis_values(study: Study) -> dict[str, dict[str, str | float]]:
+    """{arm: {axis: value}} of a study whose arms are the product of axes; empty without axes."""
+    if not study.axes:
+        return {}
+    choices: list[list[tuple[str, str | float]]] = (
+        [[("arm", arm) for arm in study.arms]] if study.arms else []
+    )
+    choices += [[(axis, _plain(value)) for value in values] for axis, values in study.axes.items()]
+    return dict(zip(study.arm_changes(), map(dict, itertools.product(*choices)), strict=True))
 
 
 def numeric_axes(results: StudyResults) -> tuple[str, ...]:
@@ -25,6 +39,10 @@ def along(results: StudyResults, axis: str) -> dict[str, Line]:
             method = " · ".join(_text(v) for name, v in place.items() if name != axis)
             lines.setdefault(method, []).append((float(value), arm))
     return {method: sorted(line) for method, line in lines.items()}
+
+
+def _plain(value: object) -> str | float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _text(value: str | float) -> str:

@@ -1,6 +1,7 @@
 """Mean learning curves over seeds, with their standard deviation, epoch by epoch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,23 +48,33 @@ def mean_curves(results: StudyResults, column: str, trim: Trim = "shortest") -> 
 
 def columns(results: StudyResults) -> tuple[str, ...]:
     """Columns that vary over the epochs of some run, in the order in which the histories name them."""
-    known = ("epoch", "phase_epoch")
+    known = ("epoch", "phase", "phase_epoch")
     rows = (row for arm in results.arms for run in results.histories.get(arm, {}).values() for row in run)
     return tuple(name for name in dict.fromkeys(name for row in rows for name in row) if name not in known)
 
 
-def write_curves(path: Path, results: StudyResults, names: tuple[str, ...] | None = None) -> None:
-    """curves.csv: one row for each column, arm and epoch, to the end of each arm.
+def write_curves(path: Path, studies: Mapping[str, StudyResults]) -> None:
+    """curves.csv of {block: results}: one row for each block, column, arm and epoch, to the end of each block.
 
     Up to the epoch where ``training`` first is smaller than ``n`` in some arm these are the numbers of "shortest".
     """
     rows = [
-        (name, arm, int(epoch), int(n), int(training), float(mean), "" if math.isnan(std) else float(std))
-        for name in (columns(results) if names is None else names)
+        (
+            block,
+            name,
+            arm,
+            int(epoch),
+            int(n),
+            int(training),
+            float(mean),
+            "" if math.isnan(std) else float(std),
+        )
+        for block, results in studies.items()
+        for name in columns(results)
         for arm, c in mean_curves(results, name, "end").items()
         for epoch, n, training, mean, std in zip(c.epoch, c.n, c.training, c.mean, c.std, strict=True)
     ]
-    write_csv(path, ("column", "arm", "epoch", "n", "training", "mean", "std"), rows)
+    write_csv(path, ("block", "column", "arm", "epoch", "n", "training", "mean", "std"), rows)
 
 
 def _runs(results: StudyResults, arm: str, column: str) -> list[dict[int, float]]:

@@ -7,6 +7,7 @@ from statistics import median
 
 from foveate.studies.analysis import Analysis
 from foveate.studies.results import Metric
+from foveate.studies.verdict import p_words
 
 MOST = 6
 """Decimals that are never exceeded, unless the value itself is smaller than that."""
@@ -89,8 +90,6 @@ def fixed(value: float, places: int) -> str:
     return text.removeprefix("-") if not float(text) else text
 
 
-def p_text(p: float | None) -> str | None:
-    """Three decimals; what is smaller is "<0.001"."""
-    if p is None:
-        return None
-    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+def p_text(p: float | None, alpha: float = 0.05) -> str | None:
+    """As in the verdicts, without the letter: "0.02", "<0.001"."""
+    return None if p is None else p_words(p, alpha).removeprefix("p").replace("=", "").replace(" ", "")

@@ -1,73 +1,44 @@
 """The tables of a study: means and standard deviations as in the report, and comparisons with the baseline."""
 
-from html import escape
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
-from foveate.core.files import csv_text, write_text
 from foveate.studies.analysis import Analysis
 from foveate.studies.digits import digits, fixed, p_text
-from foveate.studies.layout import (
-    Column,
-    Table,
-    latex_text,
-    markdown_text,
-    to_csv,
-    to_html,
-    to_latex,
-    to_markdown,
-)
+from foveate.studies.layout import Column, Table
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.verdict import Outcome
 
+Measured = Mapping[str, tuple[StudyResults, Analysis]]
+"""{block: what was measured, and what it shows}; the only key is "" in a study without blocks."""
 ARMS_ACROSS = 6
 """More arms than this do not fit across a page: further ones stand in a table of their own, beside the baseline."""
-OUTCOMES = {
+OUTCOMES: dict[Outcome, str] = {
     "better": "better",
     "worse": "worse",
     "different": "different",
     "none": "no detectable difference",
-    "unknown": "cannot be told",
+    "unknown": "too few seeds to tell",
 }
-COMPARISON_COLUMNS = (
-    "metric", "title", "arm", "n", "mean", "std", "low", "high", "pairs", "difference", "difference_std",
-    "difference_low", "difference_high", "test", "p", "p_holm", "cohen_d", "hedges_g", "detectable",
-    "detectable_seeds", "detectable_pictures", "detectable_both", "outcome", "verdict", "note",
-)  # fmt: skip
-"""Of comparisons.csv. Values have all their digits and the metric's own unit (shares, not per cent)."""
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2em;color:#18222d;font-variant-numeric:tabular-nums}"
-    "table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid;margin-top:2em}"
-    "caption{text-align:left;padding-bottom:.5em;font-weight:600}th,td{padding:.3em .8em;text-align:left;"
-    "vertical-align:top}thead tr:last-child>*{border-bottom:1px solid}.n{text-align:right;white-space:nowrap}"
-    ".group{text-align:center;border-bottom:1px solid #aaa}.note{color:#56626f;max-width:60em;margin:.5em 0}"
+SEEN: tuple[Outcome, ...] = ("better", "worse", "different")
+"""Outcomes that are a difference."""
+ABOUT_COMPARISONS = (
+    "Differences of percentages are percentage points. Intervals are for each comparison alone; p is after Holm's "
+    "correction over the arms of a metric. Effect size: Hedges' g of the paired differences. Detectable: the smallest "
+    "true difference that this design shows with power 0.8."
 )
 
 
-def write_tables(folder: Path, results: StudyResults, analysis: Analysis) -> list[Path]:
-    """Write table.csv, comparisons.csv, table.md, table.tex and table.html; each is whole or as it was.
-
-    Same results, same files, byte for byte.
-    """
-    files = {
-        "table.csv": to_csv(means_table(results, analysis)),
-        "comparisons.csv": comparisons_csv(results, analysis),
-        "table.md": markdown(results, analysis),
-        "table.tex": latex(results, analysis),
-        "table.html": html(results, analysis),
-    }
-    for name, text in files.items():
-        write_text(Path(folder) / name, text)
-    return [Path(folder) / name for name in files]
-
-
-def means_tables(results: StudyResults, analysis: Analysis, across: int = ARMS_ACROSS) -> list[Table]:
+def means_tables(
+    results: StudyResults, analysis: Analysis, block: str = "", across: int = ARMS_ACROSS
+) -> list[Table]:
     """The report's layout, at most ``across`` arms beside each other; the baseline stands in each table."""
     if len(results.arms) <= across:
-        return [means_table(results, analysis)]
+        return [means_table(results, analysis, block)]
     others = [arm for arm in results.arms if arm != results.baseline]
     parts = [others[i : i + across - 1] for i in range(0, len(others), across - 1)]
     return [
-        means_table(results, analysis, (results.baseline, *part), part=(number, len(parts)))
+        means_table(results, analysis, block, (results.baseline, *part), part=(number, len(parts)))
         for number, part in enumerate(parts, start=1)
     ]
 
@@ -75,15 +46,26 @@ def means_tables(results: StudyResults, analysis: Analysis, across: int = ARMS_A
 def means_table(
     results: StudyResults,
     analysis: Analysis,
-    arms: tuple[str, ...] | None = None,
+    block: str = "",
+    arms: Sequence[str] | None = None,
+    *,
     part: tuple[int, int] = (1, 1),
+    n: Literal["", "name", "column"] | None = None,
 ) -> Table:
-    """Rows are metrics; each arm has a column Mean and a column Std, and n where not all n are equal."""
+    """Rows are metrics; each arm has a column Mean and a column Std.
+
+    Args:
+        part: (which, of how many) tables this is.
+        n: where the number of seeds stands, where not all are equal: beside the arm's name, or in a column of its
+            own; None chooses.
+    """
     arms = results.arms if arms is None else arms
-    counts = {count(analysis, metric, arm) for metric in results.metrics for arm in arms}
-    unequal = len(counts) > 1
-    names = ("Mean", "Std", "n") if unequal else ("Mean", "Std")
-    columns = [Column("Metric", number=False), *(Column(name, arm) for arm in arms for name in names)]
+    n = where_n([(results, analysis)]) if n is None else n
+    columns = [Column("Metric", number=False)]
+    for arm in arms:
+        seen = max((count(analysis, metric, arm) for metric in results.metrics), default=0)
+        names = ("Mean", "Std", "n") if n == "column" else ("Mean", "Std")
+        columns += [Column(name, f"{arm} (n = {seen})" if n == "name" else arm) for name in names]
     rows = []
     for metric in results.metrics:
         form = digits(analysis, metric)
@@ -91,54 +73,73 @@ def means_table(
         for arm in arms:
             summary = analysis.summaries.get(metric.name, {}).get(arm)
             row += [form.mean(summary.mean), form.mean(summary.std)] if summary else [None, None]
-            if unequal:
+            if n == "column":
                 row.append(str(count(analysis, metric, arm)))
         rows.append(tuple(row))
-    last = part[0] == part[1]
-    return Table(
-        f"{results.name}: {_what_is_shown(counts)}" + (f" ({part[0]} of {part[1]})" if part[1] > 1 else ""),
-        tuple(columns),
-        tuple(rows),
-        (*missing_notes(results, analysis), *analysis.notes) if last else (),
-    )
+    title = _means_title(results, analysis, block) + (f" ({part[0]} of {part[1]})" if part[1] > 1 else "")
+    return Table(title, tuple(columns), tuple(rows), notes(results, analysis) if part[0] == part[1] else ())
 
 
-def overview_table(results: StudyResults, analysis: Analysis) -> Table:
-    """The same numbers turned round, for many arms: rows are arms, cells are "mean ± std"."""
-    forms = {metric.name: digits(analysis, metric) for metric in results.metrics}
-    counts = {count(analysis, metric, arm) for metric in results.metrics for arm in results.arms}
+def where_n(studies: Sequence[tuple[StudyResults, Analysis]]) -> Literal["", "name", "column"]:
+    """Nowhere where every mean has the same number of values, with the arm's name where only arms differ."""
+    counts = [
+        {count(analysis, metric, arm) for metric in results.metrics}
+        for results, analysis in studies
+        for arm in results.arms
+    ]
+    if len(set().union(*counts)) <= 1:
+        return ""
+    return "name" if len(studies) == 1 and all(len(of_arm) <= 1 for of_arm in counts) else "column"
+
+
+def overview_tables(
+    results: StudyResults, analysis: Analysis, block: str = "", across: int = 6
+) -> list[Table]:
+    """The same numbers turned round, for many arms: rows are arms, cells are "mean ± std"; ``across`` metrics each."""
+    metrics = results.metrics
+    parts = [metrics[i : i + across] for i in range(0, len(metrics), across)]
+    return [
+        _overview(results, analysis, block, part, (number, len(parts)))
+        for number, part in enumerate(parts, start=1)
+    ]
+
+
+def _overview(
+    results: StudyResults, analysis: Analysis, block: str, metrics: Sequence[Metric], part: tuple[int, int]
+) -> Table:
+    forms = {metric.name: digits(analysis, metric) for metric in metrics}
+    unequal = bool(where_n([(results, analysis)]))
     rows, classes = [], []
     for arm in results.arms:
         row: list[str | None] = [arm + (" (baseline)" if arm == results.baseline else "")]
-        if len(counts) > 1:
-            ns = sorted({count(analysis, metric, arm) for metric in results.metrics})
+        if unequal:
+            ns = sorted({count(analysis, metric, arm) for metric in metrics})
             row.append(str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}")
-        for metric in results.metrics:
+        for metric in metrics:
             summary = analysis.summaries.get(metric.name, {}).get(arm)
             row.append(forms[metric.name].plus_minus(summary.mean, summary.std) if summary else None)
         rows.append(tuple(row))
         classes.append("baseline" if arm == results.baseline else "")
     columns = (
         Column("Arm", number=False),
-        *([Column("n")] if len(counts) > 1 else []),
-        *(Column(heading(metric)) for metric in results.metrics),
+        *([Column("n")] if unequal else []),
+        *(Column(heading(metric)) for metric in metrics),
     )
+    title = _means_title(results, analysis, block) + (f" ({part[0]} of {part[1]})" if part[1] > 1 else "")
     return Table(
-        f"{results.name}: {_what_is_shown(counts)}",
+        title,
         columns,
         tuple(rows),
-        (*missing_notes(results, analysis), *analysis.notes),
+        notes(results, analysis) if part[0] == part[1] else (),
         classes=tuple(classes),
     )
 
 
-def comparisons_table(
-    results: StudyResults, analysis: Analysis, metrics: tuple[Metric, ...] | None = None
-) -> Table:
+def comparisons_table(results: StudyResults, analysis: Analysis, block: str = "") -> Table:
     """Each arm against the baseline, paired by seed; one section for each metric."""
     rows: list[tuple[str | None, ...]] = []
     classes = []
-    for metric in results.metrics if metrics is None else metrics:
+    for metric in results.metrics:
         form = digits(analysis, metric)
         for arm, c in analysis.comparisons.get(metric.name, {}).items():
             outcome = analysis.outcomes[metric.name][arm]
@@ -150,7 +151,7 @@ def comparisons_table(
                     str(c.n),
                     form.difference(c.difference, sign=True),
                     form.interval(c.low, c.high),
-                    p_text(c.p_holm),
+                    p_text(c.p_holm, analysis.alpha),
                     None if c.hedges_g is None else fixed(c.hedges_g, 2),
                     form.difference(c.detectable.smallest),
                     OUTCOMES[outcome],
@@ -162,53 +163,36 @@ def comparisons_table(
         ("Detectable", True), ("Verdict", False),
     )  # fmt: skip
     return Table(
-        f"{results.name}: differences from {results.baseline}, paired by seed",
+        f"{study_title(results, block)}: differences from {results.baseline}, paired by seed",
         tuple(Column(name, number=number) for name, number in names),
         tuple(rows),
-        (
-            "Differences of percentages are percentage points. Intervals are for each comparison alone; p is after "
-            "Holm's correction over the arms of a metric. Effect size: Hedges' g of the paired differences. "
-            "Detectable: the smallest true difference that this design shows with power 0.8.",
-        ),
+        (ABOUT_COMPARISONS,),
         sections=True,
         classes=tuple(classes),
     )
 
 
-def comparisons_csv(results: StudyResults, analysis: Analysis) -> str:
-    """One row for each metric and arm, the baseline's included, with every digit."""
-    rows = (_comparison(analysis, metric, arm) for metric in results.metrics for arm in results.arms)
-    return csv_text(COMPARISON_COLUMNS, rows)
-
-
-def _comparison(analysis: Analysis, metric: Metric, arm: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"metric": metric.name, "title": metric.title, "arm": arm, "n": 0}
-    summary = analysis.summaries.get(metric.name, {}).get(arm)
-    if summary:
-        row |= {name: getattr(summary, name) for name in ("n", "mean", "std", "low", "high")}
-    c = analysis.comparisons.get(metric.name, {}).get(arm)
-    if c:
-        row |= {
-            name: getattr(c, name)
-            for name in ("difference", "test", "p", "p_holm", "cohen_d", "hedges_g", "note")
-        }
-        row |= {
-            "pairs": c.n, "difference_std": c.std, "difference_low": c.low, "difference_high": c.high,
-            "detectable": c.detectable.smallest, "detectable_seeds": c.detectable.seeds,
-            "detectable_pictures": c.detectable.pictures, "detectable_both": c.detectable.both,
-            "outcome": analysis.outcomes[metric.name][arm], "verdict": analysis.verdicts[metric.name][arm],
-        }  # fmt: skip
-    # str(None) would be written; and numpy's numbers are written like Python's.
-    return {name: float(v) if isinstance(v, float) else v for name, v in row.items() if v is not None}
-
-
-def verdicts(results: StudyResults, analysis: Analysis) -> list[tuple[str, list[str]]]:
-    """(heading, sentences) for each metric, then for the test pictures, in the order of the study."""
+def verdicts(
+    results: StudyResults, analysis: Analysis, outcomes: Sequence[Outcome] = tuple(OUTCOMES)
+) -> list[tuple[str, list[str]]]:
+    """(metric's title, "arm: verdict." of each arm with one of ``outcomes``), in the order of the study."""
     groups = [
-        (metric.title, list(analysis.verdicts.get(metric.name, {}).values())) for metric in results.metrics
+        (
+            metric.title,
+            [
+                f"{arm}: {text}."
+                for arm, text in analysis.verdicts.get(metric.name, {}).items()
+                if analysis.outcomes[metric.name][arm] in outcomes
+            ],
+        )
+        for metric in results.metrics
     ]
-    groups.append(("On the test pictures", list(analysis.picture_verdicts.values())))
     return [(title, sentences) for title, sentences in groups if sentences]
+
+
+def picture_verdicts(analysis: Analysis) -> list[str]:
+    """ "arm: verdict." on other pictures of the same kind, for each arm with predictions."""
+    return [f"{arm}: {text}." for arm, text in analysis.picture_verdicts.items()]
 
 
 def failures(results: StudyResults) -> list[str]:
@@ -218,41 +202,13 @@ def failures(results: StudyResults) -> list[str]:
     return [f"{arm}, seed {seed}: {reason}" for (arm, seed), reason in cells]
 
 
-def markdown(results: StudyResults, analysis: Analysis) -> str:
-    """Everything in one Markdown page."""
-    parts = [to_markdown(table) for table in _tables(results, analysis)]
-    for title, sentences in _lists(results, analysis):
-        parts.append(
-            f"**{markdown_text(title)}**\n\n" + "".join(f"- {markdown_text(s)}\n" for s in sentences)
-        )
-    return "\n".join(parts)
-
-
-def latex(results: StudyResults, analysis: Analysis) -> str:
-    """The tables for a paper; failures as comments."""
-    parts = [
-        "% \\usepackage{booktabs,textcomp}\n",
-        *(to_latex(table) for table in _tables(results, analysis)),
-    ]
-    parts += [f"% failed: {latex_text(sentence)}\n" for sentence in failures(results)]
-    return "\n".join(parts)
-
-
-def html(results: StudyResults, analysis: Analysis) -> str:
-    """One small page, for pasting into a document."""
-    body = "".join(to_html(table) for table in _tables(results, analysis))
-    for title, sentences in _lists(results, analysis):
-        items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
-        body += f"<h2>{escape(title)}</h2>\n<ul>\n{items}</ul>\n"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(results.name)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
-    )
-
-
 def heading(metric: Metric) -> str:
     """The metric's title with its unit."""
     return f"{metric.title} (%)" if metric.percent else metric.title
+
+
+def study_title(results: StudyResults, block: str = "") -> str:
+    return f"{results.name}, {block}" if block else results.name
 
 
 def count(analysis: Analysis, metric: Metric, arm: str) -> int:
@@ -268,40 +224,24 @@ def unfinished(results: StudyResults) -> int:
     return len(cells - {(arm, seed) for arm, seeds in by_arm for seed in seeds} - set(results.failures))
 
 
-def missing_notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
-    """What a dash and a missing cell mean, as far as there are any."""
-    notes = []
-    cells, failed, waiting = (
-        len(results.arms) * len(results.seeds),
-        len(results.failures),
-        unfinished(results),
-    )
+def notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
+    """What a dash and a missing cell mean, as far as there are any, then what the analysis has to say."""
+    found = []
+    cells, waiting = len(results.arms) * len(results.seeds), unfinished(results)
     if waiting:
-        notes.append(f"{waiting} of {cells} cells are not finished.")
-    if failed:
-        notes.append(f"{failed} of {cells} cells failed.")
+        found.append(f"{waiting} of {cells} cells are not finished.")
     shown = [count(analysis, metric, arm) for metric in results.metrics for arm in results.arms]
     if 0 in shown:
-        notes.append("A dash: no finished cell has measured this.")
+        found.append("A dash: no finished cell has measured this.")
     if 1 in shown:
-        notes.append("A single value has no standard deviation.")
-    return tuple(notes)
+        found.append("A single value has no standard deviation.")
+    return (*found, *analysis.notes)
 
 
-def _what_is_shown(counts: set[int]) -> str:
+def _means_title(results: StudyResults, analysis: Analysis, block: str) -> str:
+    counts = {count(analysis, metric, arm) for metric in results.metrics for arm in results.arms}
+    title = f"{study_title(results, block)}: mean and standard deviation"
     if len(counts) > 1:
-        return "mean and standard deviation over seeds; n is their number"
-    (n,) = counts or {0}
-    return f"mean and standard deviation of {n} {'seed' if n == 1 else 'seeds'}"
-
-
-def _tables(results: StudyResults, analysis: Analysis) -> list[Table]:
-    tables = means_tables(results, analysis)
-    compared = comparisons_table(results, analysis)
-    return [*tables, compared] if compared.rows else tables
-
-
-def _lists(results: StudyResults, analysis: Analysis) -> list[tuple[str, list[str]]]:
-    groups = [(f"Verdicts: {title}", sentences) for title, sentences in verdicts(results, analysis)]
-    failed = failures(results)
-    return [*groups, ("Failed cells", failed)] if failed else groups
+        return f"{title} over seeds; n is their number"
+    n = next(iter(counts), 0)
+    return f"{title} over {n} {'seed' if n == 1 else 'seeds'}"
