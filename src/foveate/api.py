@@ -71,7 +71,7 @@ def propose_masks(
     device: str = "auto",
     observer: Observer | None = None,
 ) -> list[Proposal]:
-    """Propose masks for pictures that have none, by GrabCut: PNG files, ``proposals.csv`` and ``review.html`` in ``out``.
+    """Propose masks for pictures that have none, by GrabCut: PNG files, ``proposals.csv``, ``review.html``.
 
     Args:
         data: the pictures; boxes among them are used as a prior.
