@@ -120,13 +120,14 @@ def test_what_is_seen_decides_what_is_erased() -> None:
     network = Network()
     with torch.no_grad():
         network.colours.copy_(torch.eye(3))
-        network.weight.copy_(torch.tensor([[0.0, 0, 0], [40.0, 0, 0]]))
+        network.weight.copy_(torch.tensor([[0.0, 0, 0], [120.0, 0, 0]]))
     batch = batch_of(0, 1).replace(targets=torch.tensor([1]))
     images = torch.zeros_like(batch.images)
     images[:, 0, :2, :2] = 3
-    alone = term()(network.output(images), batch.replace(images=images), PROGRESS)
-    images[:, 0, 6:, 6:] = 0.4  # a second, weaker place, below sigma
-    both = term()(network.output(images), batch.replace(images=images), PROGRESS)
+    mining = term(sigma=0.2, omega=30)
+    alone = mining(network.output(images), batch.replace(images=images), PROGRESS)
+    images[:, 0, 6:, 6:] = 0.15  # a second, weaker place, below sigma
+    both = mining(network.output(images), batch.replace(images=images), PROGRESS)
     assert alone.item() < 0.6
     assert both.item() > alone.item() + 0.05
 
