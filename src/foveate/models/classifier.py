@@ -21,6 +21,7 @@ from foveate.models.heads import HeadConfig, build_head
 from foveate.models.order import record_order
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps, to_map
+from foveate.models.twice import differentiable_twice, unfused_attention
 from foveate.models.weights import (
     Weights,
     absent_parts,
@@ -114,16 +115,18 @@ class Classifier(nn.Module):
     ) -> Output:
         """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.taps``.
 
-        ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers.
+        ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers, and the
+        result once more (see ``models.twice``).
 
         Raises:
             ConfigError: a tap is unknown or yields no map of the picture.
         """
-        if not taps:
-            return Output(self.classify(self.features(images)))
-        with capture_taps(self.backbone, taps, images, require_grad=differentiable) as maps:
-            features = self.features(images)
-        return Output(self.classify(features), taps=maps)
+        with unfused_attention(differentiable):
+            if not taps:
+                return Output(self.classify(self.features(images)))
+            with capture_taps(self.backbone, taps, images, require_grad=differentiable) as maps:
+                features = self.features(images)
+            return Output(self.classify(features), taps=maps)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, F), what the head receives."""
@@ -225,6 +228,7 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
     size = size or native
     with torch_seeded(seed, "backbone"):
         backbone = _create(weights, size, default, kwargs)
+    differentiable_twice(backbone)
     notes: list[str] = []
     if weights.file:
         notes += load_backbone(backbone, read_tensors(weights.file), card, str(weights.file))
