@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import balanced_accuracy_score
 
 from foveate.core.errors import DataError, RunError
 from foveate.evaluation.background_files import TESTS, BackgroundSheet, BackgroundTable
@@ -45,6 +46,8 @@ def test_every_number_follows_from_the_file(tmp_path: Path) -> None:
         assert found[test]["correct"] == hits
         assert found[test]["accuracy"] == hits / 40
         assert (found[test]["accuracy_low"], found[test]["accuracy_high"]) == pytest.approx(interval)
+        answers = [row[f"{test}_prediction"] for row in rows]
+        assert found[test]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, answers))
         mean = np.mean([float(row[f"{test}_probability"]) for row in rows])
         assert found[test]["probability"] == pytest.approx(mean, rel=1e-6)
     foreign = [row for row in rows if row["background_label"] != row["label"]]

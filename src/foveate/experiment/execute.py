@@ -218,7 +218,9 @@ def _job(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    context = Context(catalog.classes, catalog.counts("train").tolist(), model.head)
+    context = Context(
+        catalog.classes, catalog.counts("train").tolist(), model.head, model.tap_channels, experiment.seed
+    )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"
     job = Job(

@@ -136,6 +136,22 @@ class Classifier(nn.Module):
         """(B, F) -> logits (B, C)."""
         return self.head(features)
 
+    def tap_channels(self, tap: str) -> int:
+        """K of a feature map (B, K, h, w), from one pass over a blank picture; modes are left as they are.
+
+        Raises:
+            ConfigError: the tap is unknown or yields no map of the picture.
+        """
+        modes = [(module, module.training) for module in self.modules()]
+        images = torch.zeros(1, 3, self.input_size, self.input_size)
+        try:
+            with torch.no_grad(), capture_taps(self.backbone, [tap], images) as maps:
+                self._try_features()
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        return maps[tap].shape[1]
+
     def _try_features(self) -> torch.Tensor:
         self.backbone.eval()
         device = next(self.backbone.parameters()).device

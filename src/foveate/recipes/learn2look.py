@@ -72,3 +72,37 @@ def learn2look_second_set(weight: float = 1) -> Study:
     """The report's check on a second data set: weight 0 and 1 at the late tap."""
     arms = {f"weight {w:g}": _spatial(tap="late", weight=w) for w in (0, weight)}
     return Study(name="Learn 2 Look: a second data set", base=base(), arms=arms, seeds=SEEDS)
+
+
+def learn2look_future() -> Study:
+    """What the report wished for: adaptive weights, dilated masks, IoU; another architecture, training from scratch.
+
+    Weight 5 is the one that the report found harmful; the adaptive arms start from it or replace it.
+    """
+    adaptive: dict[str, dict[str, Any]] = {
+        "share 0.2": {"weighting": {"kind": "share", "share": 0.2}},
+        "gradient norm 0.5": {"weighting": {"kind": "gradient_norm", "ratio": 0.5}},
+        "uncertainty": {"weighting": {"kind": "uncertainty"}},
+        "5 falling to 0": {"weight": 5, "weighting": {"kind": "cosine", "from": 1, "to": 0}},
+    }
+    masks: dict[str, dict[str, Any]] = {
+        "1, dilated": {"weight": 1, "dilate_share": 0.05},
+        "1, soft IoU": {"loss": "spatial_iou", "tap": "early", "weight": 1},
+    }
+    constant: dict[str, dict[str, Any]] = {f"weight {weight:g}": {"weight": weight} for weight in (0, 1, 5)}
+    arms = constant | adaptive | masks
+    scratch = base(weights="none")
+    return Study(
+        name="Learn 2 Look: what the report wished for",
+        base=base(),
+        arms={name: _spatial(**({"weight": 1} | settings)) for name, settings in arms.items()},
+        blocks={
+            "MobileNetV3-Small": {},
+            "another architecture": {"model": {"backbone": "resnet18"}},
+            "from scratch": {
+                "model": {"backbone": "foveate_small_cnn", "weights": "none"},
+                "training": {"phases": scratch["training"]["phases"]},
+            },
+        },
+        seeds=SEEDS,
+    )

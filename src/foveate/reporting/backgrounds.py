@@ -12,7 +12,7 @@ from foveate.reporting.run_files import RunFiles
 _WORDS = {
     "original": ("Unchanged", "these pictures as they are"),
     "swapped": ("Swapped", "the background of a picture of another class, its object painted out"),
-    "blurred": ("Blurred", "the own background, object painted out, as 4 × 4 blended colours"),
+    "blurred": ("Blurred", "the own background, object painted out, as 4\u00a0×\u00a04 blended colours"),
     "grey": ("Grey", "one grey everywhere"),
     "noise": ("Noise", "a random colour in every pixel"),
     "removed": ("Object removed", "the object painted out from its surroundings"),

@@ -7,6 +7,7 @@ import numpy as np
 
 from foveate.core.errors import StudyError
 from foveate.experiment import Run
+from foveate.studies.axes import axis_values
 from foveate.studies.engine import folder_of
 from foveate.studies.metrics import choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults
@@ -106,6 +107,7 @@ def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]
         pictures=pictures,
         histories=histories,
         failures=failures,
+        axes=axis_values(study),
     )
 
 

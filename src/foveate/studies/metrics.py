@@ -131,7 +131,9 @@ def best_epoch(history: History) -> dict[str, float | None]:
         None,
     )
     known = [row for row in last if column and math.isfinite(row.get(column, math.nan))]
-    return dict(min(known, key=lambda row: row[column])) if known and column else {"phase_epoch": None}
+    return (
+        dict(min(known, key=lambda row: row.get(column or "", math.inf))) if known else {"phase_epoch": None}
+    )
 
 
 def numbers(run: Run) -> History:
