@@ -35,6 +35,8 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
             out.print(escape(describe(split, metrics)), soft_wrap=True)
+            if metrics.get("backgrounds"):
+                out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
 
 
@@ -45,6 +47,19 @@ def describe(split: str, metrics: dict[str, Any]) -> str:
         f"{split}: accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}, n = {metrics['n']}), "
         f"balanced {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f}, "
         f"majority class {metrics['chance_majority']:.3f}"
+    )
+
+
+def describe_backgrounds(tests: dict[str, Any]) -> str:
+    """One line on the background tests (``BackgroundTable.summary``)."""
+    shown = [
+        f"{test} {tests[test]['accuracy']:.3f}"
+        for test in ("swapped", "blurred", "grey", "noise")
+        if test in tests
+    ]
+    return (
+        f"backgrounds: {', '.join(shown)}, object removed {tests['removed']['accuracy']:.3f} "
+        f"(chance {tests['chance_majority']:.3f}); unchanged {tests['original']['accuracy']:.3f} (n = {tests['n']})"
     )
 
 

@@ -25,7 +25,7 @@ from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.inference import BATCH, background_tests, pick_device, predict_catalog, judged_split
+from foveate.experiment.inference import BATCH, background_tests, judged_split, pick_device, predict_catalog
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
