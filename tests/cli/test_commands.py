@@ -23,6 +23,7 @@ SURFACE = {
     "split": "data --out --group --folds --val --test --seed",
     "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
     "--group --quarantine --no-cache --track --config --set --seed --device",
+    "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
     "evaluate": "run --data --tta --out --device",
     "predict": "run paths --out --layout --tta --device",
     "report": "run --out",
