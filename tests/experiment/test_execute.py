@@ -28,7 +28,7 @@ def one_phase(**changes: object) -> Experiment:
 def test_everything_is_there(finished: Run, tree: Path) -> None:
     assert {file.name for file in finished.folder.iterdir()} == {
         "catalog.csv", "decisions.json", "environment.json", "experiment.yaml", "history.csv", "maps.npz", "model.json",
-        "model.safetensors", "predictions.csv", "result.json",
+        "model.safetensors", "predictions.csv", "result.json", "background_tests.csv", "background_tests.npz",
     }  # fmt: skip
     assert finished.finished
     assert Run.open(finished.folder).experiment == experiment()

@@ -67,7 +67,9 @@ def test_every_cell_is_a_run_of_its_own_experiment(done: Path) -> None:
         assert run.experiment == cell.experiment
 
 
-def test_arms_of_a_seed_share_split_and_weight_zero_trains_like_no_term_at_all(done: Path, tree: Path, tmp_path: Path) -> None:
+def test_arms_of_a_seed_share_split_and_weight_zero_trains_like_no_term_at_all(
+    done: Path, tree: Path, tmp_path: Path
+) -> None:
     from foveate.experiment import run
 
     cell = study().cells()[0]
@@ -183,13 +185,30 @@ def test_shared_decisions_are_measured_once(tree: Path, tmp_path: Path) -> None:
 def test_killed_three_times_the_tables_are_the_same_bytes(done: Path, tree: Path, tmp_path: Path) -> None:
     """SIGKILL to the engine alone; its workers must end by themselves."""
     file = tmp_path / "study.yaml"
-    longer = study(base={**study().base, "training": {**study().base["training"], "phases": [{**PHASE, "epochs": 12}]}})
+    longer = study(
+        base={**study().base, "training": {**study().base["training"], "phases": [{**PHASE, "epochs": 12}]}}
+    )
     file.write_text(longer.to_yaml())
 
     def start(out: Path, cache: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "foveate", "study", "run", str(file), "--data", str(tree), "--out", str(out), "--threads", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "foveate",
+            "study",
+            "run",
+            str(file),
+            "--data",
+            str(tree),
+            "--out",
+            str(out),
+            "--threads",
+            "1",
+        ]
         # A cache of its own, or the second study would only copy what the first has computed.
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "FOVEATE_CACHE": str(cache)})
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, env={**os.environ, "FOVEATE_CACHE": str(cache)}
+        )
 
     assert start(tmp_path / "whole", tmp_path / "cache1").wait() == 0
     moments, kills = random.Random(2), 0
@@ -197,7 +216,9 @@ def test_killed_three_times_the_tables_are_the_same_bytes(done: Path, tree: Path
         process = start(tmp_path / "killed", tmp_path / "cache2")
         # Only kill once a worker is at work: somewhere inside a cell.
         before = time.monotonic()
-        while not list((tmp_path / "killed" / "cells").glob("*/checkpoint")) and time.monotonic() - before < 60:
+        while (
+            not list((tmp_path / "killed" / "cells").glob("*/checkpoint")) and time.monotonic() - before < 60
+        ):
             time.sleep(0.05)
         time.sleep(moments.uniform(0, 0.6))
         if process.poll() is None:

@@ -31,7 +31,11 @@ def test_axes_multiply_with_arms_in_order() -> None:
     assert terms["classification"].label_smoothing == 0.1
 
 
-@given(arms=st.integers(1, 4), blocks=st.integers(0, 3), seeds=st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True))
+@given(
+    arms=st.integers(1, 4),
+    blocks=st.integers(0, 3),
+    seeds=st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True),
+)
 def test_cells_are_the_whole_product_once(arms: int, blocks: int, seeds: list[int]) -> None:
     study = Study(
         name="s",
@@ -55,7 +59,9 @@ def test_the_same_seed_gives_every_arm_the_same_split_and_each_seed_its_own() ->
 
 
 def test_arms_that_say_the_same_are_one_cell() -> None:
-    cells = Study(name="s", base=SPATIAL, arms={"a": {}, "b": {"objective.spatial.weight": 0}}, seeds=(0,)).cells()
+    cells = Study(
+        name="s", base=SPATIAL, arms={"a": {}, "b": {"objective.spatial.weight": 0}}, seeds=(0,)
+    ).cells()
     assert cells[0].key == cells[1].key
 
 
@@ -86,7 +92,13 @@ def test_a_wrong_arm_is_named() -> None:
 
 
 def test_yaml_round_trip(tmp_path) -> None:
-    study = Study(name="Ünï", base=SPATIAL, axes={"objective.spatial.weight": [0, 0.5]}, seeds=(3, 1), baseline="weight 0.5")
+    study = Study(
+        name="Ünï",
+        base=SPATIAL,
+        axes={"objective.spatial.weight": [0, 0.5]},
+        seeds=(3, 1),
+        baseline="weight 0.5",
+    )
     (tmp_path / "s.yaml").write_text(study.to_yaml(), encoding="utf-8")
     read = Study.from_yaml(tmp_path / "s.yaml")
     assert read == study

@@ -21,10 +21,11 @@ from foveate.data.catalog import Catalog
 from foveate.data.loader import Loader, resolve_workers
 from foveate.data.split import split_hash
 from foveate.data.transforms import build_transform
+from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.inference import BATCH, pick_device, predict_catalog
+from foveate.experiment.inference import BATCH, background_tests, pick_device, predict_catalog, judged_split
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
@@ -118,9 +119,10 @@ def run(
         versions={"foveate": environment["versions"]["foveate"]},
     )
     table = _predict(experiment, catalog, model, size, device, out)
+    tests = _test_backgrounds(experiment, catalog, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
-    result = _result(experiment, catalog, table, history, time.time() - started)
+    result = _result(experiment, catalog, table, tests, history, time.time() - started)
     write_json(out / "result.json", result)  # says that the run is finished
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
@@ -216,7 +218,9 @@ def _job(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    context = Context(catalog.classes, catalog.counts("train").tolist(), model.head)
+    context = Context(
+        catalog.classes, catalog.counts("train").tolist(), model.head, model.tap_channels, experiment.seed
+    )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"
     job = Job(
@@ -256,8 +260,7 @@ def _predict(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    split = "test" if len(catalog.indices("test")) else "val"
-    chosen = choose_rows(table, catalog, split=split)
+    chosen = choose_rows(table, catalog, split=judged_split(catalog))
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)
@@ -265,6 +268,26 @@ def _predict(
         taps = (experiment.evaluation.look_tap,)
         save_maps(out / "maps.npz", model, loader.epoch(0), chosen, device=device, taps=taps)
     return table
+
+
+def _test_backgrounds(
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
+) -> BackgroundTable | None:
+    """Where there are masks: background_tests.csv and, for a few pictures, background_tests.npz."""
+    tests = background_tests(
+        model,
+        catalog,
+        experiment,
+        size=size,
+        tta=experiment.evaluation.tta,
+        device=device,
+        cache=experiment.data.cache,
+    )
+    if tests is None:
+        return None
+    tests.table.to_csv(out / TABLE)
+    tests.sheet.save(out / SHEET)
+    return tests.table
 
 
 def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
@@ -301,9 +324,13 @@ def _result(
     experiment: Experiment,
     catalog: Catalog,
     table: PredictionTable,
+    tests: BackgroundTable | None,
     history: list[dict[str, Any]],
     seconds: float,
 ) -> dict[str, Any]:
+    metrics = summarise_all(table)
+    if tests is not None:
+        metrics[tests.split]["backgrounds"] = tests.summary()
     metric = "val_loss" if history and "val_loss" in history[-1] else "train_loss"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -312,7 +339,7 @@ def _result(
         "split_hash": split_hash(catalog),
         "seed": experiment.seed,
         "tta": experiment.evaluation.tta,
-        "metrics": summarise_all(table),
+        "metrics": metrics,
         "convergence_epoch": convergence_epoch(history, metric, mode="min"),
         "convergence_rule": f"first epoch of the lowest {metric}",
         "epochs": len(history),

@@ -13,7 +13,8 @@ def _spatial() -> dict[str, Any]:
 
 def _class_map() -> dict[str, Any]:
     """Share of the true class's Grad-CAM outside the mask, weight 0.3."""
-    return {"objective": {"look": {"loss": "class_map_energy", "tap": "late", "weight": 0.3}}}
+    look = {"loss": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}
+    return {"objective": {"look": look}}
 
 
 def _backgrounds() -> dict[str, Any]:

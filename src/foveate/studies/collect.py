@@ -63,7 +63,9 @@ def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> None
         if not run.finished:
             continue
         if run.result["experiment_hash"] != cell.key:
-            raise StudyError(f"{run.folder} holds another experiment than {cell}; remove that folder and run again.")
+            raise StudyError(
+                f"{run.folder} holds another experiment than {cell}; remove that folder and run again."
+            )
         place = (cell.block, cell.seed if study.split == "per_seed" else 0)
         other, split = first.setdefault(place, (cell, run.result["split_hash"]))
         if split != run.result["split_hash"]:
