@@ -291,6 +291,76 @@ def study_show(
     command(folder)
 
 
+masks_app = typer.Typer(help="Masks where there are none: propose and compare them.", no_args_is_help=True)
+app.add_typer(masks_app, name="masks")
+
+
+@masks_app.command("propose")
+def masks_propose(
+    data: Data,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the masks: new, or one that was begun (then it goes on).", show_default=False
+        ),
+    ],
+    prior: Annotated[
+        str,
+        typer.Option(
+            help="Where the object is expected: centre, box, class-map, or auto (boxes if any, else a run's class map "
+            "if given, else the centre)."
+        ),
+    ] = "auto",
+    run: Annotated[Path | None, typer.Option(help="A finished run, for the prior class-map.")] = None,
+    share: Annotated[float, typer.Option(help="Area of the centre prior, as a share of the picture.")] = 0.5,
+    iterations: Annotated[int, typer.Option(help="Rounds of GrabCut.")] = 5,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures, spread evenly over the set.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also pictures that have a mask already.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace masks proposed with other settings; edited ones are always kept."
+        ),
+    ] = False,
+    masks: Annotated[Path | None, typer.Option(help="Boxes or masks, when not found by themselves.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One more setting (see docs/masks.md), as side=384; may be repeated."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Propose masks with GrabCut: a tree of PNG files, a table of the doubtful, and a sheet to review them."""
+    from foveate.cli.masks import propose as command
+
+    command(
+        data, out, prior=prior, run=run, share=share, iterations=iterations, limit=limit, everything=everything,
+        overwrite=overwrite, masks=masks, assignments=set_ or [], device=device,
+    )  # fmt: skip
+
+
+@masks_app.command("compare")
+def masks_compare(
+    data: Data,
+    proposed: Annotated[Path, typer.Argument(help="Folder of proposed masks.", show_default=False)],
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of the known masks, when not found by itself.")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(help="Grey values of the known masks that are object, as 128,255; default: not 0."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write one row a picture here (CSV).")] = None,
+) -> None:
+    """How well proposed masks agree with known ones, beside controls that need no method."""
+    from foveate.cli.masks import compare as command
+
+    command(data, proposed, masks=masks, values=values, file=out)
+
+
 @app.command("list")
 def list_(
     what: Annotated[
