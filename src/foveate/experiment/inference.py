@@ -94,9 +94,7 @@ def evaluate_run(
     """See ``Run.evaluate``."""
     if data is None:
         catalog = run.catalog
-        rows = np.concatenate(
-            [catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)]
-        )
+        rows = measured_rows(catalog, run.experiment)
     else:
         catalog = relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
         rows = np.arange(len(catalog))
@@ -106,6 +104,12 @@ def evaluate_run(
         run.model, catalog, rows, run.experiment, size=run.environment["size"],
         tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
     )  # fmt: skip
+
+
+def measured_rows(catalog: Catalog, experiment: Experiment) -> np.ndarray:
+    """Rows of the pictures on which a run is measured, (n,) int64: validation, then test."""
+    splits = [split for split in ("val", "test") if split in experiment.evaluation.splits]
+    return np.concatenate([catalog.indices(split, labelled=False) for split in splits])
 
 
 def relabel(catalog: Catalog, known: Catalog) -> Catalog:

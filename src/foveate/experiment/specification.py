@@ -48,6 +48,8 @@ class EvaluationConfig(Config):
     """Test-time augmentation by name (see foveate.evaluation.tta)."""
     look_tap: str = "late"
     """Feature map at which it is measured where the network looks."""
+    splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
+    """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
 
 
 class Experiment(Config):
