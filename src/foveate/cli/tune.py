@@ -100,7 +100,7 @@ def _spread(ranking: Ranking) -> str:
 
 def _table(ranking: Ranking) -> Table:
     table = Table(title=f"The {TOP} best trials")
-    for column in ("trial", ranking.metric, "epochs"):
+    for column in ("trial", ranking.metric, "epochs run"):
         table.add_column(column, justify="right", no_wrap=True)
     entries = ranking.top(TOP)
     for place in _places(entries):

@@ -285,14 +285,16 @@ class Board:
                 )
             except psutil.NoSuchProcess:
                 return False
-        begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-        return time.time() - max(trial.user_attrs.get("seen", 0.0), begun) < PATIENCE
+        signs = [trial.user_attrs.get("seen", 0.0), owner["since"] if owner else 0.0]
+        signs += [trial.datetime_start.timestamp()] if trial.datetime_start else []
+        return time.time() - max(signs) < PATIENCE
 
     def _sign(self, trial_id: int) -> None:
         process = psutil.Process()
-        owner = {"machine": _machine(), "pid": process.pid, "started": process.create_time()}
+        owner = {
+            "machine": _machine(), "pid": process.pid, "started": process.create_time(), "since": time.time()
+        }  # fmt: skip
         self.storage.set_trial_user_attr(trial_id, "owner", owner)
-        self.storage.set_trial_user_attr(trial_id, "seen", time.time())
 
     def _stuck(self, trial: "FrozenTrial") -> bool:
         """Note how far the trial was when it was killed; whether it is given up now."""
@@ -314,10 +316,9 @@ class Board:
         """The trial's run folder."""
         return self.out / "trials" / str(number)
 
-    def note(self, claim: Claim, **facts: Any) -> None:
-        """Keep JSON-able facts with the trial."""
-        for name, value in facts.items():
-            claim.trial.set_user_attr(name, value)
+    def note(self, claim: Claim, name: str, value: Any) -> None:
+        """Keep a JSON-able fact with the trial."""
+        claim.trial.set_user_attr(name, value)
 
     def twin(self, claim: Claim, experiment_hash: str) -> "FrozenTrial | None":
         """An earlier trial of the very same experiment."""
@@ -336,7 +337,7 @@ class Board:
 
     def fail(self, claim: Claim, error: str) -> None:
         """The trial failed."""
-        self.note(claim, error=error)
+        self.note(claim, "error", error)
         self.study.tell(claim.trial, state=self._states.FAIL, skip_if_finished=True)
 
     def importance(self) -> dict[str, float]:

@@ -111,8 +111,8 @@ def rank(board: Board) -> Ranking:
             state=NAMES[trial.state.name],
             value=trial.value if trial.state.name == "COMPLETE" else None,
             settings=board.settings_of(trial),
-            epochs=trial.user_attrs.get("epochs"),
-            seconds=trial.user_attrs.get("seconds"),
+            epochs=trial.user_attrs.get("effort", {}).get("epochs"),
+            seconds=trial.user_attrs.get("effort", {}).get("seconds"),
             copy_of=trial.user_attrs.get("copy_of"),
             error=trial.user_attrs.get("error"),
         )

@@ -109,7 +109,8 @@ class Search(Config):
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     """tpe learns from earlier trials (after ten random ones)."""
     pruner: Literal["median", "none"] = "median"
-    """median: a trial whose best value so far is worse than the median of the others' at the same epoch is ended."""
+    """median: a trial whose best value so far is worse than the median of the complete trials' at
+    the same epoch is ended."""
     warmup_epochs: int = Field(default=5, ge=0)
     """Epochs before a trial may be ended by the pruner."""
     seeds: Literal["fixed", "per_trial"] = "fixed"

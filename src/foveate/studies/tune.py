@@ -209,7 +209,7 @@ class _Trial:
             self._say("is taken up again where it was left")
         try:
             experiment = self.task.experiment(self.claim.settings, self.claim.number)
-            self.board.note(self.claim, experiment_hash=experiment.hash())
+            self.board.note(self.claim, "experiment_hash", experiment.hash())
             if self._copied(experiment):
                 return
             started = time.monotonic()
@@ -221,7 +221,7 @@ class _Trial:
         except _Pruned:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
             self.board.prune(self.claim)
-            self._say("ended early: worse than half of the others at this epoch")
+            self._say("ended early: at this epoch it is worse than the median of the complete trials")
             return
         except (FoveateError, RuntimeError, ValueError) as error:
             full_disk = isinstance(error, TrainingError) and error.__cause__ is not None
@@ -244,7 +244,8 @@ class _Trial:
                     f"Trial {self.claim.number} had other pictures or another split than the search began with ({name} "
                     f"{found.get(name)} instead of {expected}); restore them, or choose another --out."
                 )
-        self.board.note(self.claim, epochs=len(finished.history), seconds=found.get("train_seconds"))
+        effort = {"epochs": len(finished.history), "seconds": found.get("train_seconds")}
+        self.board.note(self.claim, "effort", effort)
         try:
             return self.task.target.read(finished)
         except ConfigError as error:
@@ -262,7 +263,7 @@ class _Trial:
             twin = self.board.twin(self.claim, experiment.hash())
         if twin is None:
             return False
-        self.board.note(self.claim, copy_of=twin.user_attrs.get("copy_of", twin.number))
+        self.board.note(self.claim, "copy_of", twin.user_attrs.get("copy_of", twin.number))
         if twin.state.name == "COMPLETE" and twin.value is not None:
             self.board.complete(self.claim, twin.value)
         elif twin.state.name == "PRUNED":
@@ -320,6 +321,8 @@ class _Watcher(Observer):
         if column not in row:
             known = ", ".join(name for name in row if name.startswith("val_"))
             raise _Fatal(f"history.csv has no column '{column}'; there is {known}.")
+        if self.board.search.pruner == "none":
+            return
         if row["epoch"] not in self.told and math.isfinite(
             row[column]
         ):  # a run that goes on may repeat an epoch
