@@ -361,6 +361,54 @@ def masks_compare(
     command(data, proposed, masks=masks, values=values, file=out)
 
 
+@app.command()
+def tune(
+    context: typer.Context,
+    data: Data,
+    out: Annotated[
+        Path, typer.Option(help="The search's folder: new, or one that was stopped.", show_default=False)
+    ],
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="YAML file: experiment (as for train), space, metric, trials ...", show_default=False
+        ),
+    ],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many trials; default: the file's, else 20.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at the same time, each in its own process.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database that several machines share; default: SQLite in the folder."),
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any timm network; default: as for train.")] = None,
+    weights: Annotated[str, typer.Option(help="As for train.")] = "pretrained",
+    size: Annotated[int | None, typer.Option(help="Side of the square picture, in pixels.")] = None,
+    guide: Annotated[str, typer.Option(help="Use of the masks, as for train.")] = "none",
+    split: Annotated[Path | None, typer.Option(help="Follow this split file.")] = None,
+    masks: Masks = None,
+    group: Group = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting of the experiment by its place.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Search for good settings on the validation pictures; the test pictures are left alone."""
+    from foveate.cli.tune import tune as command
+
+    given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+    command(
+        data, out, config=config, trials=trials, storage=storage, jobs=jobs, quarantine=quarantine, backbone=backbone,
+        weights=weights, size=size, guide=guide, split=split, masks=masks, group=group, assignments=set_ or [],
+        seed=seed, device=device, given=given,
+    )  # fmt: skip
+
+
 @app.command("list")
 def list_(
     what: Annotated[

@@ -15,7 +15,6 @@ from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.rng import torch_seeded
-from foveate.models.activations import twice_differentiable
 from foveate.models.card import Card, Triple
 from foveate.models.heads import HeadConfig, build_head
 from foveate.models.order import record_order
@@ -91,7 +90,7 @@ class Classifier(nn.Module):
         super().__init__()
         if card.input_size is None or card.mean is None or card.std is None or card.head is None:
             raise ValueError("the card of a Classifier needs input_size, mean, std and head")
-        self.backbone: Any = twice_differentiable(backbone)
+        self.backbone: Any = backbone
         self.feature_mode = card.feature_mode or "pre_logits"
         self.input_size = card.input_size[1]
         self.notes = tuple(notes)

@@ -1,8 +1,8 @@
 """The studies of the Learn 2 Look report (spatial loss on feature maps), repeated with intervals and controls.
 
-What is kept: two phases, MobileNetV3-Small, three taps, the loss, weights 0 to 5, five or more seeds. What is mended: the
-epoch is chosen by the classification loss alone (the whole loss moves with the weight that is compared), every seed
-draws its own stratified split with 30 % test, and backgrounds are tested.
+What is kept: two phases, MobileNetV3-Small, three taps, the loss, weights 0 to 5, five or more seeds. What is mended:
+the epoch is chosen by the classification loss alone (the whole loss moves with the weight that is compared), every
+seed draws its own stratified split with 30 % test, and backgrounds are tested.
 """
 
 from typing import Any
@@ -19,7 +19,8 @@ def base(*, epochs: int = 40, weights: str = "pretrained") -> dict[str, Any]:
     """What all arms share: the report's two phases.
 
     The head is trained on the frozen network first; then everything with learning rate 3e-4, divided by five when
-    the validation's classification loss has not fallen for four epochs, for at most 40 epochs; it stops after ten epochs without a better one.
+    the validation's classification loss has not fallen for four epochs, for at most 40 epochs; it
+    stops after ten epochs without a better one.
     """
     watched = "val_classification"
     everything = {
