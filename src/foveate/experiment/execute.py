@@ -300,12 +300,7 @@ def _test_backgrounds(
 
 def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
     catalog = prepared.catalog
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
+    versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,
         "data": str(data.resolve()),
@@ -326,6 +321,14 @@ def _environment(data: Path, prepared: Prepared, size: int, experiment: Experime
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def version_of(package: str) -> str:
+    """The installed version, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _result(
