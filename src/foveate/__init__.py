@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from foveate.api import check, report, train
+    from foveate.api import check, compare_masks, propose_masks, report, train
     from foveate.experiment import Experiment, Run
 
 _HOMES = {
     "Experiment": "foveate.experiment",
     "Run": "foveate.experiment",
     "check": "foveate.api",
+    "compare_masks": "foveate.api",
+    "propose_masks": "foveate.api",
     "report": "foveate.api",
     "train": "foveate.api",
 }
 
-__all__ = ["Experiment", "Run", "check", "report", "train"]
+__all__ = ["Experiment", "Run", "check", "compare_masks", "propose_masks", "report", "train"]
 
 
 def __getattr__(name: str) -> Any:

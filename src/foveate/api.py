@@ -5,9 +5,15 @@ from typing import Any
 
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
+from foveate.data.propose import ProposeConfig
+from foveate.evaluation.masks import Comparison
+from foveate.evaluation.masks import compare_masks as compare_catalogs
 from foveate.experiment import Experiment, Run, run
+from foveate.experiment.propose import Proposal, check_place, listed_in
+from foveate.experiment.propose import propose_masks as propose_for
 from foveate.recipes import finetune
 from foveate.reporting import build_report
+from foveate.reporting.contact import build_contact_sheets
 from foveate.training import Observer
 
 REPORT = "report.html"
@@ -50,3 +56,55 @@ def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:
     """What is wrong with a folder of pictures, and which trivial cues give the class away."""
     found = discover(Path(data), layout or LayoutConfig())
     return audit(found.catalog, empty_classes=found.empty_classes)
+
+
+def propose_masks(
+    data: Path | str,
+    out: Path | str,
+    config: ProposeConfig | None = None,
+    *,
+    run: Run | Path | str | None = None,
+    layout: LayoutConfig | None = None,
+    everything: bool = False,
+    limit: int | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> list[Proposal]:
+    """Propose masks for pictures that have none, by GrabCut: PNG files, ``proposals.csv`` and ``review.html`` in ``out``.
+
+    Args:
+        data: the pictures; boxes among them are used as a prior.
+        out: folder of the masks, later given as ``--masks``; killed, the same call goes on with what is missing.
+        config: prior and settings of GrabCut.
+        run: a finished run whose class maps are the prior.
+        layout: how to read the data folder, where its names do not say it.
+        everything: also pictures that have a mask, to compare with.
+        limit: only so many pictures, spread evenly.
+        overwrite: replace masks that were proposed with other settings; what was edited by hand is always kept.
+
+    Raises:
+        FoveateError: whatever a user can mend, in one sentence.
+    """
+    catalog = discover(Path(data), layout or LayoutConfig()).catalog
+    check_place(catalog.root, Path(out), Path(data) if Path(data).is_dir() else None)
+    opened = Run.open(run) if isinstance(run, Path | str) else run
+    proposals = propose_for(
+        catalog, Path(out), config, run=opened, everything=everything, limit=limit, overwrite=overwrite,
+        device=device, observer=observer,
+    )  # fmt: skip
+    build_contact_sheets(catalog, proposals, Path(out))
+    return proposals
+
+
+def compare_masks(data: Path | str, proposed: Path | str, layout: LayoutConfig | None = None) -> Comparison:
+    """Compare the masks in ``proposed`` with the known ones of ``data``, beside controls that need no method.
+
+    Args:
+        data: pictures with masks.
+        proposed: a folder of masks. With the table of ``propose_masks`` in it only the pictures listed there count.
+        layout: where the known masks are and which of their values count, where it is not found by itself.
+    """
+    known = discover(Path(data), layout or LayoutConfig()).catalog
+    other = discover(Path(data), LayoutConfig(masks=Path(proposed).absolute())).catalog
+    return compare_catalogs(known, other, tried=listed_in(Path(proposed)))

@@ -161,6 +161,35 @@ def train(
 
 
 @app.command()
+def plan(
+    pictures: Annotated[int, typer.Option(help="Test pictures of one run.", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="Random seeds, each one a pair of runs.")] = 5,
+    accuracy: Annotated[float, typer.Option(help="Expected accuracy of the baseline, a share.")] = 0.9,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation over seeds of the paired difference, a share; default: from the pictures."
+        ),
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option(help="How far two networks are right on the same pictures, 0 to 1.")
+    ] = 0.7,
+    arms: Annotated[int, typer.Option(help="Arms that are compared with the baseline (Holm).")] = 1,
+    difference: Annotated[
+        float | None, typer.Option(help="Ask what it takes to show this gain, a share: 0.03 is 3 points.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
+) -> None:
+    """Before the work: which gain in accuracy can a comparison show, or what does it take to show one."""
+    from foveate.cli.plan import plan as command
+
+    command(
+        pictures=pictures, seeds=seeds, accuracy=accuracy, spread=spread, correlation=correlation, arms=arms,
+        difference=difference, json=json,
+    )  # fmt: skip
+
+
+@app.command()
 def evaluate(
     run: RunFolder,
     data: Annotated[
@@ -260,6 +289,124 @@ def study_show(
     from foveate.cli.study import show as command
 
     command(folder)
+
+
+masks_app = typer.Typer(help="Masks where there are none: propose and compare them.", no_args_is_help=True)
+app.add_typer(masks_app, name="masks")
+
+
+@masks_app.command("propose")
+def masks_propose(
+    data: Data,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the masks: new, or one that was begun (then it goes on).", show_default=False
+        ),
+    ],
+    prior: Annotated[
+        str,
+        typer.Option(
+            help="Where the object is expected: centre, box, class-map, or auto (boxes if any, else a run's class map "
+            "if given, else the centre)."
+        ),
+    ] = "auto",
+    run: Annotated[Path | None, typer.Option(help="A finished run, for the prior class-map.")] = None,
+    share: Annotated[float, typer.Option(help="Area of the centre prior, as a share of the picture.")] = 0.5,
+    iterations: Annotated[int, typer.Option(help="Rounds of GrabCut.")] = 5,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures, spread evenly over the set.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also pictures that have a mask already.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace masks proposed with other settings; edited ones are always kept."
+        ),
+    ] = False,
+    masks: Annotated[Path | None, typer.Option(help="Boxes or masks, when not found by themselves.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One more setting (see docs/masks.md), as side=384; may be repeated."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Propose masks with GrabCut: a tree of PNG files, a table of the doubtful, and a sheet to review them."""
+    from foveate.cli.masks import propose as command
+
+    command(
+        data, out, prior=prior, run=run, share=share, iterations=iterations, limit=limit, everything=everything,
+        overwrite=overwrite, masks=masks, assignments=set_ or [], device=device,
+    )  # fmt: skip
+
+
+@masks_app.command("compare")
+def masks_compare(
+    data: Data,
+    proposed: Annotated[Path, typer.Argument(help="Folder of proposed masks.", show_default=False)],
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of the known masks, when not found by itself.")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(help="Grey values of the known masks that are object, as 128,255; default: not 0."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write one row a picture here (CSV).")] = None,
+) -> None:
+    """How well proposed masks agree with known ones, beside controls that need no method."""
+    from foveate.cli.masks import compare as command
+
+    command(data, proposed, masks=masks, values=values, file=out)
+
+
+@app.command()
+def tune(
+    context: typer.Context,
+    data: Data,
+    out: Annotated[
+        Path, typer.Option(help="The search's folder: new, or one that was stopped.", show_default=False)
+    ],
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="YAML file: experiment (as for train), space, metric, trials ...", show_default=False
+        ),
+    ],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many trials; default: the file's, else 20.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at the same time, each in its own process.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database that several machines share; default: SQLite in the folder."),
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any timm network; default: as for train.")] = None,
+    weights: Annotated[str, typer.Option(help="As for train.")] = "pretrained",
+    size: Annotated[int | None, typer.Option(help="Side of the square picture, in pixels.")] = None,
+    guide: Annotated[str, typer.Option(help="Use of the masks, as for train.")] = "none",
+    split: Annotated[Path | None, typer.Option(help="Follow this split file.")] = None,
+    masks: Masks = None,
+    group: Group = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting of the experiment by its place.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Search for good settings on the validation pictures; the test pictures are left alone."""
+    from foveate.cli.tune import tune as command
+
+    given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+    command(
+        data, out, config=config, trials=trials, storage=storage, jobs=jobs, quarantine=quarantine, backbone=backbone,
+        weights=weights, size=size, guide=guide, split=split, masks=masks, group=group, assignments=set_ or [],
+        seed=seed, device=device, given=given,
+    )  # fmt: skip
 
 
 @app.command("list")

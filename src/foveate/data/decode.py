@@ -288,3 +288,35 @@ def resize_mask(mask: Image.Image, size: int, fit: Fit = "squash", *, soft: bool
     """
     area = _fit(mask, size, fit, Image.Resampling.BOX, 0)
     return area if soft else area.point([0] * 128 + [255] * 128)
+
+
+def unfit(values: np.ndarray, size: tuple[int, int], fit: Fit, target: tuple[int, int]) -> np.ndarray:
+    """A map of ``resize(picture, ..., fit)`` laid back over the picture: (height, width) float32 of ``target``.
+
+    Args:
+        values: (h, w) float, covers the square that ``resize`` made; brought over bilinearly.
+        size: (width, height) of the picture.
+        fit: how it was brought to a square.
+        target: (width, height) of the result; the picture's shape at any scale.
+
+    Places of the picture that the square does not show (fit="crop") are NaN.
+    """
+    square = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    side = max(size)
+    match fit:
+        case "squash":
+            return np.asarray(square.resize(target, Image.Resampling.BILINEAR))
+        case "pad":
+            (width, height), (left, top) = _placed(size, side)
+            scale = square.width / side, square.height / side
+            box = (left * scale[0], top * scale[1], (left + width) * scale[0], (top + height) * scale[1])
+            return np.asarray(square.resize(target, Image.Resampling.BILINEAR, box=box))
+        case "crop":
+            x, y = target[0] / size[0], target[1] / size[1]
+            edges = _centre_square(size)
+            left, top, right, bottom = (round(edge * k) for edge, k in zip(edges, (x, y, x, y), strict=True))
+            whole = np.full((target[1], target[0]), np.nan, dtype=np.float32)
+            inner = square.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BILINEAR)
+            whole[top:bottom, left:right] = np.asarray(inner)[: bottom - top, : right - left]
+            return whole
+    raise ValueError(f"fit is '{fit}'; use squash, crop or pad.")

@@ -176,6 +176,11 @@ def _tree_of(path: str) -> tuple[str, str, str] | None:
     return None
 
 
+def mirrored(picture: str) -> str:
+    """Where the mask of a picture lies in a mask tree, without suffix: its path without suffix and wrappers."""
+    return "/".join(part for part in _stem(picture).split("/") if part.lower() not in WRAPPERS)
+
+
 def _stem(path: str) -> str:
     return os.path.splitext(path)[0]
 
@@ -194,7 +199,7 @@ class _Lookup:
         self.splitless: dict[str, str | None] = {}
         self.flat: dict[str, str | None] = {}
         for picture in self.pictures:
-            key = "/".join(p for p in _stem(picture).split("/") if p.lower() not in WRAPPERS)
+            key = mirrored(picture)
             for table, name in (
                 (self.exact, key),
                 (self.splitless, _without_split(key)),

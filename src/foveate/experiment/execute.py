@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -25,7 +24,14 @@ from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.inference import BATCH, background_tests, pick_device, predict_catalog, judged_split
+from foveate.experiment.inference import (
+    BATCH,
+    background_tests,
+    judged_split,
+    measured_rows,
+    pick_device,
+    predict_catalog,
+)
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
@@ -109,7 +115,9 @@ def run(
     history = fit(job)
     if not accelerator.is_main_process:
         return Run(out)
-    observer.message("Measuring on the validation and test pictures.")
+    names = {"val": "validation", "test": "test"}
+    measured = " and ".join(names[split] for split in names if split in experiment.evaluation.splits)
+    observer.message(f"Measuring on the {measured} pictures.")
     save_model(
         model,
         out,
@@ -140,7 +148,7 @@ def claim(experiment: Experiment, out: Path) -> None:
         begun = (out / "environment.json").is_file()
         found = Run.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
-            name, old, new = _first_difference(found.to_dict(), experiment.to_dict())
+            name, old, new = first_difference(found.to_dict(), experiment.to_dict())
             raise RunError(
                 f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
                 "or repeat the settings of the run that is there."
@@ -152,15 +160,15 @@ def claim(experiment: Experiment, out: Path) -> None:
     write_text(file, experiment.to_yaml())
 
 
-def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
-                return _first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
+                return first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (a, b) in enumerate(zip(old, new, strict=True)):
             if a != b:
-                return _first_difference(a, b, f"{path}.{i}")
+                return first_difference(a, b, f"{path}.{i}")
     return path, old, new
 
 
@@ -255,12 +263,12 @@ def _predict(
 ) -> PredictionTable:
     """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
     cache = experiment.data.cache
-    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
+    rows = measured_rows(catalog, experiment)
     table = predict_catalog(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    chosen = choose_rows(table, catalog, split=judged_split(catalog))
+    chosen = choose_rows(table, catalog, split=judged_split(catalog, experiment))
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)

@@ -53,6 +53,8 @@ class EvaluationConfig(Config):
     """Feature map at which it is measured where the network looks."""
     background_tests: bool = True
     """Where pictures have masks, also measure with other backgrounds and without the object."""
+    splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
+    """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
 
 
 class Experiment(Config):

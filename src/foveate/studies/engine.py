@@ -166,7 +166,7 @@ def _shared_decisions(out: Path) -> list[dict[str, Any]]:
 
 
 def _adopt_decisions(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """The choices of the first cell, for all; a phase in which it had nothing to measure takes the measured precision."""
+    """The first cell's choices, for all; a phase in which it had nothing to measure takes the measured precision."""
     file = folder_of(out, cells[0]) / DECISIONS
     made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     shared = {d["name"]: d for d in made if d["name"].startswith(SHARED_DECISIONS)}
@@ -271,7 +271,8 @@ class _Worker:
         if self.process is None:
             self.process = self._hire()
         process = self.process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps(task) + "\n")
             process.stdin.flush()
@@ -313,7 +314,8 @@ class _Worker:
         self._close(process)
 
     def _close(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         with suppress(BrokenPipeError):
             process.stdin.close()
         process.stdout.close()

@@ -130,8 +130,10 @@ def best_epoch(history: History) -> dict[str, float | None]:
         (name for name in (LABEL_LOSS, "val_loss", "train_classification", "train_loss") if name in last[-1]),
         None,
     )
-    known = [row for row in last if column and math.isfinite(row.get(column, math.nan))]
-    return dict(min(known, key=lambda row: row.get(column, math.inf))) if known else {"phase_epoch": None}
+    known = [
+        (row[column], k) for k, row in enumerate(last) if column and math.isfinite(row.get(column, math.nan))
+    ]
+    return dict(last[min(known)[1]]) if known else {"phase_epoch": None}
 
 
 def numbers(run: Run) -> History:

@@ -21,8 +21,8 @@ WEIGHTS = "model.safetensors"
 class CellStore:
     """An index in the cache folder: {what decides a cell's bits: its folder}. A cell that is found is copied.
 
-    What decides: the experiment, the picture and weights files (paths, sizes, times), the versions of foveate and torch,
-    the number of threads, and the shared automatic choices.
+    What decides: the experiment, the picture and weights files (paths, sizes, times), the versions of foveate and
+    torch, the number of threads, and the shared automatic choices.
     """
 
     def __init__(self, data: Path, threads: int) -> None:

@@ -1,0 +1,110 @@
+"""One picture of a catalog -> its cut: the prior from the middle, from its boxes, or from where a run looks."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from foveate.core.errors import DataError
+from foveate.core.rng import key
+from foveate.data.annotations import MaskReference, sample_mask
+from foveate.data.batch import Batch
+from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.decode import open_image, read_image, resize, unfit, upright_size
+from foveate.data.propose import (
+    Cut,
+    ProposeConfig,
+    boxes_of,
+    cut,
+    seeds_from_boxes,
+    seeds_from_centre,
+    seeds_from_map,
+    working_size,
+)
+from foveate.data.shapes import coco_index
+from foveate.evaluation.look import class_map
+from foveate.experiment.inference import pick_device
+from foveate.experiment.run import Run
+
+
+def is_boxes(root: Path, reference: MaskReference) -> bool:
+    """Whether a reference is nothing but boxes."""
+    if reference.kind != "coco":
+        return reference.kind == "box"
+    name, _, image_id = reference.payload.rpartition("#")
+    entry = coco_index(root / name).get(image_id)
+    return entry is not None and not any(shape.get("segmentation") for shape in entry.annotations)
+
+
+def cut_picture(
+    row: int, catalog: Catalog, prior: str, config: ProposeConfig, maps: "ClassMaps | None" = None
+) -> tuple[tuple[int, int], Cut]:
+    """(width, height) of the upright picture in ``row``, and what GrabCut found in it at the working size.
+
+    Raises:
+        DataError: the picture or its boxes cannot be read, or the prior marks nothing.
+    """
+    sample, file = catalog.samples[row], catalog.file(row)
+    with open_image(file) as opened:
+        size = upright_size(opened)
+    width, height = working = working_size(size, config.side)
+    side = max(config.side, maps.size if maps is not None else 0)
+    picture = read_image(file, at_least=side)
+    regions = None
+    if prior == "centre":
+        seeds = seeds_from_centre(height, width, config)
+    elif prior == "box":
+        mask = sample_mask(catalog, row)
+        if mask is None:
+            raise DataError(f"{sample.path} has no box.")
+        boxes = is_boxes(catalog.root, MaskReference.parse(sample.mask))
+        inside = np.asarray(mask) > 0 if boxes else boxes_of(np.asarray(mask) > 0)
+        small = Image.fromarray(inside.astype(np.uint8) * 255).resize(working, Image.Resampling.BOX)
+        regions = np.asarray(small) >= 128
+        seeds = seeds_from_boxes(regions)
+    else:
+        assert maps is not None
+        seeds = seeds_from_map(maps.of(row, picture, size, working), config)
+    image = np.asarray(picture.resize(working, Image.Resampling.BILINEAR))
+    return size, cut(
+        image, seeds, iterations=config.iterations, seed=key("grabcut", sample.path), regions=regions
+    )
+
+
+class ClassMaps:
+    """Grad-CAM of a run for the pictures of a catalog, laid over the pictures."""
+
+    def __init__(self, run: Run, catalog: Catalog, tap: str | None, device: str) -> None:
+        self.device = pick_device(device)
+        self.model = run.model.to(self.device)
+        self.size: int = run.environment["size"]
+        self.fit = run.experiment.data.fit
+        self.tap = tap or run.experiment.evaluation.look_tap
+        index = {name: i for i, name in enumerate(run.catalog.class_ids)}
+        self.labels = [
+            UNLABELLED if s.label == UNLABELLED else index.get(catalog.class_ids[s.label], UNLABELLED)
+            for s in catalog.samples
+        ]
+
+    def of(
+        self, row: int, picture: Image.Image, size: tuple[int, int], target: tuple[int, int]
+    ) -> np.ndarray:
+        """(h, w) float32 >= 0 at ``target`` (width, height); NaN where the network does not see the picture.
+
+        One picture at a time: in batches the last digits, and so a mask, could depend on the neighbours.
+        """
+        square = np.array(resize(picture, self.size, self.fit))  # (S, S, 3)
+        batch = Batch(
+            images=torch.from_numpy(square).permute(2, 0, 1)[None],
+            targets=torch.tensor([self.labels[row]]),
+            masks=torch.zeros(1, 1, self.size, self.size, dtype=torch.uint8),
+            has_mask=torch.zeros(1, dtype=torch.bool),
+            index=torch.tensor([row]),
+        ).prepare(self.device, self.model.mean, self.model.std)
+        targets = batch.targets
+        if self.labels[row] == UNLABELLED:
+            with torch.no_grad():
+                targets = self.model(batch.images).logits.argmax(dim=1)
+        values = class_map(self.model, batch.images, targets, self.tap)[0].cpu().numpy()
+        return unfit(values, size, self.fit, target)

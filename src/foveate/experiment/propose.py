@@ -1,0 +1,301 @@
+"""Masks for the pictures that have none: a catalog -> a tree of PNG masks and a table of what to look at.
+
+The tree mirrors the pictures (``OUT/<class>/<stem>.png``), so that ``--masks OUT`` finds it. Every file carries how it
+was made. Hence a killed command goes on with what is missing, nothing drawn by hand is ever written over, and masks of
+different settings do not mix.
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import PngImagePlugin
+
+from foveate.core.errors import ConfigError, DataError
+from foveate.core.files import sha256_of_file, write_bytes, write_csv
+from foveate.data.annotations import MaskReference
+from foveate.data.catalog import Catalog, Sample
+from foveate.data.decode import load_image, open_image
+from foveate.data.masktrees import mirrored
+from foveate.data.propose import ProposeConfig, opencv, to_picture
+from foveate.experiment.cutting import ClassMaps, cut_picture, is_boxes
+from foveate.experiment.run import Run
+from foveate.training import Observer
+
+TABLE = "proposals.csv"
+COLUMNS = ("path", "mask", "state", "prior", "share", "contrast", "doubt")
+CHUNK = "foveate"
+"""Keyword of the PNG text that says how a mask was made."""
+TREE_NAMES = ("masks", "mask", "segmentations", "segmentation")
+"""Folders inside the data folder that may be written: those that are recognised as masks and not as a class."""
+
+PROPOSED, EMPTY, FAILED, EDITED = "proposed", "empty", "failed", "edited"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What became of one picture."""
+
+    path: str
+    """``Sample.path``."""
+    mask: str
+    """The mask, relative to the folder of the proposals; "" when there is none."""
+    state: str
+    """proposed; empty (nothing was found, no mask); failed (no mask); edited (not as it was proposed: kept)."""
+    prior: str
+    """centre, box or class-map; "" when unknown."""
+    share: float | None = None
+    """The object's share of the picture."""
+    contrast: float | None = None
+    """Colour difference across the outline (see ``foveate.data.propose.contrast``)."""
+    doubt: str = ""
+    """Reasons to look at it, joined by "; "."""
+
+
+def propose_masks(
+    catalog: Catalog,
+    out: Path,
+    config: ProposeConfig | None = None,
+    *,
+    run: Run | None = None,
+    everything: bool = False,
+    limit: int | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> list[Proposal]:
+    """Propose a mask for every picture that has none, into ``out``; the table ``proposals.csv`` lists all of them.
+
+    Args:
+        catalog: the pictures. Boxes count as a prior, not as a mask.
+        out: the folder of the masks; what is there already is kept.
+        run: a finished run whose class maps are the prior, of the picture's class (of the predicted one when the
+            picture has no label that the run knows).
+        everything: also pictures that have a mask, to compare with; their box prior is the mask's bounding box.
+        limit: only so many pictures, spread evenly over the catalog.
+        overwrite: replace masks that were proposed with other settings; never what was drawn or edited by hand.
+
+    Returns:
+        One proposal a picture, in the catalog's order.
+
+    Raises:
+        ConfigError: OpenCV is missing, prior and run do not go together, ``out`` holds masks of other settings.
+        DataError: every picture has a mask already, or ``out`` is a place where masks would be taken for pictures.
+    """
+    config, observer, out = config or ProposeConfig(), observer or Observer(), Path(out)
+    opencv()
+    if config.prior == "class-map" and run is None:
+        raise ConfigError("The prior class-map needs a trained run; name its folder (--run RUN).")
+    if run is not None and config.prior in ("centre", "box"):
+        raise ConfigError(
+            f"The prior {config.prior} uses no run; leave the run out, or choose class-map or auto."
+        )
+    if run is not None and not run.finished:
+        raise ConfigError(f"{run.folder} is not finished; run its train command again first.")
+    check_place(catalog.root, out)
+    catalog = _without_own(catalog, out)
+    todo = _tasks(catalog, config, run, everything, observer)
+    if limit is not None and limit < len(todo):
+        todo = [todo[i] for i in np.linspace(0, len(todo) - 1, limit).round().astype(int)]
+    settings = _settings(config, run)
+    found = {task.row: _existing(task, settings, out, overwrite) for task in todo}
+    kept = sum(proposal is not None for proposal in found.values())
+    if kept:
+        observer.message(f"{kept} masks of {out} are there already and stay as they are.")
+    maps = None if run is None else ClassMaps(run, catalog, config.tap, device)
+    result = []
+    for done, task in enumerate(todo):
+        result.append(found[task.row] or _propose(task, catalog, out, config, settings, maps))
+        observer.progress("proposing masks", done + 1, len(todo))
+    write_csv(out / TABLE, COLUMNS, [_row(proposal) for proposal in result])
+    return result
+
+
+def check_place(root: Path, out: Path, data: Path | None = None) -> None:
+    """Refuse a place where the masks would be taken for pictures.
+
+    Args:
+        root: ``Catalog.root``.
+        out: the folder of the masks.
+        data: the folder that was given, when the pictures lie in a folder below it.
+
+    Raises:
+        DataError: ``out`` lies in the data folder and is not its ``masks``, or is a file.
+    """
+    place, root = Path(os.path.abspath(out)), Path(os.path.abspath(root))
+    above = Path(os.path.abspath(data)) if data is not None else root
+    if place.exists() and not place.is_dir():
+        raise DataError(f"{out} is a file; name a folder for the masks.")
+    own = place.parent == root and place.name.lower() in TREE_NAMES
+    if (place.is_relative_to(above) and not own) or root.is_relative_to(place):
+        raise DataError(
+            f"In {out} the masks would lie among the pictures of {root}; choose {root / 'masks'}, or a folder "
+            "elsewhere."
+        )
+
+
+def listed_in(out: Path) -> set[str] | None:
+    """Paths of the pictures in the table of the proposals; None when the folder has none."""
+    table = out / TABLE
+    if not table.is_file():
+        return None
+    with open(table, newline="", encoding="utf-8") as stream:
+        return {row["path"] for row in csv.DictReader(stream)}
+
+
+@dataclass(frozen=True)
+class _Task:
+    row: int
+    sample: Sample
+    prior: str
+    mask: str
+    """Relative to the folder of the proposals; "" when no tree can mirror the picture."""
+    reason: str = ""
+    """Why no mask can be proposed."""
+
+
+def _without_own(catalog: Catalog, out: Path) -> Catalog:
+    """Where ``out`` lies in the data folder its masks are in the catalog by now: the references before them."""
+    samples = []
+    for sample in catalog.samples:
+        target = out / f"{mirrored(sample.path)}.png"
+        payload = MaskReference.parse(sample.mask).payload if sample.mask.startswith("png") else ""
+        if payload and os.path.abspath(catalog.root / payload) == os.path.abspath(target):
+            made = _made(target)
+            sample = replace(sample, mask=made["reference"] if made else "")
+        samples.append(sample)
+    return replace(catalog, samples=tuple(samples))
+
+
+def _tasks(
+    catalog: Catalog, config: ProposeConfig, run: Run | None, everything: bool, observer: Observer
+) -> list[_Task]:
+    names = {sample.path: f"{mirrored(sample.path)}.png" for sample in catalog.samples}
+    twice = {name for name, count in Counter(names.values()).items() if count > 1}
+    tasks = []
+    for row, sample in enumerate(catalog.samples):
+        name, reason = names[sample.path], ""
+        boxes = bool(sample.mask) and is_boxes(catalog.root, MaskReference.parse(sample.mask))
+        if sample.mask and not boxes and not everything:
+            continue
+        prior = config.prior
+        if prior == "auto":
+            prior = "box" if boxes else "centre" if run is None else "class-map"
+        if os.path.isabs(sample.path) or ".." in sample.path.split("/"):
+            reason, name = "it lies outside the data folder, so no tree of masks can mirror it", ""
+        elif name in twice:
+            reason, name = "another picture has the same name but for the suffix; rename one", ""
+        elif prior == "box" and not sample.mask:
+            reason = "it has no box"
+        tasks.append(_Task(row, sample, prior, name, reason))
+    if not tasks:
+        raise DataError(
+            f"All {len(catalog)} pictures of {catalog.root} have a mask already; to propose some nevertheless, "
+            "for example to compare, ask for all (--all)."
+        )
+    if len(tasks) < len(catalog):
+        observer.message(f"{len(catalog) - len(tasks)} pictures have a mask already and are left alone.")
+    return tasks
+
+
+def _settings(config: ProposeConfig, run: Run | None) -> str:
+    """12 hex digits of everything that decides on a mask besides the picture and its boxes."""
+    weights = sha256_of_file(run.folder / "model.safetensors") if run is not None else ""
+    values = config.model_dump(exclude={"prior"})  # which one was used is kept for every picture
+    return hashlib.sha256(json.dumps([values, weights], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _existing(task: _Task, settings: str, out: Path, overwrite: bool) -> Proposal | None:
+    """The proposal whose file is there already; None when there is none or it is to be replaced.
+
+    Raises:
+        ConfigError: it was made with other settings.
+    """
+    path = out / task.mask
+    if not task.mask or not path.is_file():
+        return None
+    try:
+        made, pixels = _made(path), _pixels(path)
+    except DataError as error:
+        return Proposal(task.sample.path, task.mask, FAILED, "", doubt=str(error).rstrip("."))
+    share = float((pixels > 0).mean())
+    if made is None or made["pixels"] != _digest(pixels):
+        return Proposal(task.sample.path, task.mask, EDITED, "", share)
+    same_prior = made["prior"] == task.prior and (
+        task.prior != "box" or made["reference"] == task.sample.mask
+    )
+    if made["settings"] == settings and same_prior:
+        doubt = "; ".join(made["doubts"])
+        return Proposal(task.sample.path, task.mask, PROPOSED, made["prior"], share, made["contrast"], doubt)
+    if overwrite:
+        return None
+    raise ConfigError(
+        f"{path} was proposed with other settings (prior {made['prior']}); choose another folder, repeat the old "
+        "settings, or let it be replaced (--overwrite)."
+    )
+
+
+def _made(path: Path) -> dict[str, Any] | None:
+    """What a mask file says of its making; None when it says nothing."""
+    with open_image(path) as image:
+        text = image.info.get(CHUNK)
+    try:
+        made = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    fields = {"settings", "prior", "reference", "contrast", "doubts", "pixels"}
+    return made if isinstance(made, dict) and fields <= set(made) else None
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with load_image(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
+
+
+def _propose(
+    task: _Task, catalog: Catalog, out: Path, config: ProposeConfig, settings: str, maps: "ClassMaps | None"
+) -> Proposal:
+    """Make and write one mask; whatever is wrong with the picture becomes its proposal's doubt."""
+    path = task.sample.path
+    if task.reason:
+        return Proposal(path, "", FAILED, task.prior, doubt=task.reason)
+    try:
+        size, result = cut_picture(task.row, catalog, task.prior, config, maps)
+    except DataError as error:
+        return Proposal(path, "", FAILED, task.prior, doubt=str(error).rstrip("."))
+    if not result.mask.any():
+        return Proposal(path, "", EMPTY, task.prior, 0.0, doubt="; ".join(result.doubts))
+    mask = to_picture(result.mask, size)
+    pixels = np.asarray(mask)
+    difference = None if np.isnan(result.contrast) else round(result.contrast, 2)
+    made = {
+        "settings": settings, "prior": task.prior, "reference": task.sample.mask, "contrast": difference,
+        "doubts": list(result.doubts), "pixels": _digest(pixels),
+    }  # fmt: skip
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(CHUNK, json.dumps(made, ensure_ascii=False))
+    buffer = BytesIO()
+    mask.save(buffer, "PNG", pnginfo=text)
+    write_bytes(out / task.mask, buffer.getvalue())
+    share = float((pixels > 0).mean())
+    return Proposal(path, task.mask, PROPOSED, task.prior, share, difference, "; ".join(result.doubts))
+
+
+def _row(proposal: Proposal) -> Sequence[str]:
+    share = "" if proposal.share is None else f"{proposal.share:.4f}"
+    difference = "" if proposal.contrast is None else f"{proposal.contrast:.2f}"
+    return (
+        proposal.path, proposal.mask, proposal.state, proposal.prior, share, difference, proposal.doubt,
+    )  # fmt: skip
