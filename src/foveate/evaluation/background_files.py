@@ -47,9 +47,10 @@ class BackgroundTable:
         """Every number, ready for JSON.
 
         For each test ``accuracy`` with its 95 % Wilson interval, ``correct``, ``n``, ``balanced_accuracy`` (mean recall
-        of the classes that occur) and ``probability``, the mean probability of the true class. ``swapped`` also has ``as_background``, the share of answers that name the
-        class of the background, among the pictures whose background is of another class. Beside them ``n``,
-        ``chance_majority`` (always answering the most frequent class of these pictures) and ``chance_uniform``.
+        of the classes that occur) and ``probability`` (mean probability of the true class). ``swapped`` also has
+        ``as_background``, the share of answers that name the class of the background, among the pictures whose
+        background is of another class. Beside them ``n``, ``chance_majority`` (always answering the most frequent class
+        of these pictures) and ``chance_uniform``.
         """
         tests: dict[str, Any] = {test: self._accuracy(test) for test in TESTS if test in self.prediction}
         foreign = (self.background_label != UNLABELLED) & (self.background_label != self.label)

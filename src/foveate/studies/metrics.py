@@ -58,6 +58,15 @@ METRICS: dict[str, _Row] = {
             _at("test.backgrounds.swapped.accuracy"),
         ),
         _Row(
+            Metric(
+                "test.backgrounds.swapped.as_background",
+                "Answers of the background's class",
+                "lower",
+                percent=True,
+            ),
+            _at("test.backgrounds.swapped.as_background"),
+        ),
+        _Row(
             Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", percent=True),
             _at("test.backgrounds.removed.accuracy"),
         ),
