@@ -1,6 +1,8 @@
-"""A run folder made by hand: small, but with everything a report can show."""
+"""A run folder made by hand: small, but with everything a report can show; and a reader of pages."""
 
 import json
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,36 @@ from foveate.evaluation.predictions import PredictionTable
 
 CLASSES = ("bee", "wasp", "fly")
 IDS = ("4780", "12", "7")
+
+
+class Page(HTMLParser):
+    """Elements, ids, and all text outside style and script."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.stack: list[str] = []
+        self.feed(self.source)
+        self.text = re.sub(r"\s+", " ", "".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.stack:
+            if self.stack[-1] == "script":
+                self.scripts.append(data)
+        else:
+            self.words.append(data)
 
 
 def make_run(folder: Path, *, classes: tuple[str, ...] = CLASSES, n: int = 48, stem: str = "picture") -> Path:

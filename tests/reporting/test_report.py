@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -21,37 +20,7 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.reporting import build_report
 from foveate.reporting.text import percent
 
-from .conftest import make_run
-
-
-class Page(HTMLParser):
-    """Elements, ids, and all text outside style and script."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(convert_charrefs=True)
-        self.source = path.read_text(encoding="utf-8")
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.words: list[str] = []
-        self.stack: list[str] = []
-        self.feed(self.source)
-        self.text = re.sub(r"\s+", " ", "".join(self.words))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self.stack.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self.stack:
-            if self.stack[-1] == "script":
-                self.scripts.append(data)
-        else:
-            self.words.append(data)
+from .conftest import Page, make_run
 
 
 def test_numbers_come_from_the_predictions(run: Path) -> None:
