@@ -243,7 +243,7 @@ def detectable_effect(n: float, alpha: float = 0.05, power: float = POWER) -> fl
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Adjusted p-values (Holm 1979) of a family of tests; an absent p-value (None) stays so and is not counted."""
     known = {name: p for name, p in p_values.items() if p is not None}
-    if not known:
+    if len(known) < 2:
         return dict(p_values)
     adjusted = multipletests(list(known.values()), method="holm")[1]
     return {**p_values, **dict(zip(known, map(float, adjusted), strict=True))}
