@@ -13,7 +13,7 @@ from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
-from foveate.objectives import Context, Objective, Progress
+from foveate.objectives import Context, Progress
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
 
 CONTEXT = Context(("bee", "fly", "wasp"), (10, 5, 1))
@@ -106,24 +106,6 @@ def test_huber_against_the_formula(logits: torch.Tensor, targets: torch.Tensor) 
 def test_head_penalty_needs_a_head_that_has_one() -> None:
     with pytest.raises(ConfigError, match="mlp"):
         HeadPenalty(HeadPenalty.Config(), CONTEXT)
-
-
-def test_objective_weighs_terms_and_keeps_them_apart(logits: torch.Tensor, targets: torch.Tensor) -> None:
-    config = {
-        "a": CrossEntropy.Config(weight=2.0),
-        "b": Huber.Config(weight=0.5),
-        "c": Focal.Config(weight=0.0),
-    }
-    objective = Objective(config, CONTEXT)
-    terms = objective(Output(logits), batch_of(targets), PROGRESS)
-    assert list(terms) == ["a", "b", "c"]
-    total = objective.total(terms, PROGRESS)
-    assert total.item() == pytest.approx(2 * terms["a"].item() + 0.5 * terms["b"].item(), rel=1e-6)
-
-
-def test_a_term_cannot_take_a_column_of_the_history() -> None:
-    with pytest.raises(ConfigError, match="accuracy"):
-        Objective({"accuracy": CrossEntropy.Config()}, CONTEXT)
 
 
 def test_unknown_loss_is_named() -> None:

@@ -19,7 +19,7 @@ def test_every_name_is_an_experiment_and_joins(name: str) -> None:
     losses = {term.loss for term in experiment.objective.values()}
     assert "cross_entropy" in losses
     assert ("spatial_mse" in losses) == ("spatial" in name)
-    assert ("class_map_energy" in losses) == ("class-map" in name)
+    assert ("spatial_energy" in losses) == ("class-map" in name)
     assert [t.transform for t in experiment.transforms] == (
         ["background_swap"] if "backgrounds" in name else []
     )

@@ -24,7 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "objective": {
             "classification": {"loss": "cross_entropy", "label_smoothing": 0.1},
             "spatial": {"loss": "spatial_mse"},
-            "look": {"loss": "class_map_energy", "weight": 0.5},
+            "look": {"loss": "spatial_energy", "weight": 0.5},
         },
         "training": {"ema": 0.9, "clip": 1.0, "accumulate": 2, "precision": "bf16"},
     },

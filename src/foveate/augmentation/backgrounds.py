@@ -54,12 +54,42 @@ def partners(
     """
     labels, usable = targets.cpu().numpy(), np.flatnonzero(candidates.cpu().numpy())
     chosen = np.arange(len(labels))
-    for i, label in enumerate(labels):
-        pool = usable[labels[usable] != label] if source == "other_class" else usable[usable != i]
-        pool = pool if len(pool) else usable[usable != i]
+    for i in range(len(labels)):
+        pool = others(i, labels, usable, source)
         if len(pool):
             chosen[i] = rng.choice(pool)
     return torch.from_numpy(chosen).to(targets.device)
+
+
+def others(i: int, labels: np.ndarray, usable: np.ndarray, source: str) -> np.ndarray:
+    """Which of ``usable`` may lend picture ``i`` its background, (m,) int64; empty where there is no other picture.
+
+    Args:
+        labels: (N,) int64 of all pictures.
+        usable: (k,) int64, pictures that may lend one.
+        source: "any", or "other_class" (then any where there is no other class).
+    """
+    pool = usable[labels[usable] != labels[i]] if source == "other_class" else usable[usable != i]
+    return pool if len(pool) else usable[usable != i]
+
+
+def without_object(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) with the object of masks (B, 1, H, W) painted out, ``PAINT_MARGIN`` wider than the mask.
+
+    Nothing of the object may shine through, so every pixel that has any share in it goes.
+    """
+    return paint_out(images, 1 - (widen(masks, PAINT_MARGIN) > 0).to(images.dtype))
+
+
+def blur(images: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) blurred to what 4 x 4 mean colours can tell."""
+    small = F.adaptive_avg_pool2d(images, 4)
+    return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def compose(images: torch.Tensor, behind: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """The objects of ``images`` before another background: alpha (B, 1, H, W), 1 = object; the rest (B, 3, H, W)."""
+    return images * alpha + behind * (1 - alpha)
 
 
 class BackgroundSwap:
@@ -92,23 +122,19 @@ class BackgroundSwap:
         if not bool(chosen.any()):
             return batch
         rows = chosen.nonzero()[:, 0]
-        # What is painted out is wider than what is kept: nothing of the other object may shine through.
-        objects = widen(batch.masks, PAINT_MARGIN)
+        images, masks = batch.images[rows], batch.masks[rows]
         if self.config.fill == "swap":
             source = partners(batch.labels, batch.has_mask, self.config.source, rng)[rows]
-            behind = paint_out(batch.images[source], 1 - (objects[source] > 0).to(batch.images.dtype))
+            behind = without_object(batch.images[source], batch.masks[source])
         else:
-            behind = self._plain(batch.images[rows], objects[rows], rng)
-        alpha = widen(batch.masks[rows], self.config.grow)
-        images = batch.images.clone()
-        images[rows] = batch.images[rows] * alpha + behind * (1 - alpha)
-        return batch.replace(images=images)
+            behind = self._plain(images, masks, rng)
+        changed = batch.images.clone()
+        changed[rows] = compose(images, behind, widen(masks, self.config.grow))
+        return batch.replace(images=changed)
 
-    def _plain(self, images: torch.Tensor, objects: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    def _plain(self, images: torch.Tensor, masks: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         if self.config.fill == "blur":
-            smooth = paint_out(images, 1 - (objects > 0).to(images.dtype))
-            small = F.adaptive_avg_pool2d(smooth, 4)
-            return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
+            return blur(without_object(images, masks))
         shape = images.shape if self.config.fill == "noise" else (len(images), 3, 1, 1)
         # Normalised pictures have about unit variance, so unit noise spans the usual range of colours.
         return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(images).expand(images.shape)
@@ -118,4 +144,7 @@ def widen(masks: torch.Tensor, pixels: int) -> torch.Tensor:
     """(B, 1, H, W) masks dilated by a square of ``pixels`` on each side; eroded when negative."""
     if pixels < 0:
         return 1 - widen(1 - masks, -pixels)
-    return F.max_pool2d(masks, 2 * pixels + 1, stride=1, padding=pixels) if pixels else masks
+    if pixels:  # one side after the other: the time grows with the width of the square, not with its area
+        masks = F.max_pool2d(masks, (2 * pixels + 1, 1), stride=1, padding=(pixels, 0))
+        masks = F.max_pool2d(masks, (1, 2 * pixels + 1), stride=1, padding=(0, pixels))
+    return masks

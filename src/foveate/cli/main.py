@@ -210,7 +210,9 @@ def report(
     command(run, out)
 
 
-study_app = typer.Typer(help="Compare arms over several random seeds, with paired statistics.", no_args_is_help=True)
+study_app = typer.Typer(
+    help="Compare arms over several random seeds, with paired statistics.", no_args_is_help=True
+)
 app.add_typer(study_app, name="study")
 
 
@@ -237,7 +239,8 @@ def study_run(
         bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
     ] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting of the study by its place, as base.data.size=96.")
+        list[str] | None,
+        typer.Option("--set", help="One setting of the study by its place, as base.data.size=96."),
     ] = None,
 ) -> None:
     """Run every arm with every seed; finished cells are kept, and the same command goes on."""

@@ -24,7 +24,9 @@ def run(
     cells = study.cells()
     arms = len(study.arm_changes())
     blocks = f" x {len(study.blocks)} blocks" if study.blocks else ""
-    out.print(f"[bold]{escape(study.name)}[/]: {arms} arms{blocks} x {len(study.seeds)} seeds = {len(cells)} cells")
+    out.print(
+        f"[bold]{escape(study.name)}[/]: {arms} arms{blocks} x {len(study.seeds)} seeds = {len(cells)} cells"
+    )
     try:
         run_study(study, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=_screen())
     except KeyboardInterrupt:
@@ -51,7 +53,9 @@ def build_study(
     elif Path(name).suffix in (".yaml", ".yml"):
         study = Study.from_yaml(Path(name))
     else:
-        raise ConfigError(f"There is no study recipe '{name}'; choose one of {', '.join(STUDIES)}, or a YAML file.")
+        raise ConfigError(
+            f"There is no study recipe '{name}'; choose one of {', '.join(STUDIES)}, or a YAML file."
+        )
     values = study.to_dict()
     model: dict[str, Any] = {}
     if weights is not None:
@@ -81,7 +85,12 @@ def show(folder: Path) -> None:
             out.print(f"[bold]{escape(block)}[/]")
         for metric in results.metrics:
             import numpy as np
-            text = "  ".join(f"{arm}: {np.mean(list(results.values[metric.name][arm].values())):.3f}" for arm in results.arms if results.values[metric.name][arm])
+
+            text = "  ".join(
+                f"{arm}: {np.mean(list(results.values[metric.name][arm].values())):.3f}"
+                for arm in results.arms
+                if results.values[metric.name][arm]
+            )
             out.print(f"{metric.title}: {text}")
 
 
@@ -109,4 +118,10 @@ def _screen() -> Any:
 
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    return (
+        f"{minutes // 60} h {minutes % 60} min"
+        if minutes >= 60
+        else f"{minutes} min"
+        if minutes
+        else f"{seconds:.0f} s"
+    )

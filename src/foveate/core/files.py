@@ -42,7 +42,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
-    """Replace ``path`` atomically with a CSV table; rows are sequences or mappings by header (missing -> empty)."""
+    """Replace ``path`` atomically with a CSV table; rows as in ``csv_text``."""
+    write_text(path, csv_text(header, rows))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> str:
+    """A CSV table; rows are sequences or mappings by header (missing -> empty)."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     # Trap: with "\n" as terminator Python 3.11 leaves a lone "\r" (macOS names a file "Icon\r") unquoted.
@@ -50,7 +55,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any] | 
     for row in (header, *rows):
         values = [row.get(name, "") for name in header] if isinstance(row, Mapping) else list(row)
         (quoting if any("\r" in str(value) for value in values) else writer).writerow(values)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -124,7 +124,9 @@ def _fewer(result: Split, count: int, seed: int) -> Split:
     left = sum(not part for part in splits)
     notes = [f"Training uses {count} pictures of each class; {left} training pictures are left unused."]
     if short:
-        notes.append(f"Classes with fewer training pictures than {count} keep all they have: {', '.join(short)}.")
+        notes.append(
+            f"Classes with fewer training pictures than {count} keep all they have: {', '.join(short)}."
+        )
     return Split(catalog.with_splits(splits), (*result.notes, *notes), result.folds)
 
 

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +46,8 @@ class Maps:
                 raise DataError(f"maps: '{name}' has {len(array)} entries, the index has {n}.")
         if set(FIXED) & set(self.maps):
             raise DataError(f"maps: {FIXED} are not names of maps.")
-        buffer = io.BytesIO()
         maps = {name: values.astype(np.float16) for name, values in self.maps.items()}
-        fixed = {"index": self.index, "image": self.image, "mask": self.mask}
-        np.savez_compressed(buffer, allow_pickle=False, **fixed, **maps)
-        write_bytes(Path(path), buffer.getvalue())
+        write_arrays(path, {"index": self.index, "image": self.image, "mask": self.mask, **maps})
 
     @classmethod
     def load(cls, path: Path) -> "Maps":
@@ -59,13 +56,32 @@ class Maps:
         Raises:
             RunError: the file is damaged or lacks an array.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            fixed = {name: arrays.pop(name) for name in FIXED}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path} cannot be read ({error}); evaluate the run again to write it.") from None
+        arrays = read_arrays(path)
+        missing = set(FIXED) - set(arrays)
+        if missing:
+            raise RunError(f"{path} lacks {sorted(missing)}; evaluate the run again to write it.")
+        fixed = {name: arrays.pop(name) for name in FIXED}
         return cls(**fixed, maps=arrays)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write one compressed ``.npz`` without pickled objects."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_bytes(Path(path), buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what ``write_arrays`` wrote.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} cannot be read ({error}); evaluate the run again to write it.") from None
 
 
 def choose_rows(

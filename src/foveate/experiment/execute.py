@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -20,10 +21,11 @@ from foveate.data.catalog import Catalog
 from foveate.data.loader import Loader, resolve_workers
 from foveate.data.split import split_hash
 from foveate.data.transforms import build_transform
+from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.inference import BATCH, measured_rows, pick_device, predict_catalog
+from foveate.experiment.inference import BATCH, background_tests, judged_split, measured, pick_device, predict_catalog
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
@@ -108,8 +110,9 @@ def run(
     if not accelerator.is_main_process:
         return Run(out)
     names = {"val": "validation", "test": "test"}
-    measured = " and ".join(names[split] for split in names if split in experiment.evaluation.splits)
-    observer.message(f"Measuring on the {measured} pictures.")
+    told = " and ".join(name for split, name in names.items() if split in experiment.evaluation.splits)
+    observer.message(f"Measuring on the {told} pictures.")
+    seen = measured(catalog, experiment)
     save_model(
         model,
         out,
@@ -118,10 +121,11 @@ def run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = _predict(experiment, catalog, model, size, device, out)
+    table = _predict(experiment, seen, model, size, device, out)
+    tests = _test_backgrounds(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
-    result = _result(experiment, catalog, table, history, time.time() - started)
+    result = _result(experiment, catalog, table, tests, history, time.time() - started)
     write_json(out / "result.json", result)  # says that the run is finished
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
@@ -152,6 +156,7 @@ def claim(experiment: Experiment, out: Path) -> None:
 
 
 def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two trees of plain values first differ: (dotted path, value there, value here)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
@@ -217,7 +222,9 @@ def _job(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    context = Context(catalog.classes, catalog.counts("train").tolist(), model.head)
+    context = Context(
+        catalog.classes, catalog.counts("train").tolist(), model.head, model.tap_channels, experiment.seed
+    )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"
     job = Job(
@@ -252,13 +259,12 @@ def _predict(
 ) -> PredictionTable:
     """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
     cache = experiment.data.cache
-    rows = measured_rows(catalog, experiment)
+    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     table = predict_catalog(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    split = "test" if "test" in experiment.evaluation.splits and len(catalog.indices("test")) else "val"
-    chosen = choose_rows(table, catalog, split=split)
+    chosen = choose_rows(table, catalog, split=judged_split(catalog))
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)
@@ -266,6 +272,26 @@ def _predict(
         taps = (experiment.evaluation.look_tap,)
         save_maps(out / "maps.npz", model, loader.epoch(0), chosen, device=device, taps=taps)
     return table
+
+
+def _test_backgrounds(
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
+) -> BackgroundTable | None:
+    """Where there are masks: background_tests.csv and, for a few pictures, background_tests.npz."""
+    tests = background_tests(
+        model,
+        catalog,
+        experiment,
+        size=size,
+        tta=experiment.evaluation.tta,
+        device=device,
+        cache=experiment.data.cache,
+    )
+    if tests is None:
+        return None
+    tests.table.to_csv(out / TABLE)
+    tests.sheet.save(out / SHEET)
+    return tests.table
 
 
 def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
@@ -302,9 +328,13 @@ def _result(
     experiment: Experiment,
     catalog: Catalog,
     table: PredictionTable,
+    tests: BackgroundTable | None,
     history: list[dict[str, Any]],
     seconds: float,
 ) -> dict[str, Any]:
+    metrics = summarise_all(table)
+    if tests is not None:
+        metrics[tests.split]["backgrounds"] = tests.summary()
     metric = "val_loss" if history and "val_loss" in history[-1] else "train_loss"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -313,7 +343,7 @@ def _result(
         "split_hash": split_hash(catalog),
         "seed": experiment.seed,
         "tta": experiment.evaluation.tta,
-        "metrics": summarise_all(table),
+        "metrics": metrics,
         "convergence_epoch": convergence_epoch(history, metric, mode="min"),
         "convergence_rule": f"first epoch of the lowest {metric}",
         "epochs": len(history),

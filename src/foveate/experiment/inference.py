@@ -12,6 +12,7 @@ from foveate.data.catalog import UNLABELLED, Catalog, Sample
 from foveate.data.discover import discover, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
+from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
 from foveate.evaluation.inference import predict_batches
 from foveate.evaluation.look import measure_look
 from foveate.evaluation.predictions import PredictionTable
@@ -74,6 +75,47 @@ def predict_catalog(
     return table
 
 
+def measured(catalog: Catalog, experiment: Experiment) -> Catalog:
+    """The same rows, where those that the experiment does not measure belong to no split."""
+    known = ("train", *experiment.evaluation.splits)
+    return catalog.with_splits([s.split if s.split in known else "" for s in catalog.samples])
+
+
+def judged_split(catalog: Catalog) -> str:
+    """The split that a run is judged on: the test, or the validation pictures where there is none."""
+    return "test" if len(catalog.indices("test")) else "val"
+
+
+def background_tests(
+    model: Classifier,
+    catalog: Catalog,
+    experiment: Experiment,
+    *,
+    size: int,
+    tta: str,
+    device: torch.device,
+    workers: int = 0,
+    cache: CacheConfig | None = None,
+) -> BackgroundTests | None:
+    """The background tests of the split that the run is judged on; None without masks, or when they are off."""
+    split = judged_split(catalog)
+    masked = any(catalog.samples[row].mask for row in catalog.indices(split))
+    if not experiment.evaluation.background_tests or not masked:
+        return None
+    return measure_backgrounds(
+        model.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        catalog,
+        split,
+        open_pictures(catalog, size, experiment.data.fit, cache or CacheConfig(enabled=False)),
+        build_transform(experiment.data.augment, size, train=False),
+        device=device,
+        tta=tta,
+        memory_format=torch.channels_last,
+        batch_size=BATCH,
+        workers=workers,
+    )
+
+
 def predict_paths(
     run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int
 ) -> PredictionTable:
@@ -92,12 +134,8 @@ def evaluate_run(
     run: Run, data: Path | None, *, tta: str | None, device: str, workers: int
 ) -> PredictionTable:
     """See ``Run.evaluate``."""
-    if data is None:
-        catalog = run.catalog
-        rows = measured_rows(catalog, run.experiment)
-    else:
-        catalog = relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
-        rows = np.arange(len(catalog))
+    catalog = _catalog(run, data)
+    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     if not len(rows):
         raise DataError(f"There is nothing to evaluate in {data or run.folder}.")
     return predict_catalog(
@@ -106,10 +144,20 @@ def evaluate_run(
     )  # fmt: skip
 
 
-def measured_rows(catalog: Catalog, experiment: Experiment) -> np.ndarray:
-    """Rows of the pictures on which a run is measured, (n,) int64: validation, then test."""
-    splits = [split for split in ("val", "test") if split in experiment.evaluation.splits]
-    return np.concatenate([catalog.indices(split, labelled=False) for split in splits])
+def evaluate_backgrounds_of_run(
+    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int
+) -> BackgroundTests | None:
+    """See ``Run.evaluate_backgrounds``."""
+    return background_tests(
+        run.model, _catalog(run, data), run.experiment, size=run.environment["size"],
+        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
+    )  # fmt: skip
+
+
+def _catalog(run: Run, data: Path | None) -> Catalog:
+    if data is None:
+        return measured(run.catalog, run.experiment)
+    return relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
 
 
 def relabel(catalog: Catalog, known: Catalog) -> Catalog:

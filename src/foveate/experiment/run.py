@@ -15,6 +15,7 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.specification import Experiment
 
 if TYPE_CHECKING:
+    from foveate.evaluation.backgrounds import BackgroundTests
     from foveate.models.classifier import Classifier
 
 
@@ -122,6 +123,28 @@ class Run:
         from foveate.experiment.inference import evaluate_run
 
         return evaluate_run(
+            self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
+        )
+
+    def evaluate_backgrounds(
+        self,
+        data: Path | str | None = None,
+        *,
+        tta: str | None = None,
+        device: str = "auto",
+        workers: int = 0,
+    ) -> "BackgroundTests | None":
+        """Measure again with other backgrounds and without the object, on the run's own test pictures (validation
+        pictures where there are none) or on another labelled data set.
+
+        None where no picture has a mask, and when the experiment has ``evaluation.background_tests`` off.
+
+        Raises:
+            DataError: ``data`` has a class that the run does not know.
+        """
+        from foveate.experiment.inference import evaluate_backgrounds_of_run
+
+        return evaluate_backgrounds_of_run(
             self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
         )
 

@@ -19,8 +19,11 @@ from foveate.models.classifier import ModelConfig
 from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.training import TrainingConfig
 
-TAGS = ("loss", "schedule", "transform")
+TAGS = ("loss", "schedule", "transform", "kind")
 """Settings that choose a kind, on which the other settings beside them depend."""
+
+KEPT = ("weight", "weighting")
+"""Settings that every kind of loss has, and that stay when ``--set`` chooses another."""
 
 
 class DataConfig(Config):
@@ -48,6 +51,8 @@ class EvaluationConfig(Config):
     """Test-time augmentation by name (see foveate.evaluation.tta)."""
     look_tap: str = "late"
     """Feature map at which it is measured where the network looks."""
+    background_tests: bool = True
+    """Where pictures have masks, also measure with other backgrounds and without the object."""
     splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
     """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
 
@@ -152,8 +157,9 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         _child(place, last, path)
         place[int(last)] = value
     elif isinstance(place, dict):
-        if last in TAGS and place.get(last) != value:  # the settings of another kind do not fit this one
-            for other in [name for name in place if name != "weight"]:
+        # The settings of another kind do not fit this one. But a phase has a schedule, it is none.
+        if last in TAGS and place.get(last) != value and steps[-2:-1] != ["phases"]:
+            for other in [name for name in place if name not in KEPT]:
                 del place[other]
         place[last] = value
     else:

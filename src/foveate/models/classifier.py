@@ -15,6 +15,7 @@ from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.rng import torch_seeded
+from foveate.models.activations import twice_differentiable
 from foveate.models.card import Card, Triple
 from foveate.models.heads import HeadConfig, build_head
 from foveate.models.order import record_order
@@ -89,7 +90,7 @@ class Classifier(nn.Module):
         super().__init__()
         if card.input_size is None or card.mean is None or card.std is None or card.head is None:
             raise ValueError("the card of a Classifier needs input_size, mean, std and head")
-        self.backbone: Any = backbone
+        self.backbone: Any = twice_differentiable(backbone)
         self.feature_mode = card.feature_mode or "pre_logits"
         self.input_size = card.input_size[1]
         self.notes = tuple(notes)
@@ -134,6 +135,22 @@ class Classifier(nn.Module):
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """(B, F) -> logits (B, C)."""
         return self.head(features)
+
+    def tap_channels(self, tap: str) -> int:
+        """K of a feature map (B, K, h, w), from one pass over a blank picture; modes are left as they are.
+
+        Raises:
+            ConfigError: the tap is unknown or yields no map of the picture.
+        """
+        modes = [(module, module.training) for module in self.modules()]
+        images = torch.zeros(1, 3, self.input_size, self.input_size)
+        try:
+            with torch.no_grad(), capture_taps(self.backbone, [tap], images) as maps:
+                self._try_features()
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        return maps[tap].shape[1]
 
     def _try_features(self) -> torch.Tensor:
         self.backbone.eval()

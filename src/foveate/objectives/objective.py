@@ -1,5 +1,8 @@
 """The objective: named terms and, separately, their weights."""
 
+import copy
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import torch
@@ -9,13 +12,26 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
+from foveate.objectives.attention_mining import AttentionMining
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
-from foveate.objectives.spatial import ClassMapEnergy, SpatialMSE
+from foveate.objectives.right_reasons import RightReasons
+from foveate.objectives.spatial import (
+    SpatialBCE,
+    SpatialDice,
+    SpatialEnergy,
+    SpatialIoU,
+    SpatialKL,
+    SpatialL1,
+    SpatialMSE,
+)
 from foveate.objectives.term import Context, Progress, Term
+from foveate.objectives.weighting import WEIGHTINGS, Constant, Plan, Situation, Weight, Weighting
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 """Columns that training writes beside the terms."""
 RESERVED = {"loss", "pictures", *METRICS}
+RESERVED_STARTS = ("weight_", "share_")
+"""Before a term's name: columns of its weight and its share of the loss."""
 
 # A new loss: one class in one file, one line here.
 LOSSES: dict[str, type[Any]] = {
@@ -24,7 +40,14 @@ LOSSES: dict[str, type[Any]] = {
     "huber": Huber,
     "head_penalty": HeadPenalty,
     "spatial_mse": SpatialMSE,
-    "class_map_energy": ClassMapEnergy,
+    "spatial_l1": SpatialL1,
+    "spatial_bce": SpatialBCE,
+    "spatial_dice": SpatialDice,
+    "spatial_iou": SpatialIoU,
+    "spatial_kl": SpatialKL,
+    "spatial_energy": SpatialEnergy,
+    "right_reasons": RightReasons,
+    "attention_mining": AttentionMining,
 }
 
 if TYPE_CHECKING:
@@ -35,7 +58,7 @@ else:
         Field(discriminator="loss"),
     ]
 ObjectiveConfig = dict[str, AnyTermConfig]
-"""{term name: settings with a ``loss`` from LOSSES and a ``weight``}."""
+"""{term name: settings with a ``loss`` from LOSSES, a ``weight`` and a ``weighting``}."""
 
 
 def default_objective() -> dict[str, Any]:
@@ -43,26 +66,57 @@ def default_objective() -> dict[str, Any]:
     return {"classification": CrossEntropy.Config()}
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """One step's sum."""
+
+    total: torch.Tensor
+    """Scalar, what is differentiated."""
+    weights: dict[str, Weight]
+    """{term: the factor it got}, detached."""
+
+
 class Objective(nn.Module):
     """Computes every term and, apart from that, weighs them.
 
-    ``objective(output, batch, progress) -> {name: scalar}``; ``total(terms, progress)`` is what is differentiated.
+    ``objective(output, batch, progress) -> {name: scalar}``; ``weigh(terms, output, progress).total`` is what is
+    differentiated.
 
-    Terms that are modules (learned projections) are registered: their parameters are trained beside the network's,
-    in an optimizer group of their own, and kept in the checkpoint.
+    Terms that are modules (learned projections) and the weightings are registered: their parameters are trained
+    beside the network's, in an optimizer group of their own, and all their state is kept in the checkpoint. In
+    training mode every call of ``weigh`` moves what weightings measure; in eval mode nothing does.
     """
 
     def __init__(self, config: dict[str, Any], context: Context) -> None:
-        """Raises ConfigError: a name that history.csv uses already, or what a term says of its settings."""
+        """Raises ConfigError: a name that is taken, or what a term or a weighting says of its settings."""
         super().__init__()
         for name in config:
             _check_name(name)
         self._terms: dict[str, Term] = {name: LOSSES[c.loss](c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
+        self._weightings: dict[str, Weighting] = {
+            # Weight 0 is "measured, not trained on" with any weighting.
+            name: WEIGHTINGS[c.weighting.kind](c.weighting) if c.weight else Constant(Constant.Config())
+            for name, c in config.items()
+        }
         # The colon keeps a term's name apart from the attributes of a module ("type", "pop").
         self.parts = nn.ModuleDict(
             {f"{name}:term": term for name, term in self._terms.items() if isinstance(term, nn.Module)}
+            | {f"{name}:weighting": weighting for name, weighting in self._weightings.items()}
         )
+        plan = Plan(self._weightings, {n: t.taps for n, t in self._terms.items()}, self._classification())
+        for name, weighting in self._weightings.items():
+            weighting.check(name, plan)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Term names in the order they were configured."""
+        return tuple(self._terms)
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """{name: term}, in the order they were configured."""
+        return dict(self._terms)
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -75,6 +129,11 @@ class Objective(nn.Module):
         return self.needs_input_gradient or self._any("differentiates")
 
     @property
+    def needs_tap_gradient(self) -> bool:
+        """Whether feature maps must require a gradient, also those of a frozen network."""
+        return self.differentiates or any(w.needs_tap_gradient for w in self._weightings.values())
+
+    @property
     def needs_input_gradient(self) -> bool:
         """Whether a term takes gradients with respect to the pictures."""
         return self._any("needs_input_gradient")
@@ -84,13 +143,22 @@ class Objective(nn.Module):
         """Whether a term asks the network about changed pictures (``Output.again``)."""
         return self._any("asks_again")
 
-    def _any(self, attribute: str) -> bool:
-        return any(getattr(term, attribute, False) for term in self._terms.values())
+    @property
+    def trains(self) -> bool:
+        """Whether any term has a weight other than 0."""
+        return any(self._weights[name] for name in self._terms)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Term names in the order they were configured."""
-        return tuple(self._terms)
+    def moves(self) -> bool:
+        """Whether any weight changes over time."""
+        return any(not weighting.constant for weighting in self._weightings.values())
+
+    def without(self, names: Collection[str]) -> "Objective":
+        """The same objective (same modules, same state) with some terms left out."""
+        part = copy.copy(self)
+        part._terms = {name: term for name, term in self._terms.items() if name not in names}
+        part._weightings = {name: w for name, w in self._weightings.items() if name not in names}
+        return part
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch that goes into the network: its pictures require a gradient if a term asks for that.
@@ -105,20 +173,62 @@ class Objective(nn.Module):
         """Every term, unweighted."""
         return {name: term(output, batch, progress) for name, term in self._terms.items()}
 
-    def weights(self, progress: Progress) -> dict[str, float]:
-        """The factor of each term at this point of training."""
-        return dict(self._weights)
+    def weigh(
+        self,
+        terms: dict[str, torch.Tensor],
+        output: Output,
+        progress: Progress,
+        average: Callable[[torch.Tensor], torch.Tensor] = lambda values: values,
+    ) -> Weighed:
+        """The weighted sum of ``terms``, which this objective computed from ``output``.
 
-    def total(self, terms: dict[str, torch.Tensor], progress: Progress) -> torch.Tensor:
-        """The weighted sum."""
-        weights = self.weights(progress)
-        return torch.stack(
-            [weights[name] * value for name, value in terms.items() if weights[name] != 0]
-        ).sum()
+        Args:
+            average: mean over the processes of a distributed run, for what weightings measure.
+        """
+        weights: dict[str, Weight] = {}
+        for stage in sorted({weighting.stage for weighting in self._weightings.values()}):
+            now = Situation(
+                terms=terms,
+                weights={name: _detached(weight) for name, weight in weights.items()},
+                weightings=self._weightings,
+                taps={name: [output.taps[tap] for tap in term.taps] for name, term in self._terms.items()},
+                classification=self._classification(),
+                progress=progress,
+                average=average,
+            )
+            weights |= {
+                name: self._weights[name] * weighting(name, now)
+                for name, weighting in self._weightings.items()
+                if weighting.stage == stage
+            }
+        # A term with weight 0 is left out: its backward pass would be work for nothing.
+        summands = [
+            weights[name] * value
+            for name, value in terms.items()
+            if isinstance(weights[name], torch.Tensor) or weights[name]
+        ] or [value * 0.0 for value in terms.values()]
+        summands += [e for e in (w.extra() for w in self._weightings.values()) if e is not None]
+        return Weighed(torch.stack(summands).sum(), {name: _detached(weights[name]) for name in terms})
+
+    def _any(self, attribute: str) -> bool:
+        return any(getattr(term, attribute, False) for term in self._terms.values())
+
+    def _classification(self) -> tuple[str, ...]:
+        """Terms that look at the logits alone."""
+        asks = ("differentiates", "needs_input_gradient", "asks_again")
+        return tuple(
+            name
+            for name, term in self._terms.items()
+            if not term.taps and not any(getattr(term, attribute, False) for attribute in asks)
+        )
+
+
+def _detached(weight: Weight) -> Weight:
+    return weight.detach() if isinstance(weight, torch.Tensor) else weight
 
 
 def _check_name(name: str) -> None:
-    if name in RESERVED:
+    if name in RESERVED or name.startswith(RESERVED_STARTS):
         raise ConfigError(
             f"An objective term cannot be called '{name}', which history.csv uses already; rename it."
         )

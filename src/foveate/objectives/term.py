@@ -1,25 +1,20 @@
 """What a loss term is, and what it may ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
+from pydantic import field_validator
 from torch import nn
 
 from foveate.core.config import Config
 from foveate.data.batch import Batch
 from foveate.models.output import Output
+from foveate.objectives.progress import Progress
+from foveate.objectives.weighting import AnyWeightingConfig, Constant
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands, for terms and weights that change over time."""
-
-    epoch: int = 0
-    """Epochs finished over all phases."""
-    share: float = 0.0
-    """Share of the current phase that is done, in [0, 1]."""
+__all__ = ["Context", "Progress", "Term", "TermConfig", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +27,10 @@ class Context:
     """Training pictures a class, in label order."""
     head: nn.Module | None = None
     """The classifier's head, for penalties on it."""
+    tap_channels: Callable[[str], int] | None = None
+    """{tap name} -> K, the channels of that feature map; None where there is no network."""
+    seed: int = 0
+    """Of a term's own random parameters."""
 
 
 class TermConfig(Config):
@@ -39,6 +38,13 @@ class TermConfig(Config):
 
     weight: float = 1.0
     """Factor of this term in the sum that is differentiated; 0 measures without training on it."""
+    weighting: AnyWeightingConfig = Constant.Config()
+    """How the factor changes over time, by ``kind``; it multiplies ``weight``."""
+
+    @field_validator("weighting", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
 
 
 class Term(Protocol):

@@ -6,7 +6,12 @@ from foveate.experiment.specification import Experiment
 from foveate.recipes.finetune import finetune
 from foveate.recipes.guidance import guidance_study
 from foveate.recipes.guides import guidance
-from foveate.recipes.learn2look import learn2look_second_set, learn2look_taps, learn2look_weights
+from foveate.recipes.learn2look import (
+    learn2look_future,
+    learn2look_second_set,
+    learn2look_taps,
+    learn2look_weights,
+)
 from foveate.studies.specification import Study
 
 # A new recipe: one function in one file, one line here.
@@ -17,6 +22,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-weights": learn2look_weights,
     "learn2look-taps": learn2look_taps,
     "learn2look-second-set": learn2look_second_set,
+    "learn2look-future": learn2look_future,
     "guidance": guidance_study,
 }
 

@@ -5,14 +5,21 @@ from foveate.studies.specification import Study
 
 SIZES = (10, 20, 50, 200)
 """Training pictures a class; data sets with fewer use what they have (the run says so)."""
-ARMS = {
-    "none": "none",
-    "spatial": "spatial",
-    "class map": "class-map",
-    "backgrounds": "backgrounds",
-    "backgrounds + spatial": "backgrounds+spatial",
-    "backgrounds + class map": "backgrounds+class-map",
-}
+ARMS = (
+    "none",
+    "spatial",
+    "dice",
+    "class-map",
+    "right-reasons",
+    "attention-mining",
+    "blurred",
+    "backgrounds-half",
+    "backgrounds",
+    "backgrounds+spatial",
+    "backgrounds+class-map",
+    "backgrounds-half+class-map",
+)
+"""Names of GUIDES, joined with "+" where they are combined."""
 
 
 def guidance_study(sizes: tuple[int, ...] = SIZES) -> Study:
@@ -44,7 +51,7 @@ def guidance_study(sizes: tuple[int, ...] = SIZES) -> Study:
                 ],
             },
         },
-        arms={arm: guide(name) for arm, name in ARMS.items()},
+        arms={name: guide(name) for name in ARMS},
         blocks={f"{size} a class": {"data.split.train_per_class": size} for size in sizes},
         seeds=(0, 1, 2, 3, 4),
     )

@@ -13,7 +13,34 @@ def _spatial() -> dict[str, Any]:
 
 def _class_map() -> dict[str, Any]:
     """Share of the true class's Grad-CAM outside the mask, weight 0.3."""
-    return {"objective": {"look": {"loss": "class_map_energy", "tap": "late", "weight": 0.3}}}
+    look = {"loss": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}
+    return {"objective": {"look": look}}
+
+
+def _dice() -> dict[str, Any]:
+    """Dice between a learned projection of the late feature map and the mask, weight 1."""
+    return {"objective": {"dice": {"loss": "spatial_dice", "aggregate": "projection", "tap": "late"}}}
+
+
+def _right_reasons() -> dict[str, Any]:
+    """Share of the input gradient outside the mask (Right for the Right Reasons, without its scale), weight 1."""
+    return {"objective": {"reasons": {"loss": "right_reasons", "score": "true_class", "norm": "share"}}}
+
+
+def _attention_mining() -> dict[str, Any]:
+    """GAIN with its external supervision: class map like the mask, and nothing of the class left without it."""
+    like_mask = {"loss": "spatial_mse", "aggregate": "gradcam", "tap": "late"}
+    return {"objective": {"mining": {"loss": "attention_mining", "tap": "late"}, "look": like_mask}}
+
+
+def _backgrounds_half() -> dict[str, Any]:
+    """Another picture's background behind the object, in half of the pictures."""
+    return {"transforms": [{"transform": "background_swap", "p": 0.5}]}
+
+
+def _blurred() -> dict[str, Any]:
+    """A background without content behind the object, in half of the pictures."""
+    return {"transforms": [{"transform": "background_swap", "p": 0.5, "fill": "blur"}]}
 
 
 def _backgrounds() -> dict[str, Any]:
@@ -24,7 +51,12 @@ def _backgrounds() -> dict[str, Any]:
 GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
     "spatial": _spatial,
     "class-map": _class_map,
+    "dice": _dice,
+    "right-reasons": _right_reasons,
+    "attention-mining": _attention_mining,
     "backgrounds": _backgrounds,
+    "backgrounds-half": _backgrounds_half,
+    "blurred": _blurred,
 }
 
 

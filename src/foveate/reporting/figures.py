@@ -1,70 +1,17 @@
-"""Curves and the reliability diagram as inline SVG whose colours follow the page, light or dark.
+"""Curves and the reliability diagram of one run, as inline SVG."""
 
-Matplotlib draws with stand-in colours; each is replaced by a CSS variable of the page's style sheet.
-"""
-
-import io
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-INK, MUTED, GRID, BAND, PAPER = "#010101", "#010102", "#010103", "#010104", "#010105"
-SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", BAND: "--band", PAPER: "--paper"} | {
-    color: f"--series-{i}" for i, color in enumerate(SERIES, start=1)
-}
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "foveate",
-    "font.size": 10,
-    "text.color": INK,
-    "text.parse_math": False,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "figure.facecolor": "none",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
+from foveate.reporting.canvas import NARROW_PERCENT, PAGE, drawing, svg
 
-PERCENT = "\u202f%"
 Series = list[tuple[int, float]]
-
-
-def svg(figure: Figure, *, name: str, label: str) -> Markup:
-    """Inline SVG of ``figure``: ids begin with ``name``, colours are CSS variables, ``label`` is read out."""
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    for color, variable in _VARIABLES.items():
-        text = text.replace(color, f"var({variable})")
-    # The view box alone decides the shape; the page decides the width.
-    head, body = text.split(">", 1)
-    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
-    return Markup(f'{head} role="img" aria-label="{Markup.escape(label)}">{body}')
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -109,10 +56,10 @@ def curve(
     drawn = [(label, style, points) for label, style, points in drawn if points]
     if not drawn:
         return None
-    with mpl.rc_context(_STYLE):
+    with drawing():
         figure, axes = _axes(5.4, 3.1)
         _shade(axes, phases(history))
-        for color, (label, style, points) in zip(SERIES * len(drawn), drawn, strict=False):
+        for color, (label, style, points) in zip(PAGE.series * len(drawn), drawn, strict=False):
             x, y = zip(*points, strict=True)
             marker = "o" if len(points) < 3 else None
             axes.plot(
@@ -120,7 +67,7 @@ def curve(
             )
         first, last = history[0]["epoch"], history[-1]["epoch"]
         if best is not None:
-            axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+            axes.axvline(best, color=PAGE.ink, linewidth=1, linestyle=(0, (2, 2)))
             right = best > (first + last) / 2
             axes.annotate(
                 f"best: {best}",
@@ -130,14 +77,14 @@ def curve(
                 textcoords="offset points",
                 ha="right" if right else "left",
                 fontsize=9,
-                bbox={"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 1.5},
+                bbox={"facecolor": PAGE.paper, "alpha": 0.8, "linewidth": 0, "pad": 1.5},
             )
         axes.set_xlim(first - 0.5, last + 0.5)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         axes.grid(visible=False, axis="x")
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
         if log and all(value > 0 for _, _, points in drawn for _, value in points):
             axes.set_yscale("log")
             # The default writes powers as mathtext, which an SVG with real text cannot show.
@@ -153,7 +100,7 @@ def _shade(axes: Axes, spans: Sequence[tuple[str, int, int]]) -> None:
     total = spans[-1][2] - spans[0][1] + 1
     for number, (phase, first, last) in enumerate(spans):
         if number % 2:
-            axes.axvspan(first - 0.5, last + 0.5, color=BAND, linewidth=0, zorder=0)
+            axes.axvspan(first - 0.5, last + 0.5, color=PAGE.band, linewidth=0, zorder=0)
         if len(spans) > 1 and (last - first + 1) / total > 0.012 * len(phase) + 0.02:
             axes.annotate(
                 phase,
@@ -162,35 +109,35 @@ def _shade(axes: Axes, spans: Sequence[tuple[str, int, int]]) -> None:
                 xytext=(3, 2),
                 textcoords="offset points",
                 fontsize=8,
-                color=MUTED,
+                color=PAGE.muted,
             )
 
 
 def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str) -> Markup:
     """Accuracy over confidence in the bins of ``summarise``'s ``reliability``, their counts below."""
-    with mpl.rc_context(_STYLE):
+    with drawing():
         figure = Figure(figsize=(4.6, 4.4), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
         width = bins[0]["high"] - bins[0]["low"]
         filled = [b for b in bins if b["n"]]
         left = [b["low"] for b in filled]
         wide: dict[str, Any] = {"width": width, "align": "edge", "linewidth": 0}
-        upper.bar(left, [b["accuracy"] for b in filled], color=SERIES[0], alpha=0.35, **wide)
+        upper.bar(left, [b["accuracy"] for b in filled], color=PAGE.series[0], alpha=0.35, **wide)
         for b in filled:
             x = (b["low"], b["high"])
-            upper.plot(x, (b["accuracy"],) * 2, color=SERIES[0], linewidth=2, solid_capstyle="butt")
+            upper.plot(x, (b["accuracy"],) * 2, color=PAGE.series[0], linewidth=2, solid_capstyle="butt")
             upper.plot(
-                (b["confidence"],) * 2, (b["confidence"], b["accuracy"]), color=SERIES[1], linewidth=1.6
+                (b["confidence"],) * 2, (b["confidence"], b["accuracy"]), color=PAGE.series[1], linewidth=1.6
             )
-        upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        upper.plot((0, 1), (0, 1), color=PAGE.muted, linewidth=1, linestyle=(0, (4, 3)))
         upper.set_ylabel("accuracy")
         upper.set_ylim(0, 1)
         upper.set_xlim(0, 1)
-        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
-        lower.bar(left, [b["n"] for b in filled], color=MUTED, alpha=0.55, **wide)
+        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
+        lower.bar(left, [b["n"] for b in filled], color=PAGE.muted, alpha=0.55, **wide)
         lower.set_ylabel("pictures")
         lower.set_xlabel("confidence")
-        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
+        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
         lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
         figure.align_ylabels()
         return svg(figure, name=name, label=label)

@@ -5,22 +5,19 @@ Every number is computed from ``predictions.csv`` (curves: from ``history.csv``)
 compared.
 """
 
-import base64
 import datetime
-import hashlib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
 from foveate.reporting import looking, matrix, pictures, sections
+from foveate.reporting.page import flat, render_page
 from foveate.reporting.run_files import RunFiles
-from foveate.reporting.text import breakable, duration, number, percent, thousands, value_text
+from foveate.reporting.text import duration, percent, thousands, value_text
 
 PAIRS = 12
 QUARANTINED_SHOWN = 200
@@ -43,24 +40,7 @@ def build_report(run_folder: Path, out: Path | None = None) -> Path:
 
 def render(run: RunFiles) -> str:
     """The HTML of ``run``."""
-    environment = Environment(
-        loader=PackageLoader("foveate.reporting", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "number": number,
-        "thousands": thousands,
-        "breakable": breakable,
-    }
-    script = resources.files("foveate.reporting").joinpath("script.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("template.html.j2").render(
-        script=Markup(script), script_hash=digest, colorbar=Markup(pictures.colorbar()), **context(run)
-    )
+    return render_page("run.html.j2", {"colorbar": Markup(pictures.colorbar()), **context(run)})
 
 
 def context(run: RunFiles) -> dict[str, Any]:
@@ -94,7 +74,7 @@ def context(run: RunFiles) -> dict[str, Any]:
         "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
         "groups": sections.groups(summary),
         "experiment_text": run.experiment_text,
-        "environment": _flat(run.environment, skip=("decisions", "quarantined")),
+        "environment": flat(run.environment, skip=("decisions", "quarantined")),
     }
 
 
@@ -196,16 +176,4 @@ def _quarantined(run: RunFiles) -> list[dict[str, str]]:
             result.append({"path": str(entry.get("path", "")), "reason": str(reason)})
         else:
             result.append({"path": str(entry), "reason": ""})
-    return result
-
-
-def _flat(tree: Mapping[str, Any], skip: tuple[str, ...] = (), prefix: str = "") -> list[tuple[str, str]]:
-    result: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        if key in skip:
-            continue
-        if isinstance(value, Mapping):
-            result.extend(_flat(value, prefix=f"{prefix}{key}."))
-        else:
-            result.append((f"{prefix}{key}", value_text(value)))
     return result

@@ -7,6 +7,7 @@ import numpy as np
 
 from foveate.core.errors import StudyError
 from foveate.experiment import Run
+from foveate.studies.axes import axis_values
 from foveate.studies.engine import folder_of
 from foveate.studies.metrics import choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults
@@ -62,7 +63,9 @@ def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> None
         if not run.finished:
             continue
         if run.result["experiment_hash"] != cell.key:
-            raise StudyError(f"{run.folder} holds another experiment than {cell}; remove that folder and run again.")
+            raise StudyError(
+                f"{run.folder} holds another experiment than {cell}; remove that folder and run again."
+            )
         place = (cell.block, cell.seed if study.split == "per_seed" else 0)
         other, split = first.setdefault(place, (cell, run.result["split_hash"]))
         if split != run.result["split_hash"]:
@@ -104,6 +107,7 @@ def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]
         pictures=pictures,
         histories=histories,
         failures=failures,
+        axes=axis_values(study),
     )
 
 

@@ -11,9 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,9 @@ def run_study(
     threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
     with _alone(out):
         write_csv(
-            out / "cells.csv", ("block", "arm", "seed", "cell"), [(c.block, c.arm, c.seed, c.key) for c in cells]
+            out / "cells.csv",
+            ("block", "arm", "seed", "cell"),
+            [(c.block, c.arm, c.seed, c.key) for c in cells],
         )
         for file in (out / "cells").glob("*.failed.json"):
             file.unlink()  # what failed is tried again
@@ -104,7 +105,7 @@ def run_study(
             first = _Work(work.pending[:1], work.total, work.done)
             hire.run(first, [])
             work = _Work(work.pending[1:], work.total, first.done, first.seconds)
-            shared = _adopt_decisions(out, pending[0])
+            shared = _adopt_decisions(out, pending)
         hire.run(work, shared)
     return out
 
@@ -143,7 +144,9 @@ def _alone(out: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise StudyError(f"Another process is running the study in {out}; wait for it, or stop it first.") from None
+        raise StudyError(
+            f"Another process is running the study in {out}; wait for it, or stop it first."
+        ) from None
     try:
         yield
     finally:
@@ -151,7 +154,9 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _undecided(cells: Sequence[Cell]) -> bool:
-    return any(c.experiment.training.precision == "auto" or c.experiment.training.batch_size == "auto" for c in cells)
+    return any(
+        c.experiment.training.precision == "auto" or c.experiment.training.batch_size == "auto" for c in cells
+    )
 
 
 def _shared_decisions(out: Path) -> list[dict[str, Any]]:
@@ -160,12 +165,19 @@ def _shared_decisions(out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _adopt_decisions(out: Path, cell: Cell) -> list[dict[str, Any]]:
-    file = folder_of(out, cell) / DECISIONS
+def _adopt_decisions(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The choices of the first cell, for all; a phase in which it had nothing to measure takes the measured precision."""
+    file = folder_of(out, cells[0]) / DECISIONS
     made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    shared = [decision for decision in made if decision["name"].startswith(SHARED_DECISIONS)]
-    write_json(out / DECISIONS, shared)
-    return shared
+    shared = {d["name"]: d for d in made if d["name"].startswith(SHARED_DECISIONS)}
+    measured = [d for name, d in shared.items() if name.startswith("precision: ")]
+    phases = {phase.name for cell in cells for phase in cell.experiment.training.phases}
+    for name in sorted(f"precision: {phase}" for phase in phases):
+        if measured and name not in shared:
+            reason = f"as {measured[-1]['name'].removeprefix('precision: ')}, so that all arms compute alike"
+            shared[name] = {**measured[-1], "name": name, "reason": reason}
+    write_json(out / DECISIONS, list(shared.values()))
+    return list(shared.values())
 
 
 class _Crew:
@@ -192,7 +204,8 @@ class _Crew:
             tasks.put(cell)
         answers: queue.Queue[tuple[Cell, dict[str, Any] | None]] = queue.Queue()
         workers = [
-            _Worker(self.threads, self.out / "cells" / f"worker-{k}.log") for k in range(min(self.jobs, len(work.pending)))
+            _Worker(self.threads, self.out / "cells" / f"worker-{k}.log")
+            for k in range(min(self.jobs, len(work.pending)))
         ]
         for worker in workers:
             worker.start(tasks, answers, lambda cell: self._task(cell, decisions))
@@ -217,7 +230,9 @@ class _Crew:
 
     def _note(self, cell: Cell, answer: dict[str, Any], work: _Work, decisions: list[dict[str, Any]]) -> None:
         if "error" in answer:
-            write_json(self.out / "cells" / f"{cell.key}.failed.json", {"cell": str(cell), "error": answer["error"]})
+            write_json(
+                self.out / "cells" / f"{cell.key}.failed.json", {"cell": str(cell), "error": answer["error"]}
+            )
             self.observer.failed(cell, answer["error"])
             return
         work.done += 1
@@ -268,7 +283,10 @@ class _Worker:
             return answer
         status = process.wait()
         self.process = None
-        reason = "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
+        self._close(process)
+        reason = (
+            "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
+        )
         return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
 
     def _hire(self) -> "subprocess.Popen[str]":
@@ -283,12 +301,19 @@ class _Worker:
     def stop(self) -> None:
         """Ask the process to save and end; kill it when it does not."""
         self.stopping = True
-        process = self.process
-        if process is None or process.poll() is not None:
+        process, self.process = self.process, None
+        if process is None:
             return
         process.terminate()
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.kill()
-        process.wait()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._close(process)
+
+    def _close(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()

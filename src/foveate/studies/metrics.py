@@ -61,7 +61,10 @@ METRICS: dict[str, _Row] = {
             Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", percent=True),
             _at("test.backgrounds.removed.accuracy"),
         ),
-        _Row(Metric("test.balanced_accuracy", "Test balanced accuracy", percent=True), _at("test.balanced_accuracy")),
+        _Row(
+            Metric("test.balanced_accuracy", "Test balanced accuracy", percent=True),
+            _at("test.balanced_accuracy"),
+        ),
         _Row(Metric("test.nll", "Test label loss", "lower"), _at("test.nll")),
         _Row(Metric("val.nll", "Validation label loss", "lower"), _at("val.nll")),
         _Row(Metric("convergence", "Convergence (epochs)", "lower"), _convergence),
@@ -69,7 +72,8 @@ METRICS: dict[str, _Row] = {
         _Row(Metric("train_accuracy", "Train accuracy", "neither", percent=True), _best("train_accuracy")),
         _Row(Metric("train_classification", "Train label loss", "neither"), _best("train_classification")),
         _Row(
-            Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"), _at("test.look.energy_in_mask.mean")
+            Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"),
+            _at("test.look.energy_in_mask.mean"),
         ),
         _Row(
             Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither"),
@@ -123,10 +127,13 @@ def best_epoch(history: History) -> dict[str, float | None]:
         return {"phase_epoch": None}
     last = history[-len([row for row in history if row["phase"] == history[-1]["phase"]]) :]
     column = next(
-        (name for name in (LABEL_LOSS, "val_loss", "train_classification", "train_loss") if name in last[-1]), None
+        (name for name in (LABEL_LOSS, "val_loss", "train_classification", "train_loss") if name in last[-1]),
+        None,
     )
     known = [row for row in last if column and math.isfinite(row.get(column, math.nan))]
-    return dict(min(known, key=lambda row: row[column])) if known and column else {"phase_epoch": None}
+    return (
+        dict(min(known, key=lambda row: row.get(column or "", math.inf))) if known else {"phase_epoch": None}
+    )
 
 
 def numbers(run: Run) -> History:

@@ -48,6 +48,8 @@ class StudyResults:
     """{arm: {seed: rows of history.csv, numbers only}}."""
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
     """{(arm, seed): the error in a sentence}."""
+    axes: dict[str, dict[str, str | float]] = field(default_factory=dict)
+    """{arm: {axis: its value}}, for studies whose arms are the product of axes; a number where the axis is one."""
 
     def paired(self, metric: str, arm: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """(S,) values of the baseline, (S,) of the arm, and the S seeds for which both are there."""

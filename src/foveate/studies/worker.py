@@ -55,7 +55,12 @@ def attempt(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_cell(
-    experiment: dict[str, Any], data: str, folder: str, quarantine: bool, decisions: list[dict[str, Any]], keep: bool
+    experiment: dict[str, Any],
+    data: str,
+    folder: str,
+    quarantine: bool,
+    decisions: list[dict[str, Any]],
+    keep: bool,
 ) -> None:
     """Train and evaluate one cell.
 

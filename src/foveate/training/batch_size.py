@@ -1,5 +1,6 @@
 """The batch-size finder applied to a job: real pictures, the job's objective and its last phase."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from foveate.models.classifier import Classifier
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
 from foveate.training.finders import find_batch_size
+from foveate.training.idle import phase_objective
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.passes import pass_through
@@ -21,6 +23,9 @@ def decide_batch_size(job: Job) -> Job:
     name = job.config.precision if job.config.precision != "auto" else "fp32_channels_last"
     precision = Precision(name)
 
+    apply_trainable(job.model, phase.trainable, phase.freeze_bn)
+    # A copy: what its weightings measure and its parameters' gradients are not the run's.
+    objective = copy.deepcopy(phase_objective(job, phase)[0])
     read: dict[int, Batch] = {}
 
     def first_batch(size: int) -> Batch:
@@ -36,10 +41,10 @@ def decide_batch_size(job: Job) -> Job:
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
         optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)
-        batch = job.objective.prepare(job.prepare(first_batch(size), precision))
+        batch = objective.prepare(job.prepare(first_batch(size), precision))
         with precision.autocast(job.accelerator.device):
-            output = pass_through(job.objective, network, batch)
-        job.objective.total(job.objective(output, batch, Progress()), Progress()).backward()
+            output = pass_through(objective, network, batch)
+        objective.weigh(objective(output, batch, Progress()), output, Progress()).total.backward()
         optimizer.step()
 
     def decide() -> tuple[Any, str]:

@@ -33,7 +33,7 @@ class TrainingConfig(Config):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, with warm-up; it is what is validated and kept."""
     clip: float | None = Field(default=None, gt=0)
-    """Largest gradient norm."""
+    """Largest gradient norm of the network; what the objective learns is not clipped and does not count."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients make one optimizer step."""
     time_budget: float | None = Field(default=None, gt=0)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from timm.utils import ModelEmaV3
 
-from foveate.core.errors import ConfigError, TrainingError
+from foveate.core.errors import TrainingError
 from foveate.core.files import write_csv
 from foveate.core.rng import key, numpy_generator, seed_torch
 from foveate.data.batch import Batch
@@ -17,13 +17,14 @@ from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.output import Output
 from foveate.objectives import Progress
 from foveate.training import state as checkpoints
+from foveate.training.checks import check_phases
 from foveate.training.interrupt import Interrupted, watch_signals
 from foveate.training.job import Job
-from foveate.training.optimizers import build_optimizer, parameter_groups, set_learning_rates
+from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
-from foveate.training.ranks import from_main, largest, share_buffers
+from foveate.training.ranks import from_main, largest, mean, share_buffers, share_gradients, share_start
 from foveate.training.schedules import Plateau
-from foveate.training.setup import PhasePlan, plan_phase
+from foveate.training.setup import PhasePlan, phase_groups, plan_phase
 from foveate.training.validation import validate
 
 
@@ -76,31 +77,11 @@ class _Trainer:
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     def run(self, interrupted: Callable[[], bool]) -> None:
-        for phase in self.config.phases:
-            self._check(phase)
+        check_phases(self.job)
+        share_start(self.accelerator, self.job.objective)
         self._resume()
         while self.position.phase < len(self.config.phases):
             self._run_phase(self.config.phases[self.position.phase], interrupted)
-
-    def _check(self, phase: PhaseConfig) -> None:
-        """What a phase names must exist: said before the first phase, not hours later."""
-        apply_trainable(self.model, phase.trainable, phase.freeze_bn)
-        self._groups(phase)
-        validated = self.job.feeds.validated
-        asked = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
-        asked += [phase.until.metric] if phase.until else []
-        asked += [phase.schedule.metric] if isinstance(phase.schedule, Plateau) else []
-        sides = ("train_", "val_") if validated else ("train_",)
-        for metric in asked:
-            known = [
-                side + name for side in sides for name in ("loss", "accuracy", *self.job.objective.names)
-            ]
-            known += ["val_balanced_accuracy", "val_macro_f1"] if validated else []
-            if metric not in known:
-                hint = "" if validated else " (there are no validation pictures)"
-                raise ConfigError(
-                    f"Phase '{phase.name}' watches '{metric}'{hint}; choose one of {sorted(known)}."
-                )
 
     # -- one phase ---------------------------------------------------------------------------------------------------
 
@@ -109,7 +90,9 @@ class _Trainer:
         apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         plan = plan_phase(self.job, phase)
         self.model.to(memory_format=plan.precision.memory_format)  # type: ignore[call-overload]
-        self.optimizer = build_optimizer(phase.optimizer, self._groups(phase), plan.lr)
+        self.optimizer = build_optimizer(
+            phase.optimizer, phase_groups(phase, self.model, self.job.objective), plan.lr
+        )
         if self._resumed_optimizer:
             checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
             self._resumed_optimizer = {}
@@ -122,11 +105,6 @@ class _Trainer:
             self._run_epoch(phase, plan, steps, interrupted)
             ended = self._after_epoch(phase)
         self._end_phase(phase)
-
-    def _groups(self, phase: PhaseConfig) -> list[dict[str, Any]]:
-        return parameter_groups(
-            self.model, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
-        )
 
     def _end_phase(self, phase: PhaseConfig) -> None:
         position = self.position
@@ -155,6 +133,8 @@ class _Trainer:
         started = time.perf_counter()
         if not position.batch:
             position.sums = {}
+        # The network last: a term may hold a part of it, whose mode the phase decides.
+        plan.objective.train()
         set_modes(self.model, phase.trainable, phase.freeze_bn)
         batches = len(plan.train)
         for raw in plan.train.epoch(position.epoch, start=position.batch):
@@ -166,8 +146,7 @@ class _Trainer:
             step_in_phase = position.phase_epoch * steps_per_epoch + position.batch // accumulate
             factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
             set_learning_rates(self.optimizer, plan.lr, factor)
-            progress = Progress(position.epoch, step_in_phase / total_steps)
-            self._forward_backward(raw, plan, progress)
+            self._forward_backward(raw, plan, self._progress(phase, step_in_phase / total_steps))
             position.batch += 1
             position.seconds += time.perf_counter() - started
             started = time.perf_counter()
@@ -191,19 +170,24 @@ class _Trainer:
         for number, transform in enumerate(self.job.transforms):
             rng = numpy_generator(self.job.seed, "transform", number, position.step, position.batch)
             batch = transform(batch, self.model, rng)
-        batch = self.job.objective.prepare(batch)
+        batch = plan.objective.prepare(batch)
         with plan.precision.autocast(self.device):
             output: Output = plan.forward(batch)
-        terms = self.job.objective(output, batch, progress)
-        loss = self.job.objective.total(terms, progress)
-        values = {
-            **{name: float(value.detach()) for name, value in terms.items()},
-            "loss": float(loss.detach()),
-        }
+        terms = plan.objective(output, batch, progress)
+        weighed = plan.objective.weigh(
+            terms, output, progress, average=lambda values: mean(self.accelerator, values)
+        )
+        loss = weighed.total
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        weights = {name: float(weight) for name, weight in weighed.weights.items()}
+        values["loss"] = float(loss.detach())
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(loss / self.config.accumulate)
         values["accuracy"] = float((output.logits.detach().argmax(dim=1) == batch.labels).float().mean())
+        if len(terms) > 1:
+            values |= {f"weight_{name}": weight for name, weight in weights.items()}
+            values |= {f"share_{name}": abs(weight * values[name]) for name, weight in weights.items()}
         for name, value in values.items():
             position.sums[name] = position.sums.get(name, 0.0) + value * len(raw)
         position.sums["pictures"] = position.sums.get("pictures", 0.0) + len(raw)
@@ -213,6 +197,7 @@ class _Trainer:
         if self.config.clip:
             trainable = [p for p in self.model.parameters() if p.requires_grad]
             self.accelerator.clip_grad_norm_(trainable, self.config.clip)
+        share_gradients(self.accelerator, self.job.objective)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
@@ -224,6 +209,7 @@ class _Trainer:
         position = self.position
         self._reduce(position.sums)
         pictures = position.sums.pop("pictures")
+        self._shares(position.sums, pictures)
         train_seconds = position.seconds
         row: dict[str, Any] = {
             "epoch": position.epoch + 1,
@@ -236,8 +222,8 @@ class _Trainer:
             watched = self.ema.module if self.ema is not None else self.model
             watched.eval()
             values = validate(
-                lambda batch: plan.forward_with(watched, batch), plan.prepare, plan.validation, self.job.objective,
-                Progress(position.epoch, (position.phase_epoch + 1) / phase.epochs),
+                lambda batch: plan.forward_with(watched, batch), plan.prepare, plan.validation, plan.objective,
+                self._progress(phase, (position.phase_epoch + 1) / phase.epochs),
             )  # fmt: skip
             row |= {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
         position.seconds += time.perf_counter() - started
@@ -304,6 +290,18 @@ class _Trainer:
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
+    def _progress(self, phase: PhaseConfig, share: float) -> Progress:
+        epochs = [p.epochs for p in self.config.phases]
+        before = sum(epochs[: self.position.phase])
+        return Progress(self.position.epoch, share, (before + share * phase.epochs) / sum(epochs))
+
+    @staticmethod
+    def _shares(sums: dict[str, float], pictures: float) -> None:
+        """Sums of weighted terms become shares of the epoch's weighted loss (times ``pictures``), in place."""
+        columns = [name for name in sums if name.startswith("share_")]
+        whole = sum(sums[name] for name in columns)
+        sums.update({name: sums[name] / whole * pictures if whole else 0.0 for name in columns})
+
     def _plateau(self, phase: PhaseConfig) -> float:
         if not isinstance(phase.schedule, Plateau):
             return 1.0
@@ -344,6 +342,7 @@ class _Trainer:
             tensors |= checkpoints.prefixed("ema", self.ema.module.state_dict())
         if self.optimizer is not None:
             tensors |= checkpoints.prefixed("optimizer", checkpoints.flatten_optimizer(self.optimizer))
+        tensors |= checkpoints.prefixed("objective", self.job.objective.state_dict())
         checkpoints.save_checkpoint(self.job.folder / "checkpoint", tensors, asdict(self.position))
         self._saved_at = time.monotonic()
 
@@ -354,6 +353,7 @@ class _Trainer:
         tensors, state = found
         self.position = Position(**state)
         self.model.load_state_dict(checkpoints.without_prefix("model", tensors))
+        self.job.objective.load_state_dict(checkpoints.without_prefix("objective", tensors))
         self.best = checkpoints.without_prefix("best", tensors)
         self._resumed_optimizer = checkpoints.without_prefix("optimizer", tensors)
         averaged = checkpoints.without_prefix("ema", tensors)

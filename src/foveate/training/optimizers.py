@@ -42,31 +42,47 @@ def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[int, float]:
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, factors: dict[str, float], layer_decay: float | None
+    model: nn.Module,
+    weight_decay: float,
+    factors: dict[str, float],
+    layer_decay: float | None,
+    objective: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
     """Groups of the trainable parameters of equal weight decay and learning-rate factor.
 
+    Args:
+        factors: {prefix: learning-rate factor}; parameters of the objective begin with "objective.".
+        objective: its parameters come last, without weight decay; those of the model among them are not repeated.
+
     Returns:
-        Dictionaries with ``params``, ``weight_decay``, ``lr_factor`` and ``part`` ("head" or "backbone"), in a
-        fixed order.
+        Dictionaries with ``params``, ``weight_decay``, ``lr_factor`` and ``part`` ("head", "backbone" or
+        "objective"), in a fixed order.
 
     Raises:
         ConfigError: a prefix in ``factors`` matches no parameter.
     """
-    names = [name for name, _ in model.named_parameters()]
+    named = list(model.named_parameters())
+    known = {id(parameter) for _, parameter in named}
+    if objective is not None:
+        named += [(f"objective.{n}", p) for n, p in objective.named_parameters() if id(p) not in known]
+    names = [name for name, _ in named]
     for prefix in factors:
         if not any(name == prefix or name.startswith(prefix + ".") for name in names):
-            raise ConfigError(f"lr_factors names '{prefix}', but no parameter of the network starts with it.")
+            raise ConfigError(
+                f"lr_factors names '{prefix}', but no parameter of the network (or the objective) starts with it."
+            )
     scales = layer_scales(model.backbone, layer_decay) if layer_decay else {}  # type: ignore[arg-type]
     groups: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in model.named_parameters():
+    for name, parameter in named:
         if not parameter.requires_grad:
             continue
         matching = [p for p in factors if name == p or name.startswith(p + ".")]
         factor = factors[max(matching, key=len)] if matching else 1.0
         factor *= scales.get(id(parameter), 1.0)
-        part = "head" if name.startswith("head.") else "backbone"
-        groups[part, factor, weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+        first = name.split(".", 1)[0]
+        part = first if first in ("head", "objective") else "backbone"
+        decay = weight_decay if parameter.ndim > 1 and part != "objective" else 0.0
+        groups[part, factor, decay].append(parameter)
     return [
         {"params": parameters, "part": part, "lr_factor": factor, "weight_decay": decay}
         for (part, factor, decay), parameters in groups.items()

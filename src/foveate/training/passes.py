@@ -20,7 +20,7 @@ def pass_through(
         plain: the network itself where ``network`` is a wrapper of it (distributed, compiled): ``again`` goes round
             the wrapper, which counts on one pass a step.
     """
-    output: Output = network(batch.images, taps=objective.taps, differentiable=objective.differentiates)
+    output: Output = network(batch.images, taps=objective.taps, differentiable=objective.needs_tap_gradient)
     asked = plain if plain is not None else network
     device = batch.images.device.type
     # The objective is computed outside of autocast; a second pass has the precision of the first.

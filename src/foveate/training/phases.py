@@ -43,7 +43,8 @@ class PhaseConfig(Config):
     lr: float | Literal["auto"] = 1e-3
     """Peak learning rate; "auto" asks the learning-rate finder."""
     lr_factors: dict[str, float] = Field(default={})
-    """{module prefix: factor}, the longest matching prefix wins, for example {"backbone": 0.1}."""
+    """{module prefix: factor}, the longest matching prefix wins, for example {"backbone": 0.1}; "objective" is the
+    prefix of what the objective learns (projections, weights)."""
     layer_decay: float | None = None
     """Learning rate multiplied by this for every layer group further from the head (timm's grouping)."""
     schedule: AnySchedule = Constant()

@@ -27,6 +27,31 @@ def largest(accelerator: Accelerator, *values: float) -> list[float]:
     return [float(value) for value in everyones.amax(dim=0)]
 
 
+def mean(accelerator: Accelerator, values: torch.Tensor) -> torch.Tensor:
+    """The mean of a tensor over all processes."""
+    if accelerator.num_processes == 1:
+        return values
+    averaged: torch.Tensor = accelerator.reduce(values, "mean")
+    return averaged
+
+
+def share_start(accelerator: Accelerator, module: nn.Module) -> None:
+    """The main process's parameters and buffers on every process; for modules that DDP does not wrap."""
+    if accelerator.num_processes > 1:
+        for value in module.state_dict().values():
+            torch.distributed.broadcast(value, src=0)
+
+
+def share_gradients(accelerator: Accelerator, module: nn.Module) -> None:
+    """The mean gradients of parameters that DDP does not wrap, on every process."""
+    if accelerator.num_processes > 1:
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                # A process on which no picture took part has none, and all must exchange alike.
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = mean(accelerator, gradient)
+
+
 def share_buffers(accelerator: Accelerator, model: nn.Module) -> None:
     """The main process's buffers (batch statistics), which DDP leaves different after a step, on every process."""
     if accelerator.num_processes > 1:

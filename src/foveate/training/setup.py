@@ -3,8 +3,9 @@
 Every automatic choice is recorded with its reason, and a resumed run takes the recorded one.
 """
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 from foveate.models.freeze import is_backbone_frozen, set_modes
 from foveate.models.output import Output
-from foveate.objectives import Progress
+from foveate.objectives import Objective, Progress
 from foveate.training.feeds import FEATURE_LIMIT, Feed
 from foveate.training.finders import find_learning_rate
+from foveate.training.idle import phase_objective
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.passes import pass_through
@@ -31,6 +33,8 @@ class PhasePlan:
     validation: Feed | None
     precision: Precision
     lr: float
+    objective: Objective
+    """The terms that can train something in this phase."""
     prepare: Callable[[Batch], Batch]
     forward: Callable[[Batch], Output]
     """The training pass."""
@@ -40,7 +44,14 @@ class PhasePlan:
 
 def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
     """Decide what ``phase`` needs; ``apply_trainable`` has been called."""
-    set_modes(job.model, phase.trainable, phase.freeze_bn)
+    objective, idle = phase_objective(job, phase)
+    if idle:
+        job.decisions.note(
+            f"objective: {phase.name}",
+            f"without {', '.join(idle)}",
+            "the backbone is frozen and in eval mode: its feature maps are constants, nothing can learn from them",
+        )
+    job = replace(job, objective=objective)
     reason = _why_not_stored(job, phase)
     job.decisions.note(
         f"features: {phase.name}",
@@ -48,6 +59,15 @@ def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
         reason or "the backbone is frozen and in eval mode, so it runs once for each picture and view",
     )
     return _stored_plan(job, phase) if reason is None else _full_plan(job, phase)
+
+
+def phase_groups(
+    phase: PhaseConfig, model: torch.nn.Module, objective: Objective | None = None
+) -> list[dict[str, Any]]:
+    """The parameter groups of ``phase``; see ``parameter_groups``."""
+    return parameter_groups(
+        model, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay, objective
+    )
 
 
 def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
@@ -106,6 +126,7 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         validation=validation,
         precision=Precision("fp32"),
         lr=_learning_rate(job, phase, train, lambda batch: batch, forward_with, Precision("fp32")),
+        objective=job.objective,
         prepare=lambda batch: batch,
         forward=lambda batch: Output(network(batch.images)),
         forward_with=forward_with,
@@ -137,6 +158,7 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         validation=validation,
         precision=precision,
         lr=_learning_rate(job, phase, train, prepare, through, precision),
+        objective=job.objective,
         prepare=prepare,
         forward=lambda batch: pass_through(job.objective, network, batch, plain=job.model),
         forward_with=through,
@@ -155,13 +177,15 @@ def _precision(
         f"{machine(job.accelerator.device)}"
     )
 
+    # A copy: what its weightings measure and its parameters' gradients are not the run's.
+    objective = copy.deepcopy(job.objective).train()
+
     def step(network: Classifier, precision: Precision) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
-        batch = job.objective.prepare(job.prepare(raw, precision))
+        batch = objective.prepare(job.prepare(raw, precision))
         with precision.autocast(job.accelerator.device):
             output = forward_with(network, batch)
-        terms = job.objective(output, batch, Progress())
-        job.objective.total(terms, Progress()).backward()
+        objective.weigh(objective(output, batch, Progress()), output, Progress()).total.backward()
         network.zero_grad(set_to_none=True)
 
     def decide() -> tuple[str, str]:
@@ -182,18 +206,20 @@ def _learning_rate(
         return phase.lr
 
     def decide() -> tuple[float, str]:
+        objective = copy.deepcopy(job.objective).train()
+
         def optimizer_for(network: Classifier, lr: float) -> torch.optim.Optimizer:
-            groups = parameter_groups(
-                network, phase.optimizer.weight_decay, dict(phase.lr_factors), phase.layer_decay
-            )
-            return build_optimizer(phase.optimizer, groups, lr)
+            return build_optimizer(phase.optimizer, phase_groups(phase, network, objective), lr)
 
         def loss(network: Classifier, raw: Batch) -> torch.Tensor:
             set_modes(network, phase.trainable, phase.freeze_bn)
-            batch = job.objective.prepare(prepare(raw))
+            batch = objective.prepare(prepare(raw))
             with precision.autocast(job.accelerator.device):
                 output = forward_with(network, batch)
-            return job.objective.total(job.objective(output, batch, Progress()), Progress())
+            total = objective.weigh(objective(output, batch, Progress()), output, Progress()).total
+            # Weightings measure the first batch; from then on one set of weights makes the losses comparable.
+            objective.eval()
+            return total
 
         found = find_learning_rate(job.model, train, loss, optimizer_for, seed=job.seed)
         return found.suggestion, found.reason

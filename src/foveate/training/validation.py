@@ -21,8 +21,10 @@ def validate(
 ) -> dict[str, float]:
     """Means over all pictures: every term, their weighted sum ``loss``, accuracy, balanced accuracy, macro F1.
 
-    The network must be in eval mode. Terms that differentiate the network (class maps) get gradients enabled.
+    The network must be in eval mode; the objective is put into it, so that weights stay as they are. Terms that
+    differentiate the network (class maps) get gradients enabled.
     """
+    objective.eval()
     sums: dict[str, float] = {}
     predictions: list[np.ndarray] = []
     targets: list[np.ndarray] = []
@@ -31,7 +33,7 @@ def validate(
             batch = objective.prepare(prepare(raw))
             output = forward(batch)
             terms = objective(output, batch, progress)
-            total = objective.total(terms, progress)
+            total = objective.weigh(terms, output, progress).total
             for name, value in {**terms, "loss": total}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(batch)
             predictions.append(output.logits.detach().argmax(dim=1).cpu().numpy())

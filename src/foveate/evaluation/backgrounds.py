@@ -1,0 +1,204 @@
+"""Background tests: the same pictures with another background, or without their object.
+
+A network that has learned the object answers as before when only the background changes, and guesses when only the
+background is left. What is done to a picture depends on the picture's path, the pictures of its split and a seed that
+never changes. So every arm of a study and every run on the same split is asked about the very same bytes.
+
+Objects are cut along their mask as in training (``foveate.augmentation.backgrounds``). Whatever old background lies
+inside a mask stays: with boxes that is a rim all around, and all tests but ``removed`` are milder than they seem.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+import numpy as np
+import torch
+from PIL import Image
+
+from foveate.augmentation.backgrounds import blur, compose, others, without_object
+from foveate.core.rng import key, numpy_generator
+from foveate.data.batch import Batch
+from foveate.data.cache import Pictures
+from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.loader import Loader
+from foveate.data.transforms import Transform
+from foveate.evaluation.background_files import TESTS, BackgroundSheet, BackgroundTable
+from foveate.evaluation.inference import Network, predict_batches
+
+SEED = 0
+"""Of every draw here; never the experiment's, so that runs with different seeds are tested alike."""
+GREY = 128
+"""The flat background. Not the picture's own mean, which would tell the background's colour."""
+SHEET_PICTURES = 6
+SHEET_SIDE = 128
+"""Longest side in pixels of a picture that is kept to look at."""
+_CENTRE = 127.5
+_TIE = 1e-6
+
+
+@dataclass(frozen=True)
+class BackgroundTests:
+    """What was measured, and a few of the pictures on which it was."""
+
+    table: BackgroundTable
+    sheet: BackgroundSheet
+
+
+def choose_backgrounds(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """For each of N pictures the one whose background it gets, (N,) int64; -1 when there is only one picture.
+
+    Of another class, because that is the hard case: a network that reads the background answers with the other class,
+    where a background of the same class would tell it the truth. (Training takes backgrounds of any class, or else they
+    would say which class it is not; a test teaches nothing.) Without a second class, any other picture. The choice
+    depends on the picture's path and on the set of pictures, not on their order.
+    """
+    order = sorted(range(len(paths)), key=lambda i: paths[i])
+    ordered, everyone = np.asarray(labels)[order], np.arange(len(paths))
+    chosen = np.full(len(paths), -1, dtype=np.int64)
+    for rank, i in enumerate(order):
+        pool = others(rank, ordered, everyone, "other_class")
+        if len(pool):
+            chosen[i] = order[numpy_generator(SEED, "background", paths[i]).choice(pool)]
+    return chosen
+
+
+def change_picture(
+    image: torch.Tensor, mask: torch.Tensor, path: str, lent: tuple[torch.Tensor, torch.Tensor] | None
+) -> dict[str, torch.Tensor]:
+    """One picture as each test shows it, {test: (3, H, W) uint8}.
+
+    Args:
+        image: (3, H, W) uint8.
+        mask: (1, H, W) uint8, 255 = object; soft edges are blended.
+        path: decides the noise.
+        lent: picture and mask that lend their background; None leaves ``swapped`` out.
+    """
+    # One picture at a time and in float64: neither batch nor threads may change a byte of the result.
+    pixels, alpha = image[None].double() - _CENTRE, mask[None].double() / 255
+    painted = without_object(pixels, alpha)
+    noise = numpy_generator(SEED, "noise", path).integers(0, 256, size=tuple(pixels.shape), dtype=np.uint8)
+    behind = {
+        "blurred": blur(painted),
+        "grey": torch.full_like(pixels, GREY - _CENTRE),
+        "noise": torch.from_numpy(noise).double() - _CENTRE,
+    }
+    if lent is not None:
+        behind["swapped"] = without_object(lent[0][None].double() - _CENTRE, lent[1][None].double() / 255)
+    shown = {test: compose(pixels, other, alpha) for test, other in behind.items()}
+    shown |= {"original": pixels, "removed": painted}
+    return {test: _bytes(shown[test])[0] for test in TESTS if test in shown}
+
+
+def _bytes(pixels: torch.Tensor) -> torch.Tensor:
+    # Ties are common (means of two bytes) and would be decided by the last bit; the shift decides them upwards.
+    return (pixels + _CENTRE + 0.5 + _TIE).floor().clamp(0, 255).to(torch.uint8)
+
+
+def measure_backgrounds(
+    model: Network,
+    catalog: Catalog,
+    split: str,
+    pictures: Pictures,
+    transform: Transform,
+    *,
+    device: torch.device | str,
+    tta: str = "none",
+    memory_format: torch.memory_format = torch.contiguous_format,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> BackgroundTests | None:
+    """Ask ``model`` about every labelled picture of ``split`` that has a mask, as each test shows it.
+
+    A picture whose mask is empty at the network's size is not tested (it may lend its background). None when nothing
+    is left.
+
+    Args:
+        pictures: the catalog's pictures.
+        transform: resizing to the network's size, without randomness.
+        tta: test-time augmentation of every answer.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    samples = catalog.samples
+    rows = np.array([i for i in catalog.indices(split) if samples[i].mask], dtype=np.int64)
+    if not len(rows):
+        return None
+    paths = [samples[i].path for i in rows]
+    chosen = choose_backgrounds(paths, catalog.labels[rows])
+    lender = {int(row): int(rows[k]) if k >= 0 else None for row, k in zip(rows, chosen, strict=True)}
+    wanted = sheet_rows(paths, catalog.labels[rows])
+    kept: dict[str, dict[str, np.ndarray]] = {}
+    asked: list[str] = []
+
+    def feed() -> Iterator[Batch]:
+        readers = (
+            Loader(
+                pictures, catalog.labels, listed, transform, batch_size, SEED, shuffle=False, workers=workers
+            )
+            for listed in (rows, np.where(chosen >= 0, rows[chosen], rows))
+        )
+        for own, lent in zip(*(reader.epoch(0) for reader in readers), strict=True):
+            visible = own.masks.flatten(1).any(dim=1).nonzero()[:, 0].tolist()
+            shown: dict[str, list[torch.Tensor]] = {}
+            for k in visible:
+                row = int(own.index[k])
+                other = None if lender[row] is None else (lent.images[k], lent.masks[k])
+                changed = change_picture(own.images[k], own.masks[k], samples[row].path, other)
+                if samples[row].path in wanted:
+                    kept[samples[row].path] = _small({"mask": own.masks[k], **changed})
+                for test, image in changed.items():
+                    shown.setdefault(test, []).append(image)
+            for test, images in shown.items():
+                asked.extend([test] * len(images))
+                part = (own.targets, own.masks, own.has_mask, own.index)
+                yield Batch(torch.stack(images), *(values[visible] for values in part))
+
+    found = predict_batches(model, feed(), device=device, tta=tta, memory_format=memory_format)
+    if not asked:
+        return None
+    of_test = {test: np.flatnonzero(np.array(asked) == test) for test in TESTS if test in asked}
+    tested = found.index[of_test["original"]]
+    labels = catalog.labels[tested]
+    backgrounds = [lender[row] for row in tested.tolist()]
+    table = BackgroundTable(
+        class_ids=catalog.class_ids,
+        split=split,
+        path=np.array([samples[row].path for row in tested], dtype=np.str_),
+        label=labels,
+        background=np.array(["" if row is None else samples[row].path for row in backgrounds], dtype=np.str_),
+        background_label=np.array([UNLABELLED if row is None else samples[row].label for row in backgrounds]),
+        prediction={test: found.log_probabilities[k].argmax(axis=1) for test, k in of_test.items()},
+        probability={
+            test: np.exp(found.log_probabilities[k, labels]).astype(np.float32) for test, k in of_test.items()
+        },
+    )
+    return BackgroundTests(table, _sheet([path for path in wanted if path in kept], kept))
+
+
+def sheet_rows(paths: Sequence[str], labels: np.ndarray, count: int = SHEET_PICTURES) -> list[str]:
+    """Paths of ``count`` pictures to look at: drawn at random (the same in every run), the classes in turn."""
+    drawn = sorted(range(len(paths)), key=lambda i: key(SEED, "sheet", paths[i]))
+    by_class = [[paths[i] for i in drawn if labels[i] == label] for label in np.unique(labels)]
+    turns = chain.from_iterable(zip_longest(*by_class))
+    return [path for path in turns if path is not None][:count]
+
+
+def _small(pictures: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """{name: (c, H, W) uint8} -> {name: (h, w, c) or (h, w) uint8}, no side longer than ``SHEET_SIDE``."""
+    small = {}
+    for name, values in pictures.items():
+        image = Image.fromarray(values.permute(1, 2, 0).numpy().squeeze())
+        scale = min(1.0, SHEET_SIDE / max(image.size))
+        small[name] = np.asarray(
+            image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+        )
+    return small
+
+
+def _sheet(paths: Sequence[str], kept: dict[str, dict[str, np.ndarray]]) -> BackgroundSheet:
+    names = list(kept[paths[0]]) if paths else []
+    stacked = {name: np.stack([kept[path][name] for path in paths]) for name in names}
+    mask = stacked.pop("mask", np.zeros((0, 1, 1), dtype=np.uint8))
+    return BackgroundSheet(np.array(paths, dtype=np.str_), mask, stacked)

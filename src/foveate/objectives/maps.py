@@ -1,0 +1,151 @@
+"""Maps of where a network looks, differentiable: from a tap (B, K, h, w) to a map (B, h, w), and its scale."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
+from foveate.models.heads import Head
+from foveate.models.output import Output
+
+FLAT = 1e-5
+"""A map that varies by less than this share of its largest value is constant: what is left is rounding."""
+
+
+def full(x: torch.Tensor) -> torch.Tensor:
+    """At least single precision: sums over places and channels lose too much in half."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+# -- scales ------------------------------------------------------------------------------------------------------------
+
+
+def min_max(maps: torch.Tensor) -> torch.Tensor:
+    """Each map (B, h, w) stretched to [0, 1]; a constant map becomes 0 and gets no gradient."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    varies = high - low > FLAT * torch.maximum(high.abs(), low.abs())
+    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1.0), 0.0)
+
+
+def z_score(maps: torch.Tensor) -> torch.Tensor:
+    """Each map (B, h, w) shifted to mean 0, scaled to standard deviation 1; a constant one as in ``min_max``."""
+    centred = maps - maps.mean(dim=(1, 2), keepdim=True)
+    variance = centred.square().mean(dim=(1, 2), keepdim=True)
+    varies = variance > (FLAT * maps.abs().amax(dim=(1, 2), keepdim=True)) ** 2
+    # Trap: the root's gradient at zero is infinite, so the constant maps leave before it.
+    return torch.where(varies, centred / torch.where(varies, variance, 1.0).sqrt(), 0.0)
+
+
+SCALES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "minmax": min_max,
+    "zscore": z_score,
+    "sigmoid": torch.sigmoid,
+    "none": lambda maps: maps,
+}
+
+
+# -- maps from channels ------------------------------------------------------------------------------------------------
+
+
+def aggregate(tap: torch.Tensor, how: str) -> torch.Tensor:
+    """(B, K, h, w) -> (B, h, w): "mean" or "max" over channels."""
+    return full(tap).mean(dim=1) if how == "mean" else full(tap).amax(dim=1)
+
+
+# -- maps of the true class --------------------------------------------------------------------------------------------
+
+
+def tap_gradients(output: Output, batch: Batch, taps: Sequence[str]) -> list[torch.Tensor]:
+    """d(logit of the true class) / d(tap) for each tap, (B, K, h, w), with a graph of its own.
+
+    Mixed targets: the logits' mean with the targets as weights.
+
+    Raises:
+        ConfigError: the logits do not depend on a tap, or the tap has no graph.
+    """
+    if batch.targets.is_floating_point():
+        score = (output.logits * batch.targets).sum()
+    else:
+        score = output.logits.gather(1, batch.targets[:, None]).sum()
+    able = [tap for tap in taps if score.requires_grad and output.taps[tap].requires_grad]
+    found = (
+        torch.autograd.grad(
+            score, [output.taps[tap] for tap in able], create_graph=torch.is_grad_enabled(), allow_unused=True
+        )
+        if able
+        else ()
+    )
+    gradients = dict(zip(able, found, strict=True))
+    for tap in taps:
+        if gradients.get(tap) is None:
+            raise ConfigError(
+                f"The prediction cannot be differentiated with respect to tap '{tap}'; choose a tap before the "
+                "classifier that the prediction depends on."
+            )
+    return [full(gradients[tap]) for tap in taps]
+
+
+def class_maps(output: Output, batch: Batch, taps: Sequence[str]) -> list[torch.Tensor]:
+    """Grad-CAM of the true class at each tap, (B, h, w), >= 0, not scaled; differentiable.
+
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017: ReLU(sum_k a_k A^k), a_k = mean over places of dS_y / dA^k.
+
+    Raises:
+        ConfigError: the logits do not depend on a tap.
+    """
+    gradients = tap_gradients(output, batch, taps)
+    return [
+        (gradient.mean(dim=(2, 3), keepdim=True) * full(output.taps[tap])).sum(dim=1).relu()
+        for tap, gradient in zip(taps, gradients, strict=True)
+    ]
+
+
+class ClassActivation:
+    """CAM of the true class: M = sum_k W[y, k] A^k, (B, h, w), signed; differentiable.
+
+    Source: Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016. It exists only where logits
+    are W · mean over places of A + b, which is checked: the gradient dS_y / dA^k is then W[y, k] / (h w) everywhere,
+    and the weights are taken from it. So they belong to the network that made the output (a copy, a moving average),
+    and in training they carry the head's dropout, as the prediction did.
+    """
+
+    def __init__(self, head: nn.Module | None) -> None:
+        """Raises ConfigError: the head is not one linear layer."""
+        if not isinstance(head, Head) or len(head.hidden):
+            raise ConfigError("aggregate 'cam' needs a head of one linear layer; take aggregate 'gradcam'.")
+        self.head = head
+        self.checked = False
+
+    def __call__(self, output: Output, batch: Batch, taps: Sequence[str]) -> list[torch.Tensor]:
+        """One map for each tap.
+
+        Raises:
+            ConfigError: the tap is not what the head's features are the mean of.
+        """
+        gradients = tap_gradients(output, batch, taps)
+        if not self.checked:
+            for tap, gradient in zip(taps, gradients, strict=True):
+                if not self._fits(gradient.detach(), batch):
+                    raise ConfigError(
+                        f"aggregate 'cam': the logits are not a linear layer on the mean of tap '{tap}'; take the last "
+                        "feature map (with model.features=pooled where layers follow it), or aggregate 'gradcam'."
+                    )
+            self.checked = True
+        return [
+            (gradient.sum(dim=(2, 3), keepdim=True) * full(output.taps[tap])).sum(dim=1)
+            for tap, gradient in zip(taps, gradients, strict=True)
+        ]
+
+    def _fits(self, gradient: torch.Tensor, batch: Batch) -> bool:
+        weight = self.head.classifier.weight.detach()
+        if gradient.shape[1] != weight.shape[1]:
+            return False
+        own = batch.targets @ weight if batch.targets.is_floating_point() else weight[batch.targets]
+        expected = own.to(gradient)[:, :, None, None] / (gradient.shape[2] * gradient.shape[3])
+        tolerance = 0.02 * expected.abs().amax()  # half precision
+        kept = 1 / (1 - self.head.dropout.p)
+        # In training a dropped feature has gradient 0 and the others are larger.
+        error = torch.minimum((gradient - expected).abs(), (gradient - kept * expected).abs())
+        return bool((torch.minimum(error, gradient.abs()) <= tolerance).all())

@@ -1,0 +1,46 @@
+"""The frame of every report: one HTML file that loads nothing, in which text from outside stays text."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from foveate.reporting.text import breakable, number, percent, thousands, value_text
+
+
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """The HTML of ``template``, which extends base.html.j2."""
+    environment = Environment(
+        loader=PackageLoader("foveate.reporting", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "thousands": thousands,
+        "breakable": breakable,
+    }
+    script = resources.files("foveate.reporting").joinpath("script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template(template)
+    return page.render(script=Markup(script), script_hash=digest, **context)
+
+
+def flat(tree: Mapping[str, Any], skip: tuple[str, ...] = (), prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted name, text) of every leaf, for the record at a report's end."""
+    result: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if key in skip:
+            continue
+        if isinstance(value, Mapping):
+            result.extend(flat(value, prefix=f"{prefix}{key}."))
+        else:
+            result.append((f"{prefix}{key}", value_text(value)))
+    return result

@@ -1,0 +1,203 @@
+"""Which drawings a study's report has, by section; each goes into the page or into files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
+from foveate.reporting.study_figures import TOGETHER, Line, along, differences, mean_curve
+from foveate.studies import axes
+from foveate.studies.analysis import Analysis
+from foveate.studies.curves import Curve, Trim, columns, mean_curves
+from foveate.studies.digits import Digits, digits
+from foveate.studies.results import Metric, StudyResults
+from foveate.studies.tables import Measured, heading
+
+MAIN_COLUMNS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+_NOT_DRAWN = ("seconds", "images_per_second", "val_balanced_accuracy", "val_macro_f1")
+_AXES = {"train_per_class": "training pictures per class"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of a report, which can also be written as a file."""
+
+    name: str
+    """Of the file, and the beginning of ids."""
+    title: str
+    label: str
+    """What it shows, in words, for those who do not see it."""
+    draw: Callable[[Colours], Figure]
+    wide: bool = False
+    """Takes the whole width of the page."""
+
+    def inline(self) -> Markup:
+        """SVG in the page's colours."""
+        with drawing(PAGE):
+            return svg(self.draw(PAGE), name=self.name, label=self.label)
+
+    def write(self, folder: Path) -> list[Path]:
+        """``name``.svg and ``name``.png in ``folder``, for print."""
+        paths = [folder / f"{self.name}.{ending}" for ending in ("svg", "png")]
+        for path in paths:
+            with drawing(PRINT):
+                save(self.draw(PRINT), path)
+        return paths
+
+
+def judged(results: StudyResults) -> tuple[Metric, ...]:
+    """Metrics with a good direction, which drawings are about; all where none has one."""
+    return tuple(m for m in results.metrics if m.better != "neither") or results.metrics
+
+
+def difference_drawings(results: StudyResults, analysis: Analysis, number: int = 1) -> list[Drawing]:
+    """Paired differences, a drawing for each metric; ``number`` is the block's."""
+    found = []
+    for i, metric in enumerate(judged(results), start=1):
+        known = {
+            a: c for a, c in analysis.comparisons.get(metric.name, {}).items() if c.difference is not None
+        }
+        if not known:
+            continue
+        form = digits(analysis, metric)
+        words = "; ".join(f"{arm} {form.difference(c.difference, sign=True)}" for arm, c in known.items())
+        label = f"{metric.title}, paired differences from {results.baseline}: {words}"
+        draw = partial(differences, results, analysis, metric)
+        found.append(Drawing(f"differences-{number}-{i}-{_slug(metric.name)}", heading(metric), label, draw))
+    return found
+
+
+def curve_drawings(results: StudyResults, trim: Trim, number: int = 1) -> tuple[list[Drawing], list[Drawing]]:
+    """Mean curves: the main columns of history.csv, then all terms of the losses and their shares."""
+    known = [c for c in columns(results) if c not in _NOT_DRAWN and not c.startswith("lr")]
+    ordered = [c for c in MAIN_COLUMNS if c in known] + [c for c in known if c not in MAIN_COLUMNS]
+    drawn: dict[str, dict[str, Curve]] = {}
+    for column in ordered:
+        curves = mean_curves(results, column, trim)
+        # The only term of a loss is the loss.
+        if curves and not any(_equal(curves, other) for other in drawn.values()):
+            drawn[column] = curves
+    main, terms = list[Drawing](), list[Drawing]()
+    for i, (column, curves) in enumerate(drawn.items(), start=1):
+        title, percent = column_title(column)
+        ends = "; ".join(f"{arm} ends at {c.mean[-1]:.3g}" for arm, c in curves.items())
+        last = max(int(c.epoch[-1]) for c in curves.values())
+        label = f"{title}, mean over seeds, to epoch {last}: {ends}"
+        draw = partial(mean_curve, curves, results.baseline, percent=percent)
+        name = f"curve-{number}-{i}-{_slug(column)}"
+        (main if column in MAIN_COLUMNS else terms).append(
+            Drawing(name, title, label, draw, len(curves) > TOGETHER)
+        )
+    return main, terms
+
+
+def axis_drawings(results: StudyResults, analysis: Analysis, number: int = 1) -> list[Drawing]:
+    """Metrics along each numeric axis of the arms, a line for each method."""
+    found = []
+    for k, axis in enumerate(axes.numeric_axes(results), start=1):
+        methods = axes.along(results, axis)
+        values = sorted({value for line in methods.values() for value, _ in line})
+        # Sizes and weights are compared by ratio; a zero has no logarithm, so then steps are equally wide.
+        place = {v: float(np.log2(v)) if values[0] > 0 else float(i) for i, v in enumerate(values)}
+        for i, metric in enumerate(judged(results), start=1):
+            form, summaries = digits(analysis, metric), analysis.summaries.get(metric.name, {})
+            lines = [
+                _line(
+                    method or metric.title,
+                    any(arm == results.baseline for _, arm in arms),
+                    [(place[value], analysis, arm) for value, arm in arms if arm in summaries],
+                    metric,
+                    form,
+                )
+                for method, arms in methods.items()
+            ]
+            name = f"axis-{number}-{k}-{i}-{_slug(metric.name)}"
+            ticks = [(place[v], f"{v:g}") for v in values]
+            found += _along(
+                name, f"{heading(metric)} over {axis_title(axis)}", lines, ticks, axis_title(axis), metric
+            )
+    return found
+
+
+def block_drawings(measured: Measured) -> list[Drawing]:
+    """Metrics over the blocks, a line for each arm; nothing without at least two blocks."""
+    if len(measured) < 2:
+        return []
+    first = next(results for results, _ in measured.values())
+    found = []
+    for i, metric in enumerate(judged(first), start=1):
+        forms = [digits(analysis, metric) for _, analysis in measured.values()]
+        lines = [
+            _line(
+                arm,
+                arm == first.baseline,
+                [
+                    (float(place), analysis, arm)
+                    for place, (_, analysis) in enumerate(measured.values())
+                    if arm in analysis.summaries.get(metric.name, {})
+                ],
+                metric,
+                forms[0],
+            )
+            for arm in first.arms
+        ]
+        ticks = [(float(place), block) for place, block in enumerate(measured)]
+        found += _along(f"blocks-{i}-{_slug(metric.name)}", heading(metric), lines, ticks, "", metric)
+    return found
+
+
+def _line(
+    name: str, baseline: bool, points: Sequence[tuple[float, Analysis, str]], metric: Metric, form: Digits
+) -> Line:
+    found = []
+    for place, analysis, arm in points:
+        s = analysis.summaries[metric.name][arm]
+        low, high = (s.mean if end is None else end for end in (s.low, s.high))
+        found.append((place, form.shown(s.mean), form.shown(low), form.shown(high)))
+    return Line(name, baseline, tuple(found))
+
+
+def _along(
+    name: str, title: str, lines: list[Line], ticks: list[tuple[float, str]], below: str, metric: Metric
+) -> list[Drawing]:
+    lines = [line for line in lines if line.points]
+    if not lines:
+        return []
+    names = dict(ticks)
+    words = "; ".join(
+        f"{line.name}: " + ", ".join(f"{mean:.4g} at {names[place]}" for place, mean, *_ in line.points)
+        for line in lines
+    )
+    draw = partial(along, lines, ticks, below, percent=metric.percent)
+    return [Drawing(name, title, f"{metric.title}. {words}", draw, wide=len(lines) > TOGETHER)]
+
+
+def column_title(column: str) -> tuple[str, bool]:
+    """A column of history.csv for people, and whether it is a share."""
+    side, _, rest = column.partition("_")
+    sides = {"train": "Training", "val": "Validation"}
+    if side not in sides:
+        return column.replace("_", " "), False
+    if rest.startswith("share_"):
+        return f"Share of the {sides[side].lower()} loss: {rest[6:].replace('_', ' ')}", True
+    if rest in ("loss", "accuracy"):
+        return f"{sides[side]} {rest}", rest == "accuracy"
+    return f"{sides[side]}: {rest.replace('_', ' ')}", "accuracy" in rest
+
+
+def axis_title(axis: str) -> str:
+    """A setting's name for people; what has no name of its own is called as in the experiment."""
+    return _AXES.get(axis.rpartition(".")[2], axis)
+
+
+def _equal(a: dict[str, Curve], b: dict[str, Curve]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[arm].mean, b[arm].mean) for arm in a)
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)

@@ -1,0 +1,113 @@
+"""Mean learning curves over seeds, with their standard deviation, epoch by epoch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from foveate.core.files import write_csv
+from foveate.studies.results import StudyResults
+
+Trim = Literal["shortest", "end"]
+"""shortest: as the report did, up to the epoch that every run of every arm has reached. end: up to the arm's longest
+run, where a run that has ended carries its last value (its network stays as it is; if it dropped out instead, the
+mean would jump to that of the slower runs)."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One column of history.csv in one arm."""
+
+    arm: str
+    column: str
+    epoch: np.ndarray
+    """(E,) int, as in history.csv."""
+    n: np.ndarray
+    """(E,) int, seeds in the mean."""
+    training: np.ndarray
+    """(E,) int, those of them that were still training; the others carry their last value."""
+    mean: np.ndarray
+    """(E,)"""
+    std: np.ndarray
+    """(E,) sample standard deviation (ddof 1); NaN with one seed."""
+
+
+def mean_curves(results: StudyResults, column: str, trim: Trim = "shortest") -> dict[str, Curve]:
+    """{arm: curve}, in the order of the study; an arm without any value of ``column`` is absent."""
+    runs = {arm: _runs(results, arm, column) for arm in results.arms}
+    last = [max(run) for arm in results.arms for run in runs[arm]]
+    if not last:
+        return {}
+    stop = min(last) if trim == "shortest" else max(last)
+    curves = (_curve(arm, column, runs[arm], stop) for arm in results.arms if runs[arm])
+    return {curve.arm: curve for curve in curves if len(curve.epoch)}
+
+
+def columns(results: StudyResults) -> tuple[str, ...]:
+    """Columns that vary over the epochs of some run, in the order in which the histories name them."""
+    known = ("epoch", "phase", "phase_epoch")
+    rows = (row for arm in results.arms for run in results.histories.get(arm, {}).values() for row in run)
+    return tuple(name for name in dict.fromkeys(name for row in rows for name in row) if name not in known)
+
+
+def write_curves(path: Path, studies: Mapping[str, StudyResults]) -> None:
+    """curves.csv of {block: results}: one row for each block, column, arm and epoch, to the end of each block.
+
+    Up to the epoch where ``training`` first is smaller than ``n`` in some arm these are the numbers of "shortest".
+    """
+    rows = [
+        (
+            block,
+            name,
+            arm,
+            int(epoch),
+            int(n),
+            int(training),
+            float(mean),
+            "" if math.isnan(std) else float(std),
+        )
+        for block, results in studies.items()
+        for name in columns(results)
+        for arm, c in mean_curves(results, name, "end").items()
+        for epoch, n, training, mean, std in zip(c.epoch, c.n, c.training, c.mean, c.std, strict=True)
+    ]
+    write_csv(path, ("block", "column", "arm", "epoch", "n", "training", "mean", "std"), rows)
+
+
+def _runs(results: StudyResults, arm: str, column: str) -> list[dict[int, float]]:
+    """{epoch: value} of each run that has a finite value, in the order of the seeds."""
+    histories = results.histories.get(arm, {})
+    runs = (
+        {
+            int(row["epoch"]): float(row[column])
+            for row in histories[seed]
+            if row.get(column) is not None and math.isfinite(row[column])
+        }
+        for seed in results.seeds
+        if seed in histories
+    )
+    return [run for run in runs if run]
+
+
+def _curve(arm: str, column: str, runs: list[dict[int, float]], stop: int) -> Curve:
+    epochs = sorted({epoch for run in runs for epoch in run if epoch <= stop})
+    n, training, means, stds = [], [], [], []
+    for epoch in epochs:
+        ended = [run[max(run)] for run in runs if max(run) < epoch]
+        values = np.array([run[epoch] for run in runs if epoch in run] + ended, dtype=np.float64)
+        n.append(len(values))
+        training.append(len(values) - len(ended))
+        means.append(values.mean())
+        stds.append(values.std(ddof=1) if len(values) > 1 else math.nan)
+    return Curve(
+        arm,
+        column,
+        np.array(epochs, dtype=np.int64),
+        np.array(n, dtype=np.int64),
+        np.array(training, dtype=np.int64),
+        np.array(means),
+        np.array(stds),
+    )

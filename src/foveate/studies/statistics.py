@@ -1,0 +1,319 @@
+"""Statistics over seeds: means with intervals, paired differences, and what a design could have detected.
+
+Every function takes plain arrays. An undefined number is None, never NaN, and ``note`` says why in a sentence.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import gammaln
+from scipy.stats import bootstrap, permutation_test, sem, ttest_rel, wilcoxon
+from scipy.stats import t as student_t
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from foveate.core import rng
+from foveate.core.errors import DataError
+
+Test = Literal["t", "sign-flip", "wilcoxon"]
+IntervalKind = Literal["t", "bootstrap"]
+Values = npt.ArrayLike
+
+POWER = 0.8
+FEWEST = 3
+"""Pairs below which no verdict is given: two differences hardly say how far a third would lie."""
+RESAMPLES = 9_999
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Values of one metric in one arm, over its seeds."""
+
+    n: int
+    mean: float
+    std: float | None
+    """Sample standard deviation (ddof 1); None with one value."""
+    low: float | None
+    """Interval of the mean; None with one value."""
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """The smallest true difference that a design shows with power 0.8, in the metric's own unit.
+
+    Two different questions. ``seeds``: would training again, on other seeds, show the difference on these test
+    pictures? ``pictures``: would these trained networks show it on other pictures of the same kind? More seeds never
+    answer the second, more pictures never the first; ``both`` answers them together.
+    """
+
+    seeds: float | None
+    """From the standard deviation of the paired differences over seeds."""
+    pictures: float | None = None
+    """From the spread of the difference over test pictures. None: no predictions."""
+    both: float | None = None
+    """From both. None: no predictions."""
+    note: str = ""
+    """Why ``seeds`` is None, in a sentence; empty otherwise."""
+
+    @property
+    def smallest(self) -> float | None:
+        """What to print: what can be seen through all known sources of chance together; None when none is known."""
+        known = [value for value in (self.seeds, self.pictures, self.both) if value is not None]
+        return max(known) if known else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the baseline, paired by seed. Differences are arm minus baseline, in the metric's own unit."""
+
+    n: int
+    """Pairs."""
+    baseline: float | None
+    """Mean of the baseline over the pairs; None without pairs."""
+    arm: float | None
+    difference: float | None
+    std: float | None
+    """Of the differences (ddof 1); None with fewer than 2 pairs."""
+    low: float | None
+    """Interval of the mean difference, for this comparison alone (not widened by Holm); None with fewer than 2 pairs,
+    or when the difference is the same in every pair."""
+    high: float | None
+    p: float | None
+    """Two-sided, before Holm; None with fewer than 2 pairs."""
+    p_holm: float | None
+    """After Holm over the arms of this metric; equal to ``p`` for a lone comparison."""
+    cohen_d: float | None
+    """d_z: mean difference over the standard deviation of the differences; None where that is 0."""
+    hedges_g: float | None
+    """d_z corrected for few pairs; None with fewer than 3 pairs."""
+    detectable: Detectable
+    test: Test = "t"
+    """The test that ``p`` comes from."""
+    family: int = 1
+    """Arms that Holm counted."""
+    note: str = ""
+    """What a reader must know, in a sentence: too few pairs, the same difference in every seed, missing seeds."""
+
+
+def summarise(values: Values, *, level: float = 0.95, interval: IntervalKind = "t") -> Summary:
+    """Mean, standard deviation and interval of the mean.
+
+    Args:
+        values: (S,) one value a seed.
+        level: of the interval.
+        interval: "t", exact for normal values; "bootstrap", BCa (Efron 1987), which is too narrow below about
+            10 values.
+
+    Raises:
+        DataError: no value, or one that is not finite.
+    """
+    x = _finite(values)
+    if len(x) == 0:
+        raise DataError("There is no value to summarise; give one for each finished seed.")
+    low, high = _interval(x, level, interval) if len(x) > 1 else (None, None)
+    std = None if len(x) == 1 else 0.0 if _constant(x) else float(x.std(ddof=1))
+    return Summary(len(x), float(x.mean()), std, low, high)
+
+
+def compare(
+    baseline: Values,
+    arm: Values,
+    *,
+    alpha: float = 0.05,
+    test: Test = "t",
+    interval: IntervalKind = "t",
+    family: int = 1,
+) -> Comparison:
+    """The paired difference of an arm to the baseline.
+
+    When every pair differs by the same amount (possible with few test pictures: "one picture more in each seed") the t
+    statistic is infinite and means nothing; ``p`` is then that of the sign-flip test, 2 / 2^S at the least.
+
+    Args:
+        baseline: (S,) values of the baseline.
+        arm: (S,) values of the arm, of the same seeds in the same order.
+        alpha: level of the test; the interval has level 1 - alpha.
+        test: "t", paired t; "sign-flip", permutation of the signs (exact up to 13 pairs); "wilcoxon", signed ranks.
+            With S pairs the last two cannot go below 2 / 2^S: 5 seeds never reach 0.05.
+        interval: as in ``summarise``.
+        family: arms that Holm will count; the detectable difference is for alpha / family, Holm's first step.
+
+    Raises:
+        DataError: lengths differ, or a value is not finite.
+    """
+    a, b = _finite(baseline), _finite(arm)
+    if a.shape != b.shape:
+        raise DataError(
+            f"Pairs need as many values in the arm ({len(b)}) as in the baseline ({len(a)}); "
+            "give those of the seeds that both have."
+        )
+    n = len(a)
+    if n < 2:
+        note = f"{n} {'pair' if n == 1 else 'pairs'}: nothing can be said about chance"
+        first, second = (float(a[0]), float(b[0])) if n else (None, None)
+        return Comparison(
+            n=n,
+            baseline=first,
+            arm=second,
+            difference=None if first is None or second is None else second - first,
+            std=None,
+            low=None,
+            high=None,
+            p=None,
+            p_holm=None,
+            cohen_d=None,
+            hedges_g=None,
+            detectable=Detectable(None, note=note),
+            test=test,
+            family=family,
+            note=note,
+        )
+    difference = b - a
+    # Trap: 0.8 - 0.7 and 0.9 - 0.8 differ in the last bit; equal differences must count as equal.
+    scale = float(np.abs(np.concatenate([a, b])).max())
+    if _constant(difference, scale):
+        return _same_everywhere(a, b, float(np.median(difference)), scale, family)
+    std = float(difference.std(ddof=1))
+    low, high = _interval(difference, 1 - alpha, interval)
+    p = _P_VALUES[test](a, b)
+    d = float(difference.mean()) / std
+    return Comparison(
+        n=n,
+        baseline=float(a.mean()),
+        arm=float(b.mean()),
+        difference=float(difference.mean()),
+        std=std,
+        low=low,
+        high=high,
+        p=p,
+        p_holm=p,
+        cohen_d=d,
+        hedges_g=d * _hedges(n - 1) if n >= FEWEST else None,
+        detectable=detectable(std, n, alpha=alpha, family=family),
+        test=test,
+        family=family,
+        note="" if n >= FEWEST else f"{n} pairs are too few to judge",
+    )
+
+
+def detectable(
+    std: float, n: int, *, alpha: float = 0.05, power: float = POWER, family: int = 1
+) -> Detectable:
+    """The smallest true mean difference that a paired t test of ``n`` pairs finds with this power.
+
+    Args:
+        std: standard deviation of the paired differences. Estimated from 5 pairs it is itself uncertain: the true one
+            may be 0.6 to 2.9 times as large (95 %), and the detectable difference with it.
+        n: pairs.
+        family: arms that Holm counts; the first step of Holm asks for alpha / family.
+    """
+    if n < FEWEST:
+        return Detectable(None, note=f"{n} pairs are too few to say what could be detected")
+    if std == 0:
+        return Detectable(None, note="the spread over seeds is zero, so what could be detected is unknown")
+    return Detectable(std * detectable_effect(n, alpha / family, power))
+
+
+@cache
+def detectable_effect(n: float, alpha: float = 0.05, power: float = POWER) -> float:
+    """Cohen's d_z that a two-sided paired t test of ``n`` pairs (2 or more) finds with this power.
+
+    statsmodels' ``solve_power`` is not used: below 6 pairs its two-sided power is NaN for many effects (scipy's
+    noncentral t), and it returns a wrong effect without an error (10.0 for n = 2, alpha = 0.0125, where the power
+    is 0.22; statsmodels 0.15). The upper tail alone is right everywhere; the lower adds less than 0.001 at power 0.8.
+    """
+
+    def lacking(effect: float) -> float:
+        return float(TTestPower().power(effect, n, alpha / 2, alternative="larger")) - power
+
+    high = 1.0
+    while lacking(high) < 0:
+        high *= 2
+    return float(brentq(lacking, 0.0, high, xtol=1e-10))
+
+
+def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Adjusted p-values (Holm 1979) of a family of tests; an absent p-value (None) stays so and is not counted."""
+    known = {name: p for name, p in p_values.items() if p is not None}
+    if not known:
+        return dict(p_values)
+    adjusted = multipletests(list(known.values()), method="holm")[1]
+    return {**p_values, **dict(zip(known, map(float, adjusted), strict=True))}
+
+
+def _same_everywhere(
+    a: np.ndarray, b: np.ndarray, difference: float, scale: float, family: int
+) -> Comparison:
+    n = len(a)
+    equal = abs(difference) <= 1e-9 * scale
+    p = 1.0 if equal else _sign_flip(a, a + difference)
+    words = "the arms are equal" if equal else "the difference is the same"
+    return Comparison(
+        n=n,
+        baseline=float(a.mean()),
+        arm=float(b.mean()),
+        difference=0.0 if equal else difference,
+        std=0.0,
+        low=None,
+        high=None,
+        p=p,
+        p_holm=p,
+        cohen_d=None,
+        hedges_g=None,
+        detectable=detectable(0.0, n),
+        test="sign-flip",
+        family=family,
+        note=f"{words} in each of {n} seeds",
+    )
+
+
+def _finite(values: Values) -> np.ndarray:
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or not np.isfinite(x).all():
+        raise DataError(
+            f"Statistics need a list of finite numbers, got {values!r}; leave out what is missing."
+        )
+    return x
+
+
+def _constant(x: np.ndarray, scale: float | None = None) -> bool:
+    return float(np.ptp(x)) <= 1e-9 * (float(np.abs(x).max()) if scale is None else scale)
+
+
+def _interval(x: np.ndarray, level: float, kind: IntervalKind) -> tuple[float, float]:
+    if _constant(x):
+        return float(x.mean()), float(x.mean())
+    if kind == "bootstrap":
+        drawn = bootstrap(
+            (x,), np.mean, confidence_level=level, n_resamples=RESAMPLES, method="BCa",
+            random_state=rng.numpy_generator("statistics", "bootstrap"),
+        ).confidence_interval  # fmt: skip
+        return float(drawn.low), float(drawn.high)
+    low, high = student_t.interval(level, len(x) - 1, loc=x.mean(), scale=sem(x))
+    return float(low), float(high)
+
+
+def _hedges(df: int) -> float:
+    """Hedges (1981): the factor that makes d unbiased, Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2))."""
+    return float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2))
+
+
+def _sign_flip(a: np.ndarray, b: np.ndarray) -> float:
+    result = permutation_test(
+        (b - a,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True,
+        random_state=rng.numpy_generator("statistics", "sign-flip"),
+    )  # fmt: skip
+    return float(result.pvalue)
+
+
+_P_VALUES: dict[Test, Callable[[np.ndarray, np.ndarray], float]] = {
+    "t": lambda a, b: float(ttest_rel(b, a).pvalue),
+    "sign-flip": _sign_flip,
+    "wilcoxon": lambda a, b: float(wilcoxon(b, a).pvalue),
+}

@@ -1,0 +1,247 @@
+"""The tables of a study: means and standard deviations as in the report, and comparisons with the baseline."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from foveate.studies.analysis import Analysis
+from foveate.studies.digits import digits, fixed, p_text
+from foveate.studies.layout import Column, Table
+from foveate.studies.results import Metric, StudyResults
+from foveate.studies.verdict import Outcome
+
+Measured = Mapping[str, tuple[StudyResults, Analysis]]
+"""{block: what was measured, and what it shows}; the only key is "" in a study without blocks."""
+ARMS_ACROSS = 6
+"""More arms than this do not fit across a page: further ones stand in a table of their own, beside the baseline."""
+OUTCOMES: dict[Outcome, str] = {
+    "better": "better",
+    "worse": "worse",
+    "different": "different",
+    "none": "no detectable difference",
+    "unknown": "too few seeds to tell",
+}
+SEEN: tuple[Outcome, ...] = ("better", "worse", "different")
+"""Outcomes that are a difference."""
+ABOUT_COMPARISONS = (
+    "Differences of percentages are percentage points. Intervals are for each comparison alone; p is after Holm's "
+    "correction over the arms of a metric. Effect size: Hedges' g of the paired differences. Detectable: the smallest "
+    "true difference that this design shows with power 0.8."
+)
+
+
+def means_tables(
+    results: StudyResults, analysis: Analysis, block: str = "", across: int = ARMS_ACROSS
+) -> list[Table]:
+    """The report's layout, at most ``across`` arms beside each other; the baseline stands in each table."""
+    if len(results.arms) <= across:
+        return [means_table(results, analysis, block)]
+    others = [arm for arm in results.arms if arm != results.baseline]
+    parts = [others[i : i + across - 1] for i in range(0, len(others), across - 1)]
+    return [
+        means_table(results, analysis, block, (results.baseline, *part), part=(number, len(parts)))
+        for number, part in enumerate(parts, start=1)
+    ]
+
+
+def means_table(
+    results: StudyResults,
+    analysis: Analysis,
+    block: str = "",
+    arms: Sequence[str] | None = None,
+    *,
+    part: tuple[int, int] = (1, 1),
+    n: Literal["", "name", "column"] | None = None,
+) -> Table:
+    """Rows are metrics; each arm has a column Mean and a column Std.
+
+    Args:
+        part: (which, of how many) tables this is.
+        n: where the number of seeds stands, where not all are equal: beside the arm's name, or in a column of its
+            own; None chooses.
+    """
+    arms = results.arms if arms is None else arms
+    n = where_n([(results, analysis)]) if n is None else n
+    columns = [Column("Metric", number=False)]
+    for arm in arms:
+        seen = max((count(analysis, metric, arm) for metric in results.metrics), default=0)
+        names = ("Mean", "Std", "n") if n == "column" else ("Mean", "Std")
+        columns += [Column(name, f"{arm} (n = {seen})" if n == "name" else arm) for name in names]
+    rows = []
+    for metric in results.metrics:
+        form = digits(analysis, metric)
+        row: list[str | None] = [heading(metric)]
+        for arm in arms:
+            summary = analysis.summaries.get(metric.name, {}).get(arm)
+            row += [form.mean(summary.mean), form.mean(summary.std)] if summary else [None, None]
+            if n == "column":
+                row.append(str(count(analysis, metric, arm)))
+        rows.append(tuple(row))
+    title = _means_title(results, analysis, block) + (f" ({part[0]} of {part[1]})" if part[1] > 1 else "")
+    return Table(title, tuple(columns), tuple(rows), notes(results, analysis) if part[0] == part[1] else ())
+
+
+def where_n(studies: Sequence[tuple[StudyResults, Analysis]]) -> Literal["", "name", "column"]:
+    """Nowhere where every mean has the same number of values, with the arm's name where only arms differ."""
+    counts = [
+        {count(analysis, metric, arm) for metric in results.metrics}
+        for results, analysis in studies
+        for arm in results.arms
+    ]
+    if len(set().union(*counts)) <= 1:
+        return ""
+    return "name" if len(studies) == 1 and all(len(of_arm) <= 1 for of_arm in counts) else "column"
+
+
+def overview_tables(
+    results: StudyResults, analysis: Analysis, block: str = "", across: int = 6
+) -> list[Table]:
+    """The same numbers turned round, for many arms: rows are arms, cells are "mean ± std"; ``across`` metrics each."""
+    metrics = results.metrics
+    parts = [metrics[i : i + across] for i in range(0, len(metrics), across)]
+    return [
+        _overview(results, analysis, block, part, (number, len(parts)))
+        for number, part in enumerate(parts, start=1)
+    ]
+
+
+def _overview(
+    results: StudyResults, analysis: Analysis, block: str, metrics: Sequence[Metric], part: tuple[int, int]
+) -> Table:
+    forms = {metric.name: digits(analysis, metric) for metric in metrics}
+    unequal = bool(where_n([(results, analysis)]))
+    rows, classes = [], []
+    for arm in results.arms:
+        row: list[str | None] = [arm + (" (baseline)" if arm == results.baseline else "")]
+        if unequal:
+            ns = sorted({count(analysis, metric, arm) for metric in metrics})
+            row.append(str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}")
+        for metric in metrics:
+            summary = analysis.summaries.get(metric.name, {}).get(arm)
+            row.append(forms[metric.name].plus_minus(summary.mean, summary.std) if summary else None)
+        rows.append(tuple(row))
+        classes.append("baseline" if arm == results.baseline else "")
+    columns = (
+        Column("Arm", number=False),
+        *([Column("n")] if unequal else []),
+        *(Column(heading(metric)) for metric in metrics),
+    )
+    title = _means_title(results, analysis, block) + (f" ({part[0]} of {part[1]})" if part[1] > 1 else "")
+    return Table(
+        title,
+        columns,
+        tuple(rows),
+        notes(results, analysis) if part[0] == part[1] else (),
+        classes=tuple(classes),
+    )
+
+
+def comparisons_table(results: StudyResults, analysis: Analysis, block: str = "") -> Table:
+    """Each arm against the baseline, paired by seed; one section for each metric."""
+    rows: list[tuple[str | None, ...]] = []
+    classes = []
+    for metric in results.metrics:
+        form = digits(analysis, metric)
+        for arm, c in analysis.comparisons.get(metric.name, {}).items():
+            outcome = analysis.outcomes[metric.name][arm]
+            classes.append(outcome)
+            rows.append(
+                (
+                    heading(metric),
+                    arm,
+                    str(c.n),
+                    form.difference(c.difference, sign=True),
+                    form.interval(c.low, c.high),
+                    p_text(c.p_holm, analysis.alpha),
+                    None if c.hedges_g is None else fixed(c.hedges_g, 2),
+                    form.difference(c.detectable.smallest),
+                    OUTCOMES[outcome],
+                )
+            )
+    names = (
+        ("Metric", False), ("Arm", False), ("Pairs", True), ("Difference", True),
+        (f"{100 * (1 - analysis.alpha):.4g} % interval", True), ("p (Holm)", True), ("Effect size", True),
+        ("Detectable", True), ("Verdict", False),
+    )  # fmt: skip
+    return Table(
+        f"{study_title(results, block)}: differences from {results.baseline}, paired by seed",
+        tuple(Column(name, number=number) for name, number in names),
+        tuple(rows),
+        (ABOUT_COMPARISONS,),
+        sections=True,
+        classes=tuple(classes),
+    )
+
+
+def verdicts(
+    results: StudyResults, analysis: Analysis, outcomes: Sequence[Outcome] = tuple(OUTCOMES)
+) -> list[tuple[str, list[str]]]:
+    """(metric's title, "arm: verdict." of each arm with one of ``outcomes``), in the order of the study."""
+    groups = [
+        (
+            metric.title,
+            [
+                f"{arm}: {text}."
+                for arm, text in analysis.verdicts.get(metric.name, {}).items()
+                if analysis.outcomes[metric.name][arm] in outcomes
+            ],
+        )
+        for metric in results.metrics
+    ]
+    return [(title, sentences) for title, sentences in groups if sentences]
+
+
+def picture_verdicts(analysis: Analysis) -> list[str]:
+    """ "arm: verdict." on other pictures of the same kind, for each arm with predictions."""
+    return [f"{arm}: {text}." for arm, text in analysis.picture_verdicts.items()]
+
+
+def failures(results: StudyResults) -> list[str]:
+    """One sentence for each failed cell, in the order of the study."""
+    order = {arm: i for i, arm in enumerate(results.arms)}
+    cells = sorted(results.failures.items(), key=lambda cell: (order.get(cell[0][0], len(order)), cell[0]))
+    return [f"{arm}, seed {seed}: {reason}" for (arm, seed), reason in cells]
+
+
+def heading(metric: Metric) -> str:
+    """The metric's title with its unit."""
+    return f"{metric.title} (%)" if metric.percent else metric.title
+
+
+def study_title(results: StudyResults, block: str = "") -> str:
+    return f"{results.name}, {block}" if block else results.name
+
+
+def count(analysis: Analysis, metric: Metric, arm: str) -> int:
+    """Seeds with a value."""
+    summary = analysis.summaries.get(metric.name, {}).get(arm)
+    return summary.n if summary else 0
+
+
+def unfinished(results: StudyResults) -> int:
+    """Cells that have neither a value nor a failure yet."""
+    cells = {(arm, seed) for arm in results.arms for seed in results.seeds}
+    by_arm = [(arm, seeds) for arms in results.values.values() for arm, seeds in arms.items()]
+    return len(cells - {(arm, seed) for arm, seeds in by_arm for seed in seeds} - set(results.failures))
+
+
+def notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
+    """What a dash and a missing cell mean, as far as there are any, then what the analysis has to say."""
+    found = []
+    cells, waiting = len(results.arms) * len(results.seeds), unfinished(results)
+    if waiting:
+        found.append(f"{waiting} of {cells} cells are not finished.")
+    shown = [count(analysis, metric, arm) for metric in results.metrics for arm in results.arms]
+    if 0 in shown:
+        found.append("A dash: no finished cell has measured this.")
+    if 1 in shown:
+        found.append("A single value has no standard deviation.")
+    return (*found, *analysis.notes)
+
+
+def _means_title(results: StudyResults, analysis: Analysis, block: str) -> str:
+    counts = {count(analysis, metric, arm) for metric in results.metrics for arm in results.arms}
+    title = f"{study_title(results, block)}: mean and standard deviation"
+    if len(counts) > 1:
+        return f"{title} over seeds; n is their number"
+    n = next(iter(counts), 0)
+    return f"{title} over {n} {'seed' if n == 1 else 'seeds'}"

@@ -1,0 +1,135 @@
+"""A comparison in words: one sentence that claims no more than the data carry."""
+
+from typing import Literal
+
+from foveate.studies.pictures import PictureComparison
+from foveate.studies.results import Metric
+from foveate.studies.statistics import FEWEST, Comparison
+
+Outcome = Literal["better", "worse", "different", "none", "unknown"]
+"""different: there is a difference in a metric without a good direction; none: no detectable difference;
+unknown: too few seeds to tell."""
+
+DURATIONS = ("epoch", "seconds", "minutes", "hours")
+"""Words in a metric's name that make "lower" read "faster"."""
+
+
+def outcome(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> Outcome:
+    """What the comparison shows, by its p-value after Holm; fewer than 3 pairs show nothing."""
+    if comparison.n < FEWEST or comparison.p_holm is None or comparison.difference is None:
+        return "unknown"
+    return _judged(comparison.difference, comparison.p_holm, metric, alpha)
+
+
+def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
+    """One sentence without a full stop, for a table's cell.
+
+    "no detectable difference (this design would see 3.1 points)",
+    "better: higher by 4.2 points (interval 1.0 to 7.4, p = 0.02 after Holm)",
+    "faster by 24 % (5.0 epochs, interval 1.2 to 8.8, p = 0.02 after Holm)", "too few seeds to tell (2 pairs)".
+    """
+    result = outcome(comparison, metric, alpha)
+    if result == "unknown" or comparison.difference is None or comparison.p_holm is None:
+        return f"too few seeds to tell ({comparison.n} {'pair' if comparison.n == 1 else 'pairs'})"
+    note = f"; {comparison.note}" if comparison.note else ""
+    if result == "none":
+        see = _would_see(comparison, metric)
+        return f"no detectable difference{f' ({see})' if see else ''}{note}"
+    evidence = []
+    if comparison.baseline is not None:
+        claim, amount = _claim(comparison.difference, comparison.baseline, metric)
+        evidence += [amount] if amount else []
+    if comparison.low is not None and comparison.high is not None:
+        evidence.append(f"interval {interval_words(comparison.low, comparison.high, metric)}")
+    evidence.append(p_words(comparison.p_holm, alpha) + (" after Holm" if comparison.family > 1 else ""))
+    prefix = "" if result == "different" or _is_duration(metric) else f"{result}: "
+    return f"{prefix}{claim} ({', '.join(evidence)}){note}"
+
+
+def picture_verdict(comparison: PictureComparison, metric: Metric, alpha: float = 0.05) -> str:
+    """One sentence on training again AND other pictures of the same kind, for the accuracy ``metric``."""
+    n = comparison.pictures
+    base = f"{n} test pictures, one is {amount_words(comparison.resolution, metric)}"
+    if comparison.seeds < FEWEST or comparison.p_holm is None:
+        return f"too few seeds to tell ({base})"
+    if comparison.low is None or comparison.high is None:
+        return f"no picture was answered differently ({base})"
+    result = _judged(comparison.difference, comparison.p_holm, metric, alpha)
+    interval = f"interval {interval_words(comparison.low, comparison.high, metric)}"
+    if result == "none":
+        smallest = comparison.detectable.smallest
+        see = "" if smallest is None else f", this design would see {amount_words(smallest, metric)}"
+        return f"no difference that other pictures must show ({interval}{see}; {base})"
+    direction = "higher" if comparison.difference > 0 else "lower"
+    p = p_words(comparison.p_holm, alpha)
+    return (
+        f"on other pictures too: {direction} by {amount_words(comparison.difference, metric)} "
+        f"({interval}, {p}; {base})"
+    )
+
+
+def amount_words(value: float, metric: Metric) -> str:
+    """A difference without its sign, with its unit: "4.2 points", "5.0 epochs", "0.0123"."""
+    number = number_words(abs(value), metric)
+    if metric.percent:
+        return f"{number} points"
+    return f"{number} epochs" if "epoch" in metric.name else number
+
+
+def interval_words(low: float, high: float, metric: Metric) -> str:
+    """ "1.0 to 7.4", in the unit of ``amount_words``."""
+    return f"{number_words(low, metric)} to {number_words(high, metric)}"
+
+
+def number_words(value: float, metric: Metric) -> str:
+    """A value or difference in the metric's unit: one decimal for points and from 1 on, else three digits."""
+    if metric.percent:
+        value *= 100
+        text = f"{value:.1f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+    else:
+        text = f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def p_words(p: float, alpha: float = 0.05) -> str:
+    """ "p = 0.02"; never rounded to the other side of ``alpha``."""
+    if p < 0.001:
+        return "p < 0.001"
+    for digits in (2, 3, 4, 5):
+        text = f"{p:.{digits}g}"
+        if (float(text) <= alpha) == (p <= alpha):
+            break
+    return f"p = {text}"
+
+
+def _judged(difference: float, p: float, metric: Metric, alpha: float) -> Outcome:
+    if p > alpha or difference == 0:
+        return "none"
+    if metric.better == "neither":
+        return "different"
+    return "better" if (difference > 0) == (metric.better == "higher") else "worse"
+
+
+def _is_duration(metric: Metric) -> bool:
+    return metric.better == "lower" and any(word in metric.name for word in DURATIONS)
+
+
+def _claim(difference: float, baseline: float, metric: Metric) -> tuple[str, str]:
+    """("faster by 24 %", "5.0 epochs") for durations, ("lower by 0.12 (18 %)", "") for others."""
+    amount = amount_words(difference, metric)
+    relative = "" if metric.percent or baseline <= 0 else f"{abs(difference) / baseline * 100:.0f} %"
+    if _is_duration(metric):
+        word = "faster" if difference < 0 else "slower"
+        return (f"{word} by {relative}", amount) if relative else (f"{word} by {amount}", "")
+    word = "higher" if difference > 0 else "lower"
+    return f"{word} by {amount}" + (f" or {relative}" if relative else ""), ""
+
+
+def _would_see(comparison: Comparison, metric: Metric) -> str:
+    smallest = comparison.detectable.smallest
+    if smallest is None:
+        return comparison.detectable.note
+    see = f"this design would see {amount_words(smallest, metric)}"
+    if _is_duration(metric) and comparison.baseline is not None and comparison.baseline > 0:
+        see += f" or {smallest / comparison.baseline * 100:.0f} %"
+    return see

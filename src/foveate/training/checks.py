@@ -1,0 +1,55 @@
+"""What can be said about all phases before the first: said at once, not hours later."""
+
+from foveate.core.errors import ConfigError
+from foveate.models.freeze import apply_trainable
+from foveate.training.idle import phase_objective
+from foveate.training.job import Job
+from foveate.training.phases import PhaseConfig
+from foveate.training.schedules import Plateau
+from foveate.training.setup import phase_groups
+
+
+def check_phases(job: Job) -> None:
+    """Everything a phase names exists, and every phase has something to learn.
+
+    Raises:
+        ConfigError: what is wrong, in which phase.
+    """
+    for phase in job.config.phases:
+        _check(job, phase)
+    totals = {"train_loss", "val_loss"}
+    if job.objective.moves and any(totals & set(_watched(phase)) for phase in job.config.phases):
+        job.observer.message(
+            "Weights of the objective change over time, so the losses of different epochs are different sums: an "
+            "accuracy, or a single term (val_<term>), is safer to watch."
+        )
+
+
+def _watched(phase: PhaseConfig) -> list[str]:
+    """The columns of the history that decide something in a phase."""
+    watched = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
+    watched += [phase.until.metric] if phase.until else []
+    return watched + ([phase.schedule.metric] if isinstance(phase.schedule, Plateau) else [])
+
+
+def _check(job: Job, phase: PhaseConfig) -> None:
+    apply_trainable(job.model, phase.trainable, phase.freeze_bn)
+    phase_groups(phase, job.model, job.objective)
+    objective, idle = phase_objective(job, phase)
+    if not objective.trains:
+        without = f" ({', '.join(idle)} cannot train anything on a frozen backbone)" if idle else ""
+        raise ConfigError(
+            f"In phase '{phase.name}' no term of the objective has a weight{without}, so nothing is learned."
+        )
+    validated = job.feeds.validated
+    sides = ("train_", "val_") if validated else ("train_",)
+    known = [side + name for side in sides for name in ("loss", "accuracy", *objective.names)]
+    known += ["val_balanced_accuracy", "val_macro_f1"] if validated else []
+    for metric in _watched(phase):
+        if metric not in known:
+            hint = "" if validated else " (there are no validation pictures)"
+            if metric.split("_", 1)[-1] in idle:
+                hint = " (that term cannot train anything on a frozen backbone and is left out of this phase)"
+            raise ConfigError(
+                f"Phase '{phase.name}' watches '{metric}'{hint}; choose one of {sorted(known)}."
+            )

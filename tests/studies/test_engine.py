@@ -1,0 +1,234 @@
+"""The engine: nothing is computed twice, nothing is lost, one failing cell stops no other."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foveate.core.errors import StudyError
+from foveate.experiment import Run
+from foveate.studies.collect import read_study
+from foveate.studies.engine import StudyObserver, folder_of, run_study
+from foveate.studies.specification import Cell, Study
+from training_helpers import BASE
+
+PHASE = {"name": "all", "epochs": 2, "lr": 0.003}
+
+
+def study(**changes: Any) -> Study:
+    base = {name: value for name, value in BASE.items() if name != "seed"}
+    base["training"] = {**base["training"], "phases": [PHASE]}
+    base["objective"] = {"spatial": {"loss": "spatial_mse", "weight": 0}}
+    values = {
+        "name": "tiny",
+        "base": base,
+        "axes": {"objective.spatial.weight": [0, 1]},
+        "seeds": [0, 1],
+        "metrics": ["test.accuracy", "val.nll", "epochs"],
+    }
+    return Study.from_dict({**values, **changes})
+
+
+class Watch(StudyObserver):
+    """Counts what happens."""
+
+    def __init__(self) -> None:
+        self.computed: list[str] = []
+        self.errors: list[str] = []
+        self.reused = 0
+
+    def begin(self, total: int, finished: int, reused: int) -> None:
+        self.reused = reused
+
+    def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
+        self.computed.append(str(cell))
+
+    def failed(self, cell: Cell, error: str) -> None:
+        self.errors.append(error)
+
+
+@pytest.fixture(scope="module")
+def done(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of two arms and two seeds."""
+    return run_study(study(), tree, tmp_path_factory.mktemp("studies") / "done", jobs=0)
+
+
+def test_every_cell_is_a_run_of_its_own_experiment(done: Path) -> None:
+    for cell in study().cells():
+        run = Run.open(folder_of(done, cell))
+        assert run.finished
+        assert run.experiment == cell.experiment
+
+
+def test_arms_of_a_seed_share_split_and_weight_zero_trains_like_no_term_at_all(
+    done: Path, tree: Path, tmp_path: Path
+) -> None:
+    from foveate.experiment import run
+
+    cell = study().cells()[0]
+    values = cell.experiment.to_dict()
+    del values["objective"]["spatial"]
+    alone = run(type(cell.experiment).from_dict(values), tree, tmp_path / "alone")
+    assert (alone.folder / "model.safetensors").read_bytes() == (
+        folder_of(done, cell) / "model.safetensors"
+    ).read_bytes()
+
+
+def test_finished_cells_are_kept_and_results_read(done: Path, tree: Path) -> None:
+    watch = Watch()
+    run_study(study(), tree, done, jobs=0, observer=watch)
+    assert watch.computed == []
+    results = read_study(done)[""]
+    assert results.arms == ("weight 0", "weight 1")
+    accuracy = results.values["test.accuracy"]["weight 0"]
+    run = Run.open(folder_of(done, study().cells()[0]))
+    assert accuracy[0] == run.result["metrics"]["test"]["accuracy"]
+    assert results.pictures["weight 0"][0].correct.mean() == pytest.approx(accuracy[0])
+    assert len(results.histories["weight 1"][1]) == 2
+
+
+def test_cells_of_another_study_are_copied_not_computed(done: Path, tree: Path, tmp_path: Path) -> None:
+    watch = Watch()
+    other = study(name="other", axes={"objective.spatial.weight": [1, 0.5]}, seeds=[0])
+    run_study(other, tree, tmp_path / "other", jobs=0, observer=watch)
+    assert watch.reused == 1
+    assert watch.computed == ["weight 0.5, seed 0"]
+    mine, theirs = (folder_of(place, other.cells()[0]) for place in (tmp_path / "other", done))
+    assert (mine / "predictions.csv").read_bytes() == (theirs / "predictions.csv").read_bytes()
+
+
+def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grow"
+    run_study(study(seeds=[0]), tree, out, jobs=0)
+    watch = Watch()
+    run_study(study(seeds=[0, 7]), tree, out, jobs=0, observer=watch)
+    assert watch.computed == ["weight 0, seed 7", "weight 1, seed 7"]
+    with pytest.raises(StudyError, match="with another base"):
+        run_study(study(base={**study().base, "evaluation": {"tta": "flip"}}), tree, out, jobs=0)
+
+
+def test_a_failing_cell_is_told_and_the_others_finish(tree: Path, tmp_path: Path) -> None:
+    arms = {"bad": {"objective.spatial.tap": "nowhere"}, "good": {}}
+    watch = Watch()
+    failing = study(axes={}, arms=arms, baseline="good", seeds=[0])
+    run_study(failing, tree, tmp_path / "s", jobs=1, observer=watch)
+    assert len(watch.errors) == 1
+    assert "nowhere" in watch.errors[0]
+    results = read_study(tmp_path / "s")[""]
+    assert results.failures == {("bad", 0): watch.errors[0]}
+    assert list(results.values["test.accuracy"]["good"]) == [0]
+
+
+def test_a_worker_that_is_killed_costs_one_cell(tree: Path, tmp_path: Path) -> None:
+    class Shoot(Watch):
+        def started(self, cell: Cell) -> None:
+            if cell.seed == 20:
+                while not (workers := _workers_of(os.getpid())):
+                    time.sleep(0.05)
+                os.kill(workers[0], signal.SIGKILL)
+
+    watch = Shoot()
+    run_study(study(axes={}, seeds=[20, 21]), tree, tmp_path / "s", jobs=1, observer=watch)
+    assert len(watch.errors) == 1
+    assert "worker process ended before its cell was done" in watch.errors[0]
+    assert watch.computed == ["base, seed 21"]
+    again = Watch()
+    run_study(study(axes={}, seeds=[20, 21]), tree, tmp_path / "s", jobs=0, observer=again)
+    assert again.computed == ["base, seed 20"]
+    assert not read_study(tmp_path / "s")[""].failures
+
+
+def _workers_of(parent: int) -> list[int]:
+    import psutil
+
+    children = psutil.Process(parent).children()
+    return [child.pid for child in children if "foveate.studies.worker" in " ".join(child.cmdline())]
+
+
+def test_another_process_in_the_same_folder_is_refused(tree: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    run_study(study(axes={}, seeds=[0]), tree, tmp_path / "s", jobs=0)
+    with FileLock(tmp_path / "s" / ".lock"), pytest.raises(StudyError, match="Another process is running"):
+        run_study(study(axes={}, seeds=[0]), tree, tmp_path / "s", jobs=0)
+
+
+def test_arms_that_change_the_split_cannot_be_compared(tree: Path, tmp_path: Path) -> None:
+    arms = {"all": {}, "few": {"data.split.train_per_class": 4}}
+    run_study(study(axes={}, arms=arms, seeds=[0]), tree, tmp_path / "s", jobs=0)
+    with pytest.raises(StudyError, match="different splits"):
+        read_study(tmp_path / "s")
+    blocks = study(axes={}, arms={"a": {}}, blocks=arms, seeds=[0])
+    run_study(blocks, tree, tmp_path / "blocks", jobs=0)
+    assert set(read_study(tmp_path / "blocks")) == {"all", "few"}
+
+
+def test_shared_decisions_are_measured_once(tree: Path, tmp_path: Path) -> None:
+    base = study().base
+    auto = study(base={**base, "training": {**base["training"], "precision": "auto"}})
+    run_study(auto, tree, tmp_path / "s", jobs=0)
+    values = set()
+    for cell in auto.cells():
+        made = json.loads((folder_of(tmp_path / "s", cell) / "decisions.json").read_text())
+        values |= {(d["name"], d["value"], d["reason"]) for d in made if d["name"].startswith("precision")}
+    assert len(values) == 1
+
+
+@pytest.mark.slow
+def test_killed_three_times_the_tables_are_the_same_bytes(done: Path, tree: Path, tmp_path: Path) -> None:
+    """SIGKILL to the engine alone; its workers must end by themselves."""
+    file = tmp_path / "study.yaml"
+    longer = study(
+        base={**study().base, "training": {**study().base["training"], "phases": [{**PHASE, "epochs": 12}]}}
+    )
+    file.write_text(longer.to_yaml())
+
+    def start(out: Path, cache: Path) -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            "foveate",
+            "study",
+            "run",
+            str(file),
+            "--data",
+            str(tree),
+            "--out",
+            str(out),
+            "--threads",
+            "1",
+        ]
+        # A cache of its own, or the second study would only copy what the first has computed.
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, env={**os.environ, "FOVEATE_CACHE": str(cache)}
+        )
+
+    assert start(tmp_path / "whole", tmp_path / "cache1").wait() == 0
+    moments, kills = random.Random(2), 0
+    while kills < 3:
+        process = start(tmp_path / "killed", tmp_path / "cache2")
+        # Only kill once a worker is at work: somewhere inside a cell.
+        before = time.monotonic()
+        while (
+            not list((tmp_path / "killed" / "cells").glob("*/checkpoint")) and time.monotonic() - before < 60
+        ):
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0, 0.6))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.wait()
+    assert start(tmp_path / "killed", tmp_path / "cache2").wait() == 0
+    for name in ("table.csv", "comparisons.csv", "table.md"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    cells = [cell.key for cell in longer.cells()]
+    for key in cells:
+        a, b = (tmp_path / place / "cells" / key / "model.safetensors" for place in ("killed", "whole"))
+        assert a.read_bytes() == b.read_bytes()
