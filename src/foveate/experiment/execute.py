@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -28,7 +29,7 @@ from foveate.experiment.inference import (
     BATCH,
     background_tests,
     judged_split,
-    measured_rows,
+    measured,
     pick_device,
     predict_catalog,
 )
@@ -116,8 +117,9 @@ def run(
     if not accelerator.is_main_process:
         return Run(out)
     names = {"val": "validation", "test": "test"}
-    measured = " and ".join(names[split] for split in names if split in experiment.evaluation.splits)
-    observer.message(f"Measuring on the {measured} pictures.")
+    told = " and ".join(name for split, name in names.items() if split in experiment.evaluation.splits)
+    observer.message(f"Measuring on the {told} pictures.")
+    seen = measured(catalog, experiment)
     save_model(
         model,
         out,
@@ -126,8 +128,8 @@ def run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = _predict(experiment, catalog, model, size, device, out)
-    tests = _test_backgrounds(experiment, catalog, model, size, device, out)
+    table = _predict(experiment, seen, model, size, device, out)
+    tests = _test_backgrounds(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = _result(experiment, catalog, table, tests, history, time.time() - started)
@@ -161,6 +163,7 @@ def claim(experiment: Experiment, out: Path) -> None:
 
 
 def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two trees of plain values first differ: (dotted path, value there, value here)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
@@ -263,12 +266,12 @@ def _predict(
 ) -> PredictionTable:
     """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
     cache = experiment.data.cache
-    rows = measured_rows(catalog, experiment)
+    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     table = predict_catalog(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    chosen = choose_rows(table, catalog, split=judged_split(catalog, experiment))
+    chosen = choose_rows(table, catalog, split=judged_split(catalog))
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)
