@@ -23,6 +23,8 @@ SURFACE = {
     "split": "data --out --group --folds --val --test --seed",
     "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
     "--group --quarantine --no-cache --track --config --set --seed --device",
+    "tune": "data --out --config --trials --jobs --storage --backbone --weights --size --guide --split --masks --group "
+    "--quarantine --set --seed --device",
     "evaluate": "run --data --tta --out --device",
     "predict": "run paths --out --layout --tta --device",
     "report": "run --out",
