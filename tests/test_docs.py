@@ -12,9 +12,12 @@ import typer
 import yaml
 
 from foveate.cli.main import app
+from foveate.core.config import parse
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from foveate.recipes import finetune
+from foveate.studies.space import Search
+from foveate.studies.target import target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -85,7 +88,14 @@ def test_python_compiles_and_its_names_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_yaml_is_a_valid_experiment(page: Path) -> None:
     for body in blocks(page, "yaml"):
-        Experiment.from_dict(merge(finetune(weights="none").to_dict(), yaml.safe_load(body)))
+        values = yaml.safe_load(body)
+        search = parse(Search, values, source=page.name) if "space" in values else None
+        if search:
+            values = search.experiment
+        base = Experiment.from_dict(merge(finetune(guide="spatial").to_dict(), values))
+        if search:
+            search.check(base)
+            target_of(search, base)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -24,6 +24,8 @@ SURFACE = {
     "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
     "--group --quarantine --no-cache --track --config --set --seed --device",
     "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
+    "tune": "data --out --config --trials --jobs --storage --backbone --weights --size --guide --split --masks --group "
+    "--quarantine --set --seed --device",
     "evaluate": "run --data --tta --out --device",
     "predict": "run paths --out --layout --tta --device",
     "report": "run --out",
