@@ -42,6 +42,7 @@ from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
+from foveate.training.shared import SharedFeatures
 
 PACKAGES = (
     "foveate",
@@ -63,6 +64,7 @@ def run(
     *,
     quarantine: bool = False,
     observer: Observer | None = None,
+    shared: Path | None = None,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
@@ -70,6 +72,7 @@ def run(
         data: a folder (or CSV manifest) of pictures.
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
+        shared: a folder in which the runs of a study leave the features of a frozen backbone for each other.
 
     In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
@@ -112,7 +115,7 @@ def run(
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
-    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions)
+    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
     history = fit(job)
     if not accelerator.is_main_process:
         return Run(out)
@@ -198,7 +201,7 @@ def _model(
 
 def _job(
     experiment: Experiment, catalog: Catalog, model: Classifier, size: int, accelerator: Accelerator, out: Path,
-    observer: Observer, decisions: Decisions,
+    observer: Observer, decisions: Decisions, shared: Path | None,
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment
@@ -247,8 +250,17 @@ def _job(
         observer=observer,
         decisions=decisions,
         memory=memory,
+        shared=SharedFeatures(shared, _identity(experiment, catalog, size)) if shared else None,
     )
     return decide_batch_size(job) if config.batch_size == "auto" else job
+
+
+def _identity(experiment: Experiment, catalog: Catalog, size: int) -> str:
+    """What decides the pictures that reach the network: the files, and how they are read, split and augmented."""
+    data = experiment.data
+    files = [catalog.file(row).stat() for row in range(len(catalog))]
+    state = [(status.st_size, status.st_mtime_ns) for status in files]
+    return f"{catalog.root} {catalog.hash} {state} {size} {data.fit} {data.augment!r} {experiment.seed}"
 
 
 def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
