@@ -1,7 +1,10 @@
 """A study that never ran: values drawn at random around chosen effects, with histories and predictions."""
 
+from functools import cache
+
 import numpy as np
 
+from foveate.studies.analysis import Analysis, analyse
 from foveate.studies.results import Metric, Pictures, StudyResults
 
 METRICS = (
@@ -23,8 +26,12 @@ def simulate(
     axes: dict[str, dict[str, str | float]] | None = None,
     name: str = "guided bees",
     salt: int = 7,
+    metrics: int = len(METRICS),
 ) -> StudyResults:
-    """``effects``: {arm: what it adds to the accuracy}; the first arm is the baseline."""
+    """``effects``: {arm: what it adds to the accuracy}; the first arm is the baseline.
+
+    ``metrics``: how many of METRICS.
+    """
     rng = np.random.default_rng(salt)
     arms = tuple(effects)
     failures = failures or {}
@@ -58,6 +65,21 @@ def simulate(
                 }
                 for e in range(1, last + 1)
             ]
+    measured = METRICS[:metrics]
+    values = {metric.name: values[metric.name] for metric in measured}
     return StudyResults(
-        name, arms, arms[0], seeds, METRICS, values, predictions, histories, failures, axes or {}
+        name, arms, arms[0], seeds, measured, values, predictions, histories, failures, axes or {}
     )  # fmt: skip
+
+
+@cache
+def analysed(arms: int, seeds: int = 3, salt: int = 7, metrics: int = 2) -> tuple[StudyResults, Analysis]:
+    """A study of so many arms, ``arm 0`` the baseline, each 2 points better than the one before; computed once."""
+    results = simulate(
+        {f"arm {i}": 0.02 * i for i in range(arms)},
+        tuple(range(1, seeds + 1)),
+        epochs=8,
+        salt=salt,
+        metrics=metrics,
+    )
+    return results, analyse(results)

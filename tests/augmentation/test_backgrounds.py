@@ -76,6 +76,47 @@ def test_probability_and_keyed_randomness() -> None:
     assert torch.equal(batch.images, make_batch(n=300).images), "the batch that was given must not change"
 
 
+def one_by_one(batch: Batch, seed: int, p: float, fill: str, source: str, grow: int) -> torch.Tensor:
+    """The same draws in the same order, then every picture by itself."""
+    rng = np.random.default_rng(seed)
+    labels, lends = batch.labels.tolist(), batch.has_mask.tolist()
+    rows = [i for i, draw in enumerate(rng.random(len(batch))) if draw < p and lends[i]]
+    drawn = []
+    for i in range(len(batch)) if fill == "swap" else ():
+        rest = [k for k in range(len(batch)) if lends[k] and k != i]
+        pool = [k for k in rest if labels[k] != labels[i]] if source == "other_class" else rest
+        drawn.append(int(rng.choice(pool or rest)))
+    if fill in ("noise", "flat"):
+        shape = (len(rows), *(batch.images.shape[1:] if fill == "noise" else (3, 1, 1)))
+        values = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    images = batch.images.clone()
+    for k, i in enumerate(rows):
+        j = drawn[i] if fill == "swap" else i
+        clean = paint_out(batch.images[j : j + 1], (widen(batch.masks[j : j + 1], 2) == 0).float())
+        if fill == "swap":
+            behind = clean
+        elif fill == "blur":
+            means = torch.nn.functional.adaptive_avg_pool2d(clean, 4)
+            behind = torch.nn.functional.interpolate(means, size=images.shape[-2:], mode="bilinear")
+        else:
+            behind = values[k : k + 1]
+        alpha = widen(batch.masks[i : i + 1], grow)
+        images[i] = (batch.images[i : i + 1] * alpha + behind * (1 - alpha))[0]
+    return images
+
+
+@pytest.mark.parametrize("fill", ["swap", "blur", "noise", "flat"])
+@pytest.mark.parametrize("source", ["any", "other_class"])
+@pytest.mark.parametrize("grow", [-1, 0, 2])
+def test_training_sees_the_bits_that_the_plain_version_gives(fill: str, source: str, grow: int) -> None:
+    batch = make_batch(seed=4, n=9)
+    soft = batch.masks.clone()
+    soft[..., 5, :] *= 0.5
+    batch = batch.replace(masks=soft, has_mask=torch.arange(9) != 4)
+    changed = swap(batch, seed=7, p=0.7, fill=fill, source=source, grow=grow)
+    assert torch.equal(changed.images, one_by_one(batch, 7, 0.7, fill, source, grow))
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1000), height=st.integers(1, 33), width=st.integers(1, 33))
 def test_paint_out_keeps_what_is_known_and_stays_in_its_range(seed: int, height: int, width: int) -> None:

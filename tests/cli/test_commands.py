@@ -23,7 +23,14 @@ SURFACE = {
     "split": "data --out --group --folds --val --test --seed",
     "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
     "--group --quarantine --no-cache --track --config --set --seed --device",
+    "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
+    "tune": "data --out --config --trials --jobs --storage --backbone --weights --size --guide --split --masks --group "
+    "--quarantine --set --seed --device",
     "evaluate": "run --data --tta --out --device",
+    "study run": "study --data --out --backbone --weights --size --seeds --jobs --threads --quarantine --set",
+    "study show": "folder",
+    "masks propose": "data --out --prior --run --share --iterations --limit --all --overwrite --masks --set --device",
+    "masks compare": "data proposed --masks --values --out",
     "predict": "run paths --out --layout --tta --device",
     "report": "run --out",
     "list": "what pattern",
@@ -42,10 +49,15 @@ def said(result: Result) -> str:
 
 def test_the_surface_is_frozen() -> None:
     found: dict[str, str] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    for group in ("study", "masks"):
+        inner = commands.pop(group).commands
+        commands |= {f"{group} {name}": command for name, command in inner.items()}
+    for name, command in commands.items():
         found[name] = " ".join(
             p.opts[0] if p.param_type_name == "option" else p.name for p in command.params if p.name != "help"
         )
+    assert set(found) == set(SURFACE)
     for name, parameters in SURFACE.items():
         assert found[name].split() == parameters.split(), name
 
@@ -74,6 +86,12 @@ def test_train(trained: tuple[Path, Result]) -> None:
     text = said(result)
     assert "Phase only: at most 2 epochs" in text
     assert f"test: accuracy {run.result['metrics']['test']['accuracy']:.3f} (95 % interval" in text
+    tests = run.result["metrics"]["test"]["backgrounds"]
+    assert f"backgrounds: swapped {tests['swapped']['accuracy']:.3f}, blurred" in text
+    assert (
+        f"object removed {tests['removed']['accuracy']:.3f} (chance {tests['chance_majority']:.3f})" in text
+    )
+    assert text.count("backgrounds: ") == 1, "of the test pictures only"
     assert "report.html" in text
     assert list((out / "tensorboard").iterdir())
 
@@ -83,6 +101,8 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
     result = foveate("evaluate", out, "--out", tmp_path / "table.csv", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert f"test: accuracy {Run.open(out).result['metrics']['test']['accuracy']:.3f}" in said(result)
+    swapped = Run.open(out).result["metrics"]["test"]["backgrounds"]["swapped"]["accuracy"]
+    assert f"backgrounds: swapped {swapped:.3f}, blurred" in said(result)
     assert "class2" in result.output
     assert (tmp_path / "table.csv").is_file()
     assert foveate("evaluate", out, "--data", tree, "--tta", "flip", "--device", "cpu").exit_code == 0

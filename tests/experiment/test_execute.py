@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 
 from drawn import draw_tree
 from foveate.core.errors import RunError, WeightsError
+from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.execute import claim
 from foveate.training import Observer
@@ -70,6 +71,50 @@ def test_every_number_follows_from_the_predictions(finished: Run) -> None:
             assert float(row["loss"]) == pytest.approx(-np.log(p[ids.index(row["label"])]), rel=1e-4)
         energies = [float(row["energy_in_mask"]) for row in mine]
         assert metrics["look"]["energy_in_mask"]["mean"] == pytest.approx(np.mean(energies), rel=1e-5)
+
+
+def test_backgrounds_are_tested_alike_whatever_the_seed(finished: Run, tree: Path, tmp_path: Path) -> None:
+    other = run(one_phase(seed=77), tree, tmp_path / "other")
+    assert other.result["split_hash"] == finished.result["split_hash"]
+    sheets = [BackgroundSheet.load(r.folder / "background_tests.npz") for r in (finished, other)]
+    assert sheets[0].path.tolist() == sheets[1].path.tolist()
+    for test, images in sheets[0].pictures.items():
+        np.testing.assert_array_equal(images, sheets[1].pictures[test])
+    tables = [
+        BackgroundTable.from_csv(r.folder / "background_tests.csv", r.catalog.class_ids)
+        for r in (finished, other)
+    ]
+    for name in ("path", "label", "background", "background_label"):
+        np.testing.assert_array_equal(getattr(tables[0], name), getattr(tables[1], name))
+    assert not np.array_equal(tables[0].probability["swapped"], tables[1].probability["swapped"])
+
+
+def test_background_tests_follow_from_their_file(finished: Run) -> None:
+    with open(finished.folder / "background_tests.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    expected = finished.predictions.of_split("test")
+    assert [row["path"] for row in rows] == expected.path.tolist()
+    assert [row["original_prediction"] for row in rows] == [
+        expected.class_ids[k] for k in expected.prediction
+    ]
+    found = finished.result["metrics"]["test"]["backgrounds"]
+    assert found["original"]["accuracy"] == finished.result["metrics"]["test"]["accuracy"]
+    for test in ("swapped", "blurred", "grey", "noise", "removed"):
+        hits = sum(row[f"{test}_prediction"] == row["label"] for row in rows)
+        assert found[test]["accuracy"] == hits / len(rows) == hits / found["n"]
+    assert "backgrounds" not in finished.result["metrics"]["val"]
+
+
+def test_without_masks_or_switched_off_there_are_no_background_tests(tmp_path: Path) -> None:
+    data = draw_tree(tmp_path / "data", classes=2, each=8)
+    off = run(one_phase(evaluation={"background_tests": False}), data, tmp_path / "off")
+    assert off.evaluate_backgrounds() is None
+    shutil.rmtree(data / "masks")
+    bare = run(one_phase(), data, tmp_path / "bare")
+    assert bare.evaluate_backgrounds() is None
+    for finished in (off, bare):
+        assert not list(finished.folder.glob("background_tests.*"))
+        assert "backgrounds" not in finished.result["metrics"]["test"]
 
 
 def test_finished_means_finished(finished: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +178,13 @@ def test_a_runs_weights_start_the_next_run(finished: Run, tree: Path, tmp_path: 
     (tampered / "model.safetensors").write_bytes(b"0" * 100)
     with pytest.raises(WeightsError, match="cannot be read"):
         Run.open(tampered).model  # noqa: B018
+
+
+def test_the_test_pictures_can_be_left_alone(tree: Path, tmp_path: Path) -> None:
+    finished = run(one_phase(evaluation={"splits": ["val"]}), tree, tmp_path / "run")
+    assert set(finished.result["metrics"]) == {"val"}
+    assert set(finished.predictions.split) == {"val"}
+    assert set(finished.evaluate(device="cpu").split) == {"val"}
+    assert len(finished.catalog.indices("test")), "they are still in the catalog"
+    with np.load(finished.folder / "maps.npz") as maps:
+        assert set(maps["index"].tolist()) <= set(finished.catalog.indices("val").tolist())

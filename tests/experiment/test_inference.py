@@ -8,6 +8,7 @@ import pytest
 
 from drawn import draw_tree
 from foveate.core.errors import DataError
+from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
 from training_helpers import experiment
 
@@ -18,6 +19,19 @@ def test_evaluate_reproduces_the_predictions(finished: Run) -> None:
     assert again.split.tolist() == before.split.tolist()
     np.testing.assert_allclose(again.probabilities, before.probabilities, atol=1e-6)
     np.testing.assert_allclose(again.look["energy_in_mask"], before.look["energy_in_mask"], atol=1e-5)
+
+
+def test_evaluate_reproduces_the_background_tests(finished: Run) -> None:
+    again = finished.evaluate_backgrounds()
+    assert again is not None
+    before = BackgroundTable.from_csv(finished.folder / "background_tests.csv", finished.catalog.class_ids)
+    assert again.table.background.tolist() == before.background.tolist()
+    for test in before.prediction:
+        np.testing.assert_array_equal(again.table.prediction[test], before.prediction[test])
+        np.testing.assert_allclose(again.table.probability[test], before.probability[test], atol=1e-5)
+    sheet = BackgroundSheet.load(finished.folder / "background_tests.npz")
+    for test, images in sheet.pictures.items():
+        np.testing.assert_array_equal(images, again.sheet.pictures[test])
 
 
 def test_predict_a_folder_a_file_and_several(finished: Run) -> None:
@@ -54,6 +68,9 @@ def test_another_data_set(finished: Run, tmp_path: Path) -> None:
     table = finished.evaluate(other)
     assert len(table) == 8
     assert set(table.split) == {"test"}
+    tests = finished.evaluate_backgrounds(other)
+    assert tests is not None
+    assert tests.table.path.tolist() == table.path.tolist()
     assert [finished.catalog.class_ids[k] for k in table.label] == ["class0"] * 4 + ["class1"] * 4
     shutil.move(other / "images" / "class1", other / "images" / "zebra")
     shutil.rmtree(other / "masks")

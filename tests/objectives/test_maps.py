@@ -69,7 +69,7 @@ def test_class_map_against_a_loop() -> None:
 
 
 def test_mixed_targets_mix_the_classes_evidence() -> None:
-    output, tap = pooled(LinearHead(4, 2, dropout=0.0))
+    output, _ = pooled(LinearHead(4, 2, dropout=0.0))
     one, two = (tap_gradients(output, batch_of(torch.full((3,), y)), ("late",))[0] for y in (0, 1))
     (mixed,) = tap_gradients(output, batch_of(torch.tensor([[0.3, 0.7]] * 3)), ("late",))
     assert torch.allclose(mixed, 0.3 * one + 0.7 * two)
@@ -106,14 +106,13 @@ def test_cam_is_refused_where_it_does_not_exist() -> None:
         "normalised after the mean": head(nn.functional.layer_norm(tap.mean((2, 3)), (4,))),
         "a layer between": head(nn.functional.conv2d(tap, torch.eye(4)[[1, 0, 3, 2], :, None, None]).mean((2, 3))),
     }  # fmt: skip
-    for reason, logits in wrong.items():
+    for logits in wrong.values():
         with pytest.raises(ConfigError, match="mean of tap 'late'"):
             ClassActivation(head)(Output(logits, taps={"late": tap}), batch, ("late",))
-            pytest.fail(reason)
     wide = torch.randn(3, 8, 5, 5, requires_grad=True)
+    output = Output(head(wide[:, :4].mean((2, 3))), taps={"late": wide})
     with pytest.raises(ConfigError, match="mean of tap 'late'"):
-        logits = head(wide[:, :4].mean((2, 3)))
-        ClassActivation(head)(Output(logits, taps={"late": wide}), batch, ("late",))
+        ClassActivation(head)(output, batch, ("late",))
 
 
 def test_taps_without_influence_are_named() -> None:

@@ -1,6 +1,8 @@
-"""A run folder made by hand: small, but with everything a report can show."""
+"""A run folder made by hand: small, but with everything a report can show; and a reader of pages."""
 
 import json
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,42 @@ from PIL import Image
 
 from foveate.core.files import write_csv
 from foveate.data.catalog import Catalog, Sample
+from foveate.evaluation.background_files import TESTS, BackgroundSheet, BackgroundTable
 from foveate.evaluation.gallery import Maps
 from foveate.evaluation.predictions import PredictionTable
 
 CLASSES = ("bee", "wasp", "fly")
 IDS = ("4780", "12", "7")
+
+
+class Page(HTMLParser):
+    """Elements, ids, and all text outside style and script."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.stack: list[str] = []
+        self.feed(self.source)
+        self.text = re.sub(r"\s+", " ", "".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.stack:
+            if self.stack[-1] == "script":
+                self.scripts.append(data)
+        else:
+            self.words.append(data)
 
 
 def make_run(folder: Path, *, classes: tuple[str, ...] = CLASSES, n: int = 48, stem: str = "picture") -> Path:
@@ -69,6 +102,7 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = CLASSES, n: int = 48, s
         maps={"class map": rng.random((4, 3, 4)), "tap blocks.3": rng.random((4, 6, 8))},
     )
     maps.save(run / "maps.npz")
+    _test_backgrounds(run, catalog, rng)
     (run / "experiment.yaml").write_text("seed: 11\nmodel:\n  backbone: mobilenetv2_035\n  seed: 99\n")
     environment = {
         "data_root": str(root),
@@ -81,6 +115,21 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = CLASSES, n: int = 48, s
     hits = int(table.of_split("test").correct.sum())
     (run / "result.json").write_text(json.dumps({"test": {"accuracy": hits / len(table.of_split("test"))}}))
     return run
+
+
+def _test_backgrounds(run: Path, catalog: Catalog, rng: np.random.Generator) -> None:
+    rows = np.array([i for i in catalog.indices("test") if catalog.samples[i].mask])
+    paths, labels = np.array([catalog.samples[i].path for i in rows]), catalog.labels[rows]
+    count = len(catalog.classes)
+    prediction = {test: rng.integers(0, count, len(rows)) for test in TESTS} | {"original": labels}
+    probability = {test: rng.random(len(rows)).astype(np.float32) for test in TESTS}
+    lent = np.roll(np.arange(len(rows)), 1)
+    BackgroundTable(
+        catalog.class_ids, "test", paths, labels, paths[lent], labels[lent], prediction, probability
+    ).to_csv(run / "background_tests.csv")
+    pictures = {test: rng.integers(0, 256, (3, 24, 32, 3), dtype=np.uint8) for test in TESTS}
+    mask = np.pad(np.full((3, 10, 12), 255, np.uint8), ((0, 0), (7, 7), (10, 10)))
+    BackgroundSheet(paths[:3], mask, pictures).save(run / "background_tests.npz")
 
 
 @pytest.fixture

@@ -7,49 +7,20 @@ import json
 import re
 import shutil
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from foveate.core.errors import DataError, RunError
+from foveate.core.files import write_csv
+from foveate.evaluation.background_files import TESTS
 from foveate.evaluation.metrics import wilson
 from foveate.evaluation.predictions import PredictionTable
 from foveate.reporting import build_report
 from foveate.reporting.text import percent
 
-from .conftest import make_run
-
-
-class Page(HTMLParser):
-    """Elements, ids, and all text outside style and script."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(convert_charrefs=True)
-        self.source = path.read_text(encoding="utf-8")
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.words: list[str] = []
-        self.stack: list[str] = []
-        self.feed(self.source)
-        self.text = re.sub(r"\s+", " ", "".join(self.words))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self.stack.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self.stack:
-            if self.stack[-1] == "script":
-                self.scripts.append(data)
-        else:
-            self.words.append(data)
+from .conftest import Page, make_run
 
 
 def test_numbers_come_from_the_predictions(run: Path) -> None:
@@ -166,6 +137,60 @@ def test_the_same_folder_gives_the_same_page(run: Path) -> None:
     assert build_report(run).read_bytes() == first
 
 
+def test_other_backgrounds(run: Path) -> None:
+    with open(run / "background_tests.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    page = Page(build_report(run))
+    section = page.source[page.source.index('<section id="backgrounds">') :]
+    section = section[: section.index("</section>")]
+    cells = [
+        [
+            re.sub(r"<[^>]+>", "", cell).strip()
+            for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        ]
+        for row in re.findall(r"<tr[^>]*>(.*?)</tr>", section, re.DOTALL)
+    ]
+    by_name = {row[0]: row for row in cells}
+    assert f"{len(rows)} test pictures with masks" in section
+    for test, name in (("swapped", "Swapped"), ("grey", "Grey"), ("removed", "Object removed")):
+        right = [row[f"{test}_prediction"] == row["label"] for row in rows]
+        assert by_name[name][2] == percent(sum(right) / len(rows))
+        assert by_name[name][4:] == [str(len(rows) - sum(right)), "0"], "unchanged, all were right"
+        assert sum(right) < len(rows)
+    first = rows[0]
+    article = section[section.index("<article>") : section.index("</article>")]
+    assert first["path"] in article
+    assert article.count("<img") == 6
+    names = dict(zip(("4780", "12", "7"), ("bee", "wasp", "fly"), strict=True))
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", article, re.DOTALL)
+    for test, caption in zip(TESTS, captions, strict=True):
+        predicted = first[f"{test}_prediction"]
+        assert ("✓" if predicted == first["label"] else f"✗ {names[predicted]}") in caption
+        assert percent(float(first[f"{test}_probability"]), 0) in caption
+
+
+@pytest.mark.parametrize(
+    ("removed", "words"),
+    [("label", "what surrounds the object gives the class away"), ("4780", "not clearly more than the")],
+)
+def test_the_sentence_on_the_removed_object(run: Path, removed: str, words: str) -> None:
+    with open(run / "background_tests.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row["removed_prediction"] = row["label"] if removed == "label" else removed
+    write_csv(run / "background_tests.csv", list(rows[0]), rows)
+    assert words in Page(build_report(run)).text
+
+
+def test_without_background_tests_the_section_is_absent(run: Path) -> None:
+    (run / "background_tests.npz").unlink()
+    assert "With another background" in Page(build_report(run)).text
+    (run / "background_tests.csv").unlink()
+    page = Page(build_report(run))
+    assert "With another background" not in page.text
+    assert "#backgrounds" not in page.source
+
+
 def test_only_predictions(run: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -201,6 +226,7 @@ def test_without_test_labels_the_page_says_so(run: Path) -> None:
 def test_without_any_label(run: Path) -> None:
     table = PredictionTable.from_logits(np.zeros((2, 2)), np.array([-1, -1]), ["a", "b"], ["x", "y"])
     table.to_csv(run / "predictions.csv")
+    (run / "background_tests.csv").unlink()  # of other classes
     page = Page(build_report(run))
     assert "No picture here has a label" in page.text
     assert "Worst mistakes" not in page.text

@@ -28,6 +28,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
         "training": {"ema": 0.9, "clip": 1.0, "accumulate": 2, "precision": "bf16"},
     },
+    "weights": {
+        "objective": {
+            "classification": {"loss": "cross_entropy"},
+            "shared": {"loss": "spatial_mse", "weighting": {"kind": "share", "share": 0.2}},
+            "balanced": {"loss": "class_map_energy", "weighting": {"kind": "gradient_norm"}},
+            "uncertain": {"loss": "spatial_mse", "tap": "early", "weighting": {"kind": "uncertainty"}},
+        },
+        "training": {"clip": 1.0, "accumulate": 2},
+    },
 }
 
 

@@ -15,7 +15,7 @@ def evaluate(
     run: Path, *, data: Path | None, tta: str | None, out_file: Path | None = None, device: str
 ) -> None:
     """Print the metrics of every split that was measured."""
-    from foveate.cli.train import describe
+    from foveate.cli.train import describe, describe_backgrounds
     from foveate.evaluation.metrics import summarise_all
     from foveate.experiment import Run
 
@@ -23,12 +23,15 @@ def evaluate(
     table = opened.evaluate(data, tta=tta, device=device)
     if out_file:
         table.to_csv(out_file)
+    tests = opened.evaluate_backgrounds(data, tta=tta, device=device)
     for split, metrics in summarise_all(table).items():
         if metrics["accuracy"] is None:
             out.print(f"{split}: {metrics['n']} pictures without labels")
             continue
         out.print(escape(describe(split, metrics)), soft_wrap=True)
         out.print(escape(_calibration_and_look(metrics)))
+        if tests and tests.table.split == split:
+            out.print(escape(describe_backgrounds(tests.table.summary())), soft_wrap=True)
         shown = Table(box=None, header_style="dim", pad_edge=False)
         for column in ("class", "n", "precision", "recall", "F1"):
             shown.add_column(column, justify="left" if column == "class" else "right")
@@ -69,9 +72,8 @@ def predict(
 
 
 @guarded
-def report(run: Path, out_file: Path | None) -> None:
-    """Write the report again."""
-    from foveate.experiment import Run
-    from foveate.reporting import build_report
+def report(folder: Path, out_file: Path | None) -> None:
+    """Write the report of a run or a study again."""
+    from foveate.api import report as write
 
-    out.print(f"Report: [bold]{escape(str(build_report(Run.open(run).folder, out_file)))}[/]")
+    out.print(f"Report: [bold]{escape(str(write(folder, out_file)))}[/]", soft_wrap=True)

@@ -111,7 +111,9 @@ def train(
     ] = "standard",
     guide: Annotated[
         str,
-        typer.Option(help="Use of the masks: none, spatial, class-map, backgrounds, or several joined by +."),
+        typer.Option(
+            help="Use of the masks: none, backgrounds, class-map, ... (foveate list guides), or several joined by +."
+        ),
     ] = "none",
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of the last phase, at most; default: the recipe's.")
@@ -157,6 +159,35 @@ def train(
         batch_size=batch_size, lr=lr, split=split, masks=masks, group=group, quarantine=quarantine, no_cache=no_cache,
         track=track, config=config, assignments=set_ or [], seed=seed, device=device,
         given=given,
+    )  # fmt: skip
+
+
+@app.command()
+def plan(
+    pictures: Annotated[int, typer.Option(help="Test pictures of one run.", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="Random seeds, each one a pair of runs.")] = 5,
+    accuracy: Annotated[float, typer.Option(help="Expected accuracy of the baseline, a share.")] = 0.9,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation over seeds of the paired difference, a share; default: from the pictures."
+        ),
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option(help="How far two networks are right on the same pictures, 0 to 1.")
+    ] = 0.7,
+    arms: Annotated[int, typer.Option(help="Arms that are compared with the baseline (Holm).")] = 1,
+    difference: Annotated[
+        float | None, typer.Option(help="Ask what it takes to show this gain, a share: 0.03 is 3 points.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
+) -> None:
+    """Before the work: which gain in accuracy can a comparison show, or what does it take to show one."""
+    from foveate.cli.plan import plan as command
+
+    command(
+        pictures=pictures, seeds=seeds, accuracy=accuracy, spread=spread, correlation=correlation, arms=arms,
+        difference=difference, json=json,
     )  # fmt: skip
 
 
@@ -330,6 +361,54 @@ def masks_compare(
     from foveate.cli.masks import compare as command
 
     command(data, proposed, masks=masks, values=values, file=out)
+
+
+@app.command()
+def tune(
+    context: typer.Context,
+    data: Data,
+    out: Annotated[
+        Path, typer.Option(help="The search's folder: new, or one that was stopped.", show_default=False)
+    ],
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="YAML file: experiment (as for train), space, metric, trials ...", show_default=False
+        ),
+    ],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many trials; default: the file's, else 20.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at the same time, each in its own process.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database that several machines share; default: SQLite in the folder."),
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any timm network; default: as for train.")] = None,
+    weights: Annotated[str, typer.Option(help="As for train.")] = "pretrained",
+    size: Annotated[int | None, typer.Option(help="Side of the square picture, in pixels.")] = None,
+    guide: Annotated[str, typer.Option(help="Use of the masks, as for train.")] = "none",
+    split: Annotated[Path | None, typer.Option(help="Follow this split file.")] = None,
+    masks: Masks = None,
+    group: Group = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting of the experiment by its place.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Search for good settings on the validation pictures; the test pictures are left alone."""
+    from foveate.cli.tune import tune as command
+
+    given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+    command(
+        data, out, config=config, trials=trials, storage=storage, jobs=jobs, quarantine=quarantine, backbone=backbone,
+        weights=weights, size=size, guide=guide, split=split, masks=masks, group=group, assignments=set_ or [],
+        seed=seed, device=device, given=given,
+    )  # fmt: skip
 
 
 @app.command("list")

@@ -35,6 +35,8 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
             out.print(escape(describe(split, metrics)), soft_wrap=True)
+            if metrics.get("backgrounds"):
+                out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
 
 
@@ -48,14 +50,28 @@ def describe(split: str, metrics: dict[str, Any]) -> str:
     )
 
 
+def describe_backgrounds(tests: dict[str, Any]) -> str:
+    """One line on the background tests (``BackgroundTable.summary``)."""
+    shown = [
+        f"{test} {tests[test]['accuracy']:.3f}"
+        for test in ("swapped", "blurred", "grey", "noise")
+        if test in tests
+    ]
+    return (
+        f"backgrounds: {', '.join(shown)}, object removed {tests['removed']['accuracy']:.3f} "
+        f"(chance {tests['chance_majority']:.3f}); unchanged {tests['original']['accuracy']:.3f} (n = {tests['n']})"
+    )
+
+
 def build_experiment(
     *, backbone: str | None, weights: str, size: int | None, augment: str, guide: str, epochs: int | None,
     batch_size: str | None, lr: str | None, split: Path | None, masks: Path | None, group: str | None, no_cache: bool,
-    config: Path | None, assignments: list[str], seed: int, device: str, given: Collection[str],
+    config: Path | dict[str, Any] | None, assignments: list[str], seed: int, device: str, given: Collection[str],
 ) -> Any:  # fmt: skip
     """The experiment that the flags describe.
 
     Args:
+        config: a file with settings, or the settings themselves.
         given: names of the flags that were typed; they win over the file, defaults do not.
 
     Raises:
@@ -68,7 +84,7 @@ def build_experiment(
     recipe = finetune(backbone=backbone, weights=weights, guide=guide, augment=augment, seed=seed)
     values = recipe.to_dict()
     if config:
-        values = merge(values, read_yaml(config))
+        values = merge(values, config if isinstance(config, dict) else read_yaml(config))
         flags = recipe.to_dict()
         values |= {name: flags[name] for name in _decided_by(given)}
         values["model"] |= {name: flags["model"][name] for name in ("backbone", "weights") if name in given}
@@ -94,7 +110,9 @@ def build_experiment(
         values["training"]["device"] = device
     for assignment in assignments:
         values = assign(values, assignment)
-    return Experiment.from_dict(values, source=str(config) if config else "The command line")
+    return Experiment.from_dict(
+        values, source=str(config) if isinstance(config, Path) else "The command line"
+    )
 
 
 def _decided_by(given: Collection[str]) -> list[str]:

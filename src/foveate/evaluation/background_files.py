@@ -46,10 +46,11 @@ class BackgroundTable:
     def summary(self) -> dict[str, Any]:
         """Every number, ready for JSON.
 
-        For each test ``accuracy`` with its 95 % Wilson interval, ``correct``, ``n`` and ``probability``, the mean
-        probability of the true class. ``swapped`` also has ``as_background``, the share of answers that name the
-        class of the background, among the pictures whose background is of another class. Beside them ``n``,
-        ``chance_majority`` (always answering the most frequent class of these pictures) and ``chance_uniform``.
+        For each test ``accuracy`` with its 95 % Wilson interval, ``correct``, ``n``, ``balanced_accuracy`` (mean recall
+        of the classes that occur) and ``probability`` (mean probability of the true class). ``swapped`` also has
+        ``as_background``, the share of answers that name the class of the background, among the pictures whose
+        background is of another class. Beside them ``n``, ``chance_majority`` (always answering the most frequent class
+        of these pictures) and ``chance_uniform``.
         """
         tests: dict[str, Any] = {test: self._accuracy(test) for test in TESTS if test in self.prediction}
         foreign = (self.background_label != UNLABELLED) & (self.background_label != self.label)
@@ -64,7 +65,8 @@ class BackgroundTable:
         }
 
     def _accuracy(self, test: str) -> dict[str, Any]:
-        correct = int((self.prediction[test] == self.label).sum())
+        hits = self.prediction[test] == self.label
+        correct = int(hits.sum())
         interval = wilson(correct, len(self))
         assert interval is not None
         return {
@@ -73,6 +75,9 @@ class BackgroundTable:
             "accuracy_high": interval[1],
             "correct": correct,
             "n": len(self),
+            "balanced_accuracy": float(
+                np.mean([hits[self.label == k].mean() for k in np.unique(self.label)])
+            ),
             "probability": float(self.probability[test].astype(np.float64).mean()),
         }
 

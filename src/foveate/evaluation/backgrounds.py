@@ -76,7 +76,7 @@ def change_picture(
     """
     # One picture at a time and in float64: neither batch nor threads may change a byte of the result.
     pixels, alpha = image[None].double() - _CENTRE, mask[None].double() / 255
-    painted = without_object(pixels, alpha)
+    painted = without_object(pixels, mask[None].float())
     noise = numpy_generator(SEED, "noise", path).integers(0, 256, size=tuple(pixels.shape), dtype=np.uint8)
     behind = {
         "blurred": blur(painted),
@@ -84,7 +84,7 @@ def change_picture(
         "noise": torch.from_numpy(noise).double() - _CENTRE,
     }
     if lent is not None:
-        behind["swapped"] = without_object(lent[0][None].double() - _CENTRE, lent[1][None].double() / 255)
+        behind["swapped"] = without_object(lent[0][None].double() - _CENTRE, lent[1][None].float())
     shown = {test: compose(pixels, other, alpha) for test, other in behind.items()}
     shown |= {"original": pixels, "removed": painted}
     return {test: _bytes(shown[test])[0] for test in TESTS if test in shown}

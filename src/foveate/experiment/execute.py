@@ -25,7 +25,14 @@ from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.inference import BATCH, background_tests, pick_device, predict_catalog, judged_split
+from foveate.experiment.inference import (
+    BATCH,
+    background_tests,
+    judged_split,
+    measured,
+    pick_device,
+    predict_catalog,
+)
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
@@ -35,6 +42,7 @@ from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
+from foveate.training.shared import SharedFeatures
 
 PACKAGES = (
     "foveate",
@@ -56,6 +64,7 @@ def run(
     *,
     quarantine: bool = False,
     observer: Observer | None = None,
+    shared: Path | None = None,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
@@ -63,6 +72,7 @@ def run(
         data: a folder (or CSV manifest) of pictures.
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
+        shared: a folder in which the runs of a study leave the features of a frozen backbone for each other.
 
     In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
@@ -105,11 +115,14 @@ def run(
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
-    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions)
+    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
     history = fit(job)
     if not accelerator.is_main_process:
         return Run(out)
-    observer.message("Measuring on the validation and test pictures.")
+    names = {"val": "validation", "test": "test"}
+    told = " and ".join(name for split, name in names.items() if split in experiment.evaluation.splits)
+    observer.message(f"Measuring on the {told} pictures.")
+    seen = measured(catalog, experiment)
     save_model(
         model,
         out,
@@ -118,8 +131,8 @@ def run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = _predict(experiment, catalog, model, size, device, out)
-    tests = _test_backgrounds(experiment, catalog, model, size, device, out)
+    table = _predict(experiment, seen, model, size, device, out)
+    tests = _test_backgrounds(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = _result(experiment, catalog, table, tests, history, time.time() - started)
@@ -140,7 +153,7 @@ def claim(experiment: Experiment, out: Path) -> None:
         begun = (out / "environment.json").is_file()
         found = Run.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
-            name, old, new = _first_difference(found.to_dict(), experiment.to_dict())
+            name, old, new = first_difference(found.to_dict(), experiment.to_dict())
             raise RunError(
                 f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
                 "or repeat the settings of the run that is there."
@@ -152,15 +165,16 @@ def claim(experiment: Experiment, out: Path) -> None:
     write_text(file, experiment.to_yaml())
 
 
-def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two trees of plain values first differ: (dotted path, value there, value here)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
-                return _first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
+                return first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (a, b) in enumerate(zip(old, new, strict=True)):
             if a != b:
-                return _first_difference(a, b, f"{path}.{i}")
+                return first_difference(a, b, f"{path}.{i}")
     return path, old, new
 
 
@@ -187,7 +201,7 @@ def _model(
 
 def _job(
     experiment: Experiment, catalog: Catalog, model: Classifier, size: int, accelerator: Accelerator, out: Path,
-    observer: Observer, decisions: Decisions,
+    observer: Observer, decisions: Decisions, shared: Path | None,
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment
@@ -236,8 +250,17 @@ def _job(
         observer=observer,
         decisions=decisions,
         memory=memory,
+        shared=SharedFeatures(shared, _identity(experiment, catalog, size)) if shared else None,
     )
     return decide_batch_size(job) if config.batch_size == "auto" else job
+
+
+def _identity(experiment: Experiment, catalog: Catalog, size: int) -> str:
+    """What decides the pictures that reach the network: the files, and how they are read, split and augmented."""
+    data = experiment.data
+    files = [catalog.file(row).stat() for row in range(len(catalog))]
+    state = [(status.st_size, status.st_mtime_ns) for status in files]
+    return f"{catalog.root} {catalog.hash} {state} {size} {data.fit} {data.augment!r} {experiment.seed}"
 
 
 def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
@@ -292,12 +315,7 @@ def _test_backgrounds(
 
 def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
     catalog = prepared.catalog
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
+    versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,
         "data": str(data.resolve()),
@@ -318,6 +336,14 @@ def _environment(data: Path, prepared: Prepared, size: int, experiment: Experime
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def version_of(package: str) -> str:
+    """The installed version, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _result(

@@ -75,6 +75,12 @@ def predict_catalog(
     return table
 
 
+def measured(catalog: Catalog, experiment: Experiment) -> Catalog:
+    """The same rows, where those that the experiment does not measure belong to no split."""
+    known = ("train", *experiment.evaluation.splits)
+    return catalog.with_splits([s.split if s.split in known else "" for s in catalog.samples])
+
+
 def judged_split(catalog: Catalog) -> str:
     """The split that a run is judged on: the test, or the validation pictures where there is none."""
     return "test" if len(catalog.indices("test")) else "val"
@@ -150,7 +156,7 @@ def evaluate_backgrounds_of_run(
 
 def _catalog(run: Run, data: Path | None) -> Catalog:
     if data is None:
-        return run.catalog
+        return measured(run.catalog, run.experiment)
     return relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
 
 

@@ -53,6 +53,8 @@ class EvaluationConfig(Config):
     """Feature map at which it is measured where the network looks."""
     background_tests: bool = True
     """Where pictures have masks, also measure with other backgrounds and without the object."""
+    splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
+    """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
 
 
 class Experiment(Config):
@@ -155,7 +157,8 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         _child(place, last, path)
         place[int(last)] = value
     elif isinstance(place, dict):
-        if last in TAGS and place.get(last) != value:  # the settings of another kind do not fit this one
+        # The settings of another kind do not fit this one. But a phase has a schedule, it is none.
+        if last in TAGS and place.get(last) != value and steps[-2:-1] != ["phases"]:
             for other in [name for name in place if name not in KEPT]:
                 del place[other]
         place[last] = value

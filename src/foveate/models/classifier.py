@@ -15,12 +15,12 @@ from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.rng import torch_seeded
-from foveate.models.activations import twice_differentiable
 from foveate.models.card import Card, Triple
 from foveate.models.heads import HeadConfig, build_head
 from foveate.models.order import record_order
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps, to_map
+from foveate.models.twice import differentiable_twice, unfused_attention
 from foveate.models.weights import (
     Weights,
     absent_parts,
@@ -90,7 +90,7 @@ class Classifier(nn.Module):
         super().__init__()
         if card.input_size is None or card.mean is None or card.std is None or card.head is None:
             raise ValueError("the card of a Classifier needs input_size, mean, std and head")
-        self.backbone: Any = twice_differentiable(backbone)
+        self.backbone: Any = backbone
         self.feature_mode = card.feature_mode or "pre_logits"
         self.input_size = card.input_size[1]
         self.notes = tuple(notes)
@@ -114,16 +114,18 @@ class Classifier(nn.Module):
     ) -> Output:
         """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.taps``.
 
-        ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers.
+        ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers, and the
+        result once more (see ``models.twice``).
 
         Raises:
             ConfigError: a tap is unknown or yields no map of the picture.
         """
-        if not taps:
-            return Output(self.classify(self.features(images)))
-        with capture_taps(self.backbone, taps, images, require_grad=differentiable) as maps:
-            features = self.features(images)
-        return Output(self.classify(features), taps=maps)
+        with unfused_attention(differentiable):
+            if not taps:
+                return Output(self.classify(self.features(images)))
+            with capture_taps(self.backbone, taps, images, require_grad=differentiable) as maps:
+                features = self.features(images)
+            return Output(self.classify(features), taps=maps)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, F), what the head receives."""
@@ -225,6 +227,7 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
     size = size or native
     with torch_seeded(seed, "backbone"):
         backbone = _create(weights, size, default, kwargs)
+    differentiable_twice(backbone)
     notes: list[str] = []
     if weights.file:
         notes += load_backbone(backbone, read_tensors(weights.file), card, str(weights.file))

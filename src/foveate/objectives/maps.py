@@ -129,8 +129,9 @@ class ClassActivation:
             for tap, gradient in zip(taps, gradients, strict=True):
                 if not self._fits(gradient.detach(), batch):
                     raise ConfigError(
-                        f"aggregate 'cam': the logits are not a linear layer on the mean of tap '{tap}'; take the last "
-                        "feature map (with model.features=pooled where layers follow it), or aggregate 'gradcam'."
+                        f"aggregate 'cam': the logits are not a linear layer on the mean of tap '{tap}'; tap the last "
+                        "feature map (stage:-1; with model.features=pooled where layers follow the mean), or take "
+                        "aggregate 'gradcam'."
                     )
             self.checked = True
         return [

@@ -155,8 +155,9 @@ class Cosine(Linear):
 class MeasuredConfig(Config):
     """Running means, and a bound."""
 
-    smoothing: float = Field(default=0.9, ge=0, lt=1)
-    """Decay of the running means a step; 0 = this batch alone, 0.9 = about the last ten."""
+    smoothing: float = Field(default=0.7, ge=0, lt=1)
+    """Decay of the running means a step; 0 = this batch alone, 0.7 = about the last three, 0.9 = the last ten. More
+    is calmer but lags: with few steps an epoch, a loss that falls fast is still remembered as large."""
     max: float = Field(default=100.0, gt=0)
     """Largest factor."""
 

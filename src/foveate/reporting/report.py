@@ -1,8 +1,8 @@
 """A run folder -> one HTML file that can be mailed, opens without a network, and whose numbers can be
 checked.
 
-Every number is computed from ``predictions.csv`` (curves: from ``history.csv``); ``result.json`` is only
-compared.
+Every number is computed from ``predictions.csv`` and ``background_tests.csv`` (curves: from ``history.csv``);
+``result.json`` is only compared.
 """
 
 import datetime
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
-from foveate.reporting import looking, matrix, pictures, sections
+from foveate.reporting import backgrounds, looking, matrix, pictures, sections
 from foveate.reporting.page import flat, render_page
 from foveate.reporting.run_files import RunFiles
 from foveate.reporting.text import duration, percent, thousands, value_text
@@ -30,7 +30,7 @@ def build_report(run_folder: Path, out: Path | None = None) -> Path:
 
     Raises:
         RunError: the folder is no run, or a file in it cannot be read.
-        DataError: ``predictions.csv`` is damaged or was changed.
+        DataError: ``predictions.csv`` or ``background_tests.csv`` is damaged or was changed.
     """
     run = RunFiles.open(Path(run_folder))
     target = Path(out) if out is not None else Path(run_folder) / "report.html"
@@ -72,6 +72,8 @@ def context(run: RunFiles) -> dict[str, Any]:
         "look": looking.look(run.table, split),
         "gallery": looking.gallery(run),
         "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
+        "backgrounds": backgrounds.tests(run),
+        "split_names": SPLIT_NAMES,
         "groups": sections.groups(summary),
         "experiment_text": run.experiment_text,
         "environment": flat(run.environment, skip=("decisions", "quarantined")),

@@ -12,6 +12,7 @@ import yaml
 
 from foveate.core.errors import RunError
 from foveate.data.catalog import COLUMNS as CATALOG_COLUMNS
+from foveate.evaluation.background_files import SHEET, TABLE, BackgroundSheet, BackgroundTable
 from foveate.evaluation.gallery import Maps
 from foveate.evaluation.predictions import PredictionTable
 
@@ -32,6 +33,8 @@ class RunFiles:
     history: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``history.csv``: epoch int, phase str, everything else float or None."""
     maps: Maps | None = None
+    background_table: BackgroundTable | None = None
+    background_sheet: BackgroundSheet | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "RunFiles":
@@ -39,7 +42,7 @@ class RunFiles:
 
         Raises:
             RunError: the folder or a file in it is missing or unreadable.
-            DataError: ``predictions.csv`` is damaged.
+            DataError: ``predictions.csv`` or ``background_tests.csv`` is damaged.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -51,9 +54,11 @@ class RunFiles:
             experiment = yaml.safe_load(text) or {}
         except yaml.YAMLError as error:
             raise RunError(f"{folder / 'experiment.yaml'} is not valid YAML ({error}).") from None
+        table = PredictionTable.from_csv(folder / "predictions.csv")
+        tests, sheet = folder / TABLE, folder / SHEET
         return cls(
             folder=folder,
-            table=PredictionTable.from_csv(folder / "predictions.csv"),
+            table=table,
             experiment=experiment if isinstance(experiment, dict) else {},
             experiment_text=text,
             environment=_json(folder / "environment.json"),
@@ -62,6 +67,8 @@ class RunFiles:
             catalog=_catalog(folder / "catalog.csv"),
             history=_history(folder / "history.csv"),
             maps=Maps.load(folder / "maps.npz") if (folder / "maps.npz").is_file() else None,
+            background_table=BackgroundTable.from_csv(tests, table.class_ids) if tests.is_file() else None,
+            background_sheet=BackgroundSheet.load(sheet) if sheet.is_file() else None,
         )
 
     @cached_property

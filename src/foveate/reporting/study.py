@@ -122,6 +122,7 @@ def _block(
         **_sentences(results, analysis),
         "pictures": tables.picture_verdicts(analysis),
         "grid": _grid(results, analysis),
+        "notes": [note for note in tables.notes(results, analysis) if note not in _notices(measured)],
         "means": [_table(table) for table in means],
         "comparisons": _table(compared) if compared.rows else None,
         "comparisons_note": tables.ABOUT_COMPARISONS,
@@ -216,15 +217,9 @@ def _sentences(results: StudyResults, analysis: Analysis) -> dict[str, Any]:
 
 
 def _notices(measured: Measured) -> list[str]:
-    """What a reader must know, once; with the block's name where blocks differ."""
-    blocks: dict[str, list[str]] = {}
-    for block, (results, analysis) in measured.items():
-        for note in tables.notes(results, analysis):
-            blocks.setdefault(note, []).append(block)
-    return [
-        note if len(where) == len(measured) else f"{', '.join(where)}: {note}"
-        for note, where in blocks.items()
-    ]
+    """What a reader must know about all blocks; what is special to one stands there."""
+    first, *others = (tables.notes(*study) for study in measured.values())
+    return [note for note in first if all(note in notes for notes in others)]
 
 
 def _facts(measured: Measured, info: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ says which is which. A killed study goes on where it was when it is started agai
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.store import CellStore
-from foveate.studies.worker import attempt
+from foveate.studies.worker import SHARED, attempt
 from foveate.training.decisions import FILE as DECISIONS
 
 SHARED_DECISIONS = ("precision", "batch size")
@@ -107,6 +108,7 @@ def run_study(
             work = _Work(work.pending[1:], work.total, first.done, first.seconds)
             shared = _adopt_decisions(out, pending)
         hire.run(work, shared)
+        shutil.rmtree(out / "cells" / SHARED, ignore_errors=True)
     return out
 
 
@@ -166,7 +168,7 @@ def _shared_decisions(out: Path) -> list[dict[str, Any]]:
 
 
 def _adopt_decisions(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """The choices of the first cell, for all; a phase in which it had nothing to measure takes the measured precision."""
+    """The first cell's choices, for all; a phase in which it had nothing to measure takes the measured precision."""
     file = folder_of(out, cells[0]) / DECISIONS
     made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     shared = {d["name"]: d for d in made if d["name"].startswith(SHARED_DECISIONS)}
@@ -271,7 +273,8 @@ class _Worker:
         if self.process is None:
             self.process = self._hire()
         process = self.process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps(task) + "\n")
             process.stdin.flush()
@@ -313,7 +316,8 @@ class _Worker:
         self._close(process)
 
     def _close(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         with suppress(BrokenPipeError):
             process.stdin.close()
         process.stdout.close()

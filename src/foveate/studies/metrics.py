@@ -58,6 +58,15 @@ METRICS: dict[str, _Row] = {
             _at("test.backgrounds.swapped.accuracy"),
         ),
         _Row(
+            Metric(
+                "test.backgrounds.swapped.as_background",
+                "Answers of the background's class",
+                "lower",
+                percent=True,
+            ),
+            _at("test.backgrounds.swapped.as_background"),
+        ),
+        _Row(
             Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", percent=True),
             _at("test.backgrounds.removed.accuracy"),
         ),
@@ -130,10 +139,10 @@ def best_epoch(history: History) -> dict[str, float | None]:
         (name for name in (LABEL_LOSS, "val_loss", "train_classification", "train_loss") if name in last[-1]),
         None,
     )
-    known = [row for row in last if column and math.isfinite(row.get(column, math.nan))]
-    return (
-        dict(min(known, key=lambda row: row.get(column or "", math.inf))) if known else {"phase_epoch": None}
-    )
+    known = [
+        (row[column], k) for k, row in enumerate(last) if column and math.isfinite(row.get(column, math.nan))
+    ]
+    return dict(last[min(known)[1]]) if known else {"phase_epoch": None}
 
 
 def numbers(run: Run) -> History:

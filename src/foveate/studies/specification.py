@@ -11,7 +11,6 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from foveate.core.config import Config, parse
-from foveate.core.errors import ConfigError
 from foveate.experiment.specification import Experiment, assign, merge, read_yaml
 
 Changes = dict[str, Any]
@@ -23,13 +22,14 @@ class Study(Config):
 
     name: str
     """Shown above tables."""
-    base: dict[str, Any] = {}
+    base: dict[str, Any] = Field(default={})
     """What all arms share, as fields of an experiment; everything else has the experiment's defaults."""
-    arms: dict[str, Changes] = {}
+    arms: dict[str, Changes] = Field(default={})
     """{arm: what it changes in the base}."""
-    axes: dict[str, list[Any] | dict[str, Changes]] = {}
-    """Instead of arms, or in addition: {dotted field: [values]} or {name: {label: changes}}. Their product is the arms."""
-    blocks: dict[str, Changes] = {}
+    axes: dict[str, list[Any] | dict[str, Changes]] = Field(default={})
+    """Instead of arms, or in addition: {dotted field: [values]} or {name: {label: changes}}. Their product is the
+    arms."""
+    blocks: dict[str, Changes] = Field(default={})
     """Conditions under which the whole comparison is repeated, for example training sizes: every block has its own
     baseline and its own table."""
     baseline: str = ""

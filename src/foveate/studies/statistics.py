@@ -220,28 +220,30 @@ def detectable(
     return Detectable(std * detectable_effect(n, alpha / family, power))
 
 
+def paired_t_power(effect: float, n: float, alpha: float) -> float:
+    """Power of a two-sided paired t test of ``n`` pairs (2 or more) for Cohen's d_z = ``effect``, 0 or above.
+
+    Trap: statsmodels' two-sided power is NaN for many effects below 6 pairs (scipy's noncentral t, lower tail), and its
+    ``solve_power`` then returns a wrong effect without an error (10.0 for n = 2, alpha = 0.0125, where the power is
+    0.22; statsmodels 0.15). The upper tail alone is right everywhere; the lower adds less than 0.001 at power 0.8.
+    """
+    return float(TTestPower().power(effect, n, alpha / 2, alternative="larger"))
+
+
 @cache
 def detectable_effect(n: float, alpha: float = 0.05, power: float = POWER) -> float:
-    """Cohen's d_z that a two-sided paired t test of ``n`` pairs (2 or more) finds with this power.
-
-    statsmodels' ``solve_power`` is not used: below 6 pairs its two-sided power is NaN for many effects (scipy's
-    noncentral t), and it returns a wrong effect without an error (10.0 for n = 2, alpha = 0.0125, where the power
-    is 0.22; statsmodels 0.15). The upper tail alone is right everywhere; the lower adds less than 0.001 at power 0.8.
-    """
-
-    def lacking(effect: float) -> float:
-        return float(TTestPower().power(effect, n, alpha / 2, alternative="larger")) - power
-
-    high = 1.0
-    while lacking(high) < 0:
-        high *= 2
-    return float(brentq(lacking, 0.0, high, xtol=1e-10))
+    """Cohen's d_z that a two-sided paired t test of ``n`` pairs (2 or more) finds with this power."""
+    # The first guess lies near the root, because far above it (many pairs, a large effect) the power is NaN too.
+    high = float((student_t.isf(alpha / 2, n - 1) + 1) / np.sqrt(n))
+    while paired_t_power(high, n, alpha) < power:
+        high *= 1.5
+    return float(brentq(lambda effect: paired_t_power(effect, n, alpha) - power, 0.0, high, xtol=1e-10))
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Adjusted p-values (Holm 1979) of a family of tests; an absent p-value (None) stays so and is not counted."""
     known = {name: p for name, p in p_values.items() if p is not None}
-    if not known:
+    if len(known) < 2:
         return dict(p_values)
     adjusted = multipletests(list(known.values()), method="holm")[1]
     return {**p_values, **dict(zip(known, map(float, adjusted), strict=True))}

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from foveate import __version__
 from foveate.core.files import write_json
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.discover import discover
+from foveate.experiment.execute import version_of
 from foveate.experiment.prepare import state_of_files
 from foveate.studies.specification import Cell
 
@@ -21,8 +21,8 @@ WEIGHTS = "model.safetensors"
 class CellStore:
     """An index in the cache folder: {what decides a cell's bits: its folder}. A cell that is found is copied.
 
-    What decides: the experiment, the picture and weights files (paths, sizes, times), the versions of foveate and torch,
-    the number of threads, and the shared automatic choices.
+    What decides: the experiment, the picture and weights files (paths, sizes, times), the versions of foveate and
+    torch, the number of threads, and the shared automatic choices.
     """
 
     def __init__(self, data: Path, threads: int) -> None:
@@ -32,7 +32,7 @@ class CellStore:
     def _machine(self) -> str:
         import torch
 
-        return f"{__version__} {torch.__version__} {self.threads}"
+        return f"{version_of('foveate')} {torch.__version__} {self.threads}"
 
     def _entry(self, cell: Cell, decisions: list[dict[str, Any]]) -> Path:
         layout = cell.experiment.data.layout

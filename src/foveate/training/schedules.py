@@ -113,7 +113,7 @@ class Plateau(Config):
 
     schedule: Literal["plateau"] = "plateau"
     metric: str = "val_loss"
-    """A column of history.csv; smaller is better for columns with "loss", larger for all others."""
+    """A column of history.csv; larger is better for accuracies and F1, smaller for losses and their terms."""
     reduce: float = 0.2
     patience: int = 5
     """Epochs."""
@@ -129,8 +129,8 @@ class Plateau(Config):
         """The factor after these validation values of the phase, oldest first."""
         dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            dummy, "max" if self.metric.endswith(("accuracy", "f1")) else "min", self.reduce, self.patience, self.threshold,
-            min_lr=self.lowest,
+            dummy, "max" if self.metric.endswith(("accuracy", "f1")) else "min", self.reduce, self.patience,
+            self.threshold, min_lr=self.lowest,
         )  # fmt: skip
         for value in values:
             scheduler.step(value)

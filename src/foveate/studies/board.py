@@ -1,0 +1,357 @@
+"""Board: the trials of one search in a database: who works on which, what came of it, which ones are left behind.
+
+A trial is open (WAITING), somebody's (RUNNING), or over (COMPLETE, PRUNED, FAIL). Whoever takes one writes down who it
+is. A trial whose process is gone is taken up again: same number, same settings, same run folder.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from filelock import FileLock
+
+from foveate.core.errors import ConfigError, StudyError
+from foveate.core.rng import key
+from foveate.experiment import Experiment
+from foveate.experiment.execute import first_difference
+from foveate.studies.space import Domain, Search, at, label
+from foveate.studies.target import Target
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, Trial
+
+BEAT = 30
+"""Seconds between two signs of life of a working process."""
+PATIENCE = 600
+"""Seconds without a sign of life after which another machine's process is taken for dead."""
+STUCK = 3
+"""A trial that was killed this often without one more epoch is given up: it seems to kill its process."""
+
+
+def load_optuna() -> Any:
+    """The module, quiet.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError("foveate tune needs an extra: pip install 'foveate[tune]'.") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def connect(url: str) -> "RDBStorage":
+    """The database at a SQLAlchemy URL; its tables are made when they are not there.
+
+    Raises:
+        ConfigError: not a URL, its driver is missing, or the database does not answer.
+    """
+    optuna = load_optuna()
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        raise ConfigError(
+            "--storage takes a database URL such as sqlite:///tune.db or postgresql://user@host/name."
+        ) from None
+    # Several processes write to one SQLite file in turn: they wait instead of giving up after five seconds.
+    sqlite = url.startswith("sqlite")
+    options: dict[str, Any] = {"connect_args": {"timeout": 120}} if sqlite else {"pool_pre_ping": True}
+    try:
+        storage: RDBStorage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    except ImportError as error:
+        raise ConfigError(
+            f"The storage {shown} needs a database driver: {error.__cause__ or error}."
+        ) from None
+    except (SQLAlchemyError, RuntimeError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise ConfigError(f"The storage {shown} cannot be opened ({reason}).") from None
+    return storage
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process works on."""
+
+    number: int
+    trial: "Trial"
+    settings: dict[str, Any]
+    """{place: value}."""
+    again: bool
+    """Whether another process began it and is gone."""
+
+
+class Board:
+    """Opened by every process that works on a search.
+
+    Args:
+        out: the search's folder.
+        facts: what else must be the same for all trials (hashes of catalog and split).
+
+    Raises:
+        StudyError: the database holds another search under this name.
+        ConfigError: Optuna is not installed, or the database cannot be opened.
+    """
+
+    def __init__(
+        self, search: Search, base: Experiment, target: Target, out: Path, url: str, facts: Mapping[str, str]
+    ) -> None:
+        self.search, self.base, self.target, self.out = search, base, target, out
+        self.total = search.count(base)
+        self._optuna = load_optuna()
+        self._states = self._optuna.trial.TrialState
+        self._values = base.to_dict()
+        self._lock = FileLock(out / "tune.lock")
+        name = search.name or out.resolve().name
+        out.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            self.storage = connect(url)
+            pruner: Any = self._optuna.pruners.NopPruner()
+            if search.pruner == "median":
+                pruner = self._optuna.pruners.MedianPruner(
+                    n_startup_trials=5, n_warmup_steps=search.warmup_epochs
+                )
+            self.study = self._optuna.create_study(
+                study_name=name,
+                storage=self.storage,
+                direction=target.direction,
+                pruner=pruner,
+                load_if_exists=True,
+            )
+            self._id = self.storage.get_study_id_from_name(name)
+            self._introduce(name, facts)
+            for _ in range(len(self.trials()), self.total):
+                self.study.enqueue_trial({})
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self.storage.remove_session()
+        self.storage.engine.dispose()
+
+    def _introduce(self, name: str, facts: Mapping[str, str]) -> None:
+        search = self.search.model_dump(mode="json", exclude={"experiment", "trials", "name"})
+        mine = {"experiment": self._values, "search": search, "pictures": dict(facts)}
+        found = self.study.user_attrs.get("search")
+        if found is None:
+            self.study.set_user_attr("search", mine)
+            return
+        # Where it runs, and with how many workers, may change.
+        if Experiment.from_dict(found["experiment"]).hash() == self.base.hash():
+            found["experiment"] = mine["experiment"]
+        if found != mine:
+            place, old, new = first_difference(found, mine)
+            raise StudyError(
+                f"The search '{name}' in {self.out} is another one: {place} is {old!r} there and {new!r} now. "
+                "Choose another --out, or repeat its settings (only 'trials' may be raised)."
+            )
+
+    # -- who works on what ---------------------------------------------------------------------------------------------
+
+    def trials(self) -> list["FrozenTrial"]:
+        """All trials, by number."""
+        found: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
+        return sorted(found, key=lambda trial: trial.number)
+
+    def claim(self) -> Claim | None:
+        """Take up the first trial whose process is gone, else the first that is open; None when there is none."""
+        with self._lock:
+            for trial in self.trials():
+                if trial.state == self._states.RUNNING and not self.alive(trial):
+                    if self._stuck(trial):
+                        continue
+                    self._sign(self._trial_id(trial.number))
+                    return self._claimed(trial.number, again=True)
+            for trial in self.trials()[: self.total]:
+                if trial.state == self._states.WAITING:
+                    trial_id = self._trial_id(trial.number)
+                    # In a database without this folder's lock another machine may be faster.
+                    if self.storage.set_trial_state_values(trial_id, self._states.RUNNING):
+                        self._sign(trial_id)
+                        return self._claimed(trial.number, again=bool(trial.params))
+        return None
+
+    def _claimed(self, number: int, *, again: bool) -> Claim:
+        # Every trial has its own random numbers, so that a search that was killed tries what an unbroken one tries.
+        self.study.sampler = self._sampler(key(self.base.seed, "sampler", number) % 2**32)
+        trial = self._optuna.trial.Trial(self.study, self._trial_id(number))
+        if self.search.sampler == "grid":
+            point = self.search.grid_point(self.base, number)
+            settings = {
+                path: self._suggest(trial, path, domain, point[path])
+                for path, domain in self.search.space.items()
+            }
+        else:
+            settings = {
+                path: self._suggest(trial, path, domain) for path, domain in self.search.space.items()
+            }
+        return Claim(number, trial, settings, again)
+
+    def _sampler(self, seed: int) -> Any:
+        samplers = self._optuna.samplers
+        return (
+            samplers.TPESampler(seed=seed)
+            if self.search.sampler == "tpe"
+            else samplers.RandomSampler(seed=seed)
+        )
+
+    def _suggest(self, trial: "Trial", path: str, domain: Domain, *given: Any) -> Any:
+        """The trial's value: the one it has, else ``given``, else one that the sampler draws."""
+        distributions = self._optuna.distributions
+        distribution: Any
+        if domain.choices is not None:
+            distribution = distributions.CategoricalDistribution([label(value) for value in domain.choices])
+            given = tuple(label(value) for value in given)
+        elif domain.whole(at(self._values, path)):
+            distribution = distributions.IntDistribution(
+                domain.low, domain.high, domain.log, domain.step or 1
+            )
+        else:
+            distribution = distributions.FloatDistribution(domain.low, domain.high, domain.log, domain.step)
+        if given and path not in trial.params:
+            number = self._trial_id(trial.number)
+            self.storage.set_trial_param(number, path, distribution.to_internal_repr(given[0]), distribution)
+            trial = self._optuna.trial.Trial(self.study, number)
+        if domain.choices is not None:
+            chosen = trial.suggest_categorical(path, distribution.choices)
+            return next(value for value in domain.choices if label(value) == chosen)
+        if isinstance(distribution, distributions.IntDistribution):
+            return trial.suggest_int(
+                path, distribution.low, distribution.high, step=distribution.step, log=domain.log
+            )
+        return trial.suggest_float(
+            path, distribution.low, distribution.high, step=distribution.step, log=domain.log
+        )
+
+    def settings_of(self, trial: "FrozenTrial") -> dict[str, Any]:
+        """{place: value} of a trial that has all its settings; else {}."""
+        if set(trial.params) != set(self.search.space):
+            return {}
+        found = {}
+        for path, domain in self.search.space.items():
+            value = trial.params[path]
+            if domain.choices is not None:
+                value = next(choice for choice in domain.choices if label(choice) == value)
+            found[path] = value
+        return found
+
+    def release(self, claim: Claim) -> None:
+        """Leave the trial to whoever comes next; its settings stay."""
+        trial_id = self._trial_id(claim.number)
+        self.storage.set_trial_user_attr(trial_id, "owner", None)
+        self.storage.set_trial_state_values(trial_id, self._states.WAITING)
+
+    @contextmanager
+    def at_work(self, claim: Claim) -> Iterator[None]:
+        """Inside the block other machines see that the trial's process is alive."""
+        done = threading.Event()
+        trial_id = self._trial_id(claim.number)
+
+        def beat() -> None:
+            while not done.wait(BEAT):
+                # A database that is out of reach for a moment does not stop the training.
+                with suppress(self._optuna.exceptions.StorageInternalError):
+                    self.storage.set_trial_user_attr(trial_id, "seen", time.time())
+            self.storage.remove_session()
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def alive(self, trial: "FrozenTrial") -> bool:
+        """Whether the process that works on a running trial still exists."""
+        owner = trial.user_attrs.get("owner")
+        if owner and owner["machine"] == _machine():
+            try:
+                process = psutil.Process(owner["pid"])
+                return (
+                    abs(process.create_time() - owner["started"]) < 2
+                    and process.status() != psutil.STATUS_ZOMBIE
+                )
+            except psutil.NoSuchProcess:
+                return False
+        signs = [trial.user_attrs.get("seen", 0.0), owner["since"] if owner else 0.0]
+        signs += [trial.datetime_start.timestamp()] if trial.datetime_start else []
+        return time.time() - max(signs) < PATIENCE
+
+    def _sign(self, trial_id: int) -> None:
+        process = psutil.Process()
+        owner = {
+            "machine": _machine(), "pid": process.pid, "started": process.create_time(), "since": time.time()
+        }  # fmt: skip
+        self.storage.set_trial_user_attr(trial_id, "owner", owner)
+
+    def _stuck(self, trial: "FrozenTrial") -> bool:
+        """Note how far the trial was when it was killed; whether it is given up now."""
+        trial_id = self._trial_id(trial.number)
+        file = self.folder(trial.number) / "history.csv"
+        lines = len(file.read_bytes().splitlines()) if file.is_file() else 0
+        kills = [*trial.user_attrs.get("kills", []), lines]
+        self.storage.set_trial_user_attr(trial_id, "kills", kills)
+        if len(kills) < STUCK or len(set(kills[-STUCK:])) > 1:
+            return False
+        error = f"Its process was killed {STUCK} times without finishing another epoch (for want of memory?)."
+        self.storage.set_trial_user_attr(trial_id, "error", error)
+        self.storage.set_trial_state_values(trial_id, self._states.FAIL)
+        return True
+
+    # -- what came of it -----------------------------------------------------------------------------------------------
+
+    def folder(self, number: int) -> Path:
+        """The trial's run folder."""
+        return self.out / "trials" / str(number)
+
+    def note(self, claim: Claim, name: str, value: Any) -> None:
+        """Keep a JSON-able fact with the trial."""
+        claim.trial.set_user_attr(name, value)
+
+    def twin(self, claim: Claim, experiment_hash: str) -> "FrozenTrial | None":
+        """An earlier trial of the very same experiment."""
+        for trial in self.trials()[: claim.number]:
+            if trial.user_attrs.get("experiment_hash") == experiment_hash:
+                return trial
+        return None
+
+    def complete(self, claim: Claim, value: float) -> None:
+        """The trial is over, with this value."""
+        self.study.tell(claim.trial, value, skip_if_finished=True)
+
+    def prune(self, claim: Claim) -> None:
+        """The trial was ended early."""
+        self.study.tell(claim.trial, state=self._states.PRUNED, skip_if_finished=True)
+
+    def fail(self, claim: Claim, error: str) -> None:
+        """The trial failed."""
+        self.note(claim, "error", error)
+        self.study.tell(claim.trial, state=self._states.FAIL, skip_if_finished=True)
+
+    def importance(self) -> dict[str, float]:
+        """{place: share of what the settings explain together}, largest first, by Optuna's own estimate."""
+        found = self._optuna.importance.get_param_importances(self.study)
+        return {name: float(share) for name, share in found.items()}
+
+    def _trial_id(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def _machine() -> str:
+    """This machine; on Linux also the process namespace, since containers with one host name count by themselves."""
+    try:
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()

@@ -1,0 +1,151 @@
+"""Ranking: what a search has found, the winning experiment, and how far the figures can be trusted."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foveate.core.files import write_csv, write_text
+from foveate.experiment import Experiment
+from foveate.studies.board import Board
+
+ENOUGH = 10
+"""Trials of different settings below which the importance of a setting is not estimated."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial."""
+
+    number: int
+    state: str
+    """complete, pruned, failed, running or open."""
+    value: float | None
+    """Of the metric; only when complete."""
+    settings: dict[str, Any]
+    epochs: int | None
+    seconds: float | None
+    copy_of: int | None
+    """The trial with the same settings whose outcome was taken over."""
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All trials of a search."""
+
+    metric: str
+    entries: tuple[Entry, ...]
+    """By number."""
+    best: Entry | None
+    """The first one of those with the best value."""
+    experiment: Experiment | None
+    """The winner's, with its test pictures."""
+    interval: tuple[float, float] | None
+    """95 % interval of the winner's validation accuracy, where that is the metric."""
+    importance: dict[str, float] | None
+    """{place: share}, largest first; None with too few trials."""
+    maximize: bool
+
+    def of(self, *states: str) -> list[Entry]:
+        """The trials in these states that were computed and not copied."""
+        return [entry for entry in self.entries if entry.state in states and entry.copy_of is None]
+
+    def top(self, n: int) -> list[Entry]:
+        """The n best trials that were computed, best first."""
+        known = self.of("complete")
+        return sorted(known, key=lambda entry: (_badness(entry, self.maximize), entry.number))[:n]
+
+    @property
+    def inseparable(self) -> int | None:
+        """How many computed trials lie within the winner's interval, itself included; None without one."""
+        if self.interval is None:
+            return None
+        low, high = self.interval
+        return sum(low <= entry.value <= high for entry in self.of("complete") if entry.value is not None)
+
+    def save(self, out: Path) -> None:
+        """Write ``trials.csv`` and, when a trial is complete, ``best.yaml``."""
+        places = list(dict.fromkeys(place for entry in self.entries for place in entry.settings))
+        header = ["trial", "state", self.metric, "epochs", "seconds", "copy_of", "error", *places]
+        rows = []
+        for entry in self.entries:
+            values = (entry.value, entry.epochs, entry.seconds, entry.copy_of, entry.error)
+            settings = [entry.settings.get(place) for place in places]
+            rows.append([entry.number, entry.state, *map(_cell, values), *map(_cell, settings)])
+        write_csv(out / "trials.csv", header, rows)
+        if self.best and self.experiment:
+            write_text(
+                out / "best.yaml",
+                f"# Trial {self.best.number}, the best of {len(self.of('complete', 'pruned', 'failed'))}: "
+                f"{self.metric} {self.best.value:.4g} on the validation pictures, by which it was chosen.\n"
+                + self.experiment.to_yaml(),
+            )
+
+
+def _badness(entry: Entry, maximize: bool) -> float:
+    assert entry.value is not None
+    return -entry.value if maximize else entry.value
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, list | dict | tuple | bool) else value
+
+
+NAMES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "open",
+}
+
+
+def rank(board: Board) -> Ranking:
+    """Read the board."""
+    entries = tuple(
+        Entry(
+            number=trial.number,
+            state=NAMES[trial.state.name],
+            value=trial.value if trial.state.name == "COMPLETE" else None,
+            settings=board.settings_of(trial),
+            epochs=trial.user_attrs.get("effort", {}).get("epochs"),
+            seconds=trial.user_attrs.get("effort", {}).get("seconds"),
+            copy_of=trial.user_attrs.get("copy_of"),
+            error=trial.user_attrs.get("error"),
+        )
+        for trial in board.trials()
+    )
+    complete = [entry for entry in entries if entry.value is not None]
+    maximize = board.target.sign > 0
+    best = min(complete, key=lambda entry: (_badness(entry, maximize), entry.number), default=None)
+    experiment = board.search.experiment_of(board.base, best.settings, best.number) if best else None
+    return Ranking(
+        board.target.name,
+        entries,
+        best,
+        experiment,
+        _interval(board, best),
+        _importance(board, complete),
+        maximize,
+    )
+
+
+def _interval(board: Board, best: Entry | None) -> tuple[float, float] | None:
+    if best is None or board.target.column != "val_accuracy":
+        return None
+    file = board.folder(best.number) / "result.json"
+    if not file.is_file():
+        return None
+    metrics = json.loads(file.read_text(encoding="utf-8"))["metrics"]["val"]
+    return metrics["accuracy_low"], metrics["accuracy_high"]
+
+
+def _importance(board: Board, complete: list[Entry]) -> dict[str, float] | None:
+    computed = [entry for entry in complete if entry.copy_of is None]
+    if len(computed) < ENOUGH or len({entry.value for entry in computed}) == 1:
+        return None
+    found: dict[str, float] = board.importance()
+    return found
