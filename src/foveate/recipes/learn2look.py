@@ -17,7 +17,7 @@ METRICS = (
     "test.backgrounds.swapped.accuracy",
     "test.nll",
     "val.nll",
-    "convergence",
+    "convergence_epoch",
     "train_accuracy",
     "train_classification",
     "test.look.energy_in_mask.mean",
