@@ -28,7 +28,7 @@ SURFACE = {
     "--quarantine --set --seed --device",
     "evaluate": "run --data --tta --out --device",
     "study run": "study --data --out --backbone --weights --size --seeds --jobs --threads --quarantine --set",
-    "study show": "folder",
+    "study show": "folder --trim",
     "masks propose": "data --out --prior --run --share --iterations --limit --all --overwrite --masks --set --device",
     "masks compare": "data proposed --masks --values --out",
     "predict": "run paths --out --layout --tta --device",
