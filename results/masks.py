@@ -1,7 +1,7 @@
-"""python results/masks.py DATA WEIGHTS OUT: the tables of results/masks.md (about half an hour on one core).
+"""python results/masks.py DATA RUNS OUT: the tables of results/masks.md; see results/masks.sh.
 
-DATA holds the sets ph2, wbc1 and potato2 with known masks, WEIGHTS the file of tf_mobilenetv3_small_100. Stopped, the same
-command goes on: runs and masks that are there are kept.
+DATA holds the sets ph2, wbc1 and potato2 with known masks, RUNS a finished run on each. Stopped, the same command goes
+on: masks that are there are kept.
 """
 
 import csv
@@ -34,7 +34,8 @@ ARMS: dict[str, ProposeConfig] = {
     "class map, tap middle": ProposeConfig(prior="class-map", tap="middle"),
     "box (of the known mask)": ProposeConfig(prior="box"),
 }
-DEFAULT = "centre, share 0.5 (default)"
+LIMIT = 100
+"""Pictures of a set, spread evenly over it."""
 HEAD = (
     "| masks | IoU mean | median | quartiles | IoU >= 0.5 | precision | recall | without a mask |\n|---|"
     + "---:|" * 7
@@ -48,24 +49,25 @@ def line(name: str, row: dict[str, float | str | int], missing: str) -> str:
     )
 
 
-def map_alone(data: Path, run: foveate.Run, layout: LayoutConfig) -> str:
+def map_alone(data: Path, run: foveate.Run, layout: LayoutConfig, paths: set[str]) -> str:
     """The control of the class map: what is above half of its maximum, without GrabCut."""
     catalog = discover(data, layout).catalog
     maps = ClassMaps(run, catalog, None, "cpu")
     scores = []
     for row, sample in enumerate(catalog.samples):
-        known = np.asarray(sample_mask(catalog, row)) > 0 if sample.mask else np.zeros((1, 1), dtype=bool)
-        if known.any():
+        if sample.path in paths:
             picture = read_image(catalog.file(row))
             values = maps.of(row, picture, picture.size, picture.size)
+            known = np.asarray(sample_mask(catalog, row)) > 0
             scores.append(agreement((values >= values.max() / 2) & (values > 0), known))
     iou, precision, recall = (
         np.array([getattr(s, f) for s in scores]) for f in ("iou", "precision", "recall")
     )
     low, median, high = np.quantile(iou, (0.25, 0.5, 0.75))
     row_of = {
-        "iou_mean": iou.mean(), "iou_median": median, "iou_q1": low, "iou_q3": high, "share_iou_50": (iou >= 0.5).mean(),
-        "precision_median": np.nanmedian(precision), "recall_median": np.median(recall),
+        "iou_mean": iou.mean(), "iou_median": median, "iou_q1": low, "iou_q3": high,
+        "share_iou_50": (iou >= 0.5).mean(), "precision_median": np.nanmedian(precision),
+        "recall_median": np.median(recall),
     }  # fmt: skip
     return line("class map above half of its maximum", row_of, "")
 
@@ -83,16 +85,14 @@ def doubts(folder: Path, iou: dict[str, float]) -> str:
     return " | ".join(parts)
 
 
-def main(data: Path, weights: Path, out: Path) -> None:
+def main(data: Path, runs: Path, out: Path) -> None:
     table_of_doubts = []
     for name, references in SETS.items():
-        run = foveate.train(
-            data / name, out / "runs" / name, weights=str(weights), size=128, epochs=8, seed=0, quarantine=True,
-        )  # fmt: skip
+        run = foveate.Run.open(runs / name)
         for arm, config in ARMS.items():
             used = run if config.prior == "class-map" else None
             folder = out / name / arm.replace(" ", "_")
-            foveate.propose_masks(data / name, folder, config, run=used, everything=True)
+            foveate.propose_masks(data / name, folder, config, run=used, everything=True, limit=LIMIT)
         for reference, values in references.items():
             layout = LayoutConfig(mask_values=values)
             lines, controls, n = [], [], 0
@@ -111,7 +111,10 @@ def main(data: Path, weights: Path, out: Path) -> None:
             controls = [
                 c.replace("centre ellipse", f"centre ellipse, share {CENTRE_SHARE}") for c in controls
             ]
-            print("\n".join([*lines, *controls, map_alone(data / name, run, layout)]), flush=True)
+            print(
+                "\n".join([*lines, *controls, map_alone(data / name, run, layout, set(comparison.paths))]),
+                flush=True,
+            )
     print("\n| set | prior | doubtful | median IoU | IoU < 0.5 | without doubt | median IoU | IoU < 0.5 |")
     print("|---|---|" + "---:|" * 6)
     print("\n".join(table_of_doubts))

@@ -12,9 +12,13 @@ import typer
 import yaml
 
 from foveate.cli.main import app
+from foveate.core.config import parse
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from foveate.recipes import finetune
+from foveate.studies.space import Search
+from foveate.studies.specification import Study
+from foveate.studies.target import target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,6 +45,9 @@ def command_lines() -> list[tuple[str, str]]:
 def test_command_parses(page: str, line: str) -> None:
     name, *words = shlex.split(line, comments=True)[1:]
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    if words and hasattr(command, "commands"):  # a group: foveate study run
+        name, *words = words
+        command = command.commands[name]
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= options
     if "--out" in words:  # a whole command, and not only mentioned in a sentence
@@ -85,7 +92,17 @@ def test_python_compiles_and_its_names_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_yaml_is_a_valid_experiment(page: Path) -> None:
     for body in blocks(page, "yaml"):
-        Experiment.from_dict(merge(finetune(weights="none").to_dict(), yaml.safe_load(body)))
+        values = yaml.safe_load(body)
+        if "arms" in values:
+            assert Study.from_dict(values, source=page.name).cells()
+            continue
+        search = parse(Search, values, source=page.name) if "space" in values else None
+        if search:
+            values = search.experiment
+        base = Experiment.from_dict(merge(finetune(guide="spatial").to_dict(), values))
+        if search:
+            search.check(base)
+            target_of(search, base)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,20 +14,33 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from foveate.api import check, compare_masks, propose_masks, report, train
+    from foveate.api import check, compare_masks, propose_masks, report, study, train
     from foveate.experiment import Experiment, Run
+    from foveate.studies.specification import Study
 
 _HOMES = {
     "Experiment": "foveate.experiment",
     "Run": "foveate.experiment",
+    "Study": "foveate.studies.specification",
     "check": "foveate.api",
     "compare_masks": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
+    "study": "foveate.api",
     "train": "foveate.api",
 }
 
-__all__ = ["Experiment", "Run", "check", "compare_masks", "propose_masks", "report", "train"]
+__all__ = [
+    "Experiment",
+    "Run",
+    "Study",
+    "check",
+    "compare_masks",
+    "propose_masks",
+    "report",
+    "study",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from foveate.core.errors import ConfigError
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
@@ -11,9 +12,13 @@ from foveate.evaluation.masks import compare_masks as compare_catalogs
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.propose import Proposal, check_place, listed_in
 from foveate.experiment.propose import propose_masks as propose_for
-from foveate.recipes import finetune
+from foveate.recipes import STUDIES, finetune
 from foveate.reporting import build_report
 from foveate.reporting.contact import build_contact_sheets
+from foveate.reporting.study_folder import is_study, measure_study, publish_study
+from foveate.studies.engine import StudyObserver, run_study
+from foveate.studies.specification import Study
+from foveate.studies.tables import Measured
 from foveate.training import Observer
 
 REPORT = "report.html"
@@ -47,9 +52,49 @@ def train(
 
 
 def report(run: Run | Path | str, out: Path | str | None = None) -> Path:
-    """Write a run's report, one HTML file that needs nothing else; into the run folder unless ``out`` says where."""
-    folder = run.folder if isinstance(run, Run) else Run.open(run).folder
-    return build_report(folder, Path(out) if out else None)
+    """Write the report of a run or of a study: one HTML file, into its folder unless ``out`` says where.
+
+    A study's tables and figures are written as well.
+    """
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    file = Path(out) if out else None
+    if is_study(folder):
+        return publish_study(folder, file)
+    return build_report(Run.open(folder).folder, file)
+
+
+def study(
+    design: Study | str,
+    data: Path | str,
+    out: Path | str,
+    *,
+    jobs: int = 1,
+    quarantine: bool = False,
+    observer: StudyObserver | None = None,
+) -> Measured:
+    """Compare arms over several random seeds; the folder ``out`` holds cells, tables and report afterwards.
+
+    Args:
+        design: a Study, or the name of a study recipe (``foveate list studies``).
+        data: the pictures, the same for every cell.
+        out: a new folder, or one whose study was stopped: then it goes on.
+        jobs: cells trained at the same time; 0 trains in this process.
+        quarantine: leave out pictures in which the check found errors, instead of refusing.
+
+    Returns:
+        {block: (results, analysis)}; the key is "" in a study without blocks.
+
+    Raises:
+        ConfigError: no such recipe, or an arm that does not fit.
+        StudyError: ``out`` holds another study.
+    """
+    if isinstance(design, str):
+        if design not in STUDIES:
+            raise ConfigError(f"There is no study recipe '{design}'; choose one of {', '.join(STUDIES)}.")
+        design = STUDIES[design]()
+    folder = run_study(design, data, out, jobs=jobs, quarantine=quarantine, observer=observer)
+    publish_study(folder)
+    return measure_study(folder)
 
 
 def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:
@@ -71,7 +116,7 @@ def propose_masks(
     device: str = "auto",
     observer: Observer | None = None,
 ) -> list[Proposal]:
-    """Propose masks for pictures that have none, by GrabCut: PNG files, ``proposals.csv`` and ``review.html`` in ``out``.
+    """Propose masks by GrabCut for pictures that have none: PNG files, proposals.csv and review.html in ``out``.
 
     Args:
         data: the pictures; boxes among them are used as a prior.

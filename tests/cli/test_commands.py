@@ -24,7 +24,13 @@ SURFACE = {
     "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
     "--group --quarantine --no-cache --track --config --set --seed --device",
     "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
+    "tune": "data --out --config --trials --jobs --storage --backbone --weights --size --guide --split --masks --group "
+    "--quarantine --set --seed --device",
     "evaluate": "run --data --tta --out --device",
+    "study run": "study --data --out --backbone --weights --size --seeds --jobs --threads --quarantine --set",
+    "study show": "folder",
+    "masks propose": "data --out --prior --run --share --iterations --limit --all --overwrite --masks --set --device",
+    "masks compare": "data proposed --masks --values --out",
     "predict": "run paths --out --layout --tta --device",
     "report": "run --out",
     "list": "what pattern",
@@ -43,10 +49,15 @@ def said(result: Result) -> str:
 
 def test_the_surface_is_frozen() -> None:
     found: dict[str, str] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    for group in ("study", "masks"):
+        inner = commands.pop(group).commands
+        commands |= {f"{group} {name}": command for name, command in inner.items()}
+    for name, command in commands.items():
         found[name] = " ".join(
             p.opts[0] if p.param_type_name == "option" else p.name for p in command.params if p.name != "help"
         )
+    assert set(found) == set(SURFACE)
     for name, parameters in SURFACE.items():
         assert found[name].split() == parameters.split(), name
 

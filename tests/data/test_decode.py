@@ -23,6 +23,7 @@ from foveate.data.decode import (
     read_image,
     resize,
     resize_mask,
+    unfit,
     upright_size,
 )
 
@@ -361,3 +362,25 @@ def test_soft_masks_keep_the_area() -> None:
 def test_an_unknown_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="squash, crop or pad"):
         resize(gradient(), 8, "stretch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize(("width", "height"), [(60, 40), (40, 60), (50, 50), (120, 17)])
+def test_a_map_of_the_square_is_laid_back_over_the_picture(fit: decode.Fit, width: int, height: int) -> None:
+    picture = gradient(width, height)
+    square = pixels(resize(picture, 64, fit))
+    for target in ((width, height), (width // 2, height // 2), (2 * width, 2 * height)):
+        expected = pixels(picture.resize(target, Image.Resampling.BILINEAR))[..., 0]
+        back = unfit(square[..., 0], (width, height), fit, target)
+        assert back.shape == (target[1], target[0])
+        seen = np.isfinite(back)
+        if fit == "crop":
+            assert seen.mean() == pytest.approx(min(width, height) / max(width, height), abs=0.05)
+            assert seen[target[1] // 2, target[0] // 2]
+        else:
+            assert seen.all()
+        interior = seen & np.pad(np.ones((target[1] - 4, target[0] - 4), dtype=bool), 2)
+        assert np.abs(back - expected)[interior].max() < 14, "a shift of one pixel of the square is 4"
+        assert abs((back - expected)[interior].mean()) < 4
+    with pytest.raises(ValueError, match="squash, crop or pad"):
+        unfit(square[..., 0], (width, height), "stretch", (8, 8))  # type: ignore[arg-type]

@@ -178,3 +178,13 @@ def test_a_runs_weights_start_the_next_run(finished: Run, tree: Path, tmp_path: 
     (tampered / "model.safetensors").write_bytes(b"0" * 100)
     with pytest.raises(WeightsError, match="cannot be read"):
         Run.open(tampered).model  # noqa: B018
+
+
+def test_the_test_pictures_can_be_left_alone(tree: Path, tmp_path: Path) -> None:
+    finished = run(one_phase(evaluation={"splits": ["val"]}), tree, tmp_path / "run")
+    assert set(finished.result["metrics"]) == {"val"}
+    assert set(finished.predictions.split) == {"val"}
+    assert set(finished.evaluate(device="cpu").split) == {"val"}
+    assert len(finished.catalog.indices("test")), "they are still in the catalog"
+    with np.load(finished.folder / "maps.npz") as maps:
+        assert set(maps["index"].tolist()) <= set(finished.catalog.indices("val").tolist())

@@ -140,6 +140,9 @@ def test_another_kind_brings_its_own_settings() -> None:
     assert assign(values, "objective.classification.loss=cross_entropy") == values
     step = Experiment.from_dict(assign(values, "training.phases.1.schedule.schedule=step"))
     assert step.training.phases[1].schedule.gamma == 0.1
+    whole = Experiment.from_dict(assign(values, "training.phases.1.schedule=cosine"))
+    assert whole.training.phases[1].schedule.schedule == "cosine"
+    assert whole.training.phases[1].lr == 0.003, "a phase has a schedule, it is none"
     file = {"objective": {"classification": {"loss": "focal", "gamma": 1.0}}}
     merged = Experiment.from_dict(merge(values, file)).objective["classification"]
     assert (merged.loss, merged.gamma) == ("focal", 1.0)

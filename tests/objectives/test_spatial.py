@@ -151,7 +151,7 @@ def test_values_against_the_plain_version(name: str, how: str, scale: str) -> No
 
 @pytest.mark.parametrize(("name", "how", "scale"), SETTINGS)
 def test_gradients_against_finite_differences(name: str, how: str, scale: str) -> None:
-    output, batch = make(1)
+    output, batch = make(1, side=3, picture=12)
     batch = batch.replace(has_mask=torch.tensor([True, False, True]))
     term = build(name, aggregate=how, normalise=scale)
     # Class maps go twice through the head, so its weights are checked too, and so is the projection.

@@ -7,6 +7,21 @@ from foveate.experiment import Experiment
 from foveate.recipes import finetune, guidance
 from foveate.recipes.guides import GUIDES
 
+LOSSES = {
+    "spatial": ["spatial_mse"],
+    "class-map": ["spatial_energy"],
+    "dice": ["spatial_dice"],
+    "right-reasons": ["right_reasons"],
+    "attention-mining": ["attention_mining", "spatial_mse"],
+}
+
+
+def test_what_would_overwrite_each_other_is_refused() -> None:
+    with pytest.raises(ConfigError, match="both have a term 'look'"):
+        guidance("class-map+attention-mining")
+    with pytest.raises(ConfigError, match="both have a term 'spatial'"):
+        guidance("spatial+spatial")
+
 
 def test_none_is_plain_cross_entropy() -> None:
     assert guidance("none") == {"objective": {"classification": {"loss": "cross_entropy"}}, "transforms": []}
@@ -16,18 +31,16 @@ def test_none_is_plain_cross_entropy() -> None:
 def test_every_name_is_an_experiment_and_joins(name: str) -> None:
     fields = guidance(name)
     experiment = Experiment.from_dict({"model": {"backbone": "resnet18"}, **fields})
-    losses = {term.loss for term in experiment.objective.values()}
-    assert "cross_entropy" in losses
-    assert ("spatial_mse" in losses) == ("spatial" in name)
-    assert ("spatial_energy" in losses) == ("class-map" in name)
-    assert [t.transform for t in experiment.transforms] == (
-        ["background_swap"] if "backgrounds" in name else []
-    )
+    losses = {term.loss for term in experiment.objective.values()} - {"cross_entropy"}
+    parts = name.split("+")
+    assert losses == {loss for part in parts for loss in LOSSES.get(part, ())}
+    swaps = [part for part in parts if part.startswith(("backgrounds", "blurred"))]
+    assert [t.transform for t in experiment.transforms] == ["background_swap"] * len(swaps)
 
 
 @pytest.mark.parametrize("name", ["", "cam", "spatial+", "none+spatial"])
 def test_unknown_names_are_refused_with_the_list(name: str) -> None:
-    with pytest.raises(ConfigError, match="choose none, or of spatial, class-map, backgrounds"):
+    with pytest.raises(ConfigError, match="choose none, or of spatial, class-map, dice, right-reasons"):
         guidance(name)
 
 

@@ -181,6 +181,34 @@ def test_shared_decisions_are_measured_once(tree: Path, tmp_path: Path) -> None:
     assert len(values) == 1
 
 
+def test_arms_compute_frozen_features_once_and_train_as_if_alone(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foveate.experiment import run
+    from foveate.training.feeds import Feeds
+
+    computed: list[str] = []
+    compute = Feeds._features
+
+    def counting(self: Feeds, split: str, *rest: Any) -> Any:
+        computed.append(split)
+        return compute(self, split, *rest)
+
+    monkeypatch.setattr(Feeds, "_features", counting)
+    training = {**study().base["training"], "phases": BASE["training"]["phases"]}
+    headed = study(base={**study().base, "training": training}, seeds=[0, 1])
+    run_study(headed, tree, tmp_path / "s", jobs=0)
+    assert sorted(computed) == ["train", "train", "val", "val"], (
+        "once for each seed and split, not for each arm"
+    )
+    assert not list((tmp_path / "s" / "cells").glob(".shared"))
+    last = headed.cells()[-1]
+    alone = run(last.experiment, tree, tmp_path / "alone")
+    assert len(computed) == 6
+    together = folder_of(tmp_path / "s", last) / "model.safetensors"
+    assert (alone.folder / "model.safetensors").read_bytes() == together.read_bytes()
+
+
 @pytest.mark.slow
 def test_killed_three_times_the_tables_are_the_same_bytes(done: Path, tree: Path, tmp_path: Path) -> None:
     """SIGKILL to the engine alone; its workers must end by themselves."""

@@ -72,9 +72,8 @@ def predict(
 
 
 @guarded
-def report(run: Path, out_file: Path | None) -> None:
-    """Write the report again."""
-    from foveate.experiment import Run
-    from foveate.reporting import build_report
+def report(folder: Path, out_file: Path | None) -> None:
+    """Write the report of a run or a study again."""
+    from foveate.api import report as write
 
-    out.print(f"Report: [bold]{escape(str(build_report(Run.open(run).folder, out_file)))}[/]")
+    out.print(f"Report: [bold]{escape(str(write(folder, out_file)))}[/]", soft_wrap=True)

@@ -111,7 +111,9 @@ def train(
     ] = "standard",
     guide: Annotated[
         str,
-        typer.Option(help="Use of the masks: none, spatial, class-map, backgrounds, or several joined by +."),
+        typer.Option(
+            help="Use of the masks: none, backgrounds, class-map, ... (foveate list guides), or several joined by +."
+        ),
     ] = "none",
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of the last phase, at most; default: the recipe's.")

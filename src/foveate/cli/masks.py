@@ -85,8 +85,8 @@ def compare(data: Path, proposed: Path, *, masks: Path | None, values: str | Non
         )  # fmt: skip
     out.print(shown)
     out.print(
-        f"{len(comparison.paths)} pictures with a known mask, {comparison.missing} of them without a proposed one (IoU 0); "
-        "precision and recall are medians", style="dim", soft_wrap=True,
+        f"{len(comparison.paths)} pictures with a known mask, {comparison.missing} of them without a proposed one "
+        "(IoU 0); precision and recall are medians", style="dim", soft_wrap=True,
     )  # fmt: skip
     if comparison.untried:
         out.print(f"{comparison.untried} pictures were not proposed for and are left out", style="dim")

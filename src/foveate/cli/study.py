@@ -32,7 +32,7 @@ def run(
     except KeyboardInterrupt:
         out.print("Stopped; finished cells are kept, and the same command goes on.")
         raise SystemExit(130) from None
-    show.__wrapped__(folder)  # type: ignore[attr-defined]
+    _show(folder)
 
 
 def build_study(
@@ -77,21 +77,16 @@ def build_study(
 
 @guarded
 def show(folder: Path) -> None:
-    """Print what is measured so far."""
-    from foveate.studies.collect import read_study
+    """Print what is measured so far, and write tables, figures and report."""
+    _show(folder)
 
-    for block, results in read_study(folder).items():
-        if block:
-            out.print(f"[bold]{escape(block)}[/]")
-        for metric in results.metrics:
-            import numpy as np
 
-            text = "  ".join(
-                f"{arm}: {np.mean(list(results.values[metric.name][arm].values())):.3f}"
-                for arm in results.arms
-                if results.values[metric.name][arm]
-            )
-            out.print(f"{metric.title}: {text}")
+def _show(folder: Path) -> None:
+    from foveate.cli.study_screen import show as print_tables
+    from foveate.reporting.study_folder import measure_study, publish_study
+
+    print_tables(measure_study(folder))
+    out.print(f"Report: [bold]{escape(str(publish_study(folder)))}[/]", soft_wrap=True)
 
 
 def _screen() -> Any:
@@ -118,10 +113,6 @@ def _screen() -> Any:
 
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min"
-        if minutes >= 60
-        else f"{minutes} min"
-        if minutes
-        else f"{seconds:.0f} s"
-    )
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"

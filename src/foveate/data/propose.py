@@ -193,7 +193,7 @@ def grab_cut(image: np.ndarray, seeds: np.ndarray, *, iterations: int, seed: int
     if background.all() or not background.any():
         missing = "object" if background.all() else "background"
         raise DataError(f"the prior marks no {missing}, so there is nothing to tell apart")
-    labels = np.ascontiguousarray(seeds)
+    labels = seeds.copy()
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(seed & 0x7FFFFFFF)
     try:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -28,7 +29,7 @@ from foveate.experiment.inference import (
     BATCH,
     background_tests,
     judged_split,
-    measured_rows,
+    measured,
     pick_device,
     predict_catalog,
 )
@@ -41,6 +42,7 @@ from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
+from foveate.training.shared import SharedFeatures
 
 PACKAGES = (
     "foveate",
@@ -62,6 +64,7 @@ def run(
     *,
     quarantine: bool = False,
     observer: Observer | None = None,
+    shared: Path | None = None,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
@@ -69,6 +72,7 @@ def run(
         data: a folder (or CSV manifest) of pictures.
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
+        shared: a folder in which the runs of a study leave the features of a frozen backbone for each other.
 
     In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
@@ -111,13 +115,14 @@ def run(
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
-    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions)
+    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
     history = fit(job)
     if not accelerator.is_main_process:
         return Run(out)
     names = {"val": "validation", "test": "test"}
-    measured = " and ".join(names[split] for split in names if split in experiment.evaluation.splits)
-    observer.message(f"Measuring on the {measured} pictures.")
+    told = " and ".join(name for split, name in names.items() if split in experiment.evaluation.splits)
+    observer.message(f"Measuring on the {told} pictures.")
+    seen = measured(catalog, experiment)
     save_model(
         model,
         out,
@@ -126,8 +131,8 @@ def run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = _predict(experiment, catalog, model, size, device, out)
-    tests = _test_backgrounds(experiment, catalog, model, size, device, out)
+    table = _predict(experiment, seen, model, size, device, out)
+    tests = _test_backgrounds(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = _result(experiment, catalog, table, tests, history, time.time() - started)
@@ -161,6 +166,7 @@ def claim(experiment: Experiment, out: Path) -> None:
 
 
 def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two trees of plain values first differ: (dotted path, value there, value here)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
@@ -195,7 +201,7 @@ def _model(
 
 def _job(
     experiment: Experiment, catalog: Catalog, model: Classifier, size: int, accelerator: Accelerator, out: Path,
-    observer: Observer, decisions: Decisions,
+    observer: Observer, decisions: Decisions, shared: Path | None,
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment
@@ -244,8 +250,17 @@ def _job(
         observer=observer,
         decisions=decisions,
         memory=memory,
+        shared=SharedFeatures(shared, _identity(experiment, catalog, size)) if shared else None,
     )
     return decide_batch_size(job) if config.batch_size == "auto" else job
+
+
+def _identity(experiment: Experiment, catalog: Catalog, size: int) -> str:
+    """What decides the pictures that reach the network: the files, and how they are read, split and augmented."""
+    data = experiment.data
+    files = [catalog.file(row).stat() for row in range(len(catalog))]
+    state = [(status.st_size, status.st_mtime_ns) for status in files]
+    return f"{catalog.root} {catalog.hash} {state} {size} {data.fit} {data.augment!r} {experiment.seed}"
 
 
 def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
@@ -263,12 +278,12 @@ def _predict(
 ) -> PredictionTable:
     """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
     cache = experiment.data.cache
-    rows = measured_rows(catalog, experiment)
+    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     table = predict_catalog(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    chosen = choose_rows(table, catalog, split=judged_split(catalog, experiment))
+    chosen = choose_rows(table, catalog, split=judged_split(catalog))
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)
@@ -300,12 +315,7 @@ def _test_backgrounds(
 
 def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
     catalog = prepared.catalog
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
+    versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,
         "data": str(data.resolve()),
@@ -326,6 +336,14 @@ def _environment(data: Path, prepared: Prepared, size: int, experiment: Experime
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def version_of(package: str) -> str:
+    """The installed version, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _result(

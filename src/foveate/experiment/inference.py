@@ -75,9 +75,15 @@ def predict_catalog(
     return table
 
 
-def judged_split(catalog: Catalog, experiment: Experiment) -> str:
-    """The split that a run is judged on: the test, or val where there is none or it is left alone."""
-    return "test" if "test" in experiment.evaluation.splits and len(catalog.indices("test")) else "val"
+def measured(catalog: Catalog, experiment: Experiment) -> Catalog:
+    """The same rows, where those that the experiment does not measure belong to no split."""
+    known = ("train", *experiment.evaluation.splits)
+    return catalog.with_splits([s.split if s.split in known else "" for s in catalog.samples])
+
+
+def judged_split(catalog: Catalog) -> str:
+    """The split that a run is judged on: the test, or the validation pictures where there is none."""
+    return "test" if len(catalog.indices("test")) else "val"
 
 
 def background_tests(
@@ -90,10 +96,9 @@ def background_tests(
     device: torch.device,
     workers: int = 0,
     cache: CacheConfig | None = None,
-    split: str | None = None,
 ) -> BackgroundTests | None:
     """The background tests of the split that the run is judged on; None without masks, or when they are off."""
-    split = split or judged_split(catalog, experiment)
+    split = judged_split(catalog)
     masked = any(catalog.samples[row].mask for row in catalog.indices(split))
     if not experiment.evaluation.background_tests or not masked:
         return None
@@ -130,7 +135,7 @@ def evaluate_run(
 ) -> PredictionTable:
     """See ``Run.evaluate``."""
     catalog = _catalog(run, data)
-    rows = measured_rows(catalog, run.experiment) if data is None else np.arange(len(catalog))
+    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     if not len(rows):
         raise DataError(f"There is nothing to evaluate in {data or run.folder}.")
     return predict_catalog(
@@ -146,20 +151,13 @@ def evaluate_backgrounds_of_run(
     return background_tests(
         run.model, _catalog(run, data), run.experiment, size=run.environment["size"],
         tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
-        split="test" if data is not None else None,  # all of another data set is its test
     )  # fmt: skip
 
 
 def _catalog(run: Run, data: Path | None) -> Catalog:
     if data is None:
-        return run.catalog
+        return measured(run.catalog, run.experiment)
     return relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
-
-
-def measured_rows(catalog: Catalog, experiment: Experiment) -> np.ndarray:
-    """Rows of the pictures on which a run is measured, (n,) int64: validation, then test."""
-    splits = [split for split in ("val", "test") if split in experiment.evaluation.splits]
-    return np.concatenate([catalog.indices(split, labelled=False) for split in splits])
 
 
 def relabel(catalog: Catalog, known: Catalog) -> Catalog:

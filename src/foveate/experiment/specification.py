@@ -157,7 +157,8 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         _child(place, last, path)
         place[int(last)] = value
     elif isinstance(place, dict):
-        if last in TAGS and place.get(last) != value:  # the settings of another kind do not fit this one
+        # The settings of another kind do not fit this one. But a phase has a schedule, it is none.
+        if last in TAGS and place.get(last) != value and steps[-2:-1] != ["phases"]:
             for other in [name for name in place if name not in KEPT]:
                 del place[other]
         place[last] = value

@@ -21,9 +21,10 @@ class RightReasons:
         Σ (A · d/dx Σ_k log p_k)²      A = 1 outside the mask
 
     over pixels and colours. With ``per_value`` it is divided by ΣA, here for each picture; the authors' code
-    (``normalize``) does so for the batch as a whole. The paper weighs the undivided term by 1000, or whatever brings
-    it to the order of the cross-entropy. Gradients are per unit of the normalised picture, and they are differentiated
-    again, through the whole network: expect two to three times the time of a plain step.
+    (``normalize``) does so for the batch as a whole. The weight is to bring the term to the order of the cross-entropy
+    (the paper: 1000). On leaf pictures of 192 px the sum began at 0.6, the mean at 0.00002: it needs a weight of
+    10 000 or more. Gradients are per unit of the normalised picture, and they are differentiated again, through the
+    whole network: a step takes about four times as long.
     """
 
     class Config(MaskConfig):
@@ -33,8 +34,8 @@ class RightReasons:
         norm: Literal["squared", "share"] = "squared"
         """"squared": as in the paper; "share": the share of the absolute gradient that lies outside, in [0, 1], which a
         network cannot lower by being flatter everywhere."""
-        per_value: bool = True
-        """Divide the squares by the number of values outside the mask, three a pixel. No matter for "share"."""
+        per_value: bool = False
+        """Divide the squares by the number of values outside the mask, three a pixel. Of no effect on "share"."""
 
     taps: tuple[str, ...] = ()
     differentiates = True

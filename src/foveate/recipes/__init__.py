@@ -12,6 +12,7 @@ from foveate.recipes.learn2look import (
     learn2look_taps,
     learn2look_weights,
 )
+from foveate.recipes.shortcut import shortcut
 from foveate.studies.specification import Study
 
 # A new recipe: one function in one file, one line here.
@@ -24,6 +25,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-second-set": learn2look_second_set,
     "learn2look-future": learn2look_future,
     "guidance": guidance_study,
+    "shortcut": shortcut,
 }
 
 __all__ = ["RECIPES", "STUDIES", "finetune", "guidance"]

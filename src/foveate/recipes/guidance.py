@@ -22,6 +22,16 @@ ARMS = (
 """Names of GUIDES, joined with "+" where they are combined."""
 
 
+METRICS = (
+    "test.accuracy",
+    "test.backgrounds.swapped.accuracy",
+    "test.backgrounds.swapped.as_background",
+    "test.backgrounds.removed.accuracy",
+    "test.nll",
+    "test.look.energy_in_mask.mean",
+)
+
+
 def guidance_study(sizes: tuple[int, ...] = SIZES) -> Study:
     """Arms are uses of the masks, blocks are training sizes.
 
@@ -54,4 +64,5 @@ def guidance_study(sizes: tuple[int, ...] = SIZES) -> Study:
         arms={name: guide(name) for name in ARMS},
         blocks={f"{size} a class": {"data.split.train_per_class": size} for size in sizes},
         seeds=(0, 1, 2, 3, 4),
+        metrics=METRICS,
     )

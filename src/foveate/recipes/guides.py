@@ -67,7 +67,7 @@ def guidance(name: str) -> dict[str, Any]:
         name: "none", or names of GUIDES joined with "+", for example "backgrounds+class-map".
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: unknown name, or two that cannot be joined.
     """
     objective: dict[str, Any] = {"classification": {"loss": "cross_entropy"}}
     transforms: list[Any] = []
@@ -77,6 +77,12 @@ def guidance(name: str) -> dict[str, Any]:
                 f"There is no guidance '{part}'; choose none, or of {', '.join(GUIDES)} one or several joined by '+'."
             )
         fields = GUIDES[part]()
+        twice = sorted(set(objective) & set(fields.get("objective", {})))
+        if twice:
+            raise ConfigError(
+                f"The guidances of '{name}' both have a term '{twice[0]}'; leave one out, or write the objective "
+                "into a configuration file."
+            )
         objective |= fields.get("objective", {})
         transforms += fields.get("transforms", [])
     return {"objective": objective, "transforms": transforms}

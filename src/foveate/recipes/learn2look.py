@@ -11,6 +11,19 @@ from foveate.studies.specification import Study
 
 SEEDS = (0, 1, 2, 3, 4)
 WEIGHTS = (0, 0.1, 0.5, 1, 5)
+METRICS = (
+    "test.accuracy",
+    "val.accuracy",
+    "test.backgrounds.swapped.accuracy",
+    "test.nll",
+    "val.nll",
+    "convergence_epoch",
+    "train_accuracy",
+    "train_classification",
+    "test.look.energy_in_mask.mean",
+    "test.look.tap_energy_in_mask.mean",
+)
+"""The report's own rows, and whether the object alone is enough."""
 BEST = 0.5
 """The weight the report itself chose for the comparison of taps."""
 
@@ -56,6 +69,7 @@ def learn2look_weights() -> Study:
         base=base(),
         arms={f"weight {weight:g}": _spatial(weight=weight) for weight in WEIGHTS},
         seeds=SEEDS,
+        metrics=METRICS,
     )
 
 
@@ -67,13 +81,14 @@ def learn2look_taps(weight: float = BEST) -> Study:
         base=base(),
         arms={"weight 0": _spatial(weight=0), **arms},
         seeds=SEEDS,
+        metrics=METRICS,
     )
 
 
 def learn2look_second_set(weight: float = 1) -> Study:
     """The report's check on a second data set: weight 0 and 1 at the late tap."""
     arms = {f"weight {w:g}": _spatial(tap="late", weight=w) for w in (0, weight)}
-    return Study(name="Learn 2 Look: a second data set", base=base(), arms=arms, seeds=SEEDS)
+    return Study(name="Learn 2 Look: a second data set", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS)
 
 
 def learn2look_future() -> Study:
@@ -107,4 +122,5 @@ def learn2look_future() -> Study:
             },
         },
         seeds=SEEDS,
+        metrics=METRICS,
     )

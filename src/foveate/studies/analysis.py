@@ -180,7 +180,8 @@ def _notes(
     notes = []
     if results.failures:
         cells = ", ".join(f"{arm} seed {seed}" for arm, seed in sorted(results.failures))
-        notes.append(f"{len(results.failures)} cells failed and are missing: {cells}.")
+        count = "1 cell is" if len(results.failures) == 1 else f"{len(results.failures)} cells are"
+        notes.append(f"{count} missing, failed: {cells}.")
     tested = sum(any(one.p is not None for one in arms.values()) for arms in comparisons.values())
     if tested > 1:
         notes.append(

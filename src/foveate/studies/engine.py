@@ -7,6 +7,7 @@ says which is which. A killed study goes on where it was when it is started agai
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.store import CellStore
-from foveate.studies.worker import attempt
+from foveate.studies.worker import SHARED, attempt
 from foveate.training.decisions import FILE as DECISIONS
 
 SHARED_DECISIONS = ("precision", "batch size")
@@ -107,6 +108,7 @@ def run_study(
             work = _Work(work.pending[1:], work.total, first.done, first.seconds)
             shared = _adopt_decisions(out, pending)
         hire.run(work, shared)
+        shutil.rmtree(out / "cells" / SHARED, ignore_errors=True)
     return out
 
 

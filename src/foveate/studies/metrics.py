@@ -76,7 +76,7 @@ METRICS: dict[str, _Row] = {
         ),
         _Row(Metric("test.nll", "Test label loss", "lower"), _at("test.nll")),
         _Row(Metric("val.nll", "Validation label loss", "lower"), _at("val.nll")),
-        _Row(Metric("convergence", "Convergence (epochs)", "lower"), _convergence),
+        _Row(Metric("convergence_epoch", "Convergence (epochs)", "lower"), _convergence),
         _Row(Metric("epochs", "Epochs trained", "neither"), _epochs),
         _Row(Metric("train_accuracy", "Train accuracy", "neither", percent=True), _best("train_accuracy")),
         _Row(Metric("train_classification", "Train label loss", "neither"), _best("train_classification")),

@@ -5,13 +5,13 @@ import json
 import os
 import shutil
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from foveate.core.files import write_json
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.discover import discover
+from foveate.experiment.execute import version_of
 from foveate.experiment.prepare import state_of_files
 from foveate.studies.specification import Cell
 
@@ -32,7 +32,7 @@ class CellStore:
     def _machine(self) -> str:
         import torch
 
-        return f"{version('foveate')} {torch.__version__} {self.threads}"
+        return f"{version_of('foveate')} {torch.__version__} {self.threads}"
 
     def _entry(self, cell: Cell, decisions: list[dict[str, Any]]) -> Path:
         layout = cell.experiment.data.layout

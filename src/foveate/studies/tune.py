@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -345,8 +346,13 @@ def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
         context.Process(target=_worker, args=(task, make_observer, threads, errors), name=f"worker {k}")
         for k in range(jobs)
     ]
+    # Ctrl-C reaches every process of a terminal; the workers stop when they are told to, and not while they start.
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     for worker in workers:
         worker.start()
+    if main:
+        signal.signal(signal.SIGINT, before)
     told = False
     with watch_signals() as stopped:
         while any(worker.is_alive() for worker in workers):

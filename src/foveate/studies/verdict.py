@@ -8,7 +8,7 @@ from foveate.studies.statistics import FEWEST, Comparison
 
 Outcome = Literal["better", "worse", "different", "none", "unknown"]
 """different: there is a difference in a metric without a good direction; none: no detectable difference;
-unknown: too few seeds to tell."""
+unknown: too few seeds to tell, which includes up to 5 seeds that all differ by the very same amount."""
 
 DURATIONS = ("epoch", "seconds", "minutes", "hours")
 """Words in a metric's name that make "lower" read "faster"."""
@@ -18,7 +18,9 @@ def outcome(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> Outc
     """What the comparison shows, by its p-value after Holm; fewer than 3 pairs show nothing."""
     if comparison.n < FEWEST or comparison.p_holm is None or comparison.difference is None:
         return "unknown"
-    return _judged(comparison.difference, comparison.p_holm, metric, alpha)
+    result = _judged(comparison.difference, comparison.p_holm, metric, alpha)
+    # No spread: the test by signs could not have answered otherwise.
+    return "unknown" if result == "none" and comparison.std == 0 and comparison.difference != 0 else result
 
 
 def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
@@ -29,9 +31,13 @@ def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
     "faster by 24 % (5.0 epochs, interval 1.2 to 8.8, p = 0.02 after Holm)", "too few seeds to tell (2 pairs)".
     """
     result = outcome(comparison, metric, alpha)
-    if result == "unknown" or comparison.difference is None or comparison.p_holm is None:
+    if comparison.n < FEWEST or comparison.difference is None or comparison.p_holm is None:
         return f"too few seeds to tell ({comparison.n} {'pair' if comparison.n == 1 else 'pairs'})"
+    holm = " after Holm" if comparison.family > 1 else ""
     note = f"; {comparison.note}" if comparison.note else ""
+    if result == "unknown":
+        by_sign = f"{p_words(comparison.p_holm, alpha)}{holm}"
+        return f"too few seeds to tell (no spread to test; by sign alone {by_sign}){note}"
     if result == "none":
         see = _would_see(comparison, metric)
         return f"no detectable difference{f' ({see})' if see else ''}{note}"
@@ -41,7 +47,7 @@ def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
         evidence += [amount] if amount else []
     if comparison.low is not None and comparison.high is not None:
         evidence.append(f"interval {interval_words(comparison.low, comparison.high, metric)}")
-    evidence.append(p_words(comparison.p_holm, alpha) + (" after Holm" if comparison.family > 1 else ""))
+    evidence.append(p_words(comparison.p_holm, alpha) + holm)
     prefix = "" if result == "different" or _is_duration(metric) else f"{result}: "
     return f"{prefix}{claim} ({', '.join(evidence)}){note}"
 
@@ -128,7 +134,7 @@ def _claim(difference: float, baseline: float, metric: Metric) -> tuple[str, str
 def _would_see(comparison: Comparison, metric: Metric) -> str:
     smallest = comparison.detectable.smallest
     if smallest is None:
-        return comparison.detectable.note
+        return "" if comparison.note else comparison.detectable.note
     see = f"this design would see {amount_words(smallest, metric)}"
     if _is_duration(metric) and comparison.baseline is not None and comparison.baseline > 0:
         see += f" or {smallest / comparison.baseline * 100:.0f} %"

@@ -17,6 +17,9 @@ from typing import Any, TextIO
 
 from foveate.core.errors import FoveateError
 
+SHARED = ".shared"
+"""Folder beside the cells in which they leave features for each other."""
+
 
 def main() -> None:
     """Work until standard input closes."""
@@ -83,7 +86,7 @@ def run_cell(
         claim(specification, place)
         if decisions and not (place / FILE).is_file():
             write_json(place / FILE, decisions)
-        run(specification, data, place, quarantine=quarantine)
+        run(specification, data, place, quarantine=quarantine, shared=place.parent / SHARED)
         if not keep:
             (place / "model.safetensors").unlink(missing_ok=True)
 

@@ -64,9 +64,19 @@ class Feeds:
         return self._in_order(split, self.eval_transform, batch_size)
 
     def stored(
+        self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
+        keep: Callable[[Callable[[], torch.Tensor]], torch.Tensor] = lambda compute: compute(),
+    ) -> "FeatureFeed":  # fmt: skip
+        """Features of every picture of a split, ``views`` augmented views each (0 = not augmented, in order).
+
+        ``keep(compute)`` gives them, computed now or found where another run left them.
+        """
+        features = keep(lambda: self._features(split, views, batch_size, extract))
+        return FeatureFeed(features, self.train(batch_size) if views else self.evaluation(split, batch_size))
+
+    def _features(
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor]
-    ) -> "FeatureFeed":
-        """Features of every picture of a split, ``views`` augmented views each (0 = not augmented, in order)."""
+    ) -> torch.Tensor:
         source = self._in_order(
             split, self.train_transform if views else self.eval_transform, max(batch_size, 32)
         )
@@ -74,7 +84,7 @@ class Feeds:
             [torch.cat([extract(batch) for batch in source.epoch(view)]) for view in range(max(views, 1))]
         )
         source.close()
-        return FeatureFeed(features, self.train(batch_size) if views else self.evaluation(split, batch_size))
+        return features
 
     def _in_order(self, split: str, transform: Transform, batch_size: int) -> Loader:
         return Loader(

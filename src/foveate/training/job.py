@@ -18,6 +18,7 @@ from foveate.training.feeds import Feeds
 from foveate.training.observers import Observer
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision
+from foveate.training.shared import SharedFeatures
 
 
 class TrainingConfig(Config):
@@ -64,6 +65,8 @@ class Job:
     decisions: Decisions = field(default_factory=Decisions)
     memory: Path | None = None
     """File in which measured choices of this machine are remembered."""
+    shared: SharedFeatures | None = None
+    """Where runs of one study leave features for each other."""
 
     def __post_init__(self) -> None:
         self.objective.to(self.accelerator.device)

@@ -6,6 +6,7 @@ Every automatic choice is recorded with its reason, and a resumed run takes the 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -111,8 +112,15 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
             features: torch.Tensor = model.features(job.prepare(batch, precision).images)
         return features.float()
 
-    train = job.feeds.stored("train", views, job.batch_size, extract)
-    validation = job.feeds.stored("val", 0, job.batch_size, extract) if job.feeds.validated else None
+    def stored(split: str, views: int) -> Feed:
+        settings = {"split": split, "views": views, "batch": job.batch_size, "precision": precision.name}
+        if job.shared is None:
+            return job.feeds.stored(split, views, job.batch_size, extract)
+        keep = partial(job.shared.get, model, settings)
+        return job.feeds.stored(split, views, job.batch_size, extract, keep)
+
+    train = stored("train", views)
+    validation = stored("val", 0) if job.feeds.validated else None
 
     def forward_with(network: Classifier, batch: Batch) -> Output:
         assert isinstance(network, Classifier)

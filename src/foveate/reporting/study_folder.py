@@ -1,0 +1,94 @@
+"""A study's folder -> its tables, figures and report, from the finished cells alone."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from foveate.experiment import Run
+from foveate.experiment.specification import Experiment
+from foveate.reporting.study import build_study_report, write_figures
+from foveate.studies.analysis import analyse
+from foveate.studies.collect import open_study, read_study, split_hashes
+from foveate.studies.engine import folder_of
+from foveate.studies.specification import Study
+from foveate.studies.table_files import write_tables
+from foveate.studies.tables import Measured
+
+REPORT = "report.html"
+
+
+def is_study(folder: Path) -> bool:
+    """Whether ``folder`` holds a study."""
+    return (folder / "study.yaml").is_file()
+
+
+def measure_study(folder: Path | str) -> Measured:
+    """{block: (results, analysis)} of what is finished so far.
+
+    Raises:
+        StudyError: not a study folder, or cells that do not fit together.
+    """
+    return {block: (results, analyse(results)) for block, results in read_study(folder).items()}
+
+
+def publish_study(folder: Path | str, out: Path | None = None) -> Path:
+    """Write tables (CSV, Markdown, LaTeX, HTML), curves.csv, figures/ and report.html into the folder.
+
+    Args:
+        out: another place for the report.
+
+    Returns the report's path.
+    """
+    folder = Path(folder)
+    measured = measure_study(folder)
+    write_tables(folder, measured)
+    write_figures(folder / "figures", measured)
+    return build_study_report(measured, out or folder / REPORT, study_info(folder))
+
+
+def study_info(folder: Path) -> dict[str, Any]:
+    """What the numbers do not say: name, command, environment, what each arm changes, splits, the base experiment."""
+    study = open_study(folder)
+    runs = [Run(folder_of(folder, cell)) for cell in study.cells()]
+    environment = next((run.environment for run in runs if run.finished), {})
+    shown = ("data", "versions", "python", "platform", "processors", "threads", "accelerator")
+    return {
+        "name": study.name,
+        "command": f"foveate study run study.yaml --data {environment.get('data', 'DATA')} --out {folder}",
+        "environment": {name: environment[name] for name in shown if name in environment},
+        "arm_differences": arm_differences(study),
+        "split_hashes": split_hashes(folder),
+        "experiment": yaml.safe_dump(study.base, sort_keys=False, allow_unicode=True),
+    }
+
+
+def arm_differences(study: Study) -> dict[str, list[str]]:
+    """{arm: ["field: value (baseline: value)"]}, from the first block and seed."""
+    first = {
+        cell.arm: cell.experiment for cell in reversed(study.cells()) if cell.block == study.block_names[0]
+    }
+    baseline = _flat(first[study.baseline_arm])
+    found = {}
+    for arm, experiment in first.items():
+        fields = _flat(experiment)
+        names = [name for name in {**baseline, **fields} if baseline.get(name) != fields.get(name)]
+        found[arm] = [f"{name}: {fields.get(name)} (baseline: {baseline.get(name)})" for name in names]
+    return found
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+
+    def walk(place: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                walk(f"{place}.{name}".lstrip("."), inner)
+        elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+            for number, inner in enumerate(value):
+                walk(f"{place}.{number}", inner)
+        else:
+            flat[place] = value
+
+    walk("", experiment.to_dict())
+    return flat
