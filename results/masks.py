@@ -34,7 +34,7 @@ ARMS: dict[str, ProposeConfig] = {
     "class map, tap middle": ProposeConfig(prior="class-map", tap="middle"),
     "box (of the known mask)": ProposeConfig(prior="box"),
 }
-LIMIT = 100
+LIMIT = 40
 """Pictures of a set, spread evenly over it."""
 HEAD = (
     "| masks | IoU mean | median | quartiles | IoU >= 0.5 | precision | recall | without a mask |\n|---|"

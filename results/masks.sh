@@ -7,4 +7,4 @@ for name in ph2 wbc1 potato2; do
     --seed 0 --quarantine --epochs 8 >&2
 done
 python results/masks.py "$DATA" "$out/runs" "$out/masks"
-foveate masks propose "$DATA/amazonbirds5" --prior box --limit 100 --out "$out/masks/amazonbirds5" >&2
+foveate masks propose "$DATA/amazonbirds5" --prior box --limit 40 --out "$out/masks/amazonbirds5" >&2
