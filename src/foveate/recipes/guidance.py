@@ -6,7 +6,7 @@ from foveate.studies.specification import Study
 SIZES = {10: 60, 20: 60, 50: 40, 200: 15}
 """{training pictures a class: epochs of the second phase}; data sets with fewer use what they have (the run says so).
 
-Small sets need more epochs for enough steps: with 20 epochs the networks that saw swapped backgrounds had not yet learnt
+Small sets need more epochs for enough steps: with 20 epochs the networks that saw swapped backgrounds had not learnt
 their 40 training pictures.
 """
 ARMS = (
