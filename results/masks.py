@@ -1,4 +1,4 @@
-"""python results/masks.py DATA RUNS OUT: the tables of results/masks.md; see results/masks.sh.
+"""python results/masks.py DATA RUNS OUT [SET]...: the tables of results/masks.md; see results/masks.sh.
 
 DATA holds the sets ph2, wbc1 and potato2 with known masks, RUNS a finished run on each. Stopped, the same command goes
 on: masks that are there are kept.
@@ -33,6 +33,7 @@ ARMS: dict[str, ProposeConfig] = {
     "class map, tap late (default)": ProposeConfig(prior="class-map"),
     "class map, tap middle": ProposeConfig(prior="class-map", tap="middle"),
     "box (of the known mask)": ProposeConfig(prior="box"),
+    "box, without a sure core": ProposeConfig(prior="box", box_core=0),
 }
 LIMIT = 40
 """Pictures of a set, spread evenly over it."""
@@ -85,9 +86,10 @@ def doubts(folder: Path, iou: dict[str, float]) -> str:
     return " | ".join(parts)
 
 
-def main(data: Path, runs: Path, out: Path) -> None:
+def main(data: Path, runs: Path, out: Path, chosen: list[str]) -> None:
     table_of_doubts = []
-    for name, references in SETS.items():
+    for name in chosen or list(SETS):
+        references = SETS[name]
         run = foveate.Run.open(runs / name)
         for arm, config in ARMS.items():
             used = run if config.prior == "class-map" else None
@@ -121,4 +123,4 @@ def main(data: Path, runs: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])

@@ -81,6 +81,18 @@ def test_every_box_keeps_its_own_object() -> None:
     assert iou(alone.mask, left) > 0.9, "without regions only the largest piece is kept"
 
 
+def test_the_core_of_a_box_finds_what_has_the_colours_of_the_surroundings() -> None:
+    mask, far = ellipse(100, 100, 30, 30, 14, 14), ellipse(100, 100, 75, 70, 22, 28)
+    picture, inside = painted(mask | far), boxes_of(mask)
+    found = cut(picture, seeds_from_boxes(inside, 0.08), iterations=5, seed=1, regions=inside)
+    assert iou(found.mask, mask) > 0.9
+    seeds = seeds_from_boxes(boxes_of(mask | far), 0.1)
+    assert set(np.unique(seeds)) == {BACKGROUND, OBJECT, LIKELY_OBJECT}
+    assert (seeds == OBJECT).sum() == pytest.approx(0.1 * boxes_of(mask | far).sum(), rel=0.1)
+    assert (seeds == OBJECT)[30, 30]
+    assert (seeds == OBJECT)[75, 70]
+
+
 def test_a_box_of_the_whole_picture_leaves_a_rim() -> None:
     seeds = seeds_from_boxes(np.ones((20, 30), dtype=bool))
     assert (seeds == BACKGROUND).sum() == 2 * 20 + 2 * 28

@@ -48,6 +48,8 @@ class ProposeConfig(Config):
     """Area of the centre prior, as a share of the picture."""
     core: float = Field(0.15, ge=0, lt=1)
     """Innermost part of the centre prior that is object for certain, as a share of the prior's area; 0 = none."""
+    box_core: float = Field(0.08, ge=0, lt=0.7)
+    """Ellipse in the middle of every box that is object for certain, as a share of the box's area; 0 = none."""
     rim: float = Field(0.02, ge=0, lt=0.25)
     """Strip along the picture's edge that is background for certain, as a share of each side (centre and class-map)."""
     tap: str | None = None
@@ -58,7 +60,7 @@ class ProposeConfig(Config):
     """Quantile of the class map below which a pixel is background for certain."""
     iterations: int = Field(5, ge=1, le=50)
     """Rounds of GrabCut."""
-    side: int = Field(256, ge=16, le=2048)
+    side: int = Field(192, ge=16, le=2048)
     """Longest side of the picture that GrabCut sees, in pixels; smaller pictures are not enlarged."""
 
     @model_validator(mode="after")
@@ -141,14 +143,20 @@ def boxes_of(mask: np.ndarray) -> np.ndarray:
     return inside
 
 
-def seeds_from_boxes(inside: np.ndarray) -> np.ndarray:
+def seeds_from_boxes(inside: np.ndarray, core: float = 0.0) -> np.ndarray:
     """Seeds (H, W) uint8 for objects somewhere in ``inside`` (H, W) bool; nothing outside is object.
 
-    Boxes that leave no background get a rim of one pixel, or GrabCut could not learn what background looks like.
+    ``core`` is ``ProposeConfig.box_core``. Without it GrabCut finds nothing where the object's colours also occur
+    outside its box. Boxes that leave no background get a rim of one pixel, or it could not learn what background is.
     """
     if inside.all():
         inside = inside & ~rim(inside.shape[0], inside.shape[1], 1e-9)
-    return np.where(inside, LIKELY_OBJECT, BACKGROUND).astype(np.uint8)
+    seeds = np.where(inside, LIKELY_OBJECT, BACKGROUND).astype(np.uint8)
+    if core > 0:
+        for place in ndimage.find_objects(ndimage.label(inside)[0]):
+            box = seeds[place]
+            box[centre_shape(box.shape[0], box.shape[1], core)] = OBJECT
+    return seeds
 
 
 def seeds_from_map(values: np.ndarray, config: ProposeConfig) -> np.ndarray:

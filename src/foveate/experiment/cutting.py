@@ -62,7 +62,7 @@ def cut_picture(
         inside = np.asarray(mask) > 0 if boxes else boxes_of(np.asarray(mask) > 0)
         small = Image.fromarray(inside.astype(np.uint8) * 255).resize(working, Image.Resampling.BOX)
         regions = np.asarray(small) >= 128
-        seeds = seeds_from_boxes(regions)
+        seeds = seeds_from_boxes(regions, config.box_core)
     else:
         assert maps is not None
         seeds = seeds_from_map(maps.of(row, picture, size, working), config)
