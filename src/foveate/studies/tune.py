@@ -306,6 +306,8 @@ class _Fatal(StudyError):
 
 def shown(value: Any) -> str:
     """A setting's value for people."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={shown(part)}" for name, part in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
