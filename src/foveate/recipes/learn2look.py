@@ -20,10 +20,11 @@ METRICS = (
     "convergence_epoch",
     "train_accuracy",
     "train_classification",
+    "val_spatial",
+    "train_share_spatial",
     "test.look.energy_in_mask.mean",
-    "test.look.tap_energy_in_mask.mean",
 )
-"""The report's own rows, and whether the object alone is enough."""
+"""The report's own rows, the spatial loss itself, and whether the object alone is enough."""
 BEST = 0.5
 """The weight the report itself chose for the comparison of taps."""
 
