@@ -262,7 +262,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert result.stdout.strip().splitlines()[-1] == "[]"
     result = python("-m", "foveate", "--help")
     assert result.returncode == 0
-    assert all(name in result.stdout for name in SURFACE)
+    assert all(name.split()[0] in result.stdout for name in SURFACE)
     assert python("-m", "foveate", "--version").stdout.strip() == __import__("foveate").__version__
 
 
