@@ -11,7 +11,9 @@ Importing foveate is quick: torch is loaded by the first call that needs it.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from foveate.core.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from foveate.api import check, compare_masks, propose_masks, report, study, train

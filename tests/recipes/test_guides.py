@@ -7,7 +7,6 @@ from foveate.experiment import Experiment
 from foveate.recipes import finetune, guidance
 from foveate.recipes.guides import GUIDES
 
-
 LOSSES = {
     "spatial": ["spatial_mse"],
     "class-map": ["spatial_energy"],

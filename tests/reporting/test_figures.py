@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,53 @@ def test_phases_and_lines() -> None:
     assert [label for _, label, _ in figures.loss_lines([row])] == ["training", "validation"]
     rates = [{"epoch": 1, "lr_head": 0.1, "lr_backbone": 0.1}]
     assert figures.rate_lines(rates) == [("lr_head", "head", "solid"), ("lr_backbone", "backbone", "dashed")]
+
+
+def test_shares_and_weights_are_no_terms_and_have_panels_of_their_own() -> None:
+    rows: list[dict[str, Any]] = [
+        {"epoch": 1, "phase": "head", "train_loss": 1.0, "train_classification": 1.0}
+    ]
+    for epoch, share in ((2, 0.1), (3, 0.4)):
+        shares = {
+            "train_share_classification": 1 - share,
+            "train_share_spatial": share,
+            "train_share_look": 0.0,
+        }
+        weights = {"train_weight_classification": 1.0, "train_weight_spatial": 5.0, "train_weight_look": 0.0}
+        losses = {"train_loss": 1.0, "train_classification": 1 - share, "train_spatial": share / 5}
+        rows.append({"epoch": epoch, "phase": "all", **losses, **shares, **weights})
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    rows = [{name: row.get(name) for name in columns} for row in rows]
+    labels = [label for _, label, _ in figures.loss_lines(rows)]
+    assert labels == ["training", "validation", "classification", "spatial"]
+    drawn = figures.shares(rows, name="shares", title="Share")
+    assert drawn is not None
+    assert (
+        'aria-label="Share in epochs 2 to 3: classification from 90% to 60%; spatial from 10% to 40%"'
+        in drawn
+    )
+    assert figures.weight_lines(rows) == []
+    rows[-1]["train_weight_spatial"] = 2.0
+    assert [label for _, label, _ in figures.weight_lines(rows)] == ["classification", "spatial", "look"]
+    alone = [{name: row[name] for name in columns if "spatial" not in name} for row in rows]
+    assert figures.shares(alone, name="shares", title="Share") is None
+    assert figures.shares([], name="shares", title="Share") is None
+
+
+def test_the_drawn_shares_fill_the_panel_up_to_each_value() -> None:
+    rows = [
+        {"epoch": e, "phase": "", "train_share_a": 1 - s, "train_share_b": s}
+        for e, s in [(1, 0.25), (2, 0.5)]
+    ]
+    drawn = figures.shares(rows, name="x", title="Share")
+    assert drawn is not None
+    bars = re.findall(
+        r'd="M ([\d.]+) ([\d.]+) \s*L [\d.]+ [\d.]+ \s*L [\d.]+ ([\d.]+) [^"]*" [^>]*style="fill: var\(--series-(\d)\)',
+        drawn,
+    )
+    heights = [abs(float(low) - float(high)) for _, low, high, _ in bars[:4]]
+    assert [series for *_, series in bars[:4]] == ["1", "1", "2", "2"]
+    assert [h / (heights[0] + heights[2]) for h in heights] == pytest.approx([0.75, 0.5, 0.25, 0.5], abs=1e-3)
 
 
 def test_reliability_diagram() -> None:

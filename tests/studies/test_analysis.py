@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -164,6 +164,7 @@ values = st.floats(-1e6, 1e6, allow_nan=False) | st.sampled_from([0.0, 0.5, 1.0,
     st.sampled_from(["higher", "lower", "neither"]),
     st.booleans(),
 )
+@example({"plain": {0: 0.0, 1: 1e-167, 2: 0.0}, "a": {0: 0.0, 1: 0.0, 2: 1e-167}}, "higher", False)
 def test_never_nan_and_always_a_sentence(
     cells: dict[str, dict[int, float]], better: Any, percent: bool
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveate.studies.curves import columns, mean_curves, write_curves
+from foveate.studies.curves import columns, mean_curves, phase_starts, write_curves
 from foveate.studies.results import StudyResults
 
 
@@ -72,3 +72,15 @@ def test_the_file_reads_back(tmp_path: Path) -> None:
         assert [float(row["mean"]) for row in ours] == curve.mean.tolist()
         assert [float(row["std"]) for row in ours] == curve.std.tolist()
         assert [int(row["training"]) for row in ours] == curve.training.tolist()
+
+
+def test_phases_are_marked_where_all_runs_begin_them() -> None:
+    def run(*phases: float) -> list[dict[str, float]]:
+        return [{"epoch": float(e), "phase": phase} for e, phase in enumerate(phases, start=1)]
+
+    def study(*runs: list[dict[str, float]]) -> StudyResults:
+        return StudyResults("s", ("a",), "a", (1, 2), (), {}, histories={"a": dict(enumerate(runs))})
+
+    assert phase_starts(study(run(0, 0, 1, 1, 2), run(0, 0, 1, 2, 2))) == (3,)
+    assert phase_starts(study(run(0, 0, 0), run(0))) == ()
+    assert phase_starts(StudyResults("s", ("a",), "a", (1,), (), {})) == ()

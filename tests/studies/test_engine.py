@@ -104,6 +104,26 @@ def test_cells_of_another_study_are_copied_not_computed(done: Path, tree: Path, 
     assert (mine / "predictions.csv").read_bytes() == (theirs / "predictions.csv").read_bytes()
 
 
+def test_cells_are_found_again_where_the_first_one_measured_the_precision(tree: Path, tmp_path: Path) -> None:
+    base = study().base
+    auto = {**base, "training": {**base["training"], "precision": "auto", "batch_size": 7}}
+    run_study(study(base=auto), tree, tmp_path / "first", jobs=0)
+    watch = Watch()
+    more = study(name="more", base=auto, axes={"objective.spatial.weight": [0, 1, 2]})
+    run_study(more, tree, tmp_path / "second", jobs=0, observer=watch)
+    assert watch.reused == 4
+    assert watch.computed == ["weight 2, seed 0", "weight 2, seed 1"]
+
+
+def test_a_first_cell_that_fails_is_tried_once(tree: Path, tmp_path: Path) -> None:
+    base = study().base
+    arms = {"bad": {"objective.spatial.tap": "nowhere"}, "good": {}}
+    auto = {**base, "training": {**base["training"], "precision": "auto"}}
+    watch = Watch()
+    run_study(study(base=auto, axes={}, arms=arms, seeds=[0]), tree, tmp_path / "s", jobs=0, observer=watch)
+    assert (len(watch.errors), watch.computed) == (1, ["good, seed 0"])
+
+
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "grow"
     run_study(study(seeds=[0]), tree, out, jobs=0)

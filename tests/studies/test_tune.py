@@ -92,7 +92,7 @@ def test_what_was_cut_off_is_finished_and_nothing_is_lost(tmp_path: Path, how: s
     work(whole, Observer(), Train())
     if how == "kill":
         process = in_process(cut, Train(kill=7))
-        process.join(60)
+        process.join(240)
         assert process.exitcode == -9
     else:
         with pytest.raises(Interrupted, match="Trial 7: Stopped in epoch 4"):
@@ -114,7 +114,7 @@ def test_several_processes_share_the_work(tmp_path: Path) -> None:
     shared = task(tmp_path / "shared", trials=12, sampler="random")
     crew = [in_process(shared, Train()) for _ in range(2)]
     for process in crew:
-        process.join(60)
+        process.join(240)
         assert process.exitcode == 0
     assert calls(shared) == dict.fromkeys(range(12), 1)
     assert all(entry.state == "complete" for entry in ranking(shared).entries)
@@ -155,7 +155,7 @@ def test_a_trial_that_kills_its_process_again_and_again_is_given_up(tmp_path: Pa
     given = task(tmp_path / "s", trials=3)
     for _ in range(boards.STUCK):
         process = in_process(given, Train(kill=1))
-        process.join(60)
+        process.join(240)
         assert process.exitcode == -9
     work(given, Observer(), Train(kill=1))
     assert [entry.state for entry in ranking(given).entries] == ["complete", "failed", "complete"]
@@ -171,6 +171,10 @@ def test_failures_are_told_and_others_go_on(tmp_path: Path) -> None:
     assert any(text.endswith("failed: The loss of trial 3 is not finite.") for text in heard.messages)
     with pytest.raises(StudyError, match=r"All of the first 3 trials failed.*trial 2 is not finite"):
         work(task(tmp_path / "t", trials=6), Observer(), Train(diverge=tuple(range(6))))
+    odd = task(tmp_path / "v", trials=4)
+    work(odd, Observer(), lambda e, d, f, **o: {}["size"] if f.name == "1" else Train()(e, d, f, **o))
+    assert str(ranking(odd).entries[1].error).startswith("KeyError: 'size' (see ")
+    assert "Traceback" in (odd.out / "trials" / "1" / "error.txt").read_text()
     nan = task(tmp_path / "u", trials=4)
     work(nan, Observer(), lambda e, d, f, **o: Broken() if f.name == "1" else Train()(e, d, f, **o))
     assert ranking(nan).entries[1].error == "val_accuracy is nan."
@@ -376,7 +380,7 @@ def test_a_real_trial_that_was_killed_ends_with_the_same_weights(
     out, found, _ = tuned
     killed = Task(Search.model_validate(REAL), small(), tree, tmp_path / "search", pictures=_pictures(out))
     process = in_process(killed, TrainThenDie(1))
-    process.join(120)
+    process.join(240)
     assert process.exitcode == -9
     assert list((killed.out / "trials" / "1" / "checkpoint").glob("saved-*"))
     again = tune(killed.search, killed.base, tree, killed.out, make_observer=Observer)

@@ -286,11 +286,14 @@ def study_run(
 @study_app.command("show")
 def study_show(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
+    trim: Annotated[
+        str, typer.Option(help="Where mean curves end: shortest (with the first run that ended) or end.")
+    ] = "shortest",
 ) -> None:
     """Print and write the tables of what is finished so far."""
     from foveate.cli.study import show as command
 
-    command(folder)
+    command(folder, trim)
 
 
 masks_app = typer.Typer(help="Masks where there are none: propose and compare them.", no_args_is_help=True)

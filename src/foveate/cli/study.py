@@ -76,17 +76,20 @@ def build_study(
 
 
 @guarded
-def show(folder: Path) -> None:
+def show(folder: Path, trim: str) -> None:
     """Print what is measured so far, and write tables, figures and report."""
-    _show(folder)
+    _show(folder, trim)
 
 
-def _show(folder: Path) -> None:
+def _show(folder: Path, trim: str = "shortest") -> None:
     from foveate.cli.study_screen import show as print_tables
     from foveate.reporting.study_folder import measure_study, publish_study
 
+    if trim not in ("shortest", "end"):
+        raise ConfigError(f"--trim takes shortest or end, got '{trim}'.")
     print_tables(measure_study(folder))
-    out.print(f"Report: [bold]{escape(str(publish_study(folder)))}[/]", soft_wrap=True)
+    report = publish_study(folder, trim=trim)  # type: ignore[arg-type]
+    out.print(f"Report: [bold]{escape(str(report))}[/]", soft_wrap=True)
 
 
 def _screen() -> Any:

@@ -70,7 +70,8 @@ def _means(results: StudyResults, analysis: Analysis, console: Console) -> None:
     ns = sorted({tables.count(analysis, m, a) for m in results.metrics for a in results.arms})
     if ns:
         seeds = str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
-        text = f"mean ± standard deviation over {seeds} seeds; compared with {results.baseline}"
+        seeds += " seed" if ns == [1] else " seeds"
+        text = f"mean ± standard deviation over {seeds}; compared with {results.baseline}"
         console.print(escape(f"{text}: {legend}" if legend else text), style="dim")
 
 

@@ -76,8 +76,9 @@ def show(ranking: Ranking, data: Path, folder: Path, quarantine: bool) -> None:
         out.print(f"What mattered, as shares: {escape(shares)}")
     else:
         out.print(f"Which setting mattered is estimated from {ENOUGH} different trials on.", style="dim")
+    tied = f" (the first of {ranking.ties} equal ones)" if ranking.ties > 1 else ""
     out.print(
-        f"The best of {len(computed)} was chosen by its {ranking.metric} of {best.value:.4g}, which is therefore "
+        f"The best of {len(computed)}{tied} was chosen by its {ranking.metric} of {best.value:.4g}, which is therefore "
         f"optimistic{_spread(ranking)}"
     )
     more = " --quarantine" if quarantine else ""
@@ -99,10 +100,10 @@ def _spread(ranking: Ranking) -> str:
 
 
 def _table(ranking: Ranking) -> Table:
-    table = Table(title=f"The {TOP} best trials")
+    entries = ranking.top(TOP)
+    table = Table(title=f"The {len(entries)} best trials")
     for column in ("trial", ranking.metric, "epochs run"):
         table.add_column(column, justify="right", no_wrap=True)
-    entries = ranking.top(TOP)
     for place in _places(entries):
         table.add_column(escape(place), justify="right", overflow="fold")
     for entry in entries:

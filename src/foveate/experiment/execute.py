@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from foveate.augmentation import build_transforms
 from foveate.core.errors import RunError
 from foveate.core.files import SCHEMA_VERSION, write_json, write_text
+from foveate.core.version import VERSION
 from foveate.data.cache import cache_folder, open_pictures
 from foveate.data.catalog import Catalog
 from foveate.data.loader import Loader, resolve_workers
@@ -339,7 +340,9 @@ def _environment(data: Path, prepared: Prepared, size: int, experiment: Experime
 
 
 def version_of(package: str) -> str:
-    """The installed version, or "not installed"."""
+    """The installed version, or "not installed"; Foveate's own also where it runs from its sources."""
+    if package == "foveate":
+        return VERSION
     try:
         return version(package)
     except PackageNotFoundError:

@@ -234,7 +234,8 @@ class GradientNorm(Measured):
     w = ratio * |g_classification| / |g_term|, with g the gradient by the feature maps that the term looks at (L2 norm
     over all of them) and the classification the weighted sum of all terms that look at no feature map. Balancing by
     gradient norms at a shared layer is the idea of GradNorm (Chen et al., ICML 2018); there the weights are learned
-    towards training rates, here they follow from the norms. Costs two partial backward passes a step.
+    towards training rates, here they follow from the norms. Costs two partial backward passes a step. In a distributed
+    run the norms of the processes' own pictures are averaged, which is near the norm of the whole batch, not equal.
     """
 
     class Config(MeasuredConfig):

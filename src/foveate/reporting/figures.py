@@ -13,6 +13,9 @@ from foveate.reporting.canvas import NARROW_PERCENT, PAGE, drawing, svg
 
 Series = list[tuple[int, float]]
 
+SHARE, WEIGHT = "train_share_", "train_weight_"
+"""Columns of the history: a term's share of the weighted training loss, and its weight."""
+
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -79,10 +82,7 @@ def curve(
                 fontsize=9,
                 bbox={"facecolor": PAGE.paper, "alpha": 0.8, "linewidth": 0, "pad": 1.5},
             )
-        axes.set_xlim(first - 0.5, last + 0.5)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-        axes.grid(visible=False, axis="x")
+        _epoch_axis(axes, history)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
         if log and all(value > 0 for _, _, points in drawn for _, value in points):
@@ -94,6 +94,13 @@ def curve(
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=columns, handlelength=1.6)
         words = "; ".join(f"{label} ends at {points[-1][1]:.3g}" for label, _, points in drawn)
         return svg(figure, name=name, label=f"{title} over {last - first + 1} epochs: {words}")
+
+
+def _epoch_axis(axes: Axes, history: Sequence[dict[str, Any]]) -> None:
+    axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    axes.grid(visible=False, axis="x")
 
 
 def _shade(axes: Axes, spans: Sequence[tuple[str, int, int]]) -> None:
@@ -148,8 +155,60 @@ def loss_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
     totals = [("train_loss", "training", "solid"), ("val_loss", "validation", "solid")]
     known = {"train_loss", "train_accuracy"}
     columns = [c for c in history[0] if c.startswith("train_") and c not in known] if history else []
+    columns = [c for c in columns if not c.startswith((SHARE, WEIGHT))]
     terms = [(c, c.removeprefix("train_").replace("_", " "), "dashed") for c in columns if not _is_metric(c)]
     return totals + (terms if len(terms) > 1 else [])
+
+
+def share_columns(history: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(column, label) of the terms that ever had a share of the loss; none where there is a single one."""
+    columns = [c for c in history[0] if c.startswith(SHARE)] if history else []
+    used = [c for c in columns if any(value > 0 for _, value in series(history, c))]
+    return [(c, c.removeprefix(SHARE).replace("_", " ")) for c in used] if len(used) > 1 else []
+
+
+def shares(history: Sequence[dict[str, Any]], *, name: str, title: str) -> Markup | None:
+    """Stacked areas over epochs: what part of the weighted training loss each term is. None without shares.
+
+    In epochs in which one term alone is trained nothing was recorded, and nothing is drawn.
+    """
+    columns = share_columns(history)
+    if not columns:
+        return None
+    rows = [(row["epoch"], [row.get(c) or 0.0 for c, _ in columns]) for row in history]
+    rows = [(epoch, values) for epoch, values in rows if any(values)]
+    with drawing():
+        figure, axes = _axes(5.4, 3.1)
+        _shade(axes, phases(history))
+        for number, (color, (_, label)) in enumerate(zip(PAGE.series * len(columns), columns, strict=False)):
+            low = [sum(values[:number]) for _, values in rows]
+            high = [sum(values[: number + 1]) for _, values in rows]
+            axes.bar(
+                [epoch for epoch, _ in rows],
+                [b - a for a, b in zip(low, high, strict=True)],
+                bottom=low,
+                width=1.0,
+                color=color,
+                alpha=0.6,
+                linewidth=0,
+                label=label,
+            )
+        _epoch_axis(axes, history)
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=min(4, len(columns)), handlelength=1.6)
+        words = "; ".join(
+            f"{label} from {first:.0%} to {last:.0%}"
+            for (_, label), first, last in zip(columns, rows[0][1], rows[-1][1], strict=True)
+        )
+        return svg(figure, name=name, label=f"{title} in epochs {rows[0][0]} to {rows[-1][0]}: {words}")
+
+
+def weight_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """One line for each term's weight; none where no weight changes."""
+    columns = [c for c in history[0] if c.startswith(WEIGHT)] if history else []
+    moving = any(len({round(v, 6) for _, v in series(history, c)}) > 1 for c in columns)
+    return [(c, c.removeprefix(WEIGHT).replace("_", " "), "solid") for c in columns] if moving else []
 
 
 def rate_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:

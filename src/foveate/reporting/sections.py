@@ -36,6 +36,11 @@ def curves(run: RunFiles) -> dict[str, Any] | None:
             figures.curve(history, accuracy, name="accuracy", title="Accuracy", best=best, percent=True),
         ),
         ("Loss", figures.curve(history, figures.loss_lines(history), name="loss", title="Loss", best=best)),
+        ("Share of the loss", figures.shares(history, name="shares", title="Share of the weighted loss")),
+        (
+            "Weight of each term",
+            figures.curve(history, figures.weight_lines(history), name="weights", title="Weight", log=True),
+        ),
         (
             "Learning rate",
             figures.curve(history, figures.rate_lines(history), name="rate", title="Learning rate", log=True),

@@ -20,7 +20,7 @@ from foveate.reporting.study_drawings import (
 from foveate.reporting.study_figures import TOGETHER
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
-from foveate.studies.curves import Trim, write_curves
+from foveate.studies.curves import Trim, phase_starts, write_curves
 from foveate.studies.digits import Digits, digits
 from foveate.studies.layout import Table, to_html
 from foveate.studies.results import Metric, StudyResults
@@ -166,9 +166,10 @@ def _table(table: Table) -> Markup:
 
 def _curves_note(results: StudyResults, trim: Trim) -> str:
     lengths = [len(rows) for arm in results.arms for rows in results.histories.get(arm, {}).values() if rows]
+    phases = "A dotted line: the next training phase begins. " if phase_starts(results) else ""
     if not lengths or min(lengths) == max(lengths):
-        return ""
-    span = f"Runs lasted {min(lengths)} to {max(lengths)} epochs"
+        return phases.rstrip()
+    span = f"{phases}Runs lasted {min(lengths)} to {max(lengths)} epochs"
     if trim == "shortest":
         return f"{span}; curves end where the first run of any arm ended. Further epochs are in curves.csv."
     return (

@@ -13,7 +13,7 @@ from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
 from foveate.reporting.study_figures import TOGETHER, Line, along, differences, mean_curve
 from foveate.studies import axes
 from foveate.studies.analysis import Analysis
-from foveate.studies.curves import Curve, Trim, columns, mean_curves
+from foveate.studies.curves import Curve, Trim, columns, mean_curves, phase_starts
 from foveate.studies.digits import Digits, digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.tables import Measured, heading
@@ -82,13 +82,15 @@ def curve_drawings(results: StudyResults, trim: Trim, number: int = 1) -> tuple[
         # The only term of a loss is the loss.
         if curves and not any(_equal(curves, other) for other in drawn.values()):
             drawn[column] = curves
+    starts = phase_starts(results)
     main, terms = list[Drawing](), list[Drawing]()
     for i, (column, curves) in enumerate(drawn.items(), start=1):
         title, percent = column_title(column)
         ends = "; ".join(f"{arm} ends at {c.mean[-1]:.3g}" for arm, c in curves.items())
         last = max(int(c.epoch[-1]) for c in curves.values())
         label = f"{title}, mean over seeds, to epoch {last}: {ends}"
-        draw = partial(mean_curve, curves, results.baseline, percent=percent)
+        begun = [epoch for epoch in starts if epoch <= last]
+        draw = partial(mean_curve, curves, results.baseline, percent=percent, phases=begun)
         name = f"curve-{number}-{i}-{_slug(column)}"
         (main if column in MAIN_COLUMNS else terms).append(
             Drawing(name, title, label, draw, len(curves) > TOGETHER)

@@ -96,8 +96,18 @@ def differences(results: StudyResults, analysis: Analysis, metric: Metric, colou
     return figure
 
 
-def mean_curve(curves: dict[str, Curve], baseline: str, colours: Colours, *, percent: bool = False) -> Figure:
-    """All arms in one panel, or, for many arms, a panel for each with the baseline behind it."""
+def mean_curve(
+    curves: dict[str, Curve],
+    baseline: str,
+    colours: Colours,
+    *,
+    percent: bool = False,
+    phases: Sequence[int] = (),
+) -> Figure:
+    """All arms in one panel, or, for many arms, a panel for each with the baseline behind it.
+
+    ``phases``: epochs at which a phase begins, marked by a line before them.
+    """
     others = [arm for arm in curves if arm != baseline]
     if len(curves) <= TOGETHER:
         figure, (axes,) = _panels(1)
@@ -118,6 +128,8 @@ def mean_curve(curves: dict[str, Curve], baseline: str, colours: Colours, *, per
     for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.margins(x=0.01)
+        for epoch in phases:
+            axes.axvline(epoch - 0.5, color=colours.muted, linewidth=0.9, linestyle=(0, (2, 3)), zorder=0.5)
         if percent:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g}{NARROW_PERCENT}"))
     _finish(figure, "epoch")
@@ -223,5 +235,5 @@ def _intervals(axes: Axes, line: Line, color: str, dashes: Any, marker: str, asi
 
 def _legend(axes: Axes, n: int) -> None:
     longest = max(len(str(text)) for text in axes.get_legend_handles_labels()[1])
-    across = max(1, min(n, int(76 / (longest + 9))))
+    across = max(1, min(n, int(62 / (longest + 9))))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=across, handlelength=2.6, borderaxespad=0)

@@ -10,6 +10,7 @@ from foveate.experiment.specification import Experiment
 from foveate.reporting.study import build_study_report, write_figures
 from foveate.studies.analysis import analyse
 from foveate.studies.collect import open_study, read_study, split_hashes
+from foveate.studies.curves import Trim
 from foveate.studies.engine import folder_of
 from foveate.studies.specification import Study
 from foveate.studies.table_files import write_tables
@@ -32,19 +33,20 @@ def measure_study(folder: Path | str) -> Measured:
     return {block: (results, analyse(results)) for block, results in read_study(folder).items()}
 
 
-def publish_study(folder: Path | str, out: Path | None = None) -> Path:
+def publish_study(folder: Path | str, out: Path | None = None, *, trim: Trim = "shortest") -> Path:
     """Write tables (CSV, Markdown, LaTeX, HTML), curves.csv, figures/ and report.html into the folder.
 
     Args:
         out: another place for the report.
+        trim: where mean curves end: with the first run that ended, or with the last.
 
     Returns the report's path.
     """
     folder = Path(folder)
     measured = measure_study(folder)
     write_tables(folder, measured)
-    write_figures(folder / "figures", measured)
-    return build_study_report(measured, out or folder / REPORT, study_info(folder))
+    write_figures(folder / "figures", measured, trim=trim)
+    return build_study_report(measured, out or folder / REPORT, study_info(folder), trim=trim)
 
 
 def study_info(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,16 @@ def columns(results: StudyResults) -> tuple[str, ...]:
     known = ("epoch", "phase", "phase_epoch")
     rows = (row for arm in results.arms for run in results.histories.get(arm, {}).values() for row in run)
     return tuple(name for name in dict.fromkeys(name for row in rows for name in row) if name not in known)
+
+
+def phase_starts(results: StudyResults) -> tuple[int, ...]:
+    """Epochs at which a further training phase begins, as far as it is the same epoch in every run."""
+    runs = [run for arm in results.arms for run in results.histories.get(arm, {}).values() if run]
+    found = [
+        {int(row["epoch"]) for before, row in pairwise(run) if row.get("phase") != before.get("phase")}
+        for run in runs
+    ]
+    return tuple(sorted(set.intersection(*found))) if found else ()
 
 
 def write_curves(path: Path, studies: Mapping[str, StudyResults]) -> None:

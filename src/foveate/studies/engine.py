@@ -96,18 +96,24 @@ def run_study(
         store = CellStore(Path(data), threads)
         unique = list({cell.key: cell for cell in cells}.values())
         shared = _shared_decisions(out)
-        reused = sum(store.fetch(cell, folder_of(out, cell), shared, study.keep_weights) for cell in unique)
-        pending = [cell for cell in unique if not is_finished(out, cell)]
-        observer.begin(len(unique), len(unique) - len(pending), reused)
-        work = _Work(pending, len(unique), len(unique) - len(pending))
         hire = _Crew(study, Path(data), out, jobs, threads, quarantine, observer, store)
-        if pending and not shared and _undecided(pending):
-            # One cell alone measures what is to be decided for all.
-            first = _Work(work.pending[:1], work.total, work.done)
-            hire.run(first, [])
-            work = _Work(work.pending[1:], work.total, first.done, first.seconds)
-            shared = _adopt_decisions(out, pending)
-        hire.run(work, shared)
+        before = [cell for cell in unique if not is_finished(out, cell)]
+        tried: list[Cell] = []
+        seconds: list[float] = []
+        if before and not shared and _undecided(before):
+            # One cell alone measures what is to be decided for all; another study may have done so.
+            if not store.fetch(before[0], folder_of(out, before[0]), [], study.keep_weights):
+                first = _Work(before[:1], len(unique), len(unique) - len(before))
+                hire.run(first, [])
+                tried, seconds = before[:1], first.seconds
+            shared = _adopt_decisions(out, before)
+        for cell in before:
+            store.fetch(cell, folder_of(out, cell), shared, study.keep_weights)
+        # A first cell that failed was told already; the next call tries it again.
+        pending = [cell for cell in before if not is_finished(out, cell) and cell not in tried]
+        done = sum(is_finished(out, cell) for cell in unique)
+        observer.begin(len(unique), done, len(before) - len(pending) - len(tried))
+        hire.run(_Work(pending, len(unique), done, seconds), shared)
         shutil.rmtree(out / "cells" / SHARED, ignore_errors=True)
     return out
 

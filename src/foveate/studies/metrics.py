@@ -76,10 +76,15 @@ METRICS: dict[str, _Row] = {
         ),
         _Row(Metric("test.nll", "Test label loss", "lower"), _at("test.nll")),
         _Row(Metric("val.nll", "Validation label loss", "lower"), _at("val.nll")),
-        _Row(Metric("convergence", "Convergence (epochs)", "lower"), _convergence),
+        _Row(Metric("convergence_epoch", "Convergence (epochs)", "lower"), _convergence),
         _Row(Metric("epochs", "Epochs trained", "neither"), _epochs),
         _Row(Metric("train_accuracy", "Train accuracy", "neither", percent=True), _best("train_accuracy")),
         _Row(Metric("train_classification", "Train label loss", "neither"), _best("train_classification")),
+        _Row(Metric("val_spatial", "Validation spatial loss", "neither"), _best("val_spatial")),
+        _Row(
+            Metric("train_share_spatial", "Spatial share of the loss", "neither", percent=True),
+            _best("train_share_spatial"),
+        ),
         _Row(
             Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"),
             _at("test.look.energy_in_mask.mean"),

@@ -57,6 +57,11 @@ class Ranking:
         return sorted(known, key=lambda entry: (_badness(entry, self.maximize), entry.number))[:n]
 
     @property
+    def ties(self) -> int:
+        """How many computed trials have the best value."""
+        return sum(self.best is not None and entry.value == self.best.value for entry in self.of("complete"))
+
+    @property
     def inseparable(self) -> int | None:
         """How many computed trials lie within the winner's interval, itself included; None without one."""
         if self.interval is None:
@@ -134,13 +139,16 @@ def rank(board: Board) -> Ranking:
 
 
 def _interval(board: Board, best: Entry | None) -> tuple[float, float] | None:
-    if best is None or board.target.column != "val_accuracy":
+    *places, last = board.target.name.replace("val_", "val.", 1).split(".")
+    file = board.folder(best.number) / "result.json" if best else None
+    if last != "accuracy" or file is None or not file.is_file():
         return None
-    file = board.folder(best.number) / "result.json"
-    if not file.is_file():
+    place = json.loads(file.read_text(encoding="utf-8"))["metrics"]
+    for step in places:
+        place = place[step]
+    if "accuracy_low" not in place:
         return None
-    metrics = json.loads(file.read_text(encoding="utf-8"))["metrics"]["val"]
-    return metrics["accuracy_low"], metrics["accuracy_high"]
+    return place["accuracy_low"], place["accuracy_high"]
 
 
 def _importance(board: Board, complete: list[Entry]) -> dict[str, float] | None:

@@ -253,7 +253,7 @@ def _same_everywhere(
     a: np.ndarray, b: np.ndarray, difference: float, scale: float, family: int
 ) -> Comparison:
     n = len(a)
-    equal = abs(difference) <= 1e-9 * scale
+    equal = abs(difference) <= max(1e-9 * scale, 1e-150)
     p = 1.0 if equal else _sign_flip(a, a + difference)
     words = "the arms are equal" if equal else "the difference is the same"
     return Comparison(
@@ -285,7 +285,8 @@ def _finite(values: Values) -> np.ndarray:
 
 
 def _constant(x: np.ndarray, scale: float | None = None) -> bool:
-    return float(np.ptp(x)) <= 1e-9 * (float(np.abs(x).max()) if scale is None else scale)
+    # 1e-150: below, squares underflow and the variance is lost.
+    return float(np.ptp(x)) <= max(1e-9 * (float(np.abs(x).max()) if scale is None else scale), 1e-150)
 
 
 def _interval(x: np.ndarray, level: float, kind: IntervalKind) -> tuple[float, float]:

@@ -8,8 +8,10 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import torch
 
 from foveate.core.errors import ConfigError, DataError, FoveateError, StudyError, TrainingError
+from foveate.core.files import write_text
 from foveate.data.split import split_hash
 from foveate.experiment import Experiment, run
 from foveate.experiment.prepare import prepare
@@ -32,6 +35,12 @@ from foveate.training.interrupt import watch_signals
 
 HOPELESS = 3
 """When this many trials have failed and none has succeeded, the fault lies in what they share."""
+
+FAULTS = (
+    FoveateError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, MemoryError
+)  # fmt: skip
+"""What settings that do not go together may raise, here or in a library: the trial fails and the others go on. Not what
+the disk or the database raises."""
 
 RunTrial = Callable[..., Finished]
 """(experiment, data, folder, quarantine=, observer=) -> a finished run; ``foveate.experiment.run`` is one."""
@@ -223,18 +232,25 @@ class _Trial:
             self.board.prune(self.claim)
             self._say("ended early: at this epoch it is worse than the median of the complete trials")
             return
-        except (FoveateError, RuntimeError, ValueError) as error:
+        except FAULTS as error:
             full_disk = isinstance(error, TrainingError) and error.__cause__ is not None
             if full_disk or isinstance(error, RunInterrupted | Interrupted | _Fatal):
                 raise
-            text = str(error) if isinstance(error, FoveateError) else f"{type(error).__name__}: {error}"
-            self._fail(text)
+            if isinstance(error, FoveateError):
+                self._fail(str(error))
+            else:
+                write_text(self.folder / "error.txt", traceback.format_exc())
+                self._fail(f"{type(error).__name__}: {error} (see {self.folder / 'error.txt'}).")
             return
         if not math.isfinite(value):
             self._fail(f"{self.task.target.name} is {value}.")
             return
         self.board.complete(self.claim, value)
-        self._say(f"{self.task.target.name} {value:.4g}, {time.monotonic() - started:.0f} s")
+        best = self.board.study.best_trial
+        self._say(
+            f"{self.task.target.name} {value:.4g} in {time.monotonic() - started:.0f} s; best so far {best.value:.4g} "
+            f"(trial {best.number})"
+        )
 
     def _value(self, finished: Finished) -> float:
         found = finished.result
@@ -290,6 +306,8 @@ class _Fatal(StudyError):
 
 def shown(value: Any) -> str:
     """A setting's value for people."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={shown(part)}" for name, part in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -345,8 +363,13 @@ def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
         context.Process(target=_worker, args=(task, make_observer, threads, errors), name=f"worker {k}")
         for k in range(jobs)
     ]
+    # Ctrl-C reaches every process of a terminal; the workers stop when they are told to, and not while they start.
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     for worker in workers:
         worker.start()
+    if main:
+        signal.signal(signal.SIGINT, before)
     told = False
     with watch_signals() as stopped:
         while any(worker.is_alive() for worker in workers):

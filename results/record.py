@@ -1,0 +1,48 @@
+"""python results/record.py STUDY NAME [FIGURE ...]: what a finished study leaves in results/studies/NAME.
+
+The specification, the tables with all their digits, the environment without the names of folders, every cell's
+split hash, and the figures that are named (file names in STUDY/figures without ending).
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from foveate.core.files import write_csv, write_json
+from foveate.reporting.study_folder import publish_study, study_info
+from foveate.studies.collect import open_study
+from foveate.studies.engine import folder_of, is_finished
+
+FILES = ("study.yaml", "table.csv", "comparisons.csv", "table.md")
+HERE = Path(__file__).parent
+
+
+def record(study: Path, name: str, figures: list[str]) -> None:
+    """Copy what is worth keeping; nothing that names this machine's folders."""
+    publish_study(study)
+    place = HERE / "studies" / name
+    place.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        shutil.copyfile(study / file, place / file)
+    for figure in figures:
+        shutil.copyfile(study / "figures" / f"{figure}.png", place / f"{figure}.png")
+    environment = study_info(study)["environment"]
+    environment.pop("data", None)
+    write_json(place / "environment.json", environment)
+    rows = [
+        (cell.block, cell.arm, cell.seed, cell.key, *_hashes(folder_of(study, cell)))
+        for cell in open_study(study).cells()
+        if is_finished(study, cell)
+    ]
+    write_csv(place / "cells.csv", ("block", "arm", "seed", "cell", "split_hash", "catalog_hash"), rows)
+
+
+def _hashes(cell: Path) -> tuple[str, str]:
+    from foveate import Run
+
+    result = Run.open(cell).result
+    return result["split_hash"], result["catalog_hash"]
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
