@@ -30,12 +30,13 @@ ARMS: dict[str, ProposeConfig] = {
     "centre, share 0.5 (default)": ProposeConfig(prior="centre"),
     "centre, share 0.7": ProposeConfig(prior="centre", share=0.7),
     "centre, without a sure core": ProposeConfig(prior="centre", core=0),
+    "centre, sure core 0.15": ProposeConfig(prior="centre", core=0.15),
     "class map, tap late (default)": ProposeConfig(prior="class-map"),
     "class map, tap middle": ProposeConfig(prior="class-map", tap="middle"),
     "box (of the known mask)": ProposeConfig(prior="box"),
     "box, without a sure core": ProposeConfig(prior="box", box_core=0),
 }
-LIMIT = 40
+LIMIT = 100
 """Pictures of a set, spread evenly over it."""
 HEAD = (
     "| masks | IoU mean | median | quartiles | IoU >= 0.5 | precision | recall | without a mask |\n|---|"

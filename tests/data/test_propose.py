@@ -15,6 +15,7 @@ from foveate.data.propose import (
     LIKELY_BACKGROUND,
     LIKELY_OBJECT,
     OBJECT,
+    USED,
     ProposeConfig,
     boxes_of,
     centre_shape,
@@ -290,6 +291,12 @@ def test_a_mask_is_scaled_to_the_picture_without_a_shift() -> None:
     truth = ellipse(640, 960, 30 * 10 + 4.5, 50 * 10 + 4.5, 200, 280)
     assert iou(large > 0, truth) > 0.98
     np.testing.assert_array_equal(np.asarray(to_picture(small, (96, 64))) > 0, small)
+
+
+def test_every_setting_is_read_by_a_prior_or_by_all() -> None:
+    fields = {name for names in USED.values() for name in names} | {"prior", "iterations", "side"}
+    assert fields == set(ProposeConfig.model_fields)
+    assert set(USED) | {"auto"} == set(ProposeConfig.model_fields["prior"].annotation.__args__)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,16 @@ def test_masks_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     assert files(out) == files(tmp_path / "fresh") != before
 
 
+def test_a_setting_that_the_prior_does_not_read_changes_nothing(tmp_path: Path) -> None:
+    draw(tmp_path / "data")
+    propose(tmp_path / "data", tmp_path / "out")
+    before = files(tmp_path / "out")
+    propose(
+        tmp_path / "data", tmp_path / "out", config=ProposeConfig(prior="auto", box_core=0.2, tap="middle")
+    )
+    assert files(tmp_path / "out") == before
+
+
 def test_only_pictures_without_masks_unless_all_are_asked_for(tmp_path: Path) -> None:
     masks = draw(tmp_path / "data")
     known = tmp_path / "data" / "masks" / "a" / "1.png"

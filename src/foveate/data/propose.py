@@ -46,7 +46,7 @@ class ProposeConfig(Config):
     """Of the centre prior."""
     share: float = Field(0.5, gt=0, lt=1)
     """Area of the centre prior, as a share of the picture."""
-    core: float = Field(0.15, ge=0, lt=1)
+    core: float = Field(0.05, ge=0, lt=1)
     """Innermost part of the centre prior that is object for certain, as a share of the prior's area; 0 = none."""
     box_core: float = Field(0.08, ge=0, lt=0.7)
     """Ellipse in the middle of every box that is object for certain, as a share of the box's area; 0 = none."""
@@ -70,6 +70,14 @@ class ProposeConfig(Config):
                 f"sure_background ({self.sure_background:g}) must be below sure_object ({self.sure_object:g})"
             )
         return self
+
+
+USED = {
+    "centre": ("shape", "share", "core", "rim"),
+    "box": ("box_core",),
+    "class-map": ("tap", "sure_object", "sure_background", "rim"),
+}
+"""{prior: the fields of ``ProposeConfig`` that it reads, besides those that all read}"""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from foveate.data.annotations import MaskReference
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
 from foveate.data.masktrees import mirrored
-from foveate.data.propose import ProposeConfig, opencv, to_picture
+from foveate.data.propose import USED, ProposeConfig, opencv, to_picture
 from foveate.experiment.cutting import ClassMaps, cut_picture, is_boxes
 from foveate.experiment.run import Run
 from foveate.training import Observer
@@ -106,14 +106,14 @@ def propose_masks(
     if limit is not None and limit < len(todo):
         todo = [todo[i] for i in np.linspace(0, len(todo) - 1, limit).round().astype(int)]
     settings = _settings(config, run)
-    found = {task.row: _existing(task, settings, out, overwrite) for task in todo}
+    found = {task.row: _existing(task, settings[task.prior], out, overwrite) for task in todo}
     kept = sum(proposal is not None for proposal in found.values())
     if kept:
         observer.message(f"{kept} masks of {out} are there already and stay as they are.")
     maps = None if run is None else ClassMaps(run, catalog, config.tap, device)
     result = []
     for done, task in enumerate(todo):
-        result.append(found[task.row] or _propose(task, catalog, out, config, settings, maps))
+        result.append(found[task.row] or _propose(task, catalog, out, config, settings[task.prior], maps))
         observer.progress("proposing masks", done + 1, len(todo))
     write_csv(out / TABLE, COLUMNS, [_row(proposal) for proposal in result])
     return result
@@ -206,11 +206,16 @@ def _tasks(
     return tasks
 
 
-def _settings(config: ProposeConfig, run: Run | None) -> str:
-    """12 hex digits of everything that decides on a mask besides the picture and its boxes."""
+def _settings(config: ProposeConfig, run: Run | None) -> dict[str, str]:
+    """{prior: 12 hex digits of everything that decides on its masks besides the picture and its boxes}."""
     weights = sha256_of_file(run.folder / "model.safetensors") if run is not None else ""
-    values = config.model_dump(exclude={"prior"})  # which one was used is kept for every picture
-    return hashlib.sha256(json.dumps([values, weights], sort_keys=True).encode()).hexdigest()[:12]
+    common = {"iterations": config.iterations, "side": config.side}
+    digests = {}
+    for prior, fields in USED.items():
+        values = common | {name: getattr(config, name) for name in fields}
+        values["weights"] = weights if prior == "class-map" else ""
+        digests[prior] = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    return digests
 
 
 def _existing(task: _Task, settings: str, out: Path, overwrite: bool) -> Proposal | None:
