@@ -10,7 +10,7 @@ from pathlib import Path
 
 from foveate.core.files import write_csv, write_json
 from foveate.reporting.study_folder import publish_study, study_info
-from foveate.studies.collect import open_study
+from foveate.studies.collect import open_study, read_study
 from foveate.studies.engine import folder_of, is_finished
 
 FILES = ("study.yaml", "table.csv", "comparisons.csv", "table.md")
@@ -26,6 +26,14 @@ def record(study: Path, name: str, figures: list[str]) -> None:
         shutil.copyfile(study / file, place / file)
     for figure in figures:
         shutil.copyfile(study / "figures" / f"{figure}.png", place / f"{figure}.png")
+    values = [
+        (block, arm, seed, name, value)
+        for block, results in read_study(study).items()
+        for name, arms in results.values.items()
+        for arm, seeds in arms.items()
+        for seed, value in seeds.items()
+    ]
+    write_csv(place / "values.csv", ("block", "arm", "seed", "metric", "value"), values)
     environment = study_info(study)["environment"]
     environment.pop("data", None)
     write_json(place / "environment.json", environment)

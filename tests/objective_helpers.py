@@ -1,6 +1,6 @@
 """What the objective tests share: a scene with a feature map, and a term with a parameter."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -8,9 +8,15 @@ from torch import nn
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives import Context, Progress
+from foveate.objectives.spatial import SpatialEnergy
 from foveate.objectives.term import TermConfig
 
 CONTEXT = Context(("a", "b", "c"), (1, 1, 1))
+
+
+def class_map(**settings: Any) -> TermConfig:
+    """A term that depends on the head: the share of the true class's Grad-CAM outside the mask."""
+    return SpatialEnergy.Config(**{"aggregate": "gradcam", **settings})
 
 
 def scene() -> tuple[Output, Batch]:

@@ -8,8 +8,8 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.objectives import Objective, Progress, objective
 from foveate.objectives.classification import CrossEntropy, Focal, Huber
-from foveate.objectives.spatial import ClassMapEnergy, SpatialMSE
-from objective_helpers import CONTEXT, Projection, scene
+from foveate.objectives.spatial import SpatialMSE
+from objective_helpers import CONTEXT, Projection, class_map, scene
 
 
 def test_it_weighs_terms_and_keeps_them_apart() -> None:
@@ -58,7 +58,7 @@ def test_what_terms_ask_for_is_what_the_objective_asks_for() -> None:
         "a": CrossEntropy.Config(),
         "type": SpatialMSE.Config(tap="early"),
         "more": SpatialMSE.Config(tap="early"),
-        "map": ClassMapEnergy.Config(tap="late"),
+        "map": class_map(tap="late"),
     }
     whole = Objective(config, CONTEXT)
     assert whole.taps == ("early", "late")

@@ -15,9 +15,9 @@ from foveate.experiment.specification import Experiment, assign, merge
 from foveate.models.output import Output
 from foveate.objectives import Objective, Progress
 from foveate.objectives.classification import CrossEntropy, Focal
-from foveate.objectives.spatial import ClassMapEnergy, SpatialMSE
+from foveate.objectives.spatial import SpatialMSE
 from foveate.objectives.term import TermConfig
-from objective_helpers import CONTEXT, scene
+from objective_helpers import CONTEXT, class_map, scene
 
 
 def two(weighting: Any, weight: float = 1.0, **more: TermConfig) -> Objective:
@@ -163,7 +163,7 @@ def test_impossible_shares_are_refused() -> None:
 # -- gradient norm ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", [SpatialMSE.Config, ClassMapEnergy.Config])
+@pytest.mark.parametrize("loss", [SpatialMSE.Config, class_map])
 def test_gradient_norm_by_hand(loss: Any) -> None:
     config = {
         "a": CrossEntropy.Config(weight=0.7),
@@ -247,7 +247,7 @@ def test_another_kind_replaces_the_settings_of_the_old_one() -> None:
         assert (weighting.kind, weighting.share) == ("share", 0.3)
     longer = assign(base, "objective.s.weighting.start=0.5")
     assert Experiment.from_dict(longer).objective["s"].weighting.last == 4.0
-    other = Experiment.from_dict(assign(base, "objective.s.loss=class_map_energy")).objective["s"]
+    other = Experiment.from_dict(assign(base, "objective.s.loss=spatial_energy")).objective["s"]
     assert other.weighting.last == 4.0, "a weighting belongs to every loss"
 
 

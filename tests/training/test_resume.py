@@ -32,7 +32,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "objective": {
             "classification": {"loss": "cross_entropy"},
             "shared": {"loss": "spatial_mse", "weighting": {"kind": "share", "share": 0.2}},
-            "balanced": {"loss": "class_map_energy", "weighting": {"kind": "gradient_norm"}},
+            "balanced": {
+                "loss": "spatial_energy",
+                "aggregate": "gradcam",
+                "weighting": {"kind": "gradient_norm"},
+            },
+            "learned": {"loss": "spatial_bce", "aggregate": "projection", "normalise": "sigmoid"},
             "uncertain": {"loss": "spatial_mse", "tap": "early", "weighting": {"kind": "uncertainty"}},
         },
         "training": {"clip": 1.0, "accumulate": 2},

@@ -9,10 +9,10 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.objectives import objective
 from foveate.objectives.classification import CrossEntropy
-from foveate.objectives.spatial import ClassMapEnergy, SpatialMSE
+from foveate.objectives.spatial import SpatialMSE
 from foveate.training import fit
 from foveate.training.optimizers import parameter_groups
-from objective_helpers import Projection
+from objective_helpers import Projection, class_map
 from training_helpers import Heard, phase, toy_job, weights_of
 
 
@@ -29,7 +29,7 @@ def everything() -> dict[str, Any]:
     """Every weighting with a state, and a term with parameters."""
     return terms(
         shared=SpatialMSE.Config(weighting={"kind": "share", "share": 0.2}),
-        balanced=ClassMapEnergy.Config(weighting={"kind": "gradient_norm", "ratio": 0.3}),
+        balanced=class_map(weighting={"kind": "gradient_norm", "ratio": 0.3}),
         uncertain=SpatialMSE.Config(tap="early", weight=0.5, weighting="uncertainty"),
         ramp=SpatialMSE.Config(tap="early", weighting={"kind": "cosine"}),
         learned=Projection.Config(weight=0.3),
@@ -48,7 +48,7 @@ HEAD = phase(name="head", trainable="head", epochs=2)
 
 def test_weights_and_shares_are_columns() -> None:
     spatial = SpatialMSE.Config(weight=2.0)
-    measured = ClassMapEnergy.Config(weight=0.0)
+    measured = class_map(weight=0.0)
     history = fit(toy_job(objective=terms(spatial=spatial, look=measured), phases=[phase(epochs=3)]))
     for row in history:
         parts = {
@@ -189,7 +189,7 @@ def test_arms_that_differ_in_idle_terms_have_equal_head_phases(training: dict[st
 
 
 @pytest.mark.parametrize("kind", ["constant", "gradient_norm"])
-@pytest.mark.parametrize(("loss", "learns_head"), [(ClassMapEnergy.Config, True), (Projection.Config, False)])
+@pytest.mark.parametrize(("loss", "learns_head"), [(class_map, True), (Projection.Config, False)])
 def test_terms_that_can_train_something_stay_on_a_frozen_backbone(
     kind: str, loss: Any, learns_head: bool
 ) -> None:

@@ -419,7 +419,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="backbones, recipes, studies, guides, losses, augmentations, transforms, heads, schedules or tta."
+            help="backbones, recipes, studies, guides, losses, weightings, augmentations, transforms, heads, schedules, "
+            "tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

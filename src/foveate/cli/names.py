@@ -11,6 +11,7 @@ _TABLES = {
     "studies": ("foveate.recipes", "STUDIES"),
     "guides": ("foveate.recipes.guides", "GUIDES"),
     "losses": ("foveate.objectives", "LOSSES"),
+    "weightings": ("foveate.objectives.weighting", "WEIGHTINGS"),
     "augmentations": ("foveate.data.transforms", "PRESETS"),
     "transforms": ("foveate.augmentation", "TRANSFORMS"),
     "heads": ("foveate.models.heads", "HEADS"),

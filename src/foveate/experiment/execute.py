@@ -360,7 +360,11 @@ def _result(
     metrics = summarise_all(table)
     if tests is not None:
         metrics[tests.split]["backgrounds"] = tests.summary()
-    metric = "val_loss" if history and "val_loss" in history[-1] else "train_loss"
+    # The whole loss also moves with the weights of its terms; the classification's does not.
+    known = [
+        name for name in ("val_classification", "val_loss", "train_loss") if history and name in history[-1]
+    ]
+    metric = known[0] if known else "train_loss"
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment_hash": experiment.hash(),
