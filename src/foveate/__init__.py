@@ -18,6 +18,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from foveate.api import check, compare_masks, propose_masks, report, study, train
     from foveate.experiment import Experiment, Run
+    from foveate.explanation import explain
     from foveate.studies.specification import Study
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "Study": "foveate.studies.specification",
     "check": "foveate.api",
     "compare_masks": "foveate.api",
+    "explain": "foveate.explanation",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
     "study": "foveate.api",
@@ -38,6 +40,7 @@ __all__ = [
     "Study",
     "check",
     "compare_masks",
+    "explain",
     "propose_masks",
     "report",
     "study",

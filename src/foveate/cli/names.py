@@ -10,6 +10,7 @@ _TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
     "studies": ("foveate.recipes", "STUDIES"),
     "guides": ("foveate.recipes.guides", "GUIDES"),
+    "explainers": ("foveate.explanation", "EXPLAINERS"),
     "losses": ("foveate.objectives", "LOSSES"),
     "weightings": ("foveate.objectives.weighting", "WEIGHTINGS"),
     "augmentations": ("foveate.data.transforms", "PRESETS"),

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.evaluation.inference import Network, evaluating
+from foveate.explanation.maps import grad_cam, min_max, upsample
 
 CENTRE_SIGMA = 0.25
 """Standard deviation of the centred Gaussian control, as a share of each side."""
@@ -37,20 +37,6 @@ ENERGY = "energy_in_mask"
 TAP_ENERGY = "tap_energy_in_mask"
 CHANCE = "energy_chance"
 CENTRE = "energy_centre"
-
-
-def min_max(maps: torch.Tensor) -> torch.Tensor:
-    """Scale each map of (B, h, w) to [0, 1]; a constant map becomes zero."""
-    low = maps.amin((1, 2), keepdim=True)
-    span = maps.amax((1, 2), keepdim=True) - low
-    return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, torch.ones_like(span)), 0.0)
-
-
-def upsample(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(B, h, w) -> (B, H, W), bilinear, pixel centres aligned as areas (align_corners=False)."""
-    return functional.interpolate(maps[:, None].float(), size=size, mode="bilinear", align_corners=False)[
-        :, 0
-    ]
 
 
 def energy_in_mask(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -109,8 +95,7 @@ def class_maps(
                 f"The prediction does not depend on tap '{tap}'; choose a tap before the classifier."
             )
         features = output.taps[tap].detach().float()
-        weights = gradient.float().mean((2, 3), keepdim=True)
-        class_map[tap] = (weights * features).sum(1).relu()
+        class_map[tap] = grad_cam(features, gradient.float())
         tap_map[tap] = features.mean(1)
     return class_map, tap_map
 
