@@ -10,6 +10,9 @@ from foveate.explanation.cam import (
     XGradCam,
 )
 from foveate.explanation.explainer import Explainer
+from foveate.explanation.occlusion import Occlusion
+from foveate.explanation.rise import Rise
+from foveate.explanation.scorecam import ScoreCam
 
 EXPLAINERS: dict[str, type[Explainer]] = {
     "gradcam": GradCam,
@@ -19,4 +22,7 @@ EXPLAINERS: dict[str, type[Explainer]] = {
     "layercam": LayerCam,
     "eigencam": EigenCam,
     "eigengradcam": EigenGradCam,
+    "scorecam": ScoreCam,
+    "occlusion": Occlusion,
+    "rise": Rise,
 }
