@@ -1,5 +1,6 @@
 """Regions and boxes against scikit-image."""
 
+import numpy as np
 import pytest
 import torch
 from skimage.filters import threshold_otsu
