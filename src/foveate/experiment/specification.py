@@ -55,6 +55,13 @@ class EvaluationConfig(Config):
     """Where pictures have masks, also measure with other backgrounds and without the object."""
     splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
     """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
+    look_methods: tuple[str, ...] = ()
+    """Explanation methods (``foveate list explainers``) whose maps of the true class are scored for every picture, into
+    columns ``<method>_<score>`` of predictions.csv."""
+    look_metrics: tuple[Literal["localisation", "faithfulness"], ...] = Field(
+        default=("localisation",), min_length=1
+    )
+    """Which scores (docs/look.md); localisation is empty where there are no masks."""
 
 
 class Experiment(Config):
@@ -99,7 +106,24 @@ class Experiment(Config):
             del values["training"][name]
         for name in ("workers", "pin"):
             del values["training"]["loader"][name]
+        _forget_later(values)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
+    (("evaluation", "look_methods"), []),
+    (("evaluation", "look_metrics"), ["localisation"]),
+)
+"""Settings that came after runs had been recorded: at their default they leave no mark on an experiment's hash."""
+
+
+def _forget_later(values: dict[str, Any]) -> None:
+    for (*steps, last), default in LATER:
+        place = values
+        for step in steps:
+            place = place[step]
+        if place[last] == default:
+            del place[last]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
