@@ -37,13 +37,13 @@ class Occlusion(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         assert targets is not None
-        scorer = Scorer(probe, self.config.score)
         height, width = images.shape[2:]
         side = min(height, width)
         window = max(1, round(self.config.window * side))
         stride = max(1, round(self.config.stride * side))
         places = [(y, x) for y in starts(height, window, stride) for x in starts(width, window, stride)]
         total, done = len(places) * len(images), 0
+        scorer = Scorer(probe, self.config.score, passes=total)
         counts = images.new_zeros((height, width), dtype=torch.float32)
         for y, x in places:
             counts[y : y + window, x : x + window] += 1

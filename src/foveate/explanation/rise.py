@@ -37,9 +37,9 @@ class Rise(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         assert targets is not None
-        scorer = Scorer(probe, self.config.score)
         height, width = images.shape[2:]
         count = self.config.masks
+        scorer = Scorer(probe, self.config.score, passes=count * len(images))
         cells, shifts = self._draw(probe.generator("rise", count), height, width)
         maps = images.new_zeros((len(images), height * width), dtype=torch.float32)
         for part in probe.chunks(count):
@@ -52,9 +52,7 @@ class Rise(Explainer):
             probe.report(min(part.stop, count), count)
         return {PIXELS: maps.unflatten(1, (height, width)) / (count * self.config.keep)}
 
-    def _draw(
-        self, generator: torch.Generator, height: int, width: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(self, generator: torch.Generator, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, grid, grid) zeros and ones, and (N, 2) shifts down and right in pixels; the same for every picture."""
         count, grid = self.config.masks, self.config.grid
         cells = (torch.rand(count, grid, grid, generator=generator) < self.config.keep).float()

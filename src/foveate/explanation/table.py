@@ -1,6 +1,8 @@
 """Every explainer by name. A new one: one class in one file of this package, one line here."""
 
+from foveate.explanation.ablation import AblationCam
 from foveate.explanation.cam import (
+    Cam,
     EigenCam,
     EigenGradCam,
     GradCam,
@@ -15,6 +17,7 @@ from foveate.explanation.rise import Rise
 from foveate.explanation.scorecam import ScoreCam
 
 EXPLAINERS: dict[str, type[Explainer]] = {
+    "cam": Cam,
     "gradcam": GradCam,
     "gradcam++": GradCamPlusPlus,
     "xgradcam": XGradCam,
@@ -23,6 +26,7 @@ EXPLAINERS: dict[str, type[Explainer]] = {
     "eigencam": EigenCam,
     "eigengradcam": EigenGradCam,
     "scorecam": ScoreCam,
+    "ablationcam": AblationCam,
     "occlusion": Occlusion,
     "rise": Rise,
 }
