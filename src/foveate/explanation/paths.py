@@ -52,8 +52,12 @@ class IntegratedGradients(PixelExplainer):
         return way * total
 
 
-class _LayerPath(Explainer):
-    """Base of path methods at a feature map y; the map sums over its channels."""
+class InternalInfluence(Explainer):
+    """The mean of dS/dy on the path, by Gauss-Legendre quadrature; the largest absolute value of a place's channels.
+
+    (Not their sum: before a layer norm it is 0.) Just before a global average and a linear layer dS/dy is the same at
+    every place; such a layer is refused. Source: Leino et al., 2018 (arXiv 1802.03788).
+    """
 
     class Config(PathConfig):
         """The path."""
@@ -61,24 +65,17 @@ class _LayerPath(Explainer):
     config: Config
     layered = True
     slow = True
-    signed = True
-
-
-class InternalInfluence(_LayerPath):
-    """The mean of dS/dy on the path, by Gauss-Legendre quadrature. Source: Leino et al., 2018 (arXiv 1802.03788).
-
-    Just before a global average and a linear layer dS/dy is the same at every place; such a layer is refused.
-    """
 
     def __call__(
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         points, weights = legendre(self.config.steps, images.device)
-        maps: dict[str, torch.Tensor] = {}
+        means: dict[str, torch.Tensor] = {}
         for part, found in _walk(probe, images, targets, layers, points, self.config.baseline):
             for layer, (_, gradients) in found.items():
-                share = (weights[part].view(-1, 1, 1, 1) * gradients.sum(dim=2)).sum(dim=0)
-                maps[layer] = maps[layer] + share if layer in maps else share
+                share = (weights[part].view(-1, 1, 1, 1, 1) * gradients).sum(dim=0)
+                means[layer] = means[layer] + share if layer in means else share
+        maps = {layer: mean.abs().amax(dim=1) for layer, mean in means.items()}
         for layer, found_map in maps.items():
             if not min_max(found_map).any():
                 raise ConfigError(
@@ -88,12 +85,20 @@ class InternalInfluence(_LayerPath):
         return maps
 
 
-class Conductance(_LayerPath):
+class Conductance(Explainer):
     """How much of S(x) - S(x') flows through each place: the sum of dS/dy(t) (y(t + 1/steps) - y(t)).
 
-    Completeness: the map of a layer that everything passes sums to S(x) - S(x'), but for the error of the sum.
-    Source: Dhamdhere et al., ICLR 2019 (arXiv 1805.12233).
+    The map sums over the channels. Completeness: the map of a layer that everything passes sums to S(x) - S(x'), but
+    for the error of the sum. Source: Dhamdhere et al., ICLR 2019 (arXiv 1805.12233).
     """
+
+    class Config(PathConfig):
+        """The path."""
+
+    config: Config
+    layered = True
+    slow = True
+    signed = True
 
     def __call__(
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]

@@ -52,7 +52,9 @@ class Rise(Explainer):
             probe.report(min(part.stop, count), count)
         return {PIXELS: maps.unflatten(1, (height, width)) / (count * self.config.keep)}
 
-    def _draw(self, generator: torch.Generator, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(
+        self, generator: torch.Generator, height: int, width: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, grid, grid) zeros and ones, and (N, 2) shifts down and right in pixels; the same for every picture."""
         count, grid = self.config.masks, self.config.grid
         cells = (torch.rand(count, grid, grid, generator=generator) < self.config.keep).float()

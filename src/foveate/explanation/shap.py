@@ -68,16 +68,18 @@ class KernelShap(SuperpixelExplainer):
 
     def values(self, game: Game, probe: Probe) -> np.ndarray:
         players = game.players
-        empty, full = game(np.array([[False] * players, [True] * players]))
+        nobody, everybody = [False] * players, [True] * players
         if players == 1:
+            empty, full = game(np.array([nobody, everybody]))
             return np.array([full - empty])
-        shown, weights = coalitions(
-            players, self.config.samples, key(probe.seed, "explanation", "kernel_shap")
-        )
+        seed = key(probe.seed, "explanation", "kernel_shap")
+        shown, weights = coalitions(players, self.config.samples, seed)
+        # All in one go: the scorer chooses its precision by the first pictures, and two would be too few.
+        *scores, empty, full = game(np.concatenate([shown, [nobody, everybody]]))
         # The sum of the values is known, so the last one is eliminated and the rest is ordinary least squares.
         features = shown.astype(float)
         rest = features[:, :-1] - features[:, -1:]
-        wanted = game(shown) - empty - features[:, -1] * (full - empty)
+        wanted = np.array(scores) - empty - features[:, -1] * (full - empty)
         root = np.sqrt(weights)
         found = np.linalg.lstsq(root[:, None] * rest, root * wanted, rcond=None)[0]
         return np.append(found, full - empty - found.sum())

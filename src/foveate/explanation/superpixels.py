@@ -10,6 +10,7 @@ from skimage.segmentation import slic
 from foveate.explanation.baselines import Baseline, baselines, unit_pictures
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.probe import Probe
+from foveate.explanation.scorer import Score, Scorer
 
 
 class SuperpixelConfig(Explainer.Config):
@@ -23,7 +24,7 @@ class SuperpixelConfig(Explainer.Config):
     """What a hidden superpixel shows: its own mean colour, or mean, black, white, blurred, noise."""
     samples: int = Field(default=1000, ge=2)
     """Pictures with hidden superpixels that the network is asked about."""
-    score: Literal["logit", "probability"] = "logit"
+    score: Score = "logit"
     """What is explained."""
 
 
@@ -36,6 +37,7 @@ class SuperpixelExplainer(Explainer):
     config: Config
     slow = True
     signed = True
+    chunk = 64
 
     def __call__(
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
@@ -70,6 +72,7 @@ class Game:
             config,
         )
         self.players = int(segments.max()) + 1
+        self.scorer = Scorer(probe, config.score)
         if config.hidden == "superpixel":
             self.hidden = segment_means(image, segments)
         else:
@@ -78,14 +81,11 @@ class Game:
     def __call__(self, shown: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 of the picture with the superpixels ``shown`` (n, S), booleans."""
         scores = []
-        with torch.no_grad():
-            for part in self.probe.chunks(len(shown)):
-                mask = torch.from_numpy(shown[part]).to(self.image.device)[:, self.segments]  # (n, H, W)
-                pictures = self.probe.place(torch.where(mask[:, None], self.image, self.hidden))
-                logits = self.probe.logits(pictures, low=self.probe.precision == "bfloat16")
-                if self.config.score == "probability":
-                    logits = logits.softmax(dim=1)
-                scores.append(logits[:, self.target].double().cpu())
+        for part in self.probe.chunks(len(shown)):
+            mask = torch.from_numpy(shown[part]).to(self.image.device)[:, self.segments]  # (n, H, W)
+            pictures = self.probe.place(torch.where(mask[:, None], self.image, self.hidden))
+            targets = torch.full((len(pictures),), self.target, device=pictures.device)
+            scores.append(self.scorer(pictures, targets).double().cpu())
         return torch.cat(scores).numpy()
 
 
