@@ -107,7 +107,7 @@ class Probe:
         if isinstance(known, int) and known > 0:
             return known
         with torch.no_grad():
-            return self.logits(images[:1]).shape[1]
+            return self.logits(images[:1].clone()).shape[1]
 
     def chunks(self, count: int) -> Iterator[slice]:
         """Slices of at most ``chunk`` that cover ``range(count)``."""
