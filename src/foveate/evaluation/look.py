@@ -28,40 +28,14 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.evaluation.inference import Network, evaluating
-from foveate.explanation.maps import grad_cam, min_max, upsample
-
-CENTRE_SIGMA = 0.25
-"""Standard deviation of the centred Gaussian control, as a share of each side."""
+from foveate.explanation.controls import centred_gaussian
+from foveate.explanation.localisation import chance_energy, energy_in_mask
+from foveate.explanation.maps import grad_cam, min_max
 
 ENERGY = "energy_in_mask"
 TAP_ENERGY = "tap_energy_in_mask"
 CHANCE = "energy_chance"
 CENTRE = "energy_centre"
-
-
-def energy_in_mask(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Share of each map's energy inside its mask, (B,); NaN for an empty mask or a map without energy.
-
-    maps (B, h, w), negative values count as zero; masks (B, H, W) or (B, 1, H, W) in [0, 1], 1 = object.
-    """
-    masks = masks.reshape(len(masks), *masks.shape[-2:]).float()
-    maps = upsample(maps.clamp(min=0), (masks.shape[1], masks.shape[2]))
-    total = maps.sum((1, 2))
-    defined = (total > 0) & (masks.sum((1, 2)) > 0)
-    return torch.where(defined, (maps * masks).sum((1, 2)) / torch.where(total > 0, total, 1.0), torch.nan)
-
-
-def chance_energy(masks: torch.Tensor) -> torch.Tensor:
-    """Energy of a uniform map, (B,): the mean of masks (B, H, W) or (B, 1, H, W); NaN for an empty mask."""
-    share = masks.reshape(len(masks), *masks.shape[-2:]).float().mean((1, 2))
-    return torch.where(share > 0, share, torch.nan)
-
-
-def centred_gaussian(height: int, width: int, sigma: float = CENTRE_SIGMA) -> torch.Tensor:
-    """(H, W) map exp(-(y² + x²) / 2 sigma²), y and x from the centre as shares of the sides."""
-    y = (torch.arange(height, dtype=torch.float32) + 0.5) / height - 0.5
-    x = (torch.arange(width, dtype=torch.float32) + 0.5) / width - 0.5
-    return torch.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * sigma**2))
 
 
 def class_maps(
