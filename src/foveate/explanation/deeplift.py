@@ -90,7 +90,7 @@ def deeplift(
 
     functions = ELEMENTWISE | MAX_POOLS
     with torch.no_grad(), Replacing(functions, keep):
-        probe.logits(start, low=probe.precision == "bfloat16")
+        probe.logits(start.clone())
     others = iter(seen)
 
     def rescale(values: torch.Tensor, plain: Function, func: Any) -> torch.Tensor:

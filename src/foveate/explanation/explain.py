@@ -156,7 +156,9 @@ def _classes(probe: Probe, images: torch.Tensor, targets: Targets) -> torch.Tens
     count = len(images)
     if targets is None:
         with torch.no_grad():
-            return torch.cat([probe.logits(images[part].clone()).argmax(dim=1) for part in probe.chunks(count)])
+            return torch.cat(
+                [probe.logits(images[part].clone()).argmax(dim=1) for part in probe.chunks(count)]
+            )
     classes = torch.as_tensor(targets, device=probe.device)
     if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
         raise ConfigError(f"targets should be class numbers, got {classes.dtype}.")

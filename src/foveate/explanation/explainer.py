@@ -15,8 +15,9 @@ PIXELS = ""
 class Explainer(ABC):
     """One method. An instance holds settings only; it may be used for any network and any pictures."""
 
-    Config: ClassVar[type[Settings]] = Settings
-    """The method's own settings: a nested class of this name; without one there are none."""
+    class Config(Settings):
+        """The method's own settings; none here."""
+
     config: Any
 
     layered: ClassVar[bool] = False
@@ -32,7 +33,7 @@ class Explainer(ABC):
     signed: ClassVar[bool] = False
     """Whether raw values below zero mean evidence against the class."""
 
-    def __init__(self, config: Settings | None = None) -> None:
+    def __init__(self, config: Config | None = None) -> None:
         self.config = config or self.Config()
 
     @abstractmethod

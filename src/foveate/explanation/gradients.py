@@ -58,7 +58,7 @@ def pixel_gradients(probe: Probe, images: torch.Tensor, targets: torch.Tensor | 
     with torch.enable_grad():
         pixels = images.detach().requires_grad_()
         # A copy goes in: a network may begin with an in-place operation, which a leaf cannot take.
-        logits = probe.logits(pixels.clone(), low=probe.precision == "bfloat16")
+        logits = probe.logits(pixels.clone())
         classes = logits.argmax(dim=1) if targets is None else targets
         score = logits.gather(1, classes[:, None]).sum()
         if not score.requires_grad:

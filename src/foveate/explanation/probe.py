@@ -70,7 +70,8 @@ class Probe:
         The graph begins at the first of the layers: nothing below it is kept or computed backwards.
         """
         with capture_taps(self.backbone, layers, images, require_grad=True) as maps:
-            logits = as_logits(self.model(images)).float()
+            # A copy goes in: a network may begin with an in-place operation.
+            logits = as_logits(self.model(images.clone())).float()
         return logits, maps
 
     def gradients(
@@ -174,9 +175,9 @@ def _find_default(model: nn.Module, backbone: nn.Module, image: torch.Tensor) ->
     try:
         with torch.no_grad():
             if forward_features is not None:
-                features.append(forward_features(image))
+                features.append(forward_features(image.clone()))
             else:
-                model(image)
+                model(image.clone())
     finally:
         for hook in hooks:
             hook.remove()

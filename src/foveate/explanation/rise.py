@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from foveate.core.config import Config
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
@@ -18,7 +17,7 @@ class Rise(Explainer):
     No training, no gradient, no inside knowledge. Source: Petsiuk et al., RISE, BMVC 2018.
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """The paper takes 4000 masks for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
 
         masks: int = Field(default=2000, ge=2)

@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from foveate.core.config import Config
 from foveate.explanation.explainer import Explainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
@@ -22,7 +21,7 @@ class ScoreCam(Explainer):
     implementation, so one pass serves them all and the result is exact.
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """Where implementations differ (METHODS of Score-CAM)."""
 
         score: Score = "logit"
@@ -105,7 +104,7 @@ class ScoreCam(Explainer):
         if self.config.baseline == "black":
             return scores - empty[:, None]
         if self.config.baseline == "picture":
-            return scores - scorer(images, targets)[:, None]
+            return scores - scorer(images.clone(), targets)[:, None]
         return scores
 
 
