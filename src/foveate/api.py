@@ -17,7 +17,7 @@ from foveate.experiment.propose import propose_masks as propose_for
 from foveate.recipes import STUDIES, finetune
 from foveate.reporting import build_report
 from foveate.reporting.contact import build_contact_sheets
-from foveate.reporting.explanations import Explanations, write_explanations
+from foveate.reporting.explanations import FOLDER, Explanations, write_explanations
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Study
@@ -25,7 +25,6 @@ from foveate.studies.tables import Measured
 from foveate.training import Observer
 
 REPORT = "report.html"
-EXPLANATIONS = "explanations"
 
 
 def train(
@@ -141,7 +140,7 @@ def explain_pictures(
             "Name pictures or folders to explain, or a number of agreeing test pictures; not both."
         )
     chosen = given if agreeing is None else agreeing_pictures(runs, agreeing, device)
-    folder = runs[0].folder / EXPLANATIONS if out is None else Path(out)
+    folder = runs[0].folder / FOLDER if out is None else Path(out)
     return write_explanations(explainers, pictures_of(chosen), folder, observer)
 
 

@@ -1,6 +1,5 @@
 """A run explains loose pictures: the same answers as predict, maps that lie where they belong, clear errors."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,14 +55,16 @@ def _more_methods(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """{fit: a run}, each barely trained."""
     tree = draw_tree(tmp_path_factory.mktemp("tree"), classes=2, each=8)
     phases = [{"name": "a", "epochs": 1, "trainable": "head", "lr": 0.01}]
     runs = tmp_path_factory.mktemp("runs")
-    yield {
+    return {
         fit: run(
-            experiment(data={"fit": fit}, training={"phases": phases}, evaluation={"background_tests": False}),
+            experiment(
+                data={"fit": fit}, training={"phases": phases}, evaluation={"background_tests": False}
+            ),
             tree,
             runs / fit,
         )
@@ -82,7 +83,9 @@ def blob(path: Path, width: int, height: int, at: tuple[float, float]) -> np.nda
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-@pytest.mark.parametrize(("width", "height", "at"), [(37, 101, (0.5, 0.6)), (160, 47, (0.45, 0.5)), (64, 64, (0.3, 0.7))])
+@pytest.mark.parametrize(
+    ("width", "height", "at"), [(37, 101, (0.5, 0.6)), (160, 47, (0.45, 0.5)), (64, 64, (0.3, 0.7))]
+)
 def test_a_map_lies_where_its_evidence_is(
     fit: str, width: int, height: int, at: tuple[float, float], fitted: dict[str, Run], tmp_path: Path
 ) -> None:
@@ -184,9 +187,7 @@ def test_slow_methods_report_and_chunks_change_nothing(finished: Run, tree: Path
     assert told == [("chosen", 1, 2)]
     for row in range(4):
         (alone,) = explainer.explain(catalog, [row])
-        np.testing.assert_allclose(
-            alone.over("gradcam@last"), whole[row].over("gradcam@last"), atol=1e-4
-        )
+        np.testing.assert_allclose(alone.over("gradcam@last"), whole[row].over("gradcam@last"), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,9 @@ def test_agreeing_pictures(finished: Run, fitted: dict[str, Run]) -> None:
     assert count >= 1
     assert agreeing_pictures([finished], count) == [wanted[k] for k in sorted(wanted)]
     assert agreeing_pictures([finished, finished], 1) == [wanted[min(wanted)]]
-    with pytest.raises(DataError, match=rf"{count} of 3 classes have a test picture that the run names correctly, 9"):
+    with pytest.raises(
+        DataError, match=rf"{count} of 3 classes have a test picture that the run names correctly, 9"
+    ):
         agreeing_pictures([finished], 9)
     with pytest.raises(DataError, match="knows other classes"):
         agreeing_pictures([finished, fitted["pad"]], 1)

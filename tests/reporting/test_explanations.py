@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from foveate.experiment import Run, run
 from foveate.explanation import explain
 from foveate.reporting.explanations import RECORD, Explanations, run_names
 from foveate.training import Observer
-from .conftest import Page
 from training_helpers import experiment
+
+from .conftest import Page
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,9 @@ def second(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 class Stops(Observer):
@@ -172,8 +176,6 @@ def test_interrupted_it_keeps_what_is_finished(finished: Run, pictures: Path, tm
 def test_pictures_may_be_added_or_change_and_none_is_orphaned(
     finished: Run, pictures: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     copy, out = tmp_path / "copy", tmp_path / "out"
     shutil.copytree(pictures, copy)
     foveate.explain_pictures(finished, copy, out)
@@ -233,3 +235,21 @@ def test_names_of_runs_differ() -> None:
     assert run_names([Path("/a/one"), Path("/b/two")]) == ["one", "two"]
     with pytest.raises(ConfigError, match="named twice"):
         run_names([Path("/a/one"), Path("/a/one")])
+
+
+def test_the_report_shows_what_lies_in_the_run_folder(finished: Run, pictures: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished.folder, copy)
+    without = Page(foveate.report(copy, tmp_path / "without.html"))
+    assert "Explained pictures" not in without.text
+    done = foveate.explain_pictures(copy, pictures, None, ["gradcam", "layercam"])
+    assert done.folder == copy / "explanations"
+    page = Page(foveate.report(copy, tmp_path / "with.html"))
+    shown = [str(attributes["alt"]) for tag, attributes in page.elements if tag == "img"]
+    for picture in done.manifest["pictures"]:
+        assert f"layercam@last of {picture['path']}" in shown
+    assert "Explained pictures" in page.text
+    done.manifest["runs"][0]["weights_sha256"] = "other"
+    (done.folder / "manifest.json").write_text(json.dumps(done.manifest))
+    stale = Page(foveate.report(copy, tmp_path / "stale.html"))
+    assert "was made with other weights" in stale.text

@@ -34,7 +34,9 @@ def test_one_speck_does_not_hide_the_rest() -> None:
     picture = Image.new("RGB", (50, 50))
     values = np.full((50, 50), 0.1, dtype=np.float32)
     values[0, 0] = 1
-    faint, clear = (np.asarray(overlay(picture, values, specks=specks), dtype=int) for specks in (False, True))
+    faint, clear = (
+        np.asarray(overlay(picture, values, specks=specks), dtype=int) for specks in (False, True)
+    )
     assert clear[25, 25].sum() > faint[25, 25].sum() + 200
     nothing = overlay(picture, np.zeros((50, 50), dtype=np.float32), specks=True)
     assert np.asarray(nothing).max() == 0
@@ -44,6 +46,6 @@ def test_the_legend_is_the_overlay() -> None:
     bar = np.asarray(legend(9, 2))
     drawn = overlay(Image.new("RGB", (9, 2), (127, 127, 127)), np.tile(np.linspace(0, 1, 9), (2, 1)))
     np.testing.assert_array_equal(bar, np.asarray(drawn))
-    stops = [part for part in colorbar().split("rgb(")[1:]]
+    stops = colorbar().split("rgb(")[1:]
     css = np.array([[int(value) for value in stop.split(")")[0].split()] for stop in stops])
     np.testing.assert_allclose(css, bar[0], atol=6)

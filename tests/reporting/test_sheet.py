@@ -10,12 +10,17 @@ from PIL import Image
 from foveate.reporting import sheet as module
 from foveate.reporting.sheet import Answer, Row, Sheet, View, draw, write_sheets
 
-VIEWS = tuple(View(run, "gradcam", layer, f"blocks.{layer}") for run in ("a", "b") for layer in ("first", "last"))
+VIEWS = tuple(
+    View(run, "gradcam", layer, f"blocks.{layer}") for run in ("a", "b") for layer in ("first", "last")
+)
 
 
 def make_row(number: int, label: str | None = "bee") -> Row:
     cells = tuple(Image.new("RGB", (224, 112), (number, 50 * k, 200)) for k in range(4))
-    answers = (Answer("bee", 0.9, label and True, "bee", 0.9), Answer("wasp", 0.6, label and False, "bee", 0.1))
+    answers = (
+        Answer("bee", 0.9, label and True, "bee", 0.9),
+        Answer("wasp", 0.6, label and False, "bee", 0.1),
+    )
     return Row(f"{number:03d}.jpg", label, Image.new("RGB", (224, 112), (number, 255, 0)), cells, answers)
 
 

@@ -34,6 +34,8 @@ from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
 from foveate.training import Observer
 
 SCHEMA = 1
+FOLDER = "explanations"
+"""In a run's folder, where nothing else is said; the run's report shows what is there."""
 MANIFEST = "manifest.json"
 RECORD = "record"
 """The key of a picture's record (JSON text) in its ``.npz``."""

@@ -8,7 +8,7 @@ COLORMAP = "inferno"
 """Perceptually uniform; dark = low, bright = high. The same as in reports."""
 STRONGEST = 0.85
 """Opacity of the largest value."""
-PALE = 0.45
+PALE = 0.25
 """How much of the picture's colour is kept below a map, so that no red flower looks like evidence."""
 UNSEEN = 0.35
 """Brightness of what the network did not see (fit="crop")."""
