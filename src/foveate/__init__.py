@@ -16,7 +16,7 @@ from foveate.core.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from foveate.api import check, compare_masks, propose_masks, report, study, train
+    from foveate.api import check, compare_masks, explain_pictures, propose_masks, report, study, train
     from foveate.experiment import Experiment, Run
     from foveate.explanation import explain
     from foveate.studies.specification import Study
@@ -28,6 +28,7 @@ _HOMES = {
     "check": "foveate.api",
     "compare_masks": "foveate.api",
     "explain": "foveate.explanation",
+    "explain_pictures": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
     "study": "foveate.api",
@@ -41,6 +42,7 @@ __all__ = [
     "check",
     "compare_masks",
     "explain",
+    "explain_pictures",
     "propose_masks",
     "report",
     "study",
