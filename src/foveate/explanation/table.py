@@ -1,5 +1,6 @@
 """Every explainer by name. A new one: one class in one file of this package, one line here."""
 
+from foveate.explanation.attention import AttentionRollout, TransformerRelevance
 from foveate.explanation.cam import (
     EigenCam,
     EigenGradCam,
@@ -10,6 +11,7 @@ from foveate.explanation.cam import (
     XGradCam,
 )
 from foveate.explanation.explainer import Explainer
+from foveate.explanation.lrp import LRP
 from foveate.explanation.occlusion import Occlusion
 from foveate.explanation.rise import Rise
 from foveate.explanation.scorecam import ScoreCam
@@ -25,4 +27,7 @@ EXPLAINERS: dict[str, type[Explainer]] = {
     "scorecam": ScoreCam,
     "occlusion": Occlusion,
     "rise": Rise,
+    "lrp": LRP,
+    "attention_rollout": AttentionRollout,
+    "transformer_relevance": TransformerRelevance,
 }
