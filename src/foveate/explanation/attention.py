@@ -20,8 +20,8 @@ from foveate.models.taps import to_map
 
 
 class AttentionRollout(Explainer):
-    """Product over the blocks of attention matrices with the skip connections in them: which patches reach the token (or
-    tokens) that the classifier reads. It knows of no class.
+    """Which patches reach the token (or tokens) that the classifier reads: the product over the blocks of attention
+    matrices with the skip connections in them. It knows of no class.
 
     A' = rows of (1 - residual) A + residual I made to sum to 1, A fused over the heads; map = the readers' row of
     A'_L ... A'_1. Source: Abnar & Zuidema, ACL 2020 (arXiv 2005.00928).
@@ -35,8 +35,8 @@ class AttentionRollout(Explainer):
         heads: Literal["mean", "max", "min"] = "mean"
         """How the heads of a block become one matrix."""
         discard: float = Field(default=0.0, ge=0, lt=1)
-        """Share of each picture's smallest attentions between tokens that is set to 0 first; what the class token
-        reads or gives to itself is kept. It takes noise out where heads is max."""
+        """Share of each picture's attentions, the smallest ones, that is set to 0 first; the first token's attention to
+        itself is kept. It takes noise out where heads is max."""
 
     config: Config
     predicts = True
@@ -106,7 +106,9 @@ class AttentionTaken(TorchFunctionMode):
         self.weights: list[torch.Tensor] = []
         """(B, heads, N, M) each, part of the graph where there is one."""
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         name = getattr(func, "__name__", "")
         if name == "scaled_dot_product_attention":
             weights, value = _step_by_step(*args, **(kwargs or {}))

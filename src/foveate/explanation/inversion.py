@@ -33,7 +33,7 @@ class InversionConfig(Config):
     (a picture spans about -2 to 2)."""
 
     scales: tuple[float, ...] = (0.5, 0.75, 1.0)
-    """Sizes in turn, as shares of the final one: what is large is settled first. Each begins with the last one's result."""
+    """Sizes in turn, as shares of the final one: what is large is settled first, and each begins with the last result."""
     steps: int = Field(default=40, ge=1)
     """Updates at each size."""
     lr: float = Field(default=60.0, gt=0)
@@ -49,12 +49,12 @@ class InversionConfig(Config):
     jitter: int = Field(default=8, ge=0)
     """The picture is moved by up to so many pixels, round its edges, before each update."""
     spectrum: float = Field(default=1.0, ge=0)
-    """The gradient is divided by (spatial frequency) ** spectrum: pictures have little of what is fine. 0: left alone."""
+    """The gradient is divided by (spatial frequency) ** spectrum, since pictures have little of what is fine; 0: not."""
     colour: float = Field(default=0.9, ge=0, lt=1)
-    """The gradient's colours are mixed as if they had this correlation; in photographs it is near 0.9. 0: left alone."""
-    statistics: float = Field(default=0.0, ge=0)
+    """The gradient's colours are mixed as if they had this correlation, near 0.9 in photographs; 0: not."""
+    statistics: float | None = Field(default=None, ge=0)
     """Weight of the distance between the picture's channel means and deviations and those that batch norms have
-    stored (Yin et al., CVPR 2020); needs a network with batch norm. About twice the time."""
+    stored (Yin et al., CVPR 2020); for classes. None: 1 in a network with batch norm, else 0."""
     noise: float = Field(default=0.05, ge=0)
     """Standard deviation of the noise at the beginning, round the mean grey."""
     objective: Literal["logit", "log_probability"] = "logit"
@@ -128,9 +128,10 @@ def invert(
     """
     if recipe not in ("default", "scenes"):
         raise ConfigError(f"recipe is '{recipe}'; choose default or scenes.")
-    config: InversionConfig | ScenesConfig = parse(
-        InversionConfig if recipe == "default" else ScenesConfig, settings, source=f"recipe '{recipe}'"
+    kind: type[InversionConfig] | type[ScenesConfig] = (
+        InversionConfig if recipe == "default" else ScenesConfig
     )
+    config = parse(kind, settings, source=f"recipe '{recipe}'")
     if chunk < 1:
         raise ConfigError(f"chunk is {chunk}; it counts pictures and must be 1 or more.")
     if unit not in ("channel", "centre"):
@@ -141,6 +142,9 @@ def invert(
     with untouched(model):
         blank = probe.place(torch.zeros(1, 3, size, size))
         numbers, path = _wanted(probe, blank, targets, layer, channels)
+        if isinstance(config, InversionConfig) and config.statistics is None:
+            normed = path is None and any(True for _ in _batch_norms(model))
+            config = config.model_copy(update={"statistics": 1.0 if normed else 0.0})
         score = _score(probe, path, unit, getattr(config, "objective", "logit"))
         parts = list(probe.chunks(len(numbers)))
         images, scores, finals = [], [], []
@@ -158,8 +162,10 @@ def invert(
             images.append(found.float().cpu())
             scores.append(history.float().cpu())
             with torch.no_grad():
-                placed = probe.place(((found - center) / spread))
-                finals.append((score(placed, chosen).float().cpu(), _probability(probe, path, placed, chosen)))
+                placed = probe.place((found - center) / spread)
+                finals.append(
+                    (score(placed, chosen).float().cpu(), _probability(probe, path, placed, chosen))
+                )
     return Inversion(
         torch.cat(images),
         tuple(numbers),
@@ -168,8 +174,8 @@ def invert(
         torch.cat([value for value, _ in finals]),
         None if path else torch.cat([value for _, value in finals]),
         {
-            "recipe": recipe, **config.model_dump(mode="json"), "unit": unit if path else None, "size": size, "seed": seed,
-            "mean": center.flatten().tolist(), "std": spread.flatten().tolist(),
+            "recipe": recipe, **config.model_dump(mode="json"), "unit": unit if path else None, "size": size,
+            "seed": seed, "mean": center.flatten().tolist(), "std": spread.flatten().tolist(),
         },
     )  # fmt: skip
 
@@ -197,7 +203,9 @@ def _ascend(
                 picture = picture.detach().requires_grad_()
                 moved = picture
                 if config.jitter:
-                    move = torch.randint(-config.jitter, config.jitter + 1, (2,), generator=generator).tolist()
+                    move = torch.randint(
+                        -config.jitter, config.jitter + 1, (2,), generator=generator
+                    ).tolist()
                     moved = picture.roll(move, (2, 3))
                 if fixed and side != size:
                     moved = functional.interpolate(moved, (size, size), mode="bicubic", align_corners=False)
@@ -234,20 +242,20 @@ def _smoothed(gradient: torch.Tensor, spectrum: float, colour: float) -> torch.T
 
 
 @contextmanager
-def _statistics(probe: Probe, weight: float) -> Iterator[Callable[[], torch.Tensor | float]]:
+def _statistics(probe: Probe, weight: float | None) -> Iterator[Callable[[], torch.Tensor | float]]:
     """Yields a function: weight times the distance (b,) of the last pass's maps from what batch norms have stored."""
     if not weight:
         yield lambda: 0.0
         return
-    norms = [m for m in probe.model.modules() if isinstance(m, nn.BatchNorm2d) and m.running_var is not None]
+    norms = list(_batch_norms(probe.model))
     if not norms:
         raise ConfigError(
             f"statistics is {weight}, but {type(probe.backbone).__name__} has no batch norm; leave it at 0."
         )
     found: list[torch.Tensor] = []
 
-    def measure(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        deviation = (norm.running_var + norm.eps).sqrt()  # type: ignore[operator]
+    def measure(norm: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        deviation = (norm.running_var + norm.eps).sqrt()
         mean = (inputs[0].mean(dim=(2, 3)) - norm.running_mean) / deviation
         ratio = inputs[0].var(dim=(2, 3), unbiased=False).clamp(min=1e-8).sqrt() / deviation
         found.append((mean.square() + (ratio - 1).square()).mean(dim=1))
@@ -258,6 +266,12 @@ def _statistics(probe: Probe, weight: float) -> Iterator[Callable[[], torch.Tens
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _batch_norms(model: nn.Module) -> Iterator[nn.Module]:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            yield module
 
 
 def _score(probe: Probe, path: str | None, unit: str, objective: str) -> Score:
@@ -279,7 +293,9 @@ def _score(probe: Probe, path: str | None, unit: str, objective: str) -> Score:
     return of_channel if path else of_class
 
 
-def _probability(probe: Probe, path: str | None, pictures: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+def _probability(
+    probe: Probe, path: str | None, pictures: torch.Tensor, numbers: torch.Tensor
+) -> torch.Tensor:
     if path:
         return torch.zeros(0)
     return probe.logits(pictures).softmax(dim=1).gather(1, numbers[:, None])[:, 0].cpu()
@@ -324,7 +340,9 @@ def _own_size(probe: Probe) -> int:
         return own
     if listed:
         return int(listed[1])
-    raise ConfigError(f"The picture size of {type(probe.model).__name__} is not known; give size=224 or another.")
+    raise ConfigError(
+        f"The picture size of {type(probe.model).__name__} is not known; give size=224 or another."
+    )
 
 
 def _three(probe: Probe, name: str, given: Sequence[float] | None) -> torch.Tensor:

@@ -1,5 +1,7 @@
-"""Model inversion exactly as the Scenes report ran it (routine of utkuozbulak/pytorch-cnn-visualizations, after Yosinski et
-al., 2015, arXiv 1506.06579), to compare with; ``InversionConfig`` is the one to use."""
+"""Model inversion exactly as the Scenes report ran it, to compare with; ``InversionConfig`` is the one to use.
+
+Source: the routine of utkuozbulak/pytorch-cnn-visualizations, after Yosinski et al., 2015 (arXiv 1506.06579).
+"""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -18,8 +20,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class ScenesConfig(Config):
-    """The published values. What they do not do: the picture is rounded to whole grey levels after every update, so small
-    updates vanish; the optimiser is new every time, so there is no momentum."""
+    """The published values. The picture is rounded to whole grey levels after every update, so small updates vanish; the
+    optimiser is new every time, so there is no momentum."""
 
     iterations: int = Field(default=150, ge=2)
     """One more than there are updates."""
@@ -35,8 +37,8 @@ class ScenesConfig(Config):
     """Largest norm of the picture's gradient. None is what the report ran: it clipped the gradients of the network's
     parameters, to 0.1, which changes nothing."""
     statistics: Literal["own", "imagenet"] = "own"
-    """Normalise with the network's own mean and std, or with ImageNet's. The report used ImageNet's for networks that were
-    trained with 0.5 and 0.5."""
+    """Normalise with the network's own mean and std, or with ImageNet's. The report used ImageNet's for networks that
+    were trained with 0.5 and 0.5."""
 
 
 def scenes_inversion(

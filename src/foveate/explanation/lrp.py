@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from foveate.core.config import Config
@@ -62,17 +61,17 @@ class LRP(Explainer):
         assert targets is not None
         with torch.enable_grad():
             pictures = images.detach().requires_grad_()
-            with _Relevance(self.config):
+            with Relevance(self.config):
                 logits = probe.logits(pictures)
             score = logits.gather(1, targets[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, pictures)
         return {PIXELS: (images * gradient).sum(dim=1).float()}
 
 
-Handler = Callable[["_Relevance", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+Handler = Callable[["Relevance", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
-class _Relevance(TorchFunctionMode):
+class Relevance(TorchFunctionMode):
     """While it is active, functions of signals have the gradients of LRP. A signal is what depends on the picture."""
 
     def __init__(self, config: LRP.Config) -> None:
@@ -138,7 +137,7 @@ def _ratio(value: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
 
 
 def _activation(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """f(x), with gradient f(x) / x."""
     x, rest = (args[0], args[1:]) if args else (kwargs.pop("input"), ())
@@ -150,15 +149,13 @@ def _activation(
     return result
 
 
-def _gate(mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _gate(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     result = _activation(mode, func, args, kwargs)
     mode.gates[id(result)] = (2 if "sigmoid" in func.__name__ else 1, result)
     return result
 
 
-def _reshape(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def _reshape(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A gate of another shape, or divided by a number, is still a gate."""
     result = func(*args, **kwargs)
     if args and mode.gate(args[0]) and isinstance(result, torch.Tensor):
@@ -166,9 +163,7 @@ def _reshape(
     return result
 
 
-def _product(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def _product(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Signal times constant: as it is. Signal times gate: the gate is a constant. Two signals: half each."""
     x, y = args[0], args[1] if len(args) > 1 else kwargs["other"]
     if not (_signal(x) and _signal(y)):
@@ -189,7 +184,7 @@ def _in_place(func: Callable[..., Any]) -> bool:
 
 
 def _convolution(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -204,13 +199,13 @@ def _convolution(
     return result
 
 
-def _dense(mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _dense(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     given = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **kwargs}
     return mode.linear(mode.dense, func, given["input"], given["weight"], given.get("bias"))
 
 
 def _batch_norm(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Affine in evaluation mode; with the convolution before it, it is one layer."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
@@ -227,7 +222,7 @@ def _batch_norm(
 
 
 def _layer_norm(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     names = ("input", "normalized_shape", "weight", "bias", "eps")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -237,7 +232,7 @@ def _layer_norm(
 
 
 def _group_norm(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     names = ("input", "num_groups", "weight", "bias", "eps")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -261,7 +256,7 @@ def _normed(
 
 
 def _rms_norm(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     x = args[0] if args else kwargs["input"]
     value = func(*args, **kwargs).detach()
@@ -269,7 +264,7 @@ def _rms_norm(
 
 
 def _attention(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     given = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
     given |= {"query": given["query"].detach(), "key": given["key"].detach()}
@@ -277,7 +272,7 @@ def _attention(
 
 
 def _constant(
-    mode: _Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     return func(*args, **kwargs).detach()
 
@@ -298,7 +293,7 @@ _HANDLERS: dict[str, Handler] = {
          "softplus", "softsign", "logsigmoid", "threshold", "clamp"), _activation
     ),
     **dict.fromkeys(
-        ("view", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "flatten", "unflatten", "permute",
+        ("view", "reshape", "expand", "expand_as", "getitem", "unsqueeze", "squeeze", "flatten", "unflatten", "permute",
          "transpose", "contiguous", "clone", "to", "type_as", "div", "truediv", "itruediv", "chunk"), _reshape
     ),
 }  # fmt: skip
