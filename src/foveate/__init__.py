@@ -16,7 +16,16 @@ from foveate.core.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from foveate.api import check, compare_masks, look, propose_masks, report, study, train
+    from foveate.api import (
+        check,
+        compare_masks,
+        explain_pictures,
+        look,
+        propose_masks,
+        report,
+        study,
+        train,
+    )
     from foveate.experiment import Experiment, Run
     from foveate.explanation import explain
     from foveate.studies.specification import Study
@@ -28,6 +37,7 @@ _HOMES = {
     "check": "foveate.api",
     "compare_masks": "foveate.api",
     "explain": "foveate.explanation",
+    "explain_pictures": "foveate.api",
     "look": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
@@ -42,6 +52,7 @@ __all__ = [
     "check",
     "compare_masks",
     "explain",
+    "explain_pictures",
     "look",
     "propose_masks",
     "report",

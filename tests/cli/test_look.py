@@ -15,7 +15,7 @@ def test_tables_and_files(finished: Run, tmp_path: Path) -> None:
         ["look", str(finished.folder), "--methods", "gradcam,eigencam", "--limit", "4", "--out", str(tmp_path / "o"),
          "--metrics", "localisation,faithfulness,sanity", "--set", "faithfulness.steps=2", "--set",
          "faithfulness.road=[0.5]", "--set", "sanity.attack_steps=1", "--set", "sanity.draws=1",
-         "--class", "true"],
+         "--target", "true"],
         env={"COLUMNS": "200"},
     )  # fmt: skip
     assert found.exit_code == 0, found.output
@@ -47,6 +47,6 @@ def test_errors_are_sentences(finished: Run) -> None:
     found = CliRunner().invoke(app, ["look", str(finished.folder), "--methods", "gradcan"])
     assert found.exit_code == 1
     assert "did you mean gradcam" in found.output
-    found = CliRunner().invoke(app, ["look", str(finished.folder), "--class", "other", "--limit", "2"])
+    found = CliRunner().invoke(app, ["look", str(finished.folder), "--target", "other", "--limit", "2"])
     assert found.exit_code == 1
     assert "target" in found.output

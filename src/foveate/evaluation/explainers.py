@@ -177,7 +177,7 @@ def _targets(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, which
     if which == "true":
         if bool((labels < 0).any()):
             raise ConfigError(
-                "Some pictures have no known class; explain the predicted one (--class predicted)."
+                "Some pictures have no known class; explain the predicted one (--target predicted)."
             )
         return labels
     with untouched(model), torch.no_grad():

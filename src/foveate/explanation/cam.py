@@ -3,8 +3,12 @@
 A is the feature map of the layer, (B, K, h, w); g = dS/dA for the logit S of the class.
 """
 
-import torch
+from typing import Any
 
+import torch
+from torch import nn
+
+from foveate.core.errors import ConfigError
 from foveate.explanation.explainer import Explainer
 from foveate.explanation.maps import grad_cam
 from foveate.explanation.probe import Probe
@@ -32,6 +36,48 @@ class GradCam(_GradientCam):
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return grad_cam(features, gradients)
+
+
+class Cam(Explainer):
+    """sum_k W[c, k] A^k for logits W mean(A) + b; signed. Source: Zhou et al., CVPR 2016."""
+
+    layered = True
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        assert targets is not None
+        found = probe.gradients(images, targets, layers)
+        linear = _classifier(probe.model)
+        for layer, (_, gradient) in found.items():
+            places = gradient.shape[2] * gradient.shape[3]
+            if linear is None or gradient.shape[1] != linear.weight.shape[1]:
+                raise ConfigError(_no_cam(layer))
+            own = linear.weight.detach().float()[targets]  # (B, K)
+            expected = own[:, :, None, None].expand_as(gradient)
+            if not torch.allclose(gradient * places, expected, rtol=1e-2, atol=1e-3 * float(own.abs().max())):
+                raise ConfigError(_no_cam(layer))
+        return {
+            layer: (gradient.sum(dim=(2, 3), keepdim=True) * features).sum(dim=1)
+            for layer, (features, gradient) in found.items()
+        }
+
+
+def _classifier(model: nn.Module) -> nn.Linear | None:
+    """The one linear layer from pooled features to logits; None where there is more."""
+    head: Any = getattr(model, "head", None)
+    if hasattr(head, "hidden") and hasattr(head, "classifier"):
+        return None if len(head.hidden) else head.classifier
+    get = getattr(model, "get_classifier", None)
+    found = get() if get else None
+    return found if isinstance(found, nn.Linear) else None
+
+
+def _no_cam(layer: str) -> str:
+    return (
+        f"CAM needs logits that are one linear layer on the mean of layer '{layer}', which this network does not have; "
+        "take gradcam, which equals it there and works everywhere."
+    )
 
 
 class GradCamPlusPlus(_GradientCam):
@@ -79,7 +125,10 @@ class EigenGradCam(_GradientCam):
 
 
 class EigenCam(Explainer):
-    """The first principal component of A over the places: no class, no gradient. Source: Muhammad & Yeasin, IJCNN 2020."""
+    """The first principal component of A over the places: no class, no gradient.
+
+    Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020.
+    """
 
     layered = True
     predicts = True

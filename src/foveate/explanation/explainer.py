@@ -1,11 +1,11 @@
 """The contract of an explainer: one class in one file, one line in the table ``EXPLAINERS``."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
-from foveate.core.config import Config
+from foveate.core.config import Config as Settings
 from foveate.explanation.probe import Probe
 
 PIXELS = ""
@@ -15,10 +15,10 @@ PIXELS = ""
 class Explainer(ABC):
     """One method. An instance holds settings only; it may be used for any network and any pictures."""
 
-    class Config(Config):
+    class Config(Settings):
         """The method's own settings; none here."""
 
-    config: Config
+    config: Any
 
     layered: ClassVar[bool] = False
     """Whether the map is made at a feature map of the network, so that layers can be chosen."""

@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from foveate.core.config import Config
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
@@ -17,7 +16,7 @@ class Occlusion(Explainer):
     Source: Zeiler & Fergus, ECCV 2014; equal to captum's ``Occlusion`` with the same windows over all channels.
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """Window and stride are shares of the shorter side, so that pictures of any size are treated alike."""
 
         window: float = Field(default=0.15, gt=0, le=1)
@@ -37,13 +36,13 @@ class Occlusion(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         assert targets is not None
-        scorer = Scorer(probe, self.config.score)
         height, width = images.shape[2:]
         side = min(height, width)
         window = max(1, round(self.config.window * side))
         stride = max(1, round(self.config.stride * side))
         places = [(y, x) for y in starts(height, window, stride) for x in starts(width, window, stride)]
         total, done = len(places) * len(images), 0
+        scorer = Scorer(probe, self.config.score, passes=total)
         counts = images.new_zeros((height, width), dtype=torch.float32)
         for y, x in places:
             counts[y : y + window, x : x + window] += 1
@@ -59,7 +58,7 @@ class Occlusion(Explainer):
                     target[n, :, y : y + window, x : x + window] = cover
                 scores = scorer(target, targets[i].expand(len(chosen)))
                 if whole is None:
-                    whole = scorer(picture[None], targets[i : i + 1])
+                    whole = scorer(picture[None].clone(), targets[i : i + 1])
                 for (y, x), score in zip(chosen, scores, strict=True):
                     maps[i, y : y + window, x : x + window] += whole[0] - score
                 done += len(chosen)

@@ -5,7 +5,6 @@ their module.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +17,8 @@ from foveate.models.taps import capture_taps, resolve_tap, to_map
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all), called now and then by slow methods."""
+
+LOW = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 ALIASES = {"first": "stage:0", "second": "stage:1"}
 """Besides "last": the layer that is taken when none is named."""
@@ -33,7 +34,7 @@ class Probe:
         model: nn.Module,
         *,
         chunk: int = 32,
-        precision: str = "auto",
+        precision: str = "float32",
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -57,11 +58,9 @@ class Probe:
         """A fresh generator on the CPU for this purpose: the same draws at every call."""
         return torch.Generator().manual_seed(key(self.seed, "explanation", *purpose))
 
-    def logits(self, images: torch.Tensor, *, low: bool = False) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, C) float32; differentiable where ``images`` is. ``low``: computed in bfloat16."""
-        context = torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
-        with context:
-            return as_logits(self.model(images)).float()
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, C) float32; differentiable where ``images`` is."""
+        return as_logits(self.model(images)).float()
 
     def tapped(
         self, images: torch.Tensor, layers: Sequence[str]
@@ -71,7 +70,8 @@ class Probe:
         The graph begins at the first of the layers: nothing below it is kept or computed backwards.
         """
         with capture_taps(self.backbone, layers, images, require_grad=True) as maps:
-            logits = as_logits(self.model(images)).float()
+            # A copy goes in: a network may begin with an in-place operation.
+            logits = as_logits(self.model(images.clone())).float()
         return logits, maps
 
     def gradients(
@@ -108,7 +108,7 @@ class Probe:
         if isinstance(known, int) and known > 0:
             return known
         with torch.no_grad():
-            return self.logits(images[:1]).shape[1]
+            return self.logits(images[:1].clone()).shape[1]
 
     def chunks(self, count: int) -> Iterator[slice]:
         """Slices of at most ``chunk`` that cover ``range(count)``."""
@@ -175,9 +175,9 @@ def _find_default(model: nn.Module, backbone: nn.Module, image: torch.Tensor) ->
     try:
         with torch.no_grad():
             if forward_features is not None:
-                features.append(forward_features(image))
+                features.append(forward_features(image.clone()))
             else:
-                model(image)
+                model(image.clone())
     finally:
         for hook in hooks:
             hook.remove()

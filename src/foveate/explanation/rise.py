@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from foveate.core.config import Config
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
@@ -18,7 +17,7 @@ class Rise(Explainer):
     No training, no gradient, no inside knowledge. Source: Petsiuk et al., RISE, BMVC 2018.
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """The paper takes 4000 masks for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
 
         masks: int = Field(default=2000, ge=2)
@@ -37,9 +36,9 @@ class Rise(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         assert targets is not None
-        scorer = Scorer(probe, self.config.score)
         height, width = images.shape[2:]
         count = self.config.masks
+        scorer = Scorer(probe, self.config.score, passes=count * len(images))
         cells, shifts = self._draw(probe.generator("rise", count), height, width)
         maps = images.new_zeros((len(images), height * width), dtype=torch.float32)
         for part in probe.chunks(count):
@@ -52,9 +51,7 @@ class Rise(Explainer):
             probe.report(min(part.stop, count), count)
         return {PIXELS: maps.unflatten(1, (height, width)) / (count * self.config.keep)}
 
-    def _draw(
-        self, generator: torch.Generator, height: int, width: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(self, generator: torch.Generator, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, grid, grid) zeros and ones, and (N, 2) shifts down and right in pixels; the same for every picture."""
         count, grid = self.config.masks, self.config.grid
         cells = (torch.rand(count, grid, grid, generator=generator) < self.config.keep).float()

@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from foveate.core.config import Config
 from foveate.explanation.explainer import Explainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
@@ -22,7 +21,7 @@ class ScoreCam(Explainer):
     implementation, so one pass serves them all and the result is exact.
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """Where implementations differ (METHODS of Score-CAM)."""
 
         score: Score = "logit"
@@ -31,6 +30,8 @@ class ScoreCam(Explainer):
         """a_k: softmax of the scores over the channels, or the scores themselves."""
         baseline: Literal["none", "black", "picture"] = "none"
         """What is subtracted from raw scores: nothing, the score of the black picture, or that of the whole picture."""
+        corners: bool = False
+        """Upsampling that puts the corners of both grids on each other, as pytorch-grad-cam's does."""
         scale: Literal["after", "before"] = "after"
         """Whether H_k is scaled to [0, 1] after or before it is upsampled."""
         start: Literal["zeros", "ones"] = "zeros"
@@ -47,10 +48,10 @@ class ScoreCam(Explainer):
         assert targets is not None
         with torch.no_grad():
             maps = probe.tapped(images, layers)[1]
-        scorer = Scorer(probe, self.config.score)
         features = {layer: maps[layer].float() for layer in layers}
         live = {layer: live_channels(found) for layer, found in features.items()}
         total, done = sum(len(pairs) for pairs in live.values()), 0
+        scorer = Scorer(probe, self.config.score, passes=total)
         empty = self._of_black(scorer, images, targets)
         result = {}
         for layer, found in features.items():
@@ -74,7 +75,8 @@ class ScoreCam(Explainer):
         chosen = maps[b, k][:, None]  # (n, 1, h, w)
         if self.config.scale == "before":
             chosen = _scaled(chosen)
-        chosen = functional.interpolate(chosen, images.shape[2:], mode="bilinear", align_corners=False)
+        size, corners = images.shape[2:], self.config.corners
+        chosen = functional.interpolate(chosen, size, mode="bilinear", align_corners=corners)
         if self.config.scale == "after":
             chosen = _scaled(chosen)
         target = scorer.buffer(images)[: len(b)]
@@ -84,11 +86,9 @@ class ScoreCam(Explainer):
 
     def _of_black(self, scorer: Scorer, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """(B,) score of each picture's class on the black picture, from one pass."""
-        low, scorer.low = scorer.low, False
         scores = torch.empty(len(images), device=images.device)
         for target in targets.unique():
             scores[targets == target] = scorer(torch.zeros_like(images[:1]), target[None])
-        scorer.low = low
         return scores
 
     def _weights(
@@ -104,7 +104,7 @@ class ScoreCam(Explainer):
         if self.config.baseline == "black":
             return scores - empty[:, None]
         if self.config.baseline == "picture":
-            return scores - scorer(images, targets)[:, None]
+            return scores - scorer(images.clone(), targets)[:, None]
         return scores
 
 
