@@ -28,7 +28,9 @@ def test_equal_to_captum_with_the_same_samples() -> None:
     shown[0] = True
     samples = iter(torch.from_numpy(shown).float())
 
-    def similarity(original: torch.Tensor, changed: torch.Tensor, features: torch.Tensor, **_: object) -> float:
+    def similarity(
+        original: torch.Tensor, changed: torch.Tensor, features: torch.Tensor, **_: object
+    ) -> float:
         cosine = nn.functional.cosine_similarity(features, torch.ones_like(features), dim=1)
         return float(torch.exp(-((1 - cosine) ** 2) / (2 * 0.25**2)))
 

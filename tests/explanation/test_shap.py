@@ -22,9 +22,7 @@ def test_kernel_shap_equals_captums_exact_values() -> None:
     assert 3 <= int(segments.max()) + 1 <= 9
     with quiet():
         exact = captum.attr.ShapleyValues(model).attribute(image, 0.0, 2, feature_mask=segments[:, None])
-    ours = explain(
-        model, image, 2, "kernel_shap", raw=True, segments=9, hidden="mean", precision="float32"
-    )
+    ours = explain(model, image, 2, "kernel_shap", raw=True, segments=9, hidden="mean", precision="float32")
     assert_close(ours, exact[:, 0])
 
 
@@ -99,7 +97,9 @@ def test_coalitions_are_drawn_by_the_kernel_in_pairs() -> None:
 @pytest.mark.parametrize("count", [1, 7])
 def test_gradient_shap_equals_captum_with_the_same_draws(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = Tiny(), pictures(2, 16)
-    ours = explain(model, images, 1, "gradient_shap", raw=True, samples=count, baseline="mean", seed=4, chunk=3)
+    ours = explain(
+        model, images, 1, "gradient_shap", raw=True, samples=count, baseline="mean", seed=4, chunk=3
+    )
     times = torch.rand(count, generator=Probe(model, seed=4).generator("gradient_shap")).numpy()
     monkeypatch.setattr(np.random, "uniform", lambda low, high, n: np.tile(times, n // count))
     with quiet():

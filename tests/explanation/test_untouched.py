@@ -12,12 +12,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from explanation_helpers import Tiny, network, pictures, randomised
+from explanation_helpers import Tiny, pictures, randomised
 from foveate.core.errors import ConfigError
 from foveate.explanation import EXPLAINERS, explain
 from foveate.models.plain import SmallCnn
-
-import timm  # isort: skip
 
 FEW = {"samples": 3, "steps": 3, "masks": 3, "segments": 4}
 """Settings of slow methods, where they have them."""
@@ -50,7 +48,6 @@ def _small() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return randomised(SmallCnn(num_classes=10, widths=(6, 8, 8), strides=(2, 2, 1)))
-
 
 
 MAKERS = {"vit": _vit, "small_cnn": _small, "resnet": _resnet}
@@ -196,7 +193,11 @@ def test_a_random_call_leaves_no_trace(call: dict[str, Any]) -> None:
 @pytest.mark.parametrize("method", sorted(EXPLAINERS))
 def test_every_method_gives_maps_or_a_reason(method: str) -> None:
     """On each of the tiny networks, with no layer named; at least one gives a map."""
-    few = {name: value for name, value in (FEW | WINDOWS).items() if name in EXPLAINERS[method].Config.model_fields}
+    few = {
+        name: value
+        for name, value in (FEW | WINDOWS).items()
+        if name in EXPLAINERS[method].Config.model_fields
+    }
     found = 0
     for name in MAKERS:
         with suppress(ConfigError):
@@ -208,7 +209,11 @@ def test_every_method_gives_maps_or_a_reason(method: str) -> None:
 @pytest.mark.parametrize("method", sorted(EXPLAINERS))
 def test_a_pictures_map_does_not_depend_on_its_batch(method: str) -> None:
     """Alone, among others, and in passes of one picture: the same map; and the same again."""
-    few = {name: value for name, value in (FEW | WINDOWS).items() if name in EXPLAINERS[method].Config.model_fields}
+    few = {
+        name: value
+        for name, value in (FEW | WINDOWS).items()
+        if name in EXPLAINERS[method].Config.model_fields
+    }
     layer = {"layer": "norm"} if method == "internal_influence" else {}
     if EXPLAINERS[method].layered and not layer:
         layer = {"layer": "pool"}
