@@ -2,6 +2,7 @@
 
 from foveate.explanation.explain import explain
 from foveate.explanation.explainer import Explainer
+from foveate.explanation.lime import pick_pictures
 from foveate.explanation.table import EXPLAINERS
 
-__all__ = ["EXPLAINERS", "Explainer", "explain"]
+__all__ = ["EXPLAINERS", "Explainer", "explain", "pick_pictures"]

@@ -44,9 +44,10 @@ class SuperpixelExplainer(Explainer):
     ) -> dict[str, torch.Tensor]:
         assert targets is not None  # not ``predicts``
         segments = superpixels(probe, images, self.config.segments, self.config.compactness)
+        scorer = Scorer(probe, self.config.score, passes=self.config.samples * len(images))
         maps = []
         for i, segment in enumerate(segments):
-            game = Game(probe, images[i], int(targets[i]), segment, self.config)
+            game = Game(probe, scorer, images[i], int(targets[i]), segment, self.config)
             values = torch.from_numpy(self.values(game, probe)).float()
             maps.append(values.to(images.device)[segment])
             probe.report(i + 1, len(images))
@@ -61,7 +62,13 @@ class Game:
     """One picture whose superpixels can be hidden."""
 
     def __init__(
-        self, probe: Probe, image: torch.Tensor, target: int, segments: torch.Tensor, config: SuperpixelConfig
+        self,
+        probe: Probe,
+        scorer: Scorer,
+        image: torch.Tensor,
+        target: int,
+        segments: torch.Tensor,
+        config: SuperpixelConfig,
     ) -> None:
         """image: (3, H, W) normalised; segments: (H, W) from 0 without gaps."""
         self.probe, self.image, self.target, self.segments, self.config = (
@@ -72,7 +79,7 @@ class Game:
             config,
         )
         self.players = int(segments.max()) + 1
-        self.scorer = Scorer(probe, config.score)
+        self.scorer = scorer
         if config.hidden == "superpixel":
             self.hidden = segment_means(image, segments)
         else:
