@@ -18,7 +18,7 @@ from foveate.explanation.superpixels import superpixels
 
 def test_kernel_shap_equals_captums_exact_values() -> None:
     model, image = Tiny(), pictures(1, 24)
-    segments = superpixels(Probe(model), image, 9, 10.0)
+    segments = superpixels(Probe(model), image, 9, 30.0)
     assert 3 <= int(segments.max()) + 1 <= 9
     with quiet():
         exact = captum.attr.ShapleyValues(model).attribute(image, 0.0, 2, feature_mask=segments[:, None])

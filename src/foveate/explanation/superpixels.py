@@ -18,7 +18,7 @@ class SuperpixelConfig(Explainer.Config):
 
     segments: int = Field(default=50, ge=1)
     """About how many superpixels (SLIC, Achanta et al. 2012); fewer where the picture is plain."""
-    compactness: float = Field(default=10.0, gt=0)
+    compactness: float = Field(default=30.0, gt=0)
     """High: square superpixels; low: they follow the colours."""
     hidden: Baseline | Literal["superpixel"] = "superpixel"
     """What a hidden superpixel shows: its own mean colour, or mean, black, white, blurred, noise."""
@@ -99,9 +99,12 @@ class Game:
 def superpixels(probe: Probe, images: torch.Tensor, count: int, compactness: float) -> torch.Tensor:
     """(B, H, W) int64: each pixel's superpixel, numbered from 0 without gaps in each picture."""
     pictures = unit_pictures(probe, images).permute(0, 2, 3, 1).cpu().numpy()
+    # Without the blur (sigma in pixels) and with SLIC's usual compactness of 10, fragments of a textured picture are
+    # merged to two or three superpixels.
     found = [
         np.unique(
-            slic(picture, n_segments=count, compactness=compactness, start_label=0), return_inverse=True
+            slic(picture, n_segments=count, compactness=compactness, sigma=1, start_label=0),
+            return_inverse=True,
         )[1]
         for picture in pictures
     ]
