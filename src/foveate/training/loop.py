@@ -87,7 +87,8 @@ class _Trainer:
 
     def _run_phase(self, phase: PhaseConfig, interrupted: Callable[[], bool]) -> None:
         position = self.position
-        apply_trainable(self.model, phase.trainable, phase.freeze_bn)
+        frozen = apply_trainable(self.model, phase.trainable, phase.freeze_bn)
+        self.job.decisions.note(f"parameters: {phase.name}", *frozen.words(phase.trainable))
         plan = plan_phase(self.job, phase)
         self.model.to(memory_format=plan.precision.memory_format)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(
