@@ -16,7 +16,7 @@ from foveate.core.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from foveate.api import check, compare_masks, propose_masks, report, study, train
+    from foveate.api import check, compare_backbones, compare_masks, propose_masks, report, study, train
     from foveate.experiment import Experiment, Run
     from foveate.studies.specification import Study
 
@@ -25,6 +25,7 @@ _HOMES = {
     "Run": "foveate.experiment",
     "Study": "foveate.studies.specification",
     "check": "foveate.api",
+    "compare_backbones": "foveate.api",
     "compare_masks": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
@@ -37,6 +38,7 @@ __all__ = [
     "Run",
     "Study",
     "check",
+    "compare_backbones",
     "compare_masks",
     "propose_masks",
     "report",

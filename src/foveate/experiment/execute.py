@@ -39,6 +39,7 @@ from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier, build_classifier
 from foveate.models.store import load_model, save_model
+from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
@@ -115,7 +116,9 @@ def run(
     model, size, notes = _model(experiment, catalog, accelerator)
     for note in notes:
         observer.message(note)
-    environment = _environment(data, prepared, size, experiment)
+    network = summarise_network(model).text()
+    observer.message(network)
+    environment = _environment(data, prepared, size, experiment) | {"network": network}
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)

@@ -65,7 +65,7 @@ class ThreeConvCnn(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.bias, 0.0)  # type: ignore[arg-type]
         self.reset_classifier(num_classes)
 
     def get_classifier(self) -> nn.Module:

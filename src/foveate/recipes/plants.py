@@ -37,7 +37,7 @@ SMALL: Ranges = tuple((epochs, 30 * low, 30 * high) for epochs, low, high in PUB
 
 
 def finetuned() -> dict[str, Any]:
-    """What the studies start from: a pretrained network, its head first, then all of it, with the report's augmentation.
+    """What the studies start from: a pretrained network, its head first, then all of it; the report's augmentation.
 
     The weights of the epoch with the highest validation accuracy are kept.
     """
@@ -101,8 +101,8 @@ def plants_from_scratch() -> Study:
 def plants_imbalance() -> Study:
     """What helps the two rare species: weights, focal loss, balanced sampling, CutMix, Remix.
 
-    Remix's kappa is 2: the largest species has 2.9 times the pictures of the smallest, so that the paper's 3 would leave
-    plain mixup, which is an arm of its own.
+    Remix's kappa is 2: the largest species has 2.9 times the pictures of the smallest, so that the paper's 3 would
+    leave plain mixup, which is an arm of its own.
     """
     weighted = {"class_weights": "frequency"}
     return Study(

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The studies of plants.md: bash results/plants.sh OUT STUDY, in a folder that holds data/plants8 and weights/. Stopped, it goes on where it
+# was. STUDY: scratch, tta, imbalance or backbones. 96 px, one thread, epochs shortened to what two slow cores allow.
+set -eu
+out=${1:?name a folder for the studies}
+run() { foveate study run "$@" --data data/plants8 --seeds 3 --threads 1 --set base.training.precision=fp32_channels_last; }
+small=(--weights weights/tf_mobilenetv3_small_100.safetensors --size 96)
+short=(--set base.training.phases.0.epochs=8 --set base.training.phases.0.views=4 --set base.training.phases.1.epochs=5)
+
+case ${2:?name a study} in
+scratch)
+  run plants-from-scratch "${small[@]}" "${short[@]}" --out "$out/plants-scratch" \
+    --set 'arms.three convolutions.training.phases.0.epochs=6' \
+    --set 'arms.inception-like.training.phases.0.epochs=7' \
+    --set 'arms.inception-like.training.phases.0.lr=0.003' \
+    --set 'arms.inception-like.training.phases.0.schedule={schedule: one_cycle}'
+  ;;
+imbalance) # a smaller network whose first layers stay frozen, so that seven arms fit
+  run plants-imbalance --weights weights/mobilenetv2_035.safetensors --size 96 --out "$out/plants-imbalance" \
+    --set base.training.phases.0.epochs=3 --set base.training.phases.1.epochs=4 --set base.training.phases.1.trainable=from:blocks.3
+  ;;
+esac
