@@ -15,8 +15,13 @@ scratch)
     --set 'arms.inception-like.training.phases.0.lr=0.003' \
     --set 'arms.inception-like.training.phases.0.schedule={schedule: one_cycle}'
   ;;
-imbalance) # a smaller network whose first layers stay frozen, so that seven arms fit
-  run plants-imbalance --weights weights/mobilenetv2_035.safetensors --size 96 --out "$out/plants-imbalance" \
-    --set base.training.phases.0.epochs=3 --set base.training.phases.1.epochs=4 --set base.training.phases.1.trainable=from:blocks.3
+imbalance) # a smaller network at 64 px, of which the last blocks learn, so that seven arms fit
+  run plants-imbalance --weights weights/mobilenetv2_035.safetensors --size 64 --out "$out/plants-imbalance" \
+    --set base.training.phases.0.epochs=2 --set base.training.phases.0.views=2 \
+    --set base.training.phases.1.epochs=3 --set base.training.phases.1.trainable=from:blocks.5
+  ;;
+backbones)
+  all=weights/tf_mobilenetv3_small_100.safetensors,weights/mobilenetv2_035.safetensors,weights/mobilenetv2_100.safetensors,weights/tf_efficientnet_lite0.safetensors
+  foveate compare-backbones data/plants8 --size 96 --backbones "$all,foveate_small_cnn:none" --csv "$out/backbones.csv" --json "$out/backbones.json"
   ;;
 esac

@@ -70,7 +70,7 @@ class Experiment(Config):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = Field(default_factory=default_objective)
-    transforms: tuple[BatchTransformConfig, ...] = ()  # type: ignore[valid-type]
+    transforms: tuple[BatchTransformConfig, ...] = ()
     """Batch transforms, in order."""
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -43,13 +43,13 @@ class ThreeConvCnn(nn.Module):
         self,
         num_classes: int = 1000,
         in_chans: int = 3,
-        img_size: int = 96,
+        img_size: int | tuple[int, int] = 96,
         widths: tuple[int, ...] = (32, 64, 128),
         hidden: int = 128,
         drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        side = img_size >> len(widths)
+        side = (img_size if isinstance(img_size, int) else img_size[0]) >> len(widths)
         if side < 1:
             raise ValueError(f"{len(widths)} poolings leave nothing of a picture of {img_size} px")
         self.num_features, self.head_hidden_size = widths[-1], hidden

@@ -67,8 +67,8 @@ def words(classes: Sequence[str], total: np.ndarray) -> str:
     times = f", {total[high] / total[low]:.1f} times as many" if total[low] else ""
     return (
         f"{len(classes)} classes; the smallest, {classes[low]}, has {thousands(int(total[low]))} pictures, the "
-        f"largest, {classes[high]}, {thousands(int(total[high]))}{times}. Always answering the largest would be right for "
-        f"{100 * total[high] / total.sum():.1f} %."
+        f"largest, {classes[high]}, {thousands(int(total[high]))}{times}. Always answering the largest would be "
+        f"right for {100 * total[high] / total.sum():.1f} %."
     )
 
 
