@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The studies of plants.md: bash results/plants.sh OUT STUDY, in a folder that holds data/plants8 and weights/. Stopped, it goes on where it
-# was. STUDY: scratch, tta, imbalance or backbones. 96 px, one thread, epochs shortened to what two slow cores allow.
+# was. STUDY: scratch, tta, imbalance, backbones or extremes. 96 px, one thread, epochs shortened to what two slow cores allow.
 set -eu
 out=${1:?name a folder for the studies}
 run() { foveate study run "$@" --data data/plants8 --seeds 3 --threads 1 --set base.training.precision=fp32_channels_last; }
@@ -12,7 +12,6 @@ scratch)
   run plants-from-scratch "${small[@]}" "${short[@]}" --out "$out/plants-scratch" \
     --set 'arms.three convolutions.training.phases.0.epochs=6' \
     --set 'arms.inception-like.training.phases.0.epochs=7' \
-    --set 'arms.inception-like.training.phases.0.lr=0.003' \
     --set 'arms.inception-like.training.phases.0.schedule={schedule: one_cycle}'
   ;;
 imbalance) # a smaller network at 64 px, of which the last blocks learn, so that seven arms fit
@@ -20,8 +19,16 @@ imbalance) # a smaller network at 64 px, of which the last blocks learn, so that
     --set base.training.phases.0.epochs=2 --set base.training.phases.0.views=2 \
     --set base.training.phases.1.epochs=3 --set base.training.phases.1.trainable=from:blocks.5
   ;;
+tta) # the networks of "scratch", measured again
+  run plants-tta "${small[@]}" "${short[@]}" --out "$out/plants-tta"
+  ;;
 backbones)
   all=weights/tf_mobilenetv3_small_100.safetensors,weights/mobilenetv2_035.safetensors,weights/mobilenetv2_100.safetensors,weights/tf_efficientnet_lite0.safetensors
   foveate compare-backbones data/plants8 --size 96 --backbones "$all,foveate_small_cnn:none" --csv "$out/backbones.csv" --json "$out/backbones.json"
+  ;;
+extremes) # full fine-tuning of the first and the last in rank
+  first=weights/tf_efficientnet_lite0.safetensors last=weights/mobilenetv2_035.safetensors
+  run plants-tta --weights $last --size 96 --out "$out/plants-extremes" --set "arms={mobilenetv2_035: {}, efficientnet_lite0: {model: {weights: $first}}}" \
+    --set base.training.phases.0.epochs=4 --set base.training.phases.0.views=1 --set base.training.phases.1.epochs=2
   ;;
 esac

@@ -2,8 +2,9 @@
 
 Source: Breda, Giaccaglia, La Conca, ANN2DL Homework 1, 2022, section 2 and figure 3; the module is that of Szegedy et
 al., Going Deeper with Convolutions, CVPR 2015. The report gives no widths: here they are those of GoogLeNet's modules
-3a and 3b, behind one strided convolution. Batch norm after each convolution is ours (as in Inception-v2): the report
-trained for 178 epochs without being known to have it.
+3a and 3b, behind one strided convolution. There is no batch norm, as in the first GoogLeNet. Trap: with it this network
+had learnt the statistics of pictures that augmentation had blurred by resampling, and on sharp pictures of plants8 it
+was right for 38 % instead of 60 % (with the statistics of the sharp batch itself).
 """
 
 from typing import Any
@@ -37,9 +38,10 @@ default_cfgs = generate_default_cfgs(
 
 
 def _convolution(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    convolution = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2)
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_in", nonlinearity="relu")
+    nn.init.constant_(convolution.bias, 0.0)  # type: ignore[arg-type]
+    return nn.Sequential(convolution, nn.ReLU(inplace=True))
 
 
 class InceptionModule(nn.Module):
