@@ -11,13 +11,12 @@ case ${2:?name a study} in
 scratch)
   run plants-from-scratch "${small[@]}" "${short[@]}" --out "$out/plants-scratch" \
     --set 'arms.three convolutions.training.phases.0.epochs=6' \
-    --set 'arms.inception-like.training.phases.0.epochs=7' \
+    --set 'arms.inception-like.training.phases.0.epochs=5' \
     --set 'arms.inception-like.training.phases.0.schedule={schedule: one_cycle}'
   ;;
-imbalance) # a smaller network at 64 px, of which the last blocks learn, so that seven arms fit
+imbalance) # the head on a frozen, smaller network at 64 px, so that seven arms fit; mixing arms see new mixtures every epoch
   run plants-imbalance --weights weights/mobilenetv2_035.safetensors --size 64 --out "$out/plants-imbalance" \
-    --set base.training.phases.0.epochs=2 --set base.training.phases.0.views=2 \
-    --set base.training.phases.1.epochs=3 --set base.training.phases.1.trainable=from:blocks.5
+    --set 'base.training.phases=[{name: head, epochs: 6, trainable: head, lr: 0.002, views: 6, schedule: cosine, restore_best: val_accuracy}]'
   ;;
 tta) # the networks of "scratch", measured again
   run plants-tta "${small[@]}" "${short[@]}" --out "$out/plants-tta"

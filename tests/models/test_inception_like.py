@@ -27,7 +27,7 @@ def test_parameters_of_the_default() -> None:
     stem = 5 * 5 * 3 * 32
     first = 32 * (64 + 96 + 16 + 32) + 9 * 96 * 128 + 25 * 16 * 32
     second = 256 * (128 + 128 + 32 + 64) + 9 * 128 * 192 + 25 * 32 * 96
-    biases = (32 + (64 + 96 + 128 + 16 + 32 + 32) + (128 + 128 + 192 + 32 + 96 + 64))
+    biases = 32 + (64 + 96 + 128 + 16 + 32 + 32) + (128 + 128 + 192 + 32 + 96 + 64)
     head = 481 * 8
     assert sum(p.numel() for p in model.parameters()) == stem + first + second + biases + head == 525_432
     assert (model.input_size, model.num_features) == (96, 480)

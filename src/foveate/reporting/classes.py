@@ -105,15 +105,9 @@ def distribution(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> Ma
             axes.invert_yaxis()
             axes.set_xlabel("pictures")
             axes.grid(visible=False, axis="y")
-            for place, value in enumerate(total):
-                axes.annotate(
-                    str(value),
-                    (value, place),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=9,
-                )
+            beside: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            for row, value in enumerate(total.tolist()):
+                axes.annotate(str(value), (value, row), fontsize=9, **beside)
             axes.set_xlim(0, max(1, total.max()) * 1.08)
             axes.tick_params(axis="y", length=0)
         else:
