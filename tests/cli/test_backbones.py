@@ -1,6 +1,7 @@
 """foveate compare-backbones: what it prints and writes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -33,6 +34,8 @@ def test_the_reading_says_who_may_be_taken() -> None:
     assert backbones._reading(comparison(-0.01, 0.3)) == (
         "a is first; b is not clearly behind: take the cheapest of them."
     )
+    alone = replace(comparison(0.01, 0.3), rows=(row("a", 1, 0.9, 0.0), row(CONTROL, None, 0.4, 0.3)))
+    assert "a was compared with nothing but the control" in backbones._reading(alone)
     assert "not clearly ahead of 8 x 8 pixels" in backbones._reading(comparison(-0.01, -0.1))
 
 

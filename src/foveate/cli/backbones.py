@@ -96,6 +96,8 @@ def _reading(found: "BackboneComparison") -> str:
             f"{best} is first, but not clearly ahead of {found.rows[-1].backbone} of the picture itself: these "
             "features say little about the classes, so a comparison of backbones does not either."
         )
+    if len(found.ranked) == 1:
+        return f"{best} was compared with nothing but the control; name further backbones."
     if not others:
         return f"{best} is ahead of all others on these pictures."
     verb = "is" if len(others) == 1 else "are"
