@@ -286,13 +286,14 @@ def test_arms_that_differ_in_measuring_only_train_once(tree: Path, tmp_path: Pat
     changes = {
         "axes": {},
         "arms": {"plain": {}, "flipped": {"evaluation": {"tta": "flip"}}},
+        "seeds": [7, 8],  # cells that no other test has left in the store
         "metrics": ["test.nll", "epochs"],
     }
     watched = Watch()
     out = run_study(study(**changes), tree, tmp_path / "views", jobs=0, observer=watched)
-    assert watched.computed == ["plain, seed 0", "plain, seed 1", "flipped, seed 0", "flipped, seed 1"]
+    assert watched.computed == ["plain, seed 7", "plain, seed 8", "flipped, seed 7", "flipped, seed 8"]
     cells = {(cell.arm, cell.seed): Run.open(folder_of(out, cell)) for cell in study(**changes).cells()}
-    plain, flipped = cells["plain", 1], cells["flipped", 1]
+    plain, flipped = cells["plain", 8], cells["flipped", 8]
     weights = [(run.folder / "model.safetensors").read_bytes() for run in (plain, flipped)]
     assert weights[0] == weights[1]
     assert plain.history == flipped.history
