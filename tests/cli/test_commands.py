@@ -19,7 +19,8 @@ from foveate.experiment import Run
 
 SURFACE = {
     "demo": "--out --seed",
-    "check": "data --json --csv --split --masks --group",
+    "check": "data --json --csv --html --split --masks --group",
+    "compare-backbones": "data --backbones --size --folds --split --group --quarantine --csv --json --seed --device",
     "split": "data --out --group --folds --val --test --seed",
     "train": "data --out --backbone --weights --size --augment --guide --epochs --batch-size --lr --split --masks "
     "--group --quarantine --no-cache --track --config --set --seed --device",

@@ -1,12 +1,13 @@
 """A trained run applied to pictures: loose ones, its own splits again, or another labelled data set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from foveate.core.errors import DataError
+from foveate.data.batch import Batch
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample
 from foveate.data.discover import discover, loose_pictures
@@ -17,6 +18,7 @@ from foveate.evaluation.explainers import look_columns
 from foveate.evaluation.inference import predict_batches
 from foveate.evaluation.look import measure_look
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.tta import parse_tta
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
@@ -52,31 +54,29 @@ def predict_catalog(
         look: measure energy in the mask where pictures have masks.
     """
     cache = cache or CacheConfig(enabled=False)
-    # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
-    pictures = open_pictures(catalog, size, experiment.data.fit, cache)
-    transform = build_transform(experiment.data.augment, size, train=False)
-    loader = Loader(
-        pictures,
-        catalog.labels,
-        rows,
-        transform,
-        BATCH,
-        experiment.seed,
-        shuffle=False,
-        workers=workers,
-    )
+    side = parse_tta(tta).side
+
+    def batches(side: int) -> Iterator[Batch]:
+        # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
+        pictures = open_pictures(catalog, side, experiment.data.fit, cache)
+        transform = build_transform(experiment.data.augment, side, train=False)
+        loader = Loader(
+            pictures, catalog.labels, rows, transform, BATCH, experiment.seed, shuffle=False, workers=workers
+        )  # fmt: skip
+        return loader.epoch(0)
+
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = predict_batches(model, loader.epoch(0), device=device, tta=tta, memory_format=torch.channels_last)
+    found = predict_batches(
+        model, batches(side or size), device=device, tta=tta, size=size, memory_format=torch.channels_last
+    )
     table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
     if look and any(catalog.samples[row].mask for row in rows):
-        _, columns = measure_look(
-            model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,)
-        )
+        _, columns = measure_look(model, batches(size), device=device, taps=(experiment.evaluation.look_tap,))
         table = table.with_look(columns)
     if look and experiment.evaluation.look_methods:
         table = table.with_look(
             look_columns(
-                model, loader.epoch(0), device=device, methods=experiment.evaluation.look_methods,
+                model, batches(size), device=device, methods=experiment.evaluation.look_methods,
                 metrics=experiment.evaluation.look_metrics,
             )
         )  # fmt: skip
@@ -110,14 +110,16 @@ def background_tests(
     masked = any(catalog.samples[row].mask for row in catalog.indices(split))
     if not experiment.evaluation.background_tests or not masked:
         return None
+    side = parse_tta(tta).side or size
     return measure_backgrounds(
         model.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         catalog,
         split,
-        open_pictures(catalog, size, experiment.data.fit, cache or CacheConfig(enabled=False)),
-        build_transform(experiment.data.augment, size, train=False),
+        open_pictures(catalog, side, experiment.data.fit, cache or CacheConfig(enabled=False)),
+        build_transform(experiment.data.augment, side, train=False),
         device=device,
         tta=tta,
+        size=size,
         memory_format=torch.channels_last,
         batch_size=BATCH,
         workers=workers,

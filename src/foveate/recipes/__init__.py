@@ -12,12 +12,21 @@ from foveate.recipes.learn2look import (
     learn2look_taps,
     learn2look_weights,
 )
+from foveate.recipes.plants import (
+    plants,
+    plants_final,
+    plants_final_large,
+    plants_from_scratch,
+    plants_imbalance,
+    plants_tta,
+)
 from foveate.recipes.shortcut import shortcut
 from foveate.studies.specification import Study
 
 # A new recipe: one function in one file, one line here.
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "finetune": finetune,
+    "plants": plants,
 }
 STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-weights": learn2look_weights,
@@ -26,6 +35,11 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-future": learn2look_future,
     "guidance": guidance_study,
     "shortcut": shortcut,
+    "plants-from-scratch": plants_from_scratch,
+    "plants-imbalance": plants_imbalance,
+    "plants-final": plants_final,
+    "plants-final-large": plants_final_large,
+    "plants-tta": plants_tta,
 }
 
 __all__ = ["RECIPES", "STUDIES", "finetune", "guidance"]
