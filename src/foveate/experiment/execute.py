@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from filelock import FileLock
 
 from foveate.augmentation import build_transforms
 from foveate.core.errors import RunError
@@ -25,21 +26,25 @@ from foveate.data.transforms import build_transform
 from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
+from foveate.evaluation.neighbours import extract_features, nearest_neighbours
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.inference import (
     BATCH,
+    asker_of,
     background_tests,
     judged_split,
     measured,
     pick_device,
     predict_catalog,
+    shown,
 )
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.classifier import Classifier, build_classifier, picture_size
 from foveate.models.store import save_model
 from foveate.objectives import Context, Objective
+from foveate.pretext import build_task, question_catalog
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
@@ -66,6 +71,7 @@ def run(
     quarantine: bool = False,
     observer: Observer | None = None,
     shared: Path | None = None,
+    starts: Path | None = None,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
@@ -74,6 +80,8 @@ def run(
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
         shared: a folder in which the runs of a study leave the features of a frozen backbone for each other.
+        starts: a folder in which the runs of a study find the pretext runs that they start from (``experiment.start``),
+            each under its experiment's hash; None keeps it as ``start`` in the run folder.
 
     In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
@@ -96,9 +104,13 @@ def run(
         observer.message(f"{out} is finished already; nothing to do.")
         shutil.rmtree(out / "checkpoint", ignore_errors=True)  # a kill right after the end leaves it
         return Run(out)
+    weights = _first_run(experiment, data, out, starts, quarantine, observer, accelerator)
     with accelerator.main_process_first():
-        prepared = prepare(data, experiment.data, quarantine=quarantine, observer=observer)
-    catalog = prepared.catalog
+        prepared = prepare(
+            data, experiment.data, quarantine=quarantine, observer=observer, labels=experiment.task is None
+        )
+    known = prepared.catalog
+    catalog = asked(experiment, known, weights, observer.progress)
     _same_pictures(out, catalog)
     for note in prepared.notes:
         observer.message(note)
@@ -109,7 +121,7 @@ def run(
         write=accelerator.is_main_process,
     )
     accelerator.wait_for_everyone()
-    model, size, notes = _model(experiment, catalog, accelerator)
+    model, size, notes = _model(experiment, weights, catalog, accelerator)
     for note in notes:
         observer.message(note)
     environment = _environment(data, prepared, size, experiment)
@@ -133,10 +145,13 @@ def run(
         versions={"foveate": environment["versions"]["foveate"]},
     )
     table = _predict(experiment, seen, model, size, device, out)
+    neighbours = _neighbours(experiment, known, model, size, device)
     tests = _test_backgrounds(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = _result(experiment, catalog, table, tests, history, time.time() - started)
+    for split, found in neighbours.items():
+        result["metrics"][split]["neighbours"] = found
     write_json(out / "result.json", result)  # says that the run is finished
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
@@ -191,12 +206,50 @@ def _same_pictures(out: Path, catalog: Catalog) -> None:
         )
 
 
+def _first_run(
+    experiment: Experiment, data: Path, out: Path, starts: Path | None, quarantine: bool, observer: Observer,
+    accelerator: Accelerator,
+) -> Path | None:  # fmt: skip
+    """The finished pretext run that the experiment starts from: found, gone on with, or trained now."""
+    first = experiment.first()
+    if first is None:
+        return None
+    folder = starts / first.hash() if starts else out / "start"
+    if not from_main(accelerator, Run(folder).finished):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with accelerator.main_process_first(), FileLock(folder.with_name(f".{folder.name}.lock")):
+            observer.message(f"First the pretext run '{first.task.task}', in {folder}.")
+            run(first, data, folder, quarantine=quarantine, observer=observer)
+    return folder
+
+
+def asked(
+    experiment: Experiment, catalog: Catalog, weights: Path | None, progress: Any = None
+) -> Catalog:
+    """The catalog that is learned: the pictures' own classes, or the questions of the experiment's task."""
+    if experiment.task is None:
+        return catalog
+    size = picture_size(experiment.model, experiment.data.size)
+    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache, progress=progress)
+    transform = build_transform(experiment.data.augment, size, train=False)
+    return question_catalog(catalog, build_task(experiment.task), pictures, transform)
+
+
 def _model(
-    experiment: Experiment, catalog: Catalog, accelerator: Accelerator
+    experiment: Experiment, weights: Path | None, catalog: Catalog, accelerator: Accelerator
 ) -> tuple[Classifier, int, tuple[str, ...]]:
+    config = experiment.model
+    if weights is not None:
+        config = config.model_copy(update={"weights": str(weights)})
     model = build_classifier(
-        experiment.model, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
+        config, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
     )
+    if experiment.task is not None:
+        # What the weights of this run are worth to the next one hangs on all that they have learnt.
+        before = model.card.pretrained_on or "random weights"
+        model.card = model.card.model_copy(
+            update={"pretrained_on": f"{before}, then the pretext task {experiment.task.task}"}
+        )
     return model.to(accelerator.device), model.input_size, model.notes
 
 
@@ -232,6 +285,7 @@ def _job(
         pin=config.loader.pin,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        asker=asker_of(experiment, catalog, model),
     )
     context = Context(
         catalog.classes, catalog.counts("train").tolist(), model.head, model.tap_channels, experiment.seed
@@ -290,8 +344,31 @@ def _predict(
         transform = build_transform(experiment.data.augment, size, train=False)
         loader = Loader(pictures, catalog.labels, chosen, transform, BATCH, 0, shuffle=False)
         taps = (experiment.evaluation.look_tap,)
-        save_maps(out / "maps.npz", model, loader.epoch(0), chosen, device=device, taps=taps)
+        batches = shown(loader, asker_of(experiment, catalog, model))
+        save_maps(out / "maps.npz", model, batches, chosen, device=device, taps=taps)
     return table
+
+
+def _neighbours(
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """{split: k-NN of the features, judged by the pictures' own classes}; empty when it is not asked for."""
+    k = experiment.evaluation.neighbours
+    if k is None or len(catalog.classes) < 2:
+        return {}
+    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache)
+    transform = build_transform(experiment.data.augment, size, train=False)
+
+    def features(split: str) -> tuple[np.ndarray, np.ndarray]:
+        rows = catalog.indices(split)
+        loader = Loader(pictures, catalog.labels, rows, transform, BATCH, 0, shuffle=False)
+        return extract_features(model, loader.epoch(0), device=device), catalog.labels[rows]
+
+    wanted = [split for split in experiment.evaluation.splits if len(catalog.indices(split))]
+    if not wanted:
+        return {}
+    train = features("train")
+    return {split: nearest_neighbours(*train, *features(split), k=k) for split in wanted}
 
 
 def _test_backgrounds(

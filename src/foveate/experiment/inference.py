@@ -1,12 +1,13 @@
 """A trained run applied to pictures: loose ones, its own splits again, or another labelled data set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from foveate.core.errors import DataError
+from foveate.data.batch import Batch
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample
 from foveate.data.discover import discover, loose_pictures
@@ -19,6 +20,7 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
+from foveate.pretext import Asker, Normal, build_task
 
 BATCH = 32
 """Pictures a batch in prediction; fixed, so that figures do not depend on the training's batch size."""
@@ -43,12 +45,14 @@ def predict_catalog(
     workers: int = 0,
     cache: CacheConfig | None = None,
     look: bool = True,
+    ask: bool = True,
 ) -> PredictionTable:
     """Predict these rows of a catalog; with masks, also where the network looks.
 
     Args:
         size: side of the picture the network sees.
         look: measure energy in the mask where pictures have masks.
+        ask: in a pretext run, ask its task's questions; otherwise the pictures are shown as they are.
     """
     cache = cache or CacheConfig(enabled=False)
     # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
@@ -65,7 +69,8 @@ def predict_catalog(
         workers=workers,
     )
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = predict_batches(model, loader.epoch(0), device=device, tta=tta, memory_format=torch.channels_last)
+    batches = shown(loader, asker_of(experiment, catalog, model) if ask else None)
+    found = predict_batches(model, batches, device=device, tta=tta, memory_format=torch.channels_last)
     table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
     if look and any(catalog.samples[row].mask for row in rows):
         _, columns = measure_look(
@@ -73,6 +78,20 @@ def predict_catalog(
         )
         table = table.with_look(columns)
     return table
+
+
+def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Asker | None:
+    """What asks the questions of a pretext run; None in an ordinary one."""
+    if experiment.task is None:
+        return None
+    normal = Normal(model.mean.cpu(), model.std.cpu())
+    return Asker(build_task(experiment.task), experiment.seed, tuple(s.path for s in catalog.samples), normal)
+
+
+def shown(loader: Loader, asker: Asker | None) -> Iterator[Batch]:
+    """The batches of a loader in order; those of a pretext run as its questions."""
+    batches = loader.epoch(0)
+    return batches if asker is None else map(asker.fixed, batches)
 
 
 def measured(catalog: Catalog, experiment: Experiment) -> Catalog:
@@ -126,7 +145,7 @@ def predict_paths(
     catalog = Catalog(found.root, run.catalog.classes, found.samples, run.catalog.class_ids)
     return predict_catalog(
         run.model, catalog, np.arange(len(catalog)), run.experiment, size=run.environment["size"],
-        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers, look=False,
+        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers, look=False, ask=False,
     )  # fmt: skip
 
 
