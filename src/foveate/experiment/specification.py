@@ -21,7 +21,7 @@ from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.pretext import AnyTaskConfig
 from foveate.training import TrainingConfig
 
-TAGS = ("loss", "schedule", "transform", "kind", "task")
+TAGS = ("loss", "schedule", "transform", "kind")
 """Settings that choose a kind, on which the other settings beside them depend."""
 
 KEPT = ("weight", "weighting")

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 else:
     AnyTaskConfig = Annotated[
         Union[tuple(task.Config for task in TASKS.values())],  # noqa: UP007
-        Field(discriminator="task"),
+        Field(discriminator="kind"),
     ]
 
 
 def build_task(config: Any) -> Task:
-    """The task that ``config.task`` names."""
-    task: Task = TASKS[config.task](config)
+    """The task that ``config.kind`` names."""
+    task: Task = TASKS[config.kind](config)
     return task
 
 

@@ -19,7 +19,7 @@ class Perturbation:
     """
 
     class Config(TaskConfig):
-        task: Literal["perturbation"] = "perturbation"
+        kind: Literal["perturbation"] = "perturbation"
         every: bool = True
         """Each picture with both squares in every epoch (twice the work), or with one that is drawn."""
         side: int = Field(default=10, ge=1)

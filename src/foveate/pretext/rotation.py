@@ -16,7 +16,7 @@ class Rotation:
     """
 
     class Config(TaskConfig):
-        task: Literal["rotation"] = "rotation"
+        kind: Literal["rotation"] = "rotation"
         every: bool = True
         """Each picture in all four turns in every epoch (four times the work), or in one that is drawn."""
 

@@ -11,7 +11,7 @@ from foveate.core.config import Config
 
 
 class TaskConfig(Config):
-    """Settings every task has; each adds its own and a ``task`` name."""
+    """Settings every task has; each adds its own and its name as ``kind``."""
 
 
 @dataclass(frozen=True)

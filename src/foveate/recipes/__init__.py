@@ -12,6 +12,12 @@ from foveate.recipes.learn2look import (
     learn2look_taps,
     learn2look_weights,
 )
+from foveate.recipes.scenes import (
+    scenes_controls,
+    scenes_perturbation,
+    scenes_rotation,
+    scenes_supervised,
+)
 from foveate.recipes.shortcut import shortcut
 from foveate.studies.specification import Study
 
@@ -26,6 +32,10 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-future": learn2look_future,
     "guidance": guidance_study,
     "shortcut": shortcut,
+    "scenes-supervised": scenes_supervised,
+    "scenes-rotation": scenes_rotation,
+    "scenes-perturbation": scenes_perturbation,
+    "scenes-controls": scenes_controls,
 }
 
 __all__ = ["RECIPES", "STUDIES", "finetune", "guidance"]

@@ -74,6 +74,10 @@ METRICS: dict[str, _Row] = {
             Metric("test.balanced_accuracy", "Test balanced accuracy", percent=True),
             _at("test.balanced_accuracy"),
         ),
+        _Row(
+            Metric("test.neighbours.accuracy", "Test accuracy, k-NN of the features", percent=True),
+            _at("test.neighbours.accuracy"),
+        ),
         _Row(Metric("test.nll", "Test label loss", "lower"), _at("test.nll")),
         _Row(Metric("val.nll", "Validation label loss", "lower"), _at("val.nll")),
         _Row(Metric("convergence_epoch", "Convergence (epochs)", "lower"), _convergence),

@@ -86,7 +86,8 @@ def run_cell(
         claim(specification, place)
         if decisions and not (place / FILE).is_file():
             write_json(place / FILE, decisions)
-        run(specification, data, place, quarantine=quarantine, shared=place.parent / SHARED)
+        shared = place.parent / SHARED
+        run(specification, data, place, quarantine=quarantine, shared=shared, starts=place.parent)
         if not keep:
             (place / "model.safetensors").unlink(missing_ok=True)
 
