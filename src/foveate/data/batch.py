@@ -54,7 +54,12 @@ class Batch:
         scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
         shift = (-mean / std).view(1, 3, 1, 1).to(device)
         # The layout last: converted first, every step works on strides that its kernel is slower on.
-        images = images.to(torch.float32, copy=True).mul_(scale).add_(shift).contiguous(memory_format=memory_format)
+        images = (
+            images.to(torch.float32, copy=True)
+            .mul_(scale)
+            .add_(shift)
+            .contiguous(memory_format=memory_format)
+        )
         return Batch(
             images=images,
             targets=self.targets.to(device, non_blocking=True),

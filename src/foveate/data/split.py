@@ -107,11 +107,11 @@ def _judged_by_val(result: Split) -> Split:
     """The test pictures are the validation pictures; those that were drawn for validation train."""
     catalog = result.catalog
     if not (catalog.labels[catalog.indices("test")] >= 0).any():
-        raise ConfigError(f"split.judge is val, but {catalog.root} has no labelled test pictures to judge by.")
+        raise ConfigError(
+            f"split.judge is val, but {catalog.root} has no labelled test pictures to judge by."
+        )
     moved = {"test": "val", "val": "train"}
-    renamed = [
-        moved.get(s.split, s.split) if s.label != UNLABELLED else s.split for s in catalog.samples
-    ]
+    renamed = [moved.get(s.split, s.split) if s.label != UNLABELLED else s.split for s in catalog.samples]
     note = (
         "Epochs are chosen on the test pictures, as published: the accuracy is the best of many tries on them, "
         "not one on unseen pictures."

@@ -15,9 +15,7 @@ TEMPERATURE = 0.07
 """A neighbour's vote is exp(cosine similarity / this)."""
 
 
-def extract_features(
-    model: Any, batches: Iterable[Batch], *, device: torch.device | str
-) -> np.ndarray:
+def extract_features(model: Any, batches: Iterable[Batch], *, device: torch.device | str) -> np.ndarray:
     """(N, F) float32, what the head receives, in evaluation mode, in the order of the batches."""
     found = []
     with evaluating(model), torch.no_grad():

@@ -36,6 +36,7 @@ from foveate.experiment.inference import (
     measured,
     pick_device,
     predict_catalog,
+    question_rows,
     shown,
 )
 from foveate.experiment.prepare import Prepared, prepare
@@ -44,7 +45,6 @@ from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier, build_classifier, picture_size
 from foveate.models.store import save_model
 from foveate.objectives import Context, Objective
-from foveate.pretext import build_task, question_catalog
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
@@ -110,7 +110,7 @@ def run(
             data, experiment.data, quarantine=quarantine, observer=observer, labels=experiment.task is None
         )
     known = prepared.catalog
-    catalog = asked(experiment, known, weights, observer.progress)
+    catalog = asked(experiment, known, observer.progress)
     _same_pictures(out, catalog)
     for note in prepared.notes:
         observer.message(note)
@@ -124,7 +124,7 @@ def run(
     model, size, notes = _model(experiment, weights, catalog, accelerator)
     for note in notes:
         observer.message(note)
-    environment = _environment(data, prepared, size, experiment)
+    environment = _environment(data, prepared, catalog, size, experiment)
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
@@ -223,16 +223,12 @@ def _first_run(
     return folder
 
 
-def asked(
-    experiment: Experiment, catalog: Catalog, weights: Path | None, progress: Any = None
-) -> Catalog:
+def asked(experiment: Experiment, catalog: Catalog, progress: Any = None) -> Catalog:
     """The catalog that is learned: the pictures' own classes, or the questions of the experiment's task."""
     if experiment.task is None:
         return catalog
     size = picture_size(experiment.model, experiment.data.size)
-    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache, progress=progress)
-    transform = build_transform(experiment.data.augment, size, train=False)
-    return question_catalog(catalog, build_task(experiment.task), pictures, transform)
+    return question_rows(experiment, catalog, size, experiment.data.cache, progress)
 
 
 def _model(
@@ -391,8 +387,9 @@ def _test_backgrounds(
     return tests.table
 
 
-def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
-    catalog = prepared.catalog
+def _environment(
+    data: Path, prepared: Prepared, catalog: Catalog, size: int, experiment: Experiment
+) -> dict[str, Any]:
     versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,

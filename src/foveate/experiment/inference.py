@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from foveate.core.errors import DataError
 from foveate.data.batch import Batch
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample
-from foveate.data.discover import discover, loose_pictures
+from foveate.data.discover import discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
@@ -20,7 +21,7 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
-from foveate.pretext import Asker, Normal, build_task
+from foveate.pretext import Asker, Normal, build_task, question_catalog
 
 BATCH = 32
 """Pictures a batch in prediction; fixed, so that figures do not depend on the training's batch size."""
@@ -86,6 +87,15 @@ def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Ask
         return None
     normal = Normal(model.mean.cpu(), model.std.cpu())
     return Asker(build_task(experiment.task), experiment.seed, tuple(s.path for s in catalog.samples), normal)
+
+
+def question_rows(
+    experiment: Experiment, catalog: Catalog, size: int, cache: CacheConfig, progress: Any = None
+) -> Catalog:
+    """The catalog with the questions of the experiment's task in place of its classes."""
+    pictures = open_pictures(catalog, size, experiment.data.fit, cache, progress=progress)
+    transform = build_transform(experiment.data.augment, size, train=False)
+    return question_catalog(catalog, build_task(experiment.task), pictures, transform)
 
 
 def shown(loader: Loader, asker: Asker | None) -> Iterator[Batch]:
@@ -176,6 +186,10 @@ def evaluate_backgrounds_of_run(
 def _catalog(run: Run, data: Path | None) -> Catalog:
     if data is None:
         return measured(run.catalog, run.experiment)
+    if run.experiment.task is not None:
+        found = flat(data) if is_flat(data) else discover(data, run.experiment.data.layout)
+        catalog = found.catalog.with_splits(["test"] * len(found.catalog))
+        return question_rows(run.experiment, catalog, run.environment["size"], CacheConfig(enabled=False))
     return relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
 
 

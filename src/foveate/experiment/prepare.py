@@ -11,9 +11,7 @@ from foveate.core.files import write_json
 from foveate.data.audit import AuditConfig, audit
 from foveate.data.cache import cache_folder
 from foveate.data.catalog import Catalog
-from foveate.data.discover import Discovery, discover, loose_pictures
-from foveate.data.manifest import SUFFIXES
-from foveate.data.scan import scan
+from foveate.data.discover import Discovery, discover, flat, is_flat
 from foveate.data.split import split
 from foveate.experiment.specification import DataConfig
 from foveate.training import Observer
@@ -61,23 +59,6 @@ def prepare(
     cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
     notes = (*found.notes, *result.notes, *warnings, *cues)
     return Prepared(result.catalog, tuple(dict.fromkeys(notes)), quarantined)
-
-
-def is_flat(data: Path) -> bool:
-    """Whether all pictures lie in the folder itself, with no table beside them that could name their classes."""
-    if not data.is_dir():
-        return False
-    found = scan(data)
-    tables = any("/" not in name and name.lower().endswith(SUFFIXES) for name in found.others)
-    return bool(found.pictures) and not tables and not any("/" in path for path in found.pictures)
-
-
-def flat(data: Path) -> Discovery:
-    """A folder of loose pictures: all of one class, which nobody learns."""
-    pictures = loose_pictures([data])
-    samples = tuple(replace(sample, label=0) for sample in pictures.samples)
-    note = f"One flat folder: {len(samples)} pictures without classes."
-    return Discovery(Catalog(pictures.root, ("picture",), samples), "flat folder", (note,))
 
 
 def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:

@@ -96,7 +96,9 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _one_of_both(self) -> "Experiment":
         if self.task is not None and self.start is not None:
-            raise ValueError("a run has a task, or it starts from a pretext run; to chain them train them one by one")
+            raise ValueError(
+                "a run has a task, or it starts from a pretext run; to chain them train them one by one"
+            )
         return self
 
     def first(self) -> "Experiment | None":

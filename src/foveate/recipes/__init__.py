@@ -12,6 +12,7 @@ from foveate.recipes.learn2look import (
     learn2look_taps,
     learn2look_weights,
 )
+from foveate.recipes.pretext import pretext
 from foveate.recipes.scenes import (
     scenes_controls,
     scenes_perturbation,
@@ -24,6 +25,7 @@ from foveate.studies.specification import Study
 # A new recipe: one function in one file, one line here.
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "finetune": finetune,
+    "pretext": pretext,
 }
 STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-weights": learn2look_weights,
@@ -38,4 +40,4 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "scenes-controls": scenes_controls,
 }
 
-__all__ = ["RECIPES", "STUDIES", "finetune", "guidance"]
+__all__ = ["RECIPES", "STUDIES", "finetune", "guidance", "pretext"]

@@ -95,7 +95,9 @@ def scenes_supervised() -> Study:
     )
 
 
-def _classifiers(name: str, prefix: str, start: dict[str, Any], patience: int | None, **faithful: Any) -> Study:
+def _classifiers(
+    name: str, prefix: str, start: dict[str, Any], patience: int | None, **faithful: Any
+) -> Study:
     """A pretext run, and three heads on its frozen trunk: shallow and deep with augmentation, shallow without."""
     head = {**_phase("head", 50, patience), "trainable": "head"}
     return Study(
