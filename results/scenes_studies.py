@@ -1,7 +1,7 @@
-"""python results/scenes_studies.py DATA WEIGHTS OUT [STUDY ...]: the studies of scenes.md, reduced to what two slow cores can carry.
+"""python results/scenes_studies.py DATA WEIGHTS OUT [STUDY ...]: the studies of scenes.md, made small enough.
 
-They are the recipes scenes-* with 64 px instead of 224, fewer epochs, one random seed and tf_efficientnet_lite0. Stopped,
-the same command goes on.
+They are the recipes scenes-* with 64 px instead of 224, fewer epochs, one random seed and tf_efficientnet_lite0:
+what two slow, shared cores can carry. Stopped, the same command goes on.
 """
 
 import sys
@@ -16,7 +16,7 @@ from foveate.studies.specification import Cell, Study
 SIZE = 64
 SIDE = 3
 """The report's square of 10 px in 224, at 64 px."""
-SUPERVISED, ROTATION, PERTURBATION = 5, 4, 2
+SUPERVISED, ROTATION, PERTURBATION = 4, 3, 2
 """Epochs of whole networks."""
 PRECISION = "fp32_channels_last"
 
@@ -49,7 +49,7 @@ def reduced(name: str, weights: Path, arms: list[str] | None = None, **changes: 
 def studies(weights: Path) -> dict[str, Study]:
     """{name of the folder: study}, the most important rows first."""
     short = {"training.phases.0.epochs": SUPERVISED, "evaluation.neighbours": None}
-    drifting = {"training.phases.0.freeze_bn": False, "training.phases.0.epochs": 15}
+    drifting = {"training.phases.0.freeze_bn": False, "training.phases.0.epochs": 12}
     return {
         "supervised": reduced("scenes-supervised", weights, **short),
         "rotation": reduced("scenes-rotation", weights),

@@ -25,7 +25,7 @@ def pretext(data: Path, folder: Path, *, quarantine: bool, **flags: Any) -> None
     for split in ("val", "test"):
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
-            out.print(f"{escape(experiment.task.kind)}, {escape(describe(split, metrics))}", soft_wrap=True)
+            out.print(f"{escape(experiment.task_name)}, {escape(describe(split, metrics))}", soft_wrap=True)
             if metrics.get("neighbours"):
                 out.print(escape(describe_neighbours(metrics["neighbours"])), soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")

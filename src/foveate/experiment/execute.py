@@ -218,7 +218,7 @@ def _first_run(
     if not from_main(accelerator, Run(folder).finished):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with accelerator.main_process_first(), FileLock(folder.with_name(f".{folder.name}.lock")):
-            observer.message(f"First the pretext run '{first.task.kind}', in {folder}.")
+            observer.message(f"First the pretext run '{first.task_name}', in {folder}.")
             run(first, data, folder, quarantine=quarantine, observer=observer)
     return folder
 
@@ -244,7 +244,7 @@ def _model(
         # What the weights of this run are worth to the next one hangs on all that they have learnt.
         before = model.card.pretrained_on or "random weights"
         model.card = model.card.model_copy(
-            update={"pretrained_on": f"{before}, then the pretext task {experiment.task.kind}"}
+            update={"pretrained_on": f"{before}, then the pretext task {experiment.task_name}"}
         )
     return model.to(accelerator.device), model.input_size, model.notes
 

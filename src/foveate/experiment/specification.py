@@ -86,7 +86,7 @@ class Experiment(Config):
     """Batch transforms, in order."""
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    task: AnyTaskConfig | None = None  # type: ignore[valid-type]
+    task: AnyTaskConfig | None = None
     """A pretext task: the run learns its questions instead of the pictures' own classes."""
     start: StartConfig | None = None
     """A pretext run that is trained first (or found, where another run of a study has trained it); this run then starts
@@ -100,6 +100,11 @@ class Experiment(Config):
                 "a run has a task, or it starts from a pretext run; to chain them train them one by one"
             )
         return self
+
+    @property
+    def task_name(self) -> str:
+        """The kind of the pretext task; "" in an ordinary run."""
+        return "" if self.task is None else str(self.task.kind)
 
     def first(self) -> "Experiment | None":
         """The pretext run that ``start`` describes; None without one."""
