@@ -259,7 +259,8 @@ def _job(
         pictures = open_pictures(
             catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
         )
-    rows = {name: catalog.indices(name) for name in ("train", "val")}
+    labelled = experiment.task is None  # a task that makes pairs of views gives no labels
+    rows = {name: catalog.indices(name, labelled=labelled) for name in ("train", "val")}
     workers, why = resolve_workers(
         config.loader,
         cached=experiment.data.cache.enabled,
@@ -284,7 +285,12 @@ def _job(
         asker=asker_of(experiment, catalog, model),
     )
     context = Context(
-        catalog.classes, catalog.counts("train").tolist(), model.head, model.tap_channels, experiment.seed
+        catalog.classes,
+        catalog.counts("train").tolist(),
+        model.head,
+        model.tap_channels,
+        experiment.seed,
+        model,
     )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"
@@ -334,7 +340,8 @@ def _predict(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    chosen = choose_rows(table, catalog, split=judged_split(catalog))
+    split = judged_split(catalog)
+    chosen = choose_rows(table, catalog, split=split) if len(catalog.indices(split)) else []
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)

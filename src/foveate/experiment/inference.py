@@ -99,9 +99,9 @@ def question_rows(
 
 
 def shown(loader: Loader, asker: Asker | None) -> Iterator[Batch]:
-    """The batches of a loader in order; those of a pretext run as its questions."""
+    """The batches of a loader in order; those of a pretext run as its questions (pairs of views: the pictures)."""
     batches = loader.epoch(0)
-    return batches if asker is None else map(asker.fixed, batches)
+    return batches if asker is None or asker.pairs else map(asker.fixed, batches)
 
 
 def measured(catalog: Catalog, experiment: Experiment) -> Catalog:

@@ -18,7 +18,7 @@ from foveate.data.transforms import AugmentationConfig
 from foveate.models.classifier import ModelConfig
 from foveate.models.heads import HeadConfig
 from foveate.objectives import ObjectiveConfig, default_objective
-from foveate.pretext import AnyTaskConfig
+from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig
 
 TAGS = ("loss", "schedule", "transform", "kind")
@@ -110,8 +110,10 @@ class Experiment(Config):
         """The pretext run that ``start`` describes; None without one."""
         if self.start is None:
             return None
+        own = getattr(TASKS[self.start.task.kind], "objective", None)
         return Experiment(
             data=self.data.model_copy(update={"augment": self.start.augment}),
+            **({"objective": own} if own else {}),
             model=self.model.model_copy(update={"head": self.start.head}),
             training=self.start.training.model_copy(update={"device": self.training.device}),
             evaluation=EvaluationConfig(neighbours=self.evaluation.neighbours),

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from pydantic import Field
 
 from foveate.pretext.asking import Asker, Questions, question_catalog
+from foveate.pretext.colour import Colour
+from foveate.pretext.jigsaw import Jigsaw
+from foveate.pretext.location import Location
+from foveate.pretext.pairs import Dino, SimCLR
 from foveate.pretext.perturbation import Perturbation
 from foveate.pretext.rotation import Rotation
 from foveate.pretext.task import Normal, Task, TaskConfig
@@ -13,6 +17,11 @@ from foveate.pretext.task import Normal, Task, TaskConfig
 TASKS: dict[str, type[Any]] = {
     "rotation": Rotation,
     "perturbation": Perturbation,
+    "jigsaw": Jigsaw,
+    "location": Location,
+    "colour": Colour,
+    "simclr": SimCLR,
+    "dino": Dino,
 }
 
 if TYPE_CHECKING:

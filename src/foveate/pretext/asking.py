@@ -11,7 +11,7 @@ from foveate.core.errors import DataError
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
-from foveate.data.catalog import Catalog
+from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import Loader
 from foveate.data.transforms import Transform
 from foveate.pretext.task import Normal, Task, stack
@@ -35,16 +35,23 @@ class Asker:
     normal: Normal
 
     @property
+    def pairs(self) -> bool:
+        """Whether there are two views of each picture and no answers."""
+        return is_paired(self.task)
+
+    @property
     def copies(self) -> int:
         """Questions about one picture in one training epoch."""
+        if self.pairs:
+            return 2
         return len(self.task.classes) if self.task.every else 1
 
     def training(self, batch: Batch, epoch: int) -> Batch:
         """Every picture of a raw batch ``copies`` times: (B * copies) questions, those of one picture in a row."""
         questions = []
         for image, row in zip(batch.images, batch.index.tolist(), strict=True):
-            wanted: Sequence[int] = range(len(self.task.classes))
-            if not self.task.every:
+            wanted: Sequence[int] = range(self.copies)
+            if not self.task.every and not self.pairs:
                 drawn = numpy_generator(self.seed, "pretext answer", epoch, row)
                 wanted = [int(drawn.integers(len(self.task.classes)))]
             for label in wanted:
@@ -53,14 +60,21 @@ class Asker:
         return _asked(batch, questions, self.copies)
 
     def fixed(self, batch: Batch) -> Batch:
-        """One question about every picture of a raw batch, whose targets say which answer is wanted."""
+        """One question (or pair of views) about every picture of a raw batch, whose targets say what is wanted."""
+        copies = 2 if self.pairs else 1
         questions = [
-            self.task(image, label, numpy_generator("pretext", self.paths[row]), self.normal)
+            self.task(image, label, numpy_generator("pretext", self.paths[row], *[copy] * copy), self.normal)
             for image, label, row in zip(
                 batch.images, batch.targets.tolist(), batch.index.tolist(), strict=True
             )
+            for copy in range(copies)
         ]
-        return _asked(batch, questions, 1)
+        return _asked(batch, questions, copies)
+
+
+def is_paired(task: Task) -> bool:
+    """Whether the task makes pairs of views."""
+    return bool(getattr(task, "pairs", False))
 
 
 def _asked(batch: Batch, questions: Sequence[tuple[torch.Tensor, int]], copies: int) -> Batch:
@@ -93,13 +107,14 @@ def question_catalog(catalog: Catalog, task: Task, pictures: Pictures, transform
     """The same pictures and splits with the task's classes, and as label the answer that evaluation asks for.
 
     Answers are dealt out evenly within each split, in an order that depends on the paths alone; a task whose answer
-    lies in the picture (``own_labels``) is asked. Masks are left out: they do not move with the questions.
+    lies in the picture (``own_labels``) is asked, and where there are pairs there is none. Masks are left out: they do not move with the questions.
 
     Raises:
         DataError: all training pictures have one answer, so there is nothing to learn.
     """
-    labels = np.zeros(len(catalog), dtype=np.int64)
-    for part in sorted({sample.split for sample in catalog.samples}):
+    labels = np.full(len(catalog), UNLABELLED, dtype=np.int64)
+    parts = [] if is_paired(task) else sorted({sample.split for sample in catalog.samples})
+    for part in parts:
         rows = [i for i, sample in enumerate(catalog.samples) if sample.split == part]
         rows.sort(key=lambda i: catalog.samples[i].path)
         order = numpy_generator("pretext answers", part).permutation(len(rows))

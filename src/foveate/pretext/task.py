@@ -31,7 +31,9 @@ class Task(Protocol):
     - ``every``: whether a training epoch asks each picture for each answer (else for one, drawn at random).
 
     A task whose answer lies in the picture itself (its colour) sets ``own_labels = True`` and ignores the label that
-    it is asked for. A task that needs a head of its own names it in ``head`` (see ``foveate.models.heads``).
+    it is asked for. A task with ``pairs = True`` is asked twice about each picture and gives no answer (-1): views 2k
+    and 2k + 1 belong together, and its ``objective`` says what is to be learnt. ``head`` and ``augment``, where a task
+    has them, are what a recipe takes for it (settings of the head, augmentation steps before the question).
     """
 
     Config: ClassVar[type[TaskConfig]]

@@ -45,11 +45,12 @@ def pretext(
         "epochs": 30,
         "lr": 1e-3,
         "schedule": {"schedule": "one_cycle"},
-        "restore_best": "val_accuracy",
+        "restore_best": "val_loss",
     }
+    fields = {"objective": TASKS[task].objective} if hasattr(TASKS[task], "objective") else {}
     return Experiment.from_dict(
         {
-            "data": {"augment": {"preset": augment} if augment else {"steps": own}, **data},
+            "data": {"augment": {"preset": augment} if augment else {"steps": list(own)}, **data},
             "model": {
                 "backbone": backbone or (None if weights not in ("pretrained", "none") else BACKBONE),
                 "weights": weights,
@@ -59,5 +60,6 @@ def pretext(
             "evaluation": {"neighbours": 20},
             "task": {"kind": task, **({"faithful": True} if faithful else {})},
             "seed": seed,
+            **fields,
         }
     )

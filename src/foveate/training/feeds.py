@@ -50,6 +50,11 @@ class Feeds:
     """A pretext task: what is fed are its questions about the pictures."""
 
     @property
+    def labelled(self) -> bool:
+        """Whether there are right answers, so that accuracies can be told."""
+        return self.asker is None or not self.asker.pairs
+
+    @property
     def validated(self) -> bool:
         """Whether there are validation pictures."""
         return bool(len(self.rows.get("val", ())))
