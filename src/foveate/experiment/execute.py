@@ -341,7 +341,9 @@ def _predict(
     )
     table.to_csv(out / "predictions.csv")
     split = judged_split(catalog)
-    chosen = choose_rows(table, catalog, split=split) if len(catalog.indices(split)) else []
+    if not len(catalog.indices(split)):
+        return table  # nothing is labelled, so no picture is right or wrong
+    chosen = choose_rows(table, catalog, split=split)
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)

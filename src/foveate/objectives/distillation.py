@@ -68,5 +68,5 @@ class SelfDistillation(nn.Module):
         with torch.no_grad():
             for own, new in zip(self.teacher.parameters(), network.parameters(), strict=True):
                 own.mul_(m).add_(new, alpha=1 - m)
-            for own, new in zip(self.teacher.buffers(), network.buffers(), strict=True):
-                own.copy_(new)
+            for kept, now in zip(self.teacher.buffers(), network.buffers(), strict=True):
+                kept.copy_(now)

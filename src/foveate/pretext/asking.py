@@ -106,8 +106,9 @@ class Questions:
 def question_catalog(catalog: Catalog, task: Task, pictures: Pictures, transform: Transform) -> Catalog:
     """The same pictures and splits with the task's classes, and as label the answer that evaluation asks for.
 
-    Answers are dealt out evenly within each split, in an order that depends on the paths alone; a task whose answer
-    lies in the picture (``own_labels``) is asked, and where there are pairs there is none. Masks are left out: they do not move with the questions.
+    Answers are dealt out evenly within each split, in an order that depends on the paths alone. A task whose answer
+    lies in the picture (``own_labels``) is asked; where there are pairs there is none. Masks are left out: they do not
+    move with the questions.
 
     Raises:
         DataError: all training pictures have one answer, so there is nothing to learn.

@@ -70,7 +70,7 @@ class Jigsaw:
 
 
 def far_orders(tiles: int, count: int) -> np.ndarray:
-    """(count, tiles) permutations, each the farthest (Hamming distance) from those before it; the first is the identity.
+    """(count, tiles) permutations, each the farthest (Hamming distance) from those before it; the identity first.
 
     Of very many permutations a fixed sample of 5000 is searched, so the choice is the same everywhere.
 

@@ -56,7 +56,8 @@ class Location:
         room = size - 3 * side - 2 * gap
         if side < 4 or room < 0:
             raise DataError(
-                f"Three patches of {side} px with gaps of {gap} px do not fit into {size} px; lower task.patch or task.gap."
+                f"Three patches of {side} px with gaps of {gap} px do not fit into {size} px; "
+                "lower task.patch or task.gap."
             )
         # The corner of the nine places first, so that the middle one has all its neighbours.
         y, x = (int(v) + step for v in rng.integers(0, room + 1, size=2))

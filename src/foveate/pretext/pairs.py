@@ -1,6 +1,6 @@
 """Two views of one picture: tasks whose answer is no class, but that the views belong together."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -56,8 +56,8 @@ class SimCLR(_Pairs):
         outputs: int = Field(default=128, ge=2)
         """Width of the projection."""
 
-    objective: dict[str, Any] = {"contrast": {"loss": "nt_xent"}}
-    head: dict[str, Any] = {"name": "deep", "widths": (512,), "dropout": 0.0}
+    objective: ClassVar[dict[str, Any]] = {"contrast": {"loss": "nt_xent"}}
+    head: ClassVar[dict[str, Any]] = {"name": "deep", "widths": (512,), "dropout": 0.0}
 
 
 class Dino(_Pairs):
@@ -72,5 +72,5 @@ class Dino(_Pairs):
         outputs: int = Field(default=256, ge=2)
         """Prototypes; the paper's 65536 are for ImageNet."""
 
-    objective: dict[str, Any] = {"distillation": {"loss": "self_distillation"}}
-    head: dict[str, Any] = {"name": "deep", "widths": (512,), "dropout": 0.0}
+    objective: ClassVar[dict[str, Any]] = {"distillation": {"loss": "self_distillation"}}
+    head: ClassVar[dict[str, Any]] = {"name": "deep", "widths": (512,), "dropout": 0.0}

@@ -21,7 +21,8 @@ def validate(
     *,
     labelled: bool = True,
 ) -> dict[str, float]:
-    """Means over all pictures: every term, their weighted sum ``loss``; with labels accuracy, balanced accuracy, macro F1.
+    """Means over all pictures: every term, their weighted sum ``loss``; accuracy, balanced accuracy and macro F1 where
+    the pictures are ``labelled``.
 
     The network must be in eval mode; the objective is put into it, so that weights stay as they are. Terms that
     differentiate the network (class maps) get gradients enabled.
