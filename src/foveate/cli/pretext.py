@@ -23,11 +23,11 @@ def pretext(data: Path, folder: Path, *, quarantine: bool, **flags: Any) -> None
     if not finished.finished:
         return  # a helper process of a distributed run
     for split in ("val", "test"):
-        metrics = finished.result["metrics"].get(split)
-        if metrics and metrics["accuracy"] is not None:
+        metrics = finished.result["metrics"].get(split, {})
+        if metrics.get("accuracy") is not None:
             out.print(f"{escape(experiment.task_name)}, {escape(describe(split, metrics))}", soft_wrap=True)
-            if metrics.get("neighbours"):
-                out.print(escape(describe_neighbours(metrics["neighbours"])), soft_wrap=True)
+        if metrics.get("neighbours"):
+            out.print(f"{split}: {escape(describe_neighbours(metrics['neighbours']))}", soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
     out.print(
         f"Next: foveate train DATA --from {escape(str(finished.folder))} --trunk frozen --out RUN",

@@ -38,7 +38,7 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
             if metrics.get("backgrounds"):
                 out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)
             if metrics.get("neighbours"):
-                out.print(escape(describe_neighbours(metrics["neighbours"])), soft_wrap=True)
+                out.print(f"{split}: {escape(describe_neighbours(metrics['neighbours']))}", soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
 
 
