@@ -1,11 +1,11 @@
-"""python -m benchmarks [NAME ...] [--photos DIR] [--repeats N]: time, print, write results/bench.{md,json}."""
+"""python -m benchmarks [NAME ...] [options]: time, print, write results/bench.{md,json}."""
 
 import argparse
 import sys
 import time
 from pathlib import Path
 
-from benchmarks import frozen, loading, startup, training
+from benchmarks import explanation, frozen, loading, startup, training
 from benchmarks.measure import machine
 from benchmarks.photos import draw_photos, open_photos
 from benchmarks.table import record
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "frozen": frozen.run,
     "loading": loading.run,
     "startup": startup.run,
+    "explanation": explanation.run,
 }
 
 
@@ -27,6 +28,7 @@ def main() -> int:
         "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all without a name"
     )
     parser.add_argument("--photos", type=Path, help="class folders of photos; without it JPEGs are drawn")
+    parser.add_argument("--weights", type=Path, help="a trained network's file for Score-CAM (explanation)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count (default 5)")
     parser.add_argument(
         "--quick", action="store_true", help="few pictures and cases, only to see that it runs"
@@ -50,7 +52,8 @@ def main() -> int:
         started = time.monotonic()
         about = {"machine": machine(), "photos": photos.source, "repeats": arguments.repeats}
         print(f"{name} ...", flush=True)
-        rows = BENCHMARKS[name](photos, arguments.repeats, arguments.quick)
+        extra = {"weights": arguments.weights} if name == "explanation" else {}
+        rows = BENCHMARKS[name](photos, arguments.repeats, arguments.quick, **extra)
         for row in rows:
             print(
                 f"  {row.what}, {row.case}: {row.foveate:.4g} beside {row.beside:.4g} {row.unit}, "

@@ -16,7 +16,7 @@ from foveate.studies.specification import Cell, Study
 SIZE = 64
 SIDE = 3
 """The report's square of 10 px in 224, at 64 px."""
-SUPERVISED, ROTATION, PERTURBATION = 4, 3, 2
+SUPERVISED, ROTATION, PERTURBATION = 3, 3, 2
 """Epochs of whole networks."""
 PRECISION = "fp32_channels_last"
 

@@ -16,8 +16,9 @@ from foveate.core.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from foveate.api import check, compare_masks, propose_masks, report, study, train
+    from foveate.api import check, compare_masks, explain_pictures, propose_masks, report, study, train
     from foveate.experiment import Experiment, Run
+    from foveate.explanation import explain
     from foveate.studies.specification import Study
 
 _HOMES = {
@@ -26,6 +27,8 @@ _HOMES = {
     "Study": "foveate.studies.specification",
     "check": "foveate.api",
     "compare_masks": "foveate.api",
+    "explain": "foveate.explanation",
+    "explain_pictures": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
     "study": "foveate.api",
@@ -38,6 +41,8 @@ __all__ = [
     "Study",
     "check",
     "compare_masks",
+    "explain",
+    "explain_pictures",
     "propose_masks",
     "report",
     "study",

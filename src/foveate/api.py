@@ -1,5 +1,6 @@
 """The Python API: the same shape as the command line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from foveate.data.propose import ProposeConfig
 from foveate.evaluation.masks import Comparison
 from foveate.evaluation.masks import compare_masks as compare_catalogs
 from foveate.experiment import Experiment, Run, run
+from foveate.experiment.explaining import RunExplainer, agreeing_pictures, explain_config, pictures_of
 from foveate.experiment.propose import Proposal, check_place, listed_in
 from foveate.experiment.propose import propose_masks as propose_for
 from foveate.recipes import STUDIES, finetune
 from foveate.reporting import build_report
 from foveate.reporting.contact import build_contact_sheets
+from foveate.reporting.explanations import FOLDER, Explanations, write_explanations
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Study
@@ -95,6 +98,50 @@ def study(
     folder = run_study(design, data, out, jobs=jobs, quarantine=quarantine, observer=observer)
     publish_study(folder)
     return measure_study(folder)
+
+
+def explain_pictures(
+    run: Run | Path | str,
+    paths: Path | str | Sequence[Path | str] = (),
+    out: Path | str | None = None,
+    method: str | Sequence[str] = "gradcam",
+    layers: str | Sequence[str] = (),
+    *,
+    compare: Sequence[Run | Path | str] = (),
+    agreeing: int | None = None,
+    device: str = "auto",
+    observer: Observer | None = None,
+    **settings: Any,
+) -> Explanations:
+    """Write where one run or several look: overlays, raw maps, contact sheets and a manifest in ``out``.
+
+    Killed and started again, the same call goes on with the pictures that are missing.
+
+    Args:
+        run: a finished run.
+        paths: pictures and folders of pictures.
+        out: a new folder, or one that was begun by the same call; None: ``explanations`` in the run's folder.
+        method: one or several names in ``EXPLAINERS``.
+        layers: of methods that work at a feature map: first, second, last, ...; none means last.
+        compare: more runs that explain the same pictures, side by side.
+        agreeing: instead of ``paths`` so many of the run's test pictures, the first of each class that all runs name
+            correctly.
+        settings: fields of ``ExplainConfig``: target, evidence, precision, chunk, seed, settings.
+
+    Raises:
+        FoveateError: whatever a user can mend, in one sentence.
+    """
+    runs = [item if isinstance(item, Run) else Run.open(item) for item in (run, *compare)]
+    config = explain_config(method, layers, settings)
+    explainers = [RunExplainer(item, config, device) for item in runs]
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if bool(given) == (agreeing is not None):
+        raise ConfigError(
+            "Name pictures or folders to explain, or a number of agreeing test pictures; not both."
+        )
+    chosen = given if agreeing is None else agreeing_pictures(runs, agreeing, device)
+    folder = runs[0].folder / FOLDER if out is None else Path(out)
+    return write_explanations(explainers, pictures_of(chosen), folder, observer)
 
 
 def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:

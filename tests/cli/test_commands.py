@@ -32,6 +32,8 @@ SURFACE = {
     "masks propose": "data --out --prior --run --share --iterations --limit --all --overwrite --masks --set --device",
     "masks compare": "data proposed --masks --values --out",
     "predict": "run paths --out --layout --tta --device",
+    "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
+    "--set --seed --device",
     "report": "run --out",
     "list": "what pattern",
 }

@@ -10,8 +10,9 @@ from foveate.core.errors import DataError, RunError
 from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog, Sample
 from foveate.evaluation.gallery import Maps, choose_rows, save_maps
-from foveate.evaluation.look import class_map, min_max
+from foveate.evaluation.look import class_map
 from foveate.evaluation.predictions import PredictionTable
+from foveate.explanation.maps import min_max
 
 from .conftest import TinyNetwork
 

@@ -5,20 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.evaluation.look import (
-    centred_gaussian,
-    chance_energy,
     class_map,
     class_maps,
-    energy_in_mask,
     measure_look,
-    min_max,
 )
+from foveate.explanation.maps import min_max
 from foveate.models.output import Output
 
 from .conftest import TinyNetwork
@@ -42,40 +37,6 @@ def slow_energy(small: np.ndarray, mask: np.ndarray) -> float:
             total += value
             inside += value * mask[y, x]
     return inside / total if total > 0 and mask.sum() > 0 else math.nan
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 5))
-def test_energy_is_the_slow_loop(seed: int, h: int, w: int) -> None:
-    rng = np.random.default_rng(seed)
-    small = rng.normal(size=(3, h, w)).astype(np.float32)
-    masks = (rng.random((3, 12, 9)) < rng.random()).astype(np.float32)
-    found = energy_in_mask(torch.tensor(small), torch.tensor(masks)).numpy()
-    expected = [slow_energy(s.clip(min=0), m) for s, m in zip(small, masks, strict=True)]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_uniform_map_is_chance_and_extremes() -> None:
-    masks = torch.zeros(4, 1, 8, 8)
-    masks[0, :, :4] = 1
-    masks[1] = 1
-    masks[2, :, 2, 3] = 0.5
-    flat = energy_in_mask(torch.ones(4, 2, 2), masks)
-    np.testing.assert_allclose(flat.numpy(), [0.5, 1, 0.5 / 64, np.nan], atol=1e-6)
-    np.testing.assert_allclose(flat.numpy(), chance_energy(masks).numpy(), atol=1e-6)
-    spot = torch.zeros(4, 8, 8)
-    spot[:, 1, 1] = 1
-    np.testing.assert_allclose(energy_in_mask(spot, masks).numpy(), [1, 1, 0, np.nan])
-    assert energy_in_mask(torch.zeros(4, 2, 2), masks).isnan().all()
-
-
-def test_gaussian_is_centred_and_symmetric() -> None:
-    g = centred_gaussian(8, 12)
-    assert torch.allclose(g, g.flip(0))
-    assert torch.allclose(g, g.flip(1))
-    y, x = 2, 9
-    v, u = (y + 0.5) / 8 - 0.5, (x + 0.5) / 12 - 0.5
-    assert float(g[y, x]) == pytest.approx(math.exp(-(v * v + u * u) / (2 * 0.25**2)), rel=1e-5)
 
 
 def test_min_max_of_a_constant_is_zero() -> None:

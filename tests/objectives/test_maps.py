@@ -7,9 +7,10 @@ from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.explanation.maps import min_max
 from foveate.models.heads import DeepHead, LinearHead
 from foveate.models.output import Output
-from foveate.objectives.maps import ClassActivation, class_maps, min_max, tap_gradients, z_score
+from foveate.objectives.maps import ClassActivation, class_maps, tap_gradients, z_score
 
 
 def batch_of(targets: torch.Tensor) -> Batch:

@@ -300,6 +300,64 @@ def predict(
 
 
 @app.command()
+def explain(
+    run: RunFolder,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures or folders of pictures.", show_default=False)
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="One or several, joined by commas (foveate list explainers).")
+    ] = "gradcam",
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="Where in the network: first, second, last, stage:K or a module, joined by commas."
+        ),
+    ] = "",
+    target: Annotated[
+        str, typer.Option(help="The class that is explained: predicted, true, or a class's name or id.")
+    ] = "predicted",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder: new, or one that was stopped. Default: RUN/explanations.", show_default=False
+        ),
+    ] = None,
+    compare: Annotated[
+        str, typer.Option(help="More runs that explain the same pictures side by side, joined by commas.")
+    ] = "",
+    agreeing: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instead of pictures: so many of the run's test, the first of each class that all runs name "
+            "correctly.",
+        ),
+    ] = None,
+    evidence: Annotated[
+        str, typer.Option(help="Of signed maps: positive (for the class), or absolute (for and against).")
+    ] = "positive",
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures in one pass, if memory is short; default: the method's."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of a method, as rise.masks=1000; may be repeated."),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Show where a run looks: overlays, raw maps and contact sheets, by any method at any layer."""
+    from foveate.cli.explain import explain as command
+
+    command(
+        run, paths or [], method=method, layers=layers, target=target, folder=out, compare=compare, agreeing=agreeing,
+        evidence=evidence, chunk=chunk, assignments=set_ or [], seed=seed, device=device,
+    )  # fmt: skip
+
+
+@app.command()
 def report(
     run: RunFolder,
     out: Annotated[Path | None, typer.Option(help="Where to write it; default: RUN/report.html.")] = None,
@@ -488,8 +546,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="backbones, recipes, studies, guides, losses, weightings, augmentations, transforms, heads, "
-            "schedules, tasks or tta."
+            help="backbones, recipes, studies, guides, explainers, losses, weightings, augmentations, transforms, "
+            "heads, schedules, tasks or tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

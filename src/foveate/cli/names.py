@@ -1,7 +1,10 @@
 """foveate list"""
 
+import re
 from collections.abc import Iterable
 from importlib import import_module
+
+from rich.markup import escape
 
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
@@ -10,6 +13,7 @@ _TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
     "studies": ("foveate.recipes", "STUDIES"),
     "guides": ("foveate.recipes.guides", "GUIDES"),
+    "explainers": ("foveate.explanation", "EXPLAINERS"),
     "losses": ("foveate.objectives", "LOSSES"),
     "weightings": ("foveate.objectives.weighting", "WEIGHTINGS"),
     "augmentations": ("foveate.data.transforms", "PRESETS"),
@@ -24,13 +28,34 @@ _TABLES = {
 
 @guarded
 def names(what: str, pattern: str) -> None:
-    """Print the names of one table, one a line."""
+    """Print the names of one table, one a line; of explainers also what they are."""
     known = ("backbones", *_TABLES)
     if what not in known:
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(known)}.")
+    if what == "explainers":
+        _explainers(pattern)
+        return
     for name in _backbones() if what == "backbones" else _table(*_TABLES[what]):
         if pattern in name:
             out.print(name)
+
+
+def _explainers(pattern: str) -> None:
+    """A line for each: name, where it works, whether it takes many passes, the first sentence on it."""
+    from foveate.explanation import EXPLAINERS
+
+    shown = {name: kind for name, kind in EXPLAINERS.items() if pattern in name}
+    width = max(map(len, shown), default=0)
+    for name, kind in shown.items():
+        where = "at a layer" if kind.layered else "pixels    "
+        pace = "slow" if kind.slow else "    "
+        out.print(escape(f"{name:<{width}}  {where}  {pace}  {first_sentence(kind.__doc__)}"), soft_wrap=True)
+
+
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a docstring, on one line."""
+    line = " ".join((text or "").split()).replace("``", "")
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", line, maxsplit=1)[0]
 
 
 def _table(module: str, name: str) -> Iterable[str]:

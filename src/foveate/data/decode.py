@@ -290,7 +290,9 @@ def resize_mask(mask: Image.Image, size: int, fit: Fit = "squash", *, soft: bool
     return area if soft else area.point([0] * 128 + [255] * 128)
 
 
-def unfit(values: np.ndarray, size: tuple[int, int], fit: Fit, target: tuple[int, int]) -> np.ndarray:
+def unfit(
+    values: np.ndarray, size: tuple[int, int], fit: Fit, target: tuple[int, int], side: int | None = None
+) -> np.ndarray:
     """A map of ``resize(picture, ..., fit)`` laid back over the picture: (height, width) float32 of ``target``.
 
     Args:
@@ -298,11 +300,13 @@ def unfit(values: np.ndarray, size: tuple[int, int], fit: Fit, target: tuple[int
         size: (width, height) of the picture.
         fit: how it was brought to a square.
         target: (width, height) of the result; the picture's shape at any scale.
+        side: of the square in pixels, so that the whole pixels of fit="pad" are undone exactly; None: the picture's
+            longer side, as if it had not been shrunk.
 
     Places of the picture that the square does not show (fit="crop") are NaN.
     """
     square = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    side = max(size)
+    side = side or max(size)
     match fit:
         case "squash":
             return np.asarray(square.resize(target, Image.Resampling.BILINEAR))

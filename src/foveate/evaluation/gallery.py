@@ -15,8 +15,9 @@ from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
 from foveate.evaluation.inference import Network
-from foveate.evaluation.look import class_maps, min_max
+from foveate.evaluation.look import class_maps
 from foveate.evaluation.predictions import PredictionTable
+from foveate.explanation.maps import min_max
 
 FIXED = ("index", "image", "mask")
 

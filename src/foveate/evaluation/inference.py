@@ -1,7 +1,7 @@
 """From batches to predictions: the one forward loop that evaluation, prediction and reports use."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import torch
 
 from foveate.data.batch import Batch
 from foveate.evaluation.tta import views
+from foveate.models.modes import evaluating
 from foveate.models.output import Output
 
 
@@ -43,26 +44,6 @@ class Predictions:
     """(N, C) float64; with test-time augmentation the logarithm of the mean probability."""
     tap_means: dict[str, np.ndarray] = field(default_factory=dict)
     """{tap: (N, h, w) float32}: channel mean of each tap that was asked for, of the unaugmented picture."""
-
-
-@contextmanager
-def evaluating(model: Network) -> Iterator[None]:
-    """Evaluation mode inside the block; every part's own mode is put back afterwards.
-
-    Parts may differ (a frozen backbone stays in eval while the head trains), so each module's flag is kept.
-    """
-    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
-    before = [module.training for module in modules]
-    whole = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        if modules:
-            for module, mode in zip(modules, before, strict=True):
-                module.training = mode
-        else:
-            model.train(whole)
 
 
 def predict_batches(

@@ -24,58 +24,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.evaluation.inference import Network, evaluating
-
-CENTRE_SIGMA = 0.25
-"""Standard deviation of the centred Gaussian control, as a share of each side."""
+from foveate.explanation.controls import centred_gaussian
+from foveate.explanation.localisation import chance_energy, energy_in_mask
+from foveate.explanation.maps import grad_cam, min_max
 
 ENERGY = "energy_in_mask"
 TAP_ENERGY = "tap_energy_in_mask"
 CHANCE = "energy_chance"
 CENTRE = "energy_centre"
-
-
-def min_max(maps: torch.Tensor) -> torch.Tensor:
-    """Scale each map of (B, h, w) to [0, 1]; a constant map becomes zero."""
-    low = maps.amin((1, 2), keepdim=True)
-    span = maps.amax((1, 2), keepdim=True) - low
-    return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, torch.ones_like(span)), 0.0)
-
-
-def upsample(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(B, h, w) -> (B, H, W), bilinear, pixel centres aligned as areas (align_corners=False)."""
-    return functional.interpolate(maps[:, None].float(), size=size, mode="bilinear", align_corners=False)[
-        :, 0
-    ]
-
-
-def energy_in_mask(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Share of each map's energy inside its mask, (B,); NaN for an empty mask or a map without energy.
-
-    maps (B, h, w), negative values count as zero; masks (B, H, W) or (B, 1, H, W) in [0, 1], 1 = object.
-    """
-    masks = masks.reshape(len(masks), *masks.shape[-2:]).float()
-    maps = upsample(maps.clamp(min=0), (masks.shape[1], masks.shape[2]))
-    total = maps.sum((1, 2))
-    defined = (total > 0) & (masks.sum((1, 2)) > 0)
-    return torch.where(defined, (maps * masks).sum((1, 2)) / torch.where(total > 0, total, 1.0), torch.nan)
-
-
-def chance_energy(masks: torch.Tensor) -> torch.Tensor:
-    """Energy of a uniform map, (B,): the mean of masks (B, H, W) or (B, 1, H, W); NaN for an empty mask."""
-    share = masks.reshape(len(masks), *masks.shape[-2:]).float().mean((1, 2))
-    return torch.where(share > 0, share, torch.nan)
-
-
-def centred_gaussian(height: int, width: int, sigma: float = CENTRE_SIGMA) -> torch.Tensor:
-    """(H, W) map exp(-(y² + x²) / 2 sigma²), y and x from the centre as shares of the sides."""
-    y = (torch.arange(height, dtype=torch.float32) + 0.5) / height - 0.5
-    x = (torch.arange(width, dtype=torch.float32) + 0.5) / width - 0.5
-    return torch.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * sigma**2))
 
 
 def class_maps(
@@ -109,8 +69,7 @@ def class_maps(
                 f"The prediction does not depend on tap '{tap}'; choose a tap before the classifier."
             )
         features = output.taps[tap].detach().float()
-        weights = gradient.float().mean((2, 3), keepdim=True)
-        class_map[tap] = (weights * features).sum(1).relu()
+        class_map[tap] = grad_cam(features, gradient.float())
         tap_map[tap] = features.mean(1)
     return class_map, tap_map
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from foveate.experiment.specification import Experiment
 
 if TYPE_CHECKING:
     from foveate.evaluation.backgrounds import BackgroundTests
+    from foveate.experiment.explaining import Explained
     from foveate.models.classifier import Classifier
 
 
@@ -106,6 +107,39 @@ class Run:
 
         several = [paths] if isinstance(paths, str | Path) else list(paths)
         return predict_paths(self, [Path(p) for p in several], tta=tta, device=device, workers=workers)
+
+    def explain(
+        self,
+        paths: Path | str | Sequence[Path | str],
+        method: str | Sequence[str] = "gradcam",
+        layers: str | Sequence[str] = (),
+        *,
+        device: str = "auto",
+        **settings: Any,
+    ) -> "Iterator[Explained]":
+        """Explain pictures or folders of pictures: one by one, in sorted order of the paths, in bounded memory.
+
+        for item in run.explain("new", "gradcam", ["first", "last"]):
+            item.prediction, item.probability, item.over("gradcam@last")  # (height, width) of the picture
+
+        ``foveate.explain_pictures`` writes overlays, raw maps and a sheet instead.
+
+        Args:
+            method: one or several names in ``EXPLAINERS``.
+            layers: of methods that work at a feature map: first, second, last, ...; none means last.
+            settings: fields of ``ExplainConfig``: target, evidence, precision, chunk, seed, settings.
+
+        Raises:
+            ConfigError: an unknown method, layer, setting or class.
+            DataError: nothing to explain, or a picture cannot be read (its name is in the message).
+        """
+        from foveate.experiment.explaining import RunExplainer, explain_config, in_chunks, pictures_of
+
+        explainer = RunExplainer(self, explain_config(method, layers, settings), device)
+        catalog = pictures_of([paths] if isinstance(paths, str | Path) else paths)
+        explainer.check(catalog)
+        chunks = in_chunks(range(len(catalog)), explainer.at_once)
+        return (item for rows in chunks for item in explainer.explain(catalog, rows))
 
     def evaluate(
         self,

@@ -81,6 +81,40 @@ def capture_taps(
         )
 
 
+@contextmanager
+def edit_tap(
+    backbone: nn.Module,
+    name: str,
+    images: torch.Tensor,
+    edit: Callable[[torch.Tensor], torch.Tensor],
+    repeat: int = 1,
+) -> Iterator[None]:
+    """The next forward pass over ``images`` (B, 3, H, W) goes on from ``edit(map)`` instead of the map at ``name``.
+
+    Args:
+        edit: (B·repeat, K, h, w) -> the same shape.
+        repeat: every picture's map is there so many times in a row, and so is every later value: what lies before the
+            tap is computed once. This needs a network in which nothing goes round the tap; compare before you trust.
+
+    Raises:
+        ConfigError: an unknown name, or a module that yields no map of the picture.
+    """
+    path = resolve_tap(backbone, name)
+    repeated = images.repeat_interleave(repeat, dim=0) if repeat > 1 else images
+
+    def hook(module: nn.Module, arguments: Any, output: Any) -> Any:
+        if repeat > 1 and isinstance(output, torch.Tensor):
+            output = output.repeat_interleave(repeat, dim=0)
+        feature_map, rebuild = _split(backbone, path, name, output, repeated)
+        return rebuild(edit(feature_map))
+
+    handle = backbone.get_submodule(path).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def to_map(backbone: nn.Module, path: str, output: Any, images: torch.Tensor) -> torch.Tensor:
     """What the module at ``path`` returned for ``images`` (B, 3, H, W), as (B, K, h, w).
 

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.explanation.maps import min_max
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
-from foveate.objectives.maps import class_maps, full, min_max
+from foveate.objectives.maps import class_maps, full
 from foveate.objectives.term import Context, Progress, TermConfig, nothing
 
 

@@ -7,11 +7,9 @@ from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.explanation.maps import FLAT, grad_cam, min_max
 from foveate.models.heads import Head
 from foveate.models.output import Output
-
-FLAT = 1e-5
-"""A map that varies by less than this share of its largest value is constant: what is left is rounding."""
 
 
 def full(x: torch.Tensor) -> torch.Tensor:
@@ -20,13 +18,6 @@ def full(x: torch.Tensor) -> torch.Tensor:
 
 
 # -- scales ------------------------------------------------------------------------------------------------------------
-
-
-def min_max(maps: torch.Tensor) -> torch.Tensor:
-    """Each map (B, h, w) stretched to [0, 1]; a constant map becomes 0 and gets no gradient."""
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-    varies = high - low > FLAT * torch.maximum(high.abs(), low.abs())
-    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1.0), 0.0)
 
 
 def z_score(maps: torch.Tensor) -> torch.Tensor:
@@ -96,10 +87,7 @@ def class_maps(output: Output, batch: Batch, taps: Sequence[str]) -> list[torch.
         ConfigError: the logits do not depend on a tap.
     """
     gradients = tap_gradients(output, batch, taps)
-    return [
-        (gradient.mean(dim=(2, 3), keepdim=True) * full(output.taps[tap])).sum(dim=1).relu()
-        for tap, gradient in zip(taps, gradients, strict=True)
-    ]
+    return [grad_cam(full(output.taps[tap]), gradient) for tap, gradient in zip(taps, gradients, strict=True)]
 
 
 class ClassActivation:

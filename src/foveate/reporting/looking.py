@@ -1,13 +1,19 @@
-"""The section on where the network looks: energies beside their chance levels, and the gallery."""
+"""The section on where the network looks: energies beside their chance levels, the gallery, explained pictures."""
 
 from typing import Any
 
 import numpy as np
 
+from foveate.core.files import sha256_of_file
 from foveate.evaluation.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
+from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting import pictures
+from foveate.reporting.explanations import FOLDER, MANIFEST, Explanations
 from foveate.reporting.run_files import RunFiles
+
+EXPLAINED = 12
+"""Explained pictures in the report; their own sheet shows all."""
 
 _LOOK_WORDS = {
     ENERGY: ("Class map", "what speaks for the true class (Grad-CAM)"),
@@ -115,3 +121,33 @@ def _energy_of(table: PredictionTable, row: int, map_name: str) -> float | None:
         column = named if named in table.look else TAP_ENERGY
     values = table.look.get(column)
     return None if values is None else float(values[row])
+
+
+def explained(run: RunFiles) -> dict[str, Any] | None:
+    """What ``foveate explain`` left in the run's folder; None where there is nothing finished."""
+    folder = run.folder / FOLDER
+    if not (folder / MANIFEST).is_file():
+        return None
+    manifest = Explanations.open(folder).manifest
+    if not manifest["finished"]:
+        return None
+    weights = run.folder / WEIGHTS_FILE
+    if not weights.is_file() or manifest["runs"][0]["weights_sha256"] != sha256_of_file(weights):
+        return {"stale": True, "n": len(manifest["pictures"]), "items": []}
+    items = []
+    for picture in manifest["pictures"][:EXPLAINED]:
+        views = []
+        for column in manifest["columns"]:
+            uri, why = pictures.thumbnail(folder / picture["overlays"][column["name"]])
+            views.append({"name": column["name"], "uri": uri, "why": why})
+        answer, label = picture["answers"][0], picture["label"]
+        items.append(
+            {
+                "path": picture["path"],
+                "views": views,
+                "label": label,
+                "correct": None if label is None else answer["prediction"] == label,
+                **answer,
+            }
+        )
+    return {"stale": False, "n": len(manifest["pictures"]), "items": items, "sheet": manifest["sheets"][0]}

@@ -71,6 +71,7 @@ def context(run: RunFiles) -> dict[str, Any]:
         "mistakes": sections.mistakes(run, split),
         "look": looking.look(run.table, split),
         "gallery": looking.gallery(run),
+        "explained": looking.explained(run),
         "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
         "backgrounds": backgrounds.tests(run),
         "split_names": SPLIT_NAMES,

@@ -1,0 +1,82 @@
+"""foveate explain"""
+
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from foveate.cli.screen import guarded, out, screen_observer
+from foveate.core.errors import ConfigError
+
+SHOWN = 12
+"""Pictures listed on the screen; the sheet and the manifest list all."""
+
+
+@guarded
+def explain(
+    run: Path, paths: list[Path], *, method: str, layers: str, target: str, folder: Path | None, compare: str,
+    agreeing: int | None, evidence: str, chunk: int | None, assignments: list[str], seed: int, device: str,
+) -> None:  # fmt: skip
+    """Explain pictures and say where to look."""
+    from foveate.api import explain_pictures
+    from foveate.experiment import Run
+
+    opened = Run.open(run)
+    screen = screen_observer()
+    try:
+        done = explain_pictures(
+            opened, paths, folder, _words(method), _words(layers),
+            compare=[Path(word) for word in _words(compare)], agreeing=agreeing, device=device, observer=screen,
+            target=target, evidence=evidence, chunk=chunk, seed=seed, settings=_settings(assignments),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        out.print("Stopped; the pictures explained so far are kept, and the same command goes on.")
+        raise SystemExit(130) from None
+    finally:
+        screen.close()
+    manifest = done.manifest
+    several = len(manifest["runs"]) > 1
+    shown = Table(box=None, header_style="dim", pad_edge=False)
+    shown.add_column("picture", overflow="fold")
+    shown.add_column("true class")
+    for entry in manifest["runs"]:
+        shown.add_column(escape(entry["name"]) if several else "predicted")
+        shown.add_column("p", justify="right")
+    for picture in manifest["pictures"][:SHOWN]:
+        cells = [escape(picture["path"]), escape(picture["label"] or "not known")]
+        for answer in picture["answers"]:
+            wrong = picture["label"] is not None and answer["prediction"] != picture["label"]
+            name = escape(answer["prediction"])
+            cells += [f"[red]{name}[/]" if wrong else name, f"{answer['probability']:.2f}"]
+        shown.add_row(*cells)
+    out.print(shown)
+    count = len(manifest["pictures"])
+    if count > SHOWN:
+        out.print(f"and {count - SHOWN} more pictures", style="dim")
+    for entry in manifest["runs"]:
+        places = ", ".join(f"{name} = {path}" for name, path in entry["layers"].items() if name != path)
+        if places:
+            out.print(escape(f"layers of {entry['name']}: {places}"), style="dim", soft_wrap=True)
+    maps = count * len(manifest["columns"])
+    out.print(
+        f"{maps} maps of {count} pictures: look at [bold]{escape(str(done.sheets[0]))}[/], or at overlays/ and "
+        "maps/ beside it",
+        soft_wrap=True,
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _settings(assignments: list[str]) -> dict[str, dict[str, object]]:
+    """{method: {setting: value}} from ``method.setting=value``."""
+    from foveate.experiment.specification import assign
+
+    values: dict[str, dict[str, object]] = {}
+    for assignment in assignments:
+        method, dot, rest = assignment.partition(".")
+        if not dot or "=" in method:
+            raise ConfigError(f"--set takes method.setting=value, as rise.masks=1000, got '{assignment}'.")
+        values[method] = assign(values.get(method, {}), rest)
+    return values

@@ -1,0 +1,379 @@
+"""A trained run explains loose pictures: maps of several methods at several layers, with what it predicts.
+
+``Run.explain`` keeps them in memory; ``foveate.explain_pictures`` writes them into a folder.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from foveate.core.config import Config, parse
+from foveate.core.errors import ConfigError, DataError
+from foveate.core.files import sha256_of_file
+from foveate.data.cache import DecodedPictures
+from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.decode import Fit, open_image, unfit, upright_size
+from foveate.data.discover import loose_pictures
+from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.inference import pick_device, predict_catalog
+from foveate.experiment.run import Run
+from foveate.explanation import explain
+from foveate.explanation.explain import build_explainer, scaled
+from foveate.explanation.probe import Probe
+from foveate.models.modes import untouched
+from foveate.models.store import WEIGHTS_FILE
+
+PREDICTED, TRUE = "predicted", "true"
+AT_ONCE, AT_ONCE_SLOW = 32, 8
+"""Pictures read and explained together: memory does not grow with their number, and a kill loses no more than these."""
+
+Report = Callable[[str, int, int], None]
+"""(what is done, steps done, steps in all)."""
+
+
+class ExplainConfig(Config):
+    """What is explained, and how."""
+
+    methods: tuple[str, ...] = Field(default=("gradcam",), min_length=1)
+    """Names in ``EXPLAINERS``."""
+    layers: tuple[str, ...] = ()
+    """For methods that work at a feature map: first, second, last, stage:K, early, middle, late, or a module; none
+    means last. Methods that explain pixels have no layer and give one map."""
+    target: str = PREDICTED
+    """The class whose evidence is shown: predicted (each run's own answer), true, or the name or id of a class."""
+    evidence: Literal["positive", "absolute"] = "positive"
+    """Of signed maps what speaks for the class, or also what speaks against it."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """See ``foveate.explain``."""
+    chunk: int | None = Field(default=None, ge=1)
+    """Pictures in one pass through the network; None: the method's own."""
+    seed: int = 0
+    """Of methods that draw at random."""
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """{method: its own settings}."""
+
+
+def explain_config(
+    method: str | Sequence[str], layers: str | Sequence[str], settings: Mapping[str, Any]
+) -> ExplainConfig:
+    """The configuration of these words.
+
+    Raises:
+        ConfigError: a field that does not exist, or a value that is not allowed.
+    """
+    words = {
+        name: [value] if isinstance(value, str) else list(value)
+        for name, value in (("methods", method), ("layers", layers))
+    }
+    return parse(ExplainConfig, {**settings, **words}, source="The explanation")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A method at a layer."""
+
+    method: str
+    layer: str
+    """As it was asked for; "" for a method that explains pixels."""
+    signed: bool
+    """Whether raw values below zero mean evidence against the class."""
+
+    @property
+    def key(self) -> str:
+        """The name of its maps: ``method@layer``, or ``method``."""
+        return f"{self.method}@{self.layer}" if self.layer else self.method
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a network's square lies over a picture."""
+
+    width: int
+    """Of the upright picture in pixels."""
+    height: int
+    fit: Fit
+    side: int
+    """Of the square that the network sees, in pixels."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One picture as one run sees it."""
+
+    path: str
+    """Below the folder that all pictures share."""
+    frame: Frame
+    label: str | None
+    """The true class where it is known."""
+    prediction: str
+    probability: float
+    """Of the predicted class, without test-time augmentation."""
+    target: str
+    """The class that the maps explain."""
+    target_probability: float
+    maps: dict[str, np.ndarray]
+    """{Column.key: raw values (h, w) float32, at the method's own resolution over the network's square}."""
+    columns: tuple[Column, ...]
+    evidence: str
+
+    def over(self, key: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The map of a column laid over the picture; see ``lay_over``.
+
+        Raises:
+            ConfigError: there is no such map.
+        """
+        column = next((column for column in self.columns if column.key == key), None)
+        if column is None:
+            raise ConfigError(f"There is no map '{key}'; there are {', '.join(self.maps)}.")
+        return lay_over(self.maps[key], column, self.frame, self.evidence, size)
+
+
+def lay_over(
+    raw: np.ndarray, column: Column, frame: Frame, evidence: str, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """A raw map (h, w) over the original picture: (height, width) float32 in [0, 1], scaled as by ``foveate.explain``.
+
+    Args:
+        size: (width, height) of the result, the picture's shape at any scale; None: the picture's own.
+
+    What the network did not see (fit="crop") is NaN.
+    """
+    square = scaled(torch.from_numpy(raw)[None], (frame.side, frame.side), evidence, column.signed)[0]
+    picture = frame.width, frame.height
+    return unfit(square.numpy(), picture, frame.fit, size or picture, side=frame.side)
+
+
+class RunExplainer:
+    """A run, ready to explain. The network is loaded once."""
+
+    def __init__(self, run: Run, config: ExplainConfig, device: str = "auto") -> None:
+        """Check methods, layers, settings and target.
+
+        Raises:
+            ConfigError: an unknown method, layer, setting or class; layers where every method explains pixels.
+        """
+        if not run.finished:
+            raise ConfigError(f"{run.folder} is not finished; run its train command again first.")
+        self.run, self.config = run, config
+        methods, layers = tuple(dict.fromkeys(config.methods)), tuple(dict.fromkeys(config.layers))
+        strangers = sorted(set(config.settings) - set(methods))
+        if strangers:
+            raise ConfigError(f"There are settings for {strangers[0]}, which is not among the methods.")
+        self.explainers = {name: build_explainer(name, config.settings.get(name, {})) for name in methods}
+        if layers and not any(explainer.layered for explainer in self.explainers.values()):
+            several = "explain pixels and have" if len(methods) > 1 else "explains pixels and has"
+            raise ConfigError(f"{', '.join(methods)} {several} no layer; leave the layers out.")
+        self.columns = tuple(
+            Column(name, layer, explainer.signed)
+            for name, explainer in self.explainers.items()
+            for layer in ((layers or ("last",)) if explainer.layered else ("",))
+        )
+        self.classes = run.catalog.classes
+        self.size: int = run.environment["size"]
+        self.fit: Fit = run.experiment.data.fit
+        self.at_once = AT_ONCE_SLOW if any(e.slow for e in self.explainers.values()) else AT_ONCE
+        self.target = None if config.target in (PREDICTED, TRUE) else self._class_of(config.target)
+        self.device = pick_device(device)
+        self.model = run.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.paths = self._resolve()
+
+    def _class_of(self, name: str) -> int:
+        for known in (self.classes, self.run.catalog.class_ids):
+            if name in known:
+                return known.index(name)
+        close = difflib.get_close_matches(name, self.classes, n=3) or self.classes[:10]
+        raise ConfigError(
+            f"target is '{name}', which is no class of {self.run.folder}; use predicted, true, or a class as "
+            f"{', '.join(close)}."
+        )
+
+    def _resolve(self) -> dict[str, str]:
+        """{layer: module path}."""
+        with untouched(self.model):
+            probe = Probe(self.model)
+            picture = probe.place(torch.zeros(1, 3, self.size, self.size))
+            names = dict.fromkeys(column.layer for column in self.columns if column.layer)
+            return {name: probe.resolve(name, picture) for name in names}
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of the run's weights file."""
+        return sha256_of_file(self.run.folder / WEIGHTS_FILE)
+
+    @cached_property
+    def _known(self) -> dict[str, int]:
+        catalog = self.run.catalog
+        return {
+            os.path.realpath(catalog.file(row)): sample.label for row, sample in enumerate(catalog.samples)
+        }
+
+    @cached_property
+    def _folders(self) -> dict[str, int]:
+        """{folder name: class}: the name, the id, or both."""
+        names: dict[str, int] = {}
+        for k, (name, number) in enumerate(zip(self.classes, self.run.catalog.class_ids, strict=True)):
+            names |= dict.fromkeys((name, number, *(f"{number}{mark}{name}" for mark in "_.- ")), k)
+        return names
+
+    def label_of(self, file: Path) -> int:
+        """The true class: the run's own picture, else a folder of the path that is named like a class; -1 unknown."""
+        place = os.path.realpath(file)
+        if place in self._known:
+            return self._known[place]
+        folders = reversed(Path(os.path.abspath(file)).parts[:-1])
+        return next((self._folders[name] for name in folders if name in self._folders), UNLABELLED)
+
+    def check(self, catalog: Catalog) -> None:
+        """Look at every picture's header, and for its true class where that is the target, before the work begins.
+
+        Raises:
+            DataError: a picture is no picture, or its true class is wanted and not known.
+        """
+        for row in range(len(catalog)):
+            open_image(catalog.file(row)).close()
+        if self.config.target == TRUE:
+            unknown = [row for row in range(len(catalog)) if self.label_of(catalog.file(row)) == UNLABELLED]
+            if unknown:
+                raise DataError(
+                    f"The true class of {catalog.file(unknown[0])} is not known ({len(unknown)} of {len(catalog)} "
+                    "pictures): it is no picture of the run and lies in no folder named like a class; put it into "
+                    "one, or explain another target."
+                )
+
+    def explain(self, catalog: Catalog, rows: Sequence[int], report: Report | None = None) -> list[Explained]:
+        """Explain some pictures at once.
+
+        Raises:
+            DecodeError: a picture cannot be read; the message names it.
+            ConfigError: a method means nothing for this network.
+        """
+        images, _, _ = DecodedPictures(catalog, self.size, self.fit).read_many(rows)
+        frames = [self._frame(catalog.file(row)) for row in rows]
+        placed = self._place(images)
+        with untouched(self.model), torch.no_grad():
+            p = self.model(placed).logits.float().cpu().double().softmax(dim=1)  # (B, C)
+        predicted = p.argmax(dim=1)
+        labels = [self.label_of(catalog.file(row)) for row in rows]
+        if self.target is not None:
+            targets = torch.full_like(predicted, self.target)
+        else:
+            targets = torch.tensor(labels) if self.config.target == TRUE else predicted
+        maps = self._maps(placed, targets, report)
+        return [
+            Explained(
+                path=catalog.samples[row].path,
+                frame=frames[i],
+                label=None if labels[i] == UNLABELLED else self.classes[labels[i]],
+                prediction=self.classes[int(predicted[i])],
+                probability=float(p[i, predicted[i]]),
+                target=self.classes[int(targets[i])],
+                target_probability=float(p[i, targets[i]]),
+                maps={key: values[i] for key, values in maps.items()},
+                columns=self.columns,
+                evidence=self.config.evidence,
+            )
+            for i, row in enumerate(rows)
+        ]
+
+    def _maps(
+        self, images: torch.Tensor, targets: torch.Tensor, report: Report | None
+    ) -> dict[str, np.ndarray]:
+        """{Column.key: (B, h, w) float32}."""
+        found: dict[str, np.ndarray] = {}
+        for name, explainer in self.explainers.items():
+            layers = [column.layer for column in self.columns if column.method == name]
+            told = None if report is None else _named(report, name)
+            maps: Any = explain(
+                self.model, images, targets.to(self.device), name, layers if explainer.layered else None, raw=True,
+                chunk=self.config.chunk, precision=self.config.precision, seed=self.config.seed,
+                progress=told if explainer.slow else None, **self.config.settings.get(name, {}),
+            )  # fmt: skip
+            by_layer = maps if explainer.layered else {"": maps}
+            for column in self.columns:
+                if column.method == name:
+                    found[column.key] = by_layer[column.layer].float().cpu().numpy()
+        return found
+
+    def _place(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) uint8 -> normalised, on the device."""
+        mean, std = self.model.mean.view(1, 3, 1, 1), self.model.std.view(1, 3, 1, 1)
+        floats = images.to(self.device).float().div_(255).sub_(mean).div_(std)
+        return floats.contiguous(memory_format=torch.channels_last)
+
+    def _frame(self, file: Path) -> Frame:
+        with open_image(file) as image:
+            return Frame(*upright_size(image), self.fit, self.size)
+
+
+def _named(report: Report, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: report(name, done, total)
+
+
+def pictures_of(paths: Sequence[Path | str]) -> Catalog:
+    """The pictures in these files and folders, sorted.
+
+    Raises:
+        DataError: a path does not exist, or there is no picture.
+    """
+    return loose_pictures([Path(path) for path in paths])
+
+
+def in_chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """``rows`` in parts of at most ``size``."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def agreeing_pictures(runs: Sequence[Run], count: int, device: str = "auto") -> list[Path]:
+    """For each of the first ``count`` classes that have one: the first test picture that ALL runs name correctly.
+
+    "First" is the order of the first run's catalog. Test pictures of one run that another has not in its test are left
+    out, since that other may have learnt them.
+
+    Raises:
+        DataError: the runs' classes differ, or fewer classes than ``count`` have such a picture.
+        ConfigError: ``count`` is no positive number.
+    """
+    if count < 1:
+        raise ConfigError(f"agreeing is {count}; it counts pictures and must be 1 or more.")
+    first = runs[0].catalog
+    for run in runs[1:]:
+        if run.catalog.class_ids != first.class_ids:
+            raise DataError(
+                f"{run.folder} knows other classes than {runs[0].folder}; agreeing needs the same."
+            )
+    right = set.intersection(*(_right(run, device) for run in runs))
+    chosen: dict[int, Path] = {}
+    for row in first.indices("test"):
+        file = first.file(row)
+        if os.path.realpath(file) in right:
+            chosen.setdefault(int(first.labels[row]), file)
+    if len(chosen) < count:
+        who = "the run names" if len(runs) == 1 else f"all {len(runs)} runs name"
+        hint = f"ask for at most {len(chosen)}" if chosen else "were they trained on the same split?"
+        raise DataError(
+            f"{len(chosen)} of {len(first.classes)} classes have a test picture that {who} correctly, {count} were "
+            f"wanted; {hint}."
+        )
+    return [chosen[label] for label in sorted(chosen)[:count]]
+
+
+def _right(run: Run, device: str) -> set[str]:
+    """Real paths of the test pictures that the plain network names correctly."""
+    table: PredictionTable = run.predictions
+    if (
+        run.experiment.evaluation.tta != "none" or "test" not in table.splits
+    ):  # maps explain the plain network
+        table = predict_catalog(
+            run.model, run.catalog, run.catalog.indices("test"), run.experiment, size=run.environment["size"],
+            tta="none", device=pick_device(device), look=False,
+        )  # fmt: skip
+    test = table.of_split("test")
+    return {os.path.realpath(run.catalog.root / path) for path in test.path[test.correct].tolist()}

@@ -1,0 +1,94 @@
+"""Change what activations do for as long as a block lasts, wherever and however a network calls them.
+
+Modules call functions: ``nn.ReLU`` calls ``functional.relu``. Intercepting those calls instead of hooking modules also
+reaches functions called directly, modules that are used twice, and in-place activations; and there is no hook to leave
+behind. Scripted networks (``torch.jit``) do not show their calls.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+"""An activation with its settings bound, never in place."""
+
+Replace = Callable[[torch.Tensor, Function, Any], torch.Tensor]
+"""(input, the call as a function of its input, the bare function that was called) -> output, a new tensor."""
+
+_TENSOR = torch.Tensor
+RELUS: frozenset[Any] = frozenset(
+    {functional.relu, functional.relu6, torch.relu, torch.relu_, _TENSOR.relu, _TENSOR.relu_}
+)
+"""Rectifiers; ``functional.hardtanh`` is one where it cuts at 0 (``nn.ReLU6``)."""
+
+ELEMENTWISE: frozenset[Any] = RELUS | {
+    functional.hardtanh, functional.leaky_relu, functional.prelu, torch.prelu, functional.elu, functional.celu,
+    functional.selu, functional.gelu, functional.silu, functional.mish, functional.hardswish, functional.hardsigmoid,
+    functional.softplus, functional.sigmoid, torch.sigmoid, _TENSOR.sigmoid, _TENSOR.sigmoid_, functional.tanh,
+    torch.tanh, _TENSOR.tanh, _TENSOR.tanh_,
+}  # fmt: skip
+"""Functions of one value at a time."""
+
+MAX_POOLS: frozenset[Any] = frozenset(
+    {functional.max_pool2d, torch.max_pool2d, functional.adaptive_max_pool2d}
+)
+
+_OUT_OF_PLACE: dict[Any, Any] = {
+    torch.relu_: torch.relu,
+    _TENSOR.relu_: torch.relu,
+    _TENSOR.sigmoid_: torch.sigmoid,
+    _TENSOR.tanh_: torch.tanh,
+}
+
+
+class Replacing(TorchFunctionMode):
+    """Inside the block, calls of the functions go to ``replace``; ``calls`` counts them.
+
+    An in-place call gets what ``replace`` returns written into its input, as it would otherwise.
+    """
+
+    def __init__(self, functions: frozenset[Any], replace: Replace) -> None:
+        super().__init__()
+        self.functions, self.replace = functions, replace
+        self.calls = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in self.functions or kwargs.get("return_indices"):
+            return func(*args, **kwargs)
+        values, plain, in_place = _bind(func, args, kwargs)
+        self.calls += 1
+        result = self.replace(values, plain, func)
+        return values.copy_(result) if in_place else result
+
+
+class Rectifying(Replacing):
+    """``Replacing`` for rectifiers only: functions that are 0 below 0 and, up to a largest value, x above."""
+
+    def __init__(self, replace: Replace) -> None:
+        super().__init__(RELUS | {functional.hardtanh}, replace)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.hardtanh:
+            low = inspect.signature(func).bind(*args, **(kwargs or {})).arguments.get("min_val", -1.0)
+            if low != 0:
+                return func(*args, **(kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[torch.Tensor, Function, bool]:
+    """(the input, the call as a function of its input alone and out of place, whether it was in place)."""
+    if hasattr(func, "__code__") and "input" in inspect.signature(func).parameters:
+        arguments = dict(inspect.signature(func).bind(*args, **kwargs).arguments)
+        values = arguments.pop("input")
+        in_place = bool(arguments.pop("inplace", False))
+        return values, lambda x: func(x, **arguments), in_place
+    name = "input" if "input" in kwargs else "self"
+    values, rest = (args[0], args[1:]) if args else (kwargs[name], ())
+    others = {key: value for key, value in kwargs.items() if args or key != name}
+    plain = _OUT_OF_PLACE.get(func, func)
+    return values, lambda x: plain(x, *rest, **others), func in _OUT_OF_PLACE

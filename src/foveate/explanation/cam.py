@@ -1,0 +1,160 @@
+"""Class activation maps from one forward and one backward pass: Grad-CAM and its kin.
+
+A is the feature map of the layer, (B, K, h, w); g = dS/dA for the logit S of the class.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from foveate.core.errors import ConfigError
+from foveate.explanation.explainer import Explainer
+from foveate.explanation.maps import grad_cam
+from foveate.explanation.probe import Probe
+
+
+class _GradientCam(Explainer):
+    """Base: from (A, g) to a map."""
+
+    layered = True
+    predicts = True
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        found = probe.gradients(images, targets, layers)
+        return {layer: self.combine(*pair) for layer, pair in found.items()}
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        """A and g, (B, K, h, w) float32 -> (B, h, w)."""
+        raise NotImplementedError
+
+
+class GradCam(_GradientCam):
+    """ReLU(sum_k a_k A^k), a_k = mean over places of g. Source: Selvaraju et al., ICCV 2017."""
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        return grad_cam(features, gradients)
+
+
+class Cam(Explainer):
+    """sum_k W[c, k] A^k for logits W mean(A) + b; signed. Source: Zhou et al., CVPR 2016."""
+
+    layered = True
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        assert targets is not None
+        found = probe.gradients(images, targets, layers)
+        linear = _classifier(probe.model)
+        for layer, (_, gradient) in found.items():
+            places = gradient.shape[2] * gradient.shape[3]
+            if linear is None or gradient.shape[1] != linear.weight.shape[1]:
+                raise ConfigError(_no_cam(layer))
+            own = linear.weight.detach().float()[targets]  # (B, K)
+            expected = own[:, :, None, None].expand_as(gradient)
+            if not torch.allclose(gradient * places, expected, rtol=1e-2, atol=1e-3 * float(own.abs().max())):
+                raise ConfigError(_no_cam(layer))
+        return {
+            layer: (gradient.sum(dim=(2, 3), keepdim=True) * features).sum(dim=1)
+            for layer, (features, gradient) in found.items()
+        }
+
+
+def _classifier(model: nn.Module) -> nn.Linear | None:
+    """The one linear layer from pooled features to logits; None where there is more."""
+    head: Any = getattr(model, "head", None)
+    if hasattr(head, "hidden") and hasattr(head, "classifier"):
+        return None if len(head.hidden) else head.classifier
+    get = getattr(model, "get_classifier", None)
+    found = get() if get else None
+    return found if isinstance(found, nn.Linear) else None
+
+
+def _no_cam(layer: str) -> str:
+    return (
+        f"CAM needs logits that are one linear layer on the mean of layer '{layer}', which this network does not have; "
+        "take gradcam, which equals it there and works everywhere."
+    )
+
+
+class GradCamPlusPlus(_GradientCam):
+    """Grad-CAM++: a_k = sum over places of w ReLU(g), w = g² / (2 g² + g³ sum A + 1e-6), 0 where g = 0.
+
+    The exponential of the paper's score cancels out. Source: Chattopadhay et al., WACV 2018.
+    """
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        squared = gradients.square()
+        total = features.sum(dim=(2, 3), keepdim=True)
+        share = squared / (2 * squared + total * squared * gradients + 1e-6)
+        share = torch.where(gradients != 0, share, 0.0)
+        weights = (share * gradients.relu()).sum(dim=(2, 3), keepdim=True)
+        return (weights * features).sum(dim=1).relu()
+
+
+class XGradCam(_GradientCam):
+    """ReLU(sum_k a_k A^k), a_k = sum(g A) / (sum A + 1e-7) over places. Source: Fu et al., BMVC 2020."""
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        weights = (gradients * features).sum(dim=(2, 3)) / (features.sum(dim=(2, 3)) + 1e-7)
+        return (weights[:, :, None, None] * features).sum(dim=1).relu()
+
+
+class HiResCam(_GradientCam):
+    """ReLU(sum_k g ⊙ A), without averaging. Source: Draelos & Carin, 2020 (arXiv 2011.08891)."""
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        return (gradients * features).sum(dim=1).relu()
+
+
+class LayerCam(_GradientCam):
+    """ReLU(sum_k ReLU(g) ⊙ A). Source: Jiang et al., IEEE TIP 2021."""
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        return (gradients.relu() * features).sum(dim=1).relu()
+
+
+class EigenGradCam(_GradientCam):
+    """The first principal component of g ⊙ A over the places; sign as in ``first_component``."""
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        return first_component(gradients * features).relu()
+
+
+class EigenCam(Explainer):
+    """The first principal component of A over the places: no class, no gradient.
+
+    Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020.
+    """
+
+    layered = True
+    predicts = True
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            _, maps = probe.tapped(images, layers)
+        return {layer: first_component(maps[layer].float()).relu() for layer in layers}
+
+
+def first_component(values: torch.Tensor) -> torch.Tensor:
+    """Projection of each place's K values, centred over the places, on their first principal axis: (B, h, w).
+
+    A principal axis has no sign; it is turned so that the places with large mean value are positive.
+    """
+    k, h, w = values.shape[1:]
+    places = values.flatten(2).transpose(1, 2)  # (B, h·w, K)
+    places = places - places.mean(dim=1, keepdim=True)
+    # The smaller of the two Gram matrices: K may be in the thousands, places are few.
+    if h * w <= k:
+        strengths, axes = torch.linalg.eigh(places @ places.transpose(1, 2))
+        projection = axes[:, :, -1] * strengths[:, -1:].clamp(min=0).sqrt()
+    else:
+        axes = torch.linalg.eigh(places.transpose(1, 2) @ places)[1]
+        projection = (places @ axes[:, :, -1:])[:, :, 0]
+    agreement = (projection * values.flatten(2).mean(dim=1)).sum(dim=1, keepdim=True)
+    return (projection * torch.where(agreement < 0, -1.0, 1.0)).unflatten(1, (h, w))

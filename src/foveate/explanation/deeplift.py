@@ -1,0 +1,156 @@
+"""DeepLIFT: what each pixel's difference from a baseline adds to the difference of the score.
+
+Activations pass back (f(x) - f(x')) / (x - x') in place of f'(x) (the rescale rule), and max-pooling passes what the
+cross maximum of both pools gives; everything else is linear or taken as linear at x. So the values of a picture sum to
+S(x) - S(x') in networks of convolutions, linear layers, activations and pools. Where features are multiplied with each
+other (squeeze-and-excitation, attention, layer norm) the sum is approximate.
+
+Own code and not captum's, which hooks modules: there activations called as functions, or used twice, are silently left
+out or refused, SiLU, GELU and Hardswish have no rule, and overlapping max-pools lose part of what they pass on.
+"""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from foveate.core.errors import ConfigError
+from foveate.explanation.activations import ELEMENTWISE, MAX_POOLS, Function, Replacing
+from foveate.explanation.baselines import Baseline, baselines
+from foveate.explanation.explainer import Explainer
+from foveate.explanation.gradients import PixelExplainer, groups, pixel_gradients
+from foveate.explanation.probe import Probe
+
+NEAR = 1e-6
+"""Where x and x' are nearer than this, the gradient stands for the quotient of the differences."""
+
+
+class DeepLift(PixelExplainer):
+    """(x - x') times the rescaled multipliers. Source: Shrikumar et al., ICML 2017 (arXiv 1704.02685)."""
+
+    class Config(Explainer.Config):
+        """What is compared with."""
+
+        baseline: Baseline = "mean"
+        """mean, black, white, blurred, noise."""
+
+    config: Config
+    signed = True
+    predicts = True
+
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
+        return deeplift(probe, images, baselines(probe, images, self.config.baseline)[0], targets)
+
+
+class DeepLiftShap(PixelExplainer):
+    """The mean of DeepLIFT over baselines drawn at random. Source: Lundberg & Lee, NeurIPS 2017 (arXiv 1705.07874)."""
+
+    class Config(Explainer.Config):
+        """What is compared with."""
+
+        baseline: Baseline = "noise"
+        """noise; with mean, black, white, blurred there is one baseline, and the result is DeepLIFT."""
+        samples: int = Field(default=8, ge=1)
+        """Baselines."""
+
+    config: Config
+    slow = True
+    signed = True
+
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
+        count = self.config.samples if self.config.baseline == "noise" else 1
+        starts = baselines(probe, images, self.config.baseline, count)
+        total = torch.zeros(images.shape, device=images.device)
+        for part in groups(probe, count, len(images)):
+            k = part.stop - part.start
+            repeated = images.repeat(k, 1, 1, 1)
+            classes = None if targets is None else targets.repeat(k)
+            found = deeplift(probe, repeated, starts[part].flatten(0, 1), classes)
+            total += found.unflatten(0, (k, -1)).sum(dim=0)
+            probe.report(part.stop, count)
+        return total / count
+
+
+def deeplift(
+    probe: Probe, images: torch.Tensor, start: torch.Tensor, targets: torch.Tensor | None
+) -> torch.Tensor:
+    """Contributions (B, 3, H, W) float32 of images against ``start``, both (B, 3, H, W), to the logits of ``targets``.
+
+    One pass forward for the baselines, one forward and backward for the pictures.
+
+    Raises:
+        ConfigError: the network computes other steps for the picture than for the baseline.
+    """
+    images, start = (x.contiguous(memory_format=probe.memory_format) for x in (images, start))
+    seen: list[torch.Tensor] = []
+
+    def keep(values: torch.Tensor, plain: Function, func: Any) -> torch.Tensor:
+        seen.append(values.clone())  # a copy: the network may go on in place
+        return plain(values)
+
+    functions = ELEMENTWISE | MAX_POOLS
+    with torch.no_grad(), Replacing(functions, keep):
+        probe.logits(start.clone())
+    others = iter(seen)
+
+    def rescale(values: torch.Tensor, plain: Function, func: Any) -> torch.Tensor:
+        other = next(others, None)
+        if other is None or other.shape != values.shape:
+            raise ConfigError(
+                f"{type(probe.model).__name__} computes other steps for a picture than for the baseline, so DeepLIFT "
+                "has nothing to compare; use 'integrated_gradients'."
+            )
+        return _Rule.apply(values, other, plain, func in MAX_POOLS)
+
+    with Replacing(functions, rescale):
+        return (images.float() - start.float()) * pixel_gradients(probe, images, targets)
+
+
+class _Rule(torch.autograd.Function):
+    """f(x) forwards; backwards the multipliers with respect to x' in place of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, other: torch.Tensor, plain: Function, pool: bool) -> torch.Tensor:
+        ctx.x, ctx.other, ctx.plain, ctx.pool = x.clone() if pool else x, other, plain, pool
+        if not pool:
+            ctx.slope, result = _slope(x, other, plain)
+            ctx.x = ctx.other = None
+            return result
+        return plain(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        if ctx.pool:
+            return _through_pool(ctx.x, ctx.other, ctx.plain, gradients[0]), None, None, None
+        return gradients[0] * ctx.slope, None, None, None
+
+
+def _slope(x: torch.Tensor, other: torch.Tensor, plain: Function) -> tuple[torch.Tensor, torch.Tensor]:
+    """((f(x) - f(x')) / (x - x'), or f'(x) where they meet; f(x))."""
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        result = plain(leaf)
+        local = torch.autograd.grad(result.sum(), leaf)[0]
+    result = result.detach()
+    difference = x.float() - other.float()
+    near = difference.abs() < NEAR
+    quotient = (result.float() - plain(other).float()) / torch.where(near, 1.0, difference)
+    return torch.where(near, local.float(), quotient).to(x.dtype), result
+
+
+def _through_pool(
+    x: torch.Tensor, other: torch.Tensor, plain: Function, gradient: torch.Tensor
+) -> torch.Tensor:
+    """Multipliers of a max-pool's input: with m the larger of both results, what x adds above x' (m - f(x')) goes to
+    x's own maximum, what it lacks (f(x) - m) to the place of the maximum of x'."""
+    with torch.enable_grad():
+        leaf, other_leaf = x.detach().requires_grad_(), other.detach().requires_grad_()
+        result, other_result = plain(leaf), plain(other_leaf)
+        most = torch.maximum(result, other_result).detach()
+        above, below = gradient * (most - other_result), gradient * (result - most)
+        local = torch.autograd.grad(result, leaf, gradient, retain_graph=True)[0]
+        passed = torch.autograd.grad(result, leaf, above.detach())[0]
+        passed = passed + torch.autograd.grad(other_result, other_leaf, below.detach())[0]
+    difference = x - other
+    near = difference.abs() < NEAR
+    return torch.where(near, local, passed / torch.where(near, 1.0, difference))

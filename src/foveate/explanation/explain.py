@@ -1,0 +1,176 @@
+"""explain: one call for any network and any method.
+
+maps = explain(model, images)                                   # Grad-CAM of the predicted class
+maps = explain(model, images, targets=3, method="integrated_gradients", steps=32)
+maps = explain(model, images, method="scorecam", layer=["first", "second", "last"])["last"]
+"""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+import torch
+from torch import nn
+
+from foveate.core.config import parse
+from foveate.core.errors import ConfigError
+from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.maps import min_max, upsample
+from foveate.explanation.probe import LOW, Probe, Progress
+from foveate.explanation.table import EXPLAINERS
+from foveate.models.modes import untouched
+
+PRECISIONS = ("float32", "auto", *LOW)
+EVIDENCE = ("positive", "absolute")
+
+Targets = torch.Tensor | Sequence[int] | int | None
+
+
+@overload
+def explain(
+    model: nn.Module, images: torch.Tensor, targets: Targets = ..., method: str = ...,
+    layer: str | None = ..., **options: Any,
+) -> torch.Tensor: ...  # fmt: skip
+@overload
+def explain(
+    model: nn.Module, images: torch.Tensor, targets: Targets = ..., method: str = ...,
+    layer: Sequence[str] = ..., **options: Any,
+) -> dict[str, torch.Tensor]: ...  # fmt: skip
+def explain(
+    model: nn.Module,
+    images: torch.Tensor,
+    targets: Targets = None,
+    method: str = "gradcam",
+    layer: str | Sequence[str] | None = None,
+    *,
+    raw: bool = False,
+    evidence: Literal["positive", "absolute"] = "positive",
+    chunk: int | None = None,
+    precision: Literal["float32", "auto", "bfloat16", "float16"] = "float32",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """Where the network finds evidence for a class: (B, H, W) float32 in [0, 1], on the network's device.
+
+    The network may be in training mode, frozen or not, with in-place activations: afterwards its modes, parameters,
+    gradients, hooks and the global random states are as they were, also when an error is raised.
+
+    Args:
+        model: any network (B, 3, H, W) -> logits (B, C): timm's, ours, others.
+        images: (B, 3, H, W), normalised as the network was trained.
+        targets: (B,) classes, one class for all, or None: the class that the network predicts.
+        method: a name in ``EXPLAINERS``.
+        layer: for methods that work at a feature map: "last" (None means the same), "first", "second", "stage:K",
+            "early", "middle", "late", or a module's path; several are computed in one pass and returned as a dict.
+        raw: the method's own values at its own resolution, (B, h, w), not scaled.
+        evidence: of signed maps (attributions) "positive" keeps what speaks for the class, "absolute" both.
+        chunk: pictures in one pass through the network, which bounds the memory; None: the method's own (32 or 64).
+        precision: of the forward passes of methods that need very many (Score-CAM, RISE, occlusion). "auto" tries half
+            precisions on the first pictures and takes one that is faster here and changes the scores by less than 2 %
+            of their spread. Gradients always have the network's own type.
+        seed: of methods that draw at random; the same seed gives the same maps, whatever else is in the batch.
+        progress: called with (done, total) by slow methods.
+        settings: the method's own settings (its ``Config``).
+
+    Raises:
+        ConfigError: an unknown method, layer, setting or class; a method that means nothing for this network.
+    """
+    explainer = build_explainer(method, settings)
+    _check(model, images, explainer, layer, precision, evidence, chunk)
+    probe = Probe(model, chunk=chunk or explainer.chunk, precision=precision, seed=seed, progress=progress)
+    with untouched(model, in_place=explainer.in_place):
+        if len(images) == 0:
+            raise ConfigError("There is no picture to explain: images has the shape (0, ...).")
+        placed = probe.place(images)
+        classes = None if targets is None and explainer.predicts else _classes(probe, placed, targets)
+        names = [layer] if layer is None or isinstance(layer, str) else list(layer)
+        paths = [probe.resolve(name, placed) for name in names] if explainer.layered else []
+        parts = [
+            explainer(
+                probe, placed[part], None if classes is None else classes[part], tuple(dict.fromkeys(paths))
+            )
+            for part in probe.chunks(len(placed))
+        ]
+    maps = {path: torch.cat([part[path] for part in parts]).detach() for path in parts[0]}
+    if not raw:
+        size = (images.shape[2], images.shape[3])
+        maps = {path: scaled(found, size, evidence, explainer.signed) for path, found in maps.items()}
+    if not explainer.layered:
+        return maps[PIXELS]
+    if layer is None or isinstance(layer, str):
+        return maps[paths[0]]
+    return {str(name): maps[path] for name, path in zip(names, paths, strict=True)}
+
+
+def scaled(maps: torch.Tensor, size: tuple[int, int], evidence: str, signed: bool) -> torch.Tensor:
+    """Raw maps (B, h, w) -> (B, H, W) in [0, 1]."""
+    if signed:
+        maps = maps.abs() if evidence == "absolute" else maps.clamp(min=0)
+    return min_max(upsample(maps, size))
+
+
+def build_explainer(method: str, settings: dict[str, Any]) -> Explainer:
+    """The explainer with these settings.
+
+    Raises:
+        ConfigError: no such method (the nearest names are given), or a setting that it does not have.
+    """
+    if method not in EXPLAINERS:
+        close = difflib.get_close_matches(method, EXPLAINERS, n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(close)}?" if close else f"choose one of {', '.join(EXPLAINERS)}."
+        raise ConfigError(f"There is no explanation method '{method}'; {hint}")
+    kind = EXPLAINERS[method]
+    return kind(parse(kind.Config, settings, source=f"method '{method}'"))
+
+
+def _check(
+    model: nn.Module,
+    images: torch.Tensor,
+    explainer: Explainer,
+    layer: str | Sequence[str] | None,
+    precision: str,
+    evidence: str,
+    chunk: int | None,
+) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise ConfigError(
+            f"images should be normalised floats (B, 3, H, W), got {images.dtype} {tuple(images.shape)}."
+        )
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is '{precision}'; choose one of {', '.join(PRECISIONS)}.")
+    if evidence not in EVIDENCE:
+        raise ConfigError(f"evidence is '{evidence}'; choose one of {', '.join(EVIDENCE)}.")
+    if chunk is not None and chunk < 1:
+        raise ConfigError(f"chunk is {chunk}; it counts pictures and must be 1 or more.")
+    if layer is not None and not explainer.layered:
+        raise ConfigError(
+            f"{type(explainer).__name__} explains pixels and has no layer; leave layer={layer!r} out."
+        )
+    if layer is not None and not isinstance(layer, str) and not layer:
+        raise ConfigError("layer is an empty list; name at least one layer.")
+
+
+def _classes(probe: Probe, images: torch.Tensor, targets: Targets) -> torch.Tensor:
+    """(B,) int64 on the network's device."""
+    count = len(images)
+    if targets is None:
+        with torch.no_grad():
+            return torch.cat(
+                [probe.logits(images[part].clone()).argmax(dim=1) for part in probe.chunks(count)]
+            )
+    classes = torch.as_tensor(targets, device=probe.device)
+    if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
+        raise ConfigError(f"targets should be class numbers, got {classes.dtype}.")
+    classes = classes.long()
+    if classes.ndim == 0:
+        classes = classes.expand(count)
+    if classes.shape != (count,):
+        raise ConfigError(f"targets has the shape {tuple(classes.shape)} for {count} pictures.")
+    number = probe.classes(images)
+    low, high = int(classes.min()), int(classes.max())
+    if low < 0 or high >= number:
+        raise ConfigError(
+            f"targets holds class {low if low < 0 else high}; the network has classes 0 to {number - 1}."
+        )
+    return classes

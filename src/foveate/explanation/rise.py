@@ -1,0 +1,71 @@
+"""RISE: the mean of many random masks, each weighted by what the network says of the picture seen through it."""
+
+import math
+
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.probe import Probe
+from foveate.explanation.scorer import Score, Scorer
+
+
+class Rise(Explainer):
+    """sum_i S(X ⊙ m_i) m_i / (N p): random coarse grids, upsampled bilinearly and shifted by less than a cell.
+
+    No training, no gradient, no inside knowledge. Source: Petsiuk et al., RISE, BMVC 2018.
+    """
+
+    class Config(Explainer.Config):
+        """The paper takes 4000 masks for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
+
+        masks: int = Field(default=2000, ge=2)
+        """N."""
+        grid: int = Field(default=7, ge=2)
+        """Cells a side."""
+        keep: float = Field(default=0.5, gt=0, lt=1)
+        """p: probability that a cell is seen."""
+        score: Score = "probability"
+
+    config: Config
+    slow = True
+    chunk = 64
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        assert targets is not None
+        height, width = images.shape[2:]
+        count = self.config.masks
+        scorer = Scorer(probe, self.config.score, passes=count * len(images))
+        cells, shifts = self._draw(probe.generator("rise", count), height, width)
+        maps = images.new_zeros((len(images), height * width), dtype=torch.float32)
+        for part in probe.chunks(count):
+            masks = coarse_masks(cells[part], shifts[part], height, width).to(images.device)
+            for i, picture in enumerate(images):
+                target = scorer.buffer(images)[: len(masks)]
+                torch.mul(picture[None], masks[:, None].to(images.dtype), out=target)
+                scores = scorer(target, targets[i].expand(len(masks)))
+                maps[i] += scores @ masks.flatten(1)
+            probe.report(min(part.stop, count), count)
+        return {PIXELS: maps.unflatten(1, (height, width)) / (count * self.config.keep)}
+
+    def _draw(self, generator: torch.Generator, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, grid, grid) zeros and ones, and (N, 2) shifts down and right in pixels; the same for every picture."""
+        count, grid = self.config.masks, self.config.grid
+        cells = (torch.rand(count, grid, grid, generator=generator) < self.config.keep).float()
+        steps = torch.tensor([math.ceil(height / grid), math.ceil(width / grid)])
+        shifts = (torch.rand(count, 2, generator=generator) * steps).long()
+        return cells, shifts
+
+
+def coarse_masks(cells: torch.Tensor, shifts: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(n, g, g) cells -> (n, H, W) masks in [0, 1]: upsampled to one cell more than the picture, then cut out."""
+    grid = cells.shape[1]
+    down, right = math.ceil(height / grid), math.ceil(width / grid)
+    size = ((grid + 1) * down, (grid + 1) * right)
+    large = functional.interpolate(cells[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return torch.stack(
+        [mask[y : y + height, x : x + width] for mask, (y, x) in zip(large, shifts.tolist(), strict=True)]
+    )

@@ -1,0 +1,120 @@
+"""Score-CAM: each channel of a feature map is weighted by what the network says of the picture seen through it."""
+
+from typing import Literal
+
+import torch
+from torch.nn import functional
+
+from foveate.explanation.explainer import Explainer
+from foveate.explanation.probe import Probe
+from foveate.explanation.scorer import Score, Scorer
+
+
+class ScoreCam(Explainer):
+    """ReLU(sum_k a_k A^k), a from the scores s_k = S(X ⊙ H_k) - S(baseline), H_k = A^k upsampled and scaled to [0, 1].
+
+    Source: Wang et al., Score-CAM, CVPR workshops 2020. The defaults (logits, softmax over the channels) are those of
+    the paper and of pytorch-grad-cam; torchcam scales before it upsamples (``scale="before"``); cnn-visualizations uses
+    score="probability", weight="raw", start="ones". A constant added to all scores cancels in the softmax.
+
+    Channels that are constant over the picture have no H_k (0 / 0). Their masked picture is black in every
+    implementation, so one pass serves them all and the result is exact.
+    """
+
+    class Config(Explainer.Config):
+        """Where implementations differ (METHODS of Score-CAM)."""
+
+        score: Score = "logit"
+        """What is measured of the masked picture."""
+        weight: Literal["softmax", "raw"] = "softmax"
+        """a_k: softmax of the scores over the channels, or the scores themselves."""
+        baseline: Literal["none", "black", "picture"] = "none"
+        """What is subtracted from raw scores: nothing, the score of the black picture, or that of the whole picture."""
+        corners: bool = False
+        """Upsampling that puts the corners of both grids on each other, as pytorch-grad-cam's does."""
+        scale: Literal["after", "before"] = "after"
+        """Whether H_k is scaled to [0, 1] after or before it is upsampled."""
+        start: Literal["zeros", "ones"] = "zeros"
+        """What the weighted sum begins with."""
+
+    config: Config
+    layered = True
+    slow = True
+    chunk = 64
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        assert targets is not None
+        with torch.no_grad():
+            maps = probe.tapped(images, layers)[1]
+        features = {layer: maps[layer].float() for layer in layers}
+        live = {layer: live_channels(found) for layer, found in features.items()}
+        total, done = sum(len(pairs) for pairs in live.values()), 0
+        scorer = Scorer(probe, self.config.score, passes=total)
+        empty = self._of_black(scorer, images, targets)
+        result = {}
+        for layer, found in features.items():
+            scores = empty[:, None].repeat(1, found.shape[1])  # (B, K)
+            pairs = live[layer]
+            for part in probe.chunks(len(pairs)):
+                b, k = pairs[part, 0], pairs[part, 1]
+                masked = self._masked(scorer, images, found, b, k)
+                scores[b, k] = scorer(masked, targets[b])
+                done += len(b)
+                probe.report(done, total)
+            weights = self._weights(scores, scorer, images, targets, empty)
+            combined = torch.einsum("bk,bkhw->bhw", weights, found)
+            result[layer] = (combined + (self.config.start == "ones")).relu()
+        return result
+
+    def _masked(
+        self, scorer: Scorer, images: torch.Tensor, maps: torch.Tensor, b: torch.Tensor, k: torch.Tensor
+    ) -> torch.Tensor:
+        """X_b ⊙ H_bk of n pairs: (n, 3, H, W)."""
+        chosen = maps[b, k][:, None]  # (n, 1, h, w)
+        if self.config.scale == "before":
+            chosen = _scaled(chosen)
+        size, corners = images.shape[2:], self.config.corners
+        chosen = functional.interpolate(chosen, size, mode="bilinear", align_corners=corners)
+        if self.config.scale == "after":
+            chosen = _scaled(chosen)
+        target = scorer.buffer(images)[: len(b)]
+        first, last = int(b[0]), int(b[-1])
+        pictures = images[first : first + 1] if first == last else images[b]
+        return torch.mul(pictures, chosen.to(images.dtype), out=target)
+
+    def _of_black(self, scorer: Scorer, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(B,) score of each picture's class on the black picture, from one pass."""
+        scores = torch.empty(len(images), device=images.device)
+        for target in targets.unique():
+            scores[targets == target] = scorer(torch.zeros_like(images[:1]), target[None])
+        return scores
+
+    def _weights(
+        self,
+        scores: torch.Tensor,
+        scorer: Scorer,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        empty: torch.Tensor,
+    ) -> torch.Tensor:
+        if self.config.weight == "softmax":
+            return scores.softmax(dim=1)
+        if self.config.baseline == "black":
+            return scores - empty[:, None]
+        if self.config.baseline == "picture":
+            return scores - scorer(images.clone(), targets)[:, None]
+        return scores
+
+
+def live_channels(maps: torch.Tensor) -> torch.Tensor:
+    """(n, 2) pairs (picture, channel) whose map in (B, K, h, w) is not constant, picture by picture."""
+    return (maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))).nonzero()
+
+
+def _scaled(maps: torch.Tensor) -> torch.Tensor:
+    """Each map of (n, 1, H, W) to [0, 1], in place where it is ours."""
+    low = maps.amin(dim=(2, 3), keepdim=True)
+    span = maps.amax(dim=(2, 3), keepdim=True) - low
+    return (maps - low).div_(torch.where(span > 0, span, 1.0))

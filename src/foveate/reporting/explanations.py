@@ -1,0 +1,394 @@
+"""Pictures explained by one run or several, as a folder: overlays, raw maps, contact sheets, a manifest.
+
+DIR/manifest.json                          what was explained and how; the list of everything else
+DIR/overlays/[RUN/]METHOD-LAYER/PICTURE.png  at the picture's own resolution
+DIR/maps/PICTURE.npz                       raw maps and the record of one picture
+DIR/sheet.html, sheet.png                  (sheet-2 ... where there are many pictures)
+
+A picture's ``.npz`` is written last and marks it as done, so a killed command goes on with what is missing.
+"""
+
+import io
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from foveate.core.errors import ConfigError, DataError, RunError
+from foveate.core.files import sha256_of_file, write_bytes, write_json
+from foveate.data.catalog import Catalog
+from foveate.data.decode import read_image
+from foveate.evaluation.gallery import read_arrays, write_arrays
+from foveate.experiment.execute import version_of
+from foveate.experiment.explaining import Column, Explained, Frame, RunExplainer, in_chunks, lay_over
+from foveate.reporting.overlays import overlay
+from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
+from foveate.training import Observer
+
+SCHEMA = 1
+FOLDER = "explanations"
+"""In a run's folder, where nothing else is said; the run's report shows what is there."""
+MANIFEST = "manifest.json"
+RECORD = "record"
+"""The key of a picture's record (JSON text) in its ``.npz``."""
+PACKAGES = ("foveate", "torch", "timm", "captum", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """A finished folder of explanations."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Explanations":
+        """Read the folder.
+
+        Raises:
+            RunError: the folder holds no explanations, or its manifest is damaged.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        if manifest is None:
+            raise RunError(f"{folder} holds no explanations: it has no {MANIFEST}.")
+        return cls(folder, manifest)
+
+    def maps(self, picture: str) -> dict[str, np.ndarray]:
+        """Raw maps of a picture, as the manifest names it: {name of the column: (h, w) float32}.
+
+        Raises:
+            RunError: there is no such picture, or its file is damaged.
+        """
+        arrays = read_arrays(self.folder / _maps_name(picture))
+        return {name: values for name, values in arrays.items() if name != RECORD}
+
+    @property
+    def sheets(self) -> list[Path]:
+        """The HTML sheets."""
+        return [self.folder / name for name in self.manifest["sheets"] if name.endswith(".html")]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A run under the name it has in this folder; "" where it is the only one."""
+
+    name: str
+    explainer: RunExplainer
+
+    def view(self, column: Column) -> str:
+        """The name of a column: [run/]method[@layer]."""
+        return f"{self.name}/{column.key}" if self.name else column.key
+
+    def folder(self, column: Column) -> str:
+        parts = ([self.name] if self.name else []) + [column.key.replace("@", "-")]
+        return "/".join(re.sub(r"[^\w.+-]", "_", part) for part in parts)
+
+
+class _Writer:
+    def __init__(
+        self, explainers: Sequence[RunExplainer], catalog: Catalog, out: Path, observer: Observer
+    ) -> None:
+        names = run_names([e.run.folder for e in explainers]) if len(explainers) > 1 else [""]
+        self.runs = [_Named(name, explainer) for name, explainer in zip(names, explainers, strict=True)]
+        self.catalog, self.out, self.observer = catalog, Path(out), observer
+        self.config = explainers[0].config
+
+    def write(self) -> Explanations:
+        self._claim()
+        for run in self.runs:
+            run.explainer.check(self.catalog)
+        write_json(self.out / MANIFEST, self._manifest(finished=False))
+        for left in self.out.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)  # of a killed process
+        todo = [row for row in range(len(self.catalog)) if not self._done(row)]
+        kept, total = len(self.catalog) - len(todo), len(self.catalog)
+        if kept:
+            self.observer.message(f"{kept} of {total} pictures are explained already and stay as they are.")
+        done = kept
+        for rows in in_chunks(todo, min(run.explainer.at_once for run in self.runs)):
+            self.observer.progress("explaining pictures", done, total)
+            found = [run.explainer.explain(self.catalog, rows, self.observer.progress) for run in self.runs]
+            for i, row in enumerate(rows):
+                self._write_picture(row, [of_run[i] for of_run in found])
+                done += 1
+                self.observer.progress("explaining pictures", done, total)
+        pictures = [self._record(row) for row in range(total)]
+        sheets = write_sheets(self.out, self._sheet(pictures), self._rows(pictures), total, self.observer)
+        manifest = self._manifest(finished=True) | {"pictures": pictures, "sheets": sheets}
+        write_json(self.out / MANIFEST, manifest)
+        return Explanations(self.out, manifest)
+
+    def _claim(self) -> None:
+        """Refuse a folder that holds anything else."""
+        if self.out.is_file():
+            raise DataError(f"{self.out} is a file; name a folder for the explanations.")
+        before = _read_manifest(self.out)
+        if before is None:
+            others = [p for p in self.out.glob("*") if not re.fullmatch(r"\..*\.tmp", p.name)]
+            if others:
+                raise DataError(
+                    f"{self.out} holds other files ({others[0].name}) and no explanations; name a new folder."
+                )
+            return
+        for key, value in self._identity.items():
+            known = before["identity"].get(key)
+            if known != value:
+                raise DataError(
+                    f"{self.out} holds other explanations: {_difference(key, known, value)}; name another folder, or "
+                    "repeat the old settings to go on."
+                )
+        listed = {sample.path for sample in self.catalog.samples}
+        gone = [p["path"] for p in before["pictures"] if p["path"] not in listed]
+        for path in gone:
+            if (self.out / _maps_name(path)).is_file():
+                raise DataError(
+                    f"{self.out} holds the explanation of {path}, which is not among the pictures now; name another "
+                    "folder, or name that picture too."
+                )
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What all explanations of one folder share."""
+        return {
+            "runs": [{"name": r.name, "weights_sha256": r.explainer.weights_hash} for r in self.runs],
+            "root": str(self.catalog.root),
+            **self.config.model_dump(mode="json"),
+        }
+
+    def _manifest(self, *, finished: bool) -> dict[str, Any]:
+        runs = [
+            {
+                "name": run.name or run.explainer.run.folder.resolve().name,
+                "folder": str(run.explainer.run.folder.resolve()),
+                "weights_sha256": run.explainer.weights_hash,
+                "experiment_hash": run.explainer.run.experiment.hash(),
+                "backbone": run.explainer.model.card.architecture,
+                "size": run.explainer.size,
+                "fit": run.explainer.fit,
+                "classes": list(run.explainer.classes),
+                "layers": run.explainer.paths,
+            }
+            for run in self.runs
+        ]
+        columns = [
+            {
+                "name": run.view(column),
+                "run": run.name or run.explainer.run.folder.resolve().name,
+                "method": column.method,
+                "layer": column.layer or None,
+                "module": run.explainer.paths.get(column.layer),
+                "signed": column.signed,
+                "overlays": f"overlays/{run.folder(column)}",
+            }
+            for run in self.runs
+            for column in run.explainer.columns
+        ]
+        methods = {
+            name: {
+                "settings": explainer.config.model_dump(mode="json"),
+                "layered": explainer.layered,
+                "chunk": self.config.chunk or explainer.chunk,
+            }
+            for name, explainer in self.runs[0].explainer.explainers.items()
+        }
+        return {
+            "schema_version": SCHEMA,
+            "finished": finished,
+            "root": str(self.catalog.root),
+            "runs": runs,
+            "methods": methods,
+            "columns": columns,
+            "target": self.config.target,
+            "evidence": self.config.evidence,
+            "precision": self.config.precision,
+            "seed": self.config.seed,
+            "device": str(self.runs[0].explainer.device),
+            "versions": {package: version_of(package) for package in PACKAGES}
+            | {"python": platform.python_version()},
+            "identity": self._identity,
+            "pictures": [{"path": sample.path} for sample in self.catalog.samples],
+            "sheets": [],
+        }
+
+    def _overlays(self, path: str) -> dict[str, str]:
+        """{column: file below the folder}."""
+        return {
+            run.view(column): f"overlays/{run.folder(column)}/{path}.png"
+            for run in self.runs
+            for column in run.explainer.columns
+        }
+
+    def _done(self, row: int) -> bool:
+        """Whether a picture's files are there and belong to the picture as it is now."""
+        path = self.catalog.samples[row].path
+        file = self.out / _maps_name(path)
+        if not file.is_file():
+            return False
+        try:
+            record = _record_of(read_arrays(file))
+        except RunError:
+            return False  # damaged: made again
+        whole = all((self.out / name).is_file() for name in self._overlays(path).values())
+        return whole and record["sha256"] == sha256_of_file(self.catalog.file(row))
+
+    def _write_picture(self, row: int, found: Sequence[Explained]) -> None:
+        file, path = self.catalog.file(row), self.catalog.samples[row].path
+        picture = read_image(file)
+        overlays = self._overlays(path)
+        arrays: dict[str, np.ndarray] = {}
+        for run, item in zip(self.runs, found, strict=True):
+            for column in run.explainer.columns:
+                raw = item.maps[column.key]
+                arrays[run.view(column)] = raw
+                values = lay_over(raw, column, item.frame, self.config.evidence)
+                drawn = overlay(picture, values, specks=not column.layer)
+                write_bytes(self.out / overlays[run.view(column)], _png(drawn))
+        frame = found[0].frame
+        record = {
+            "path": path,
+            "sha256": sha256_of_file(file),
+            "width": frame.width,
+            "height": frame.height,
+            "label": next((item.label for item in found if item.label is not None), None),
+            "answers": [
+                {
+                    "prediction": item.prediction,
+                    "probability": item.probability,
+                    "target": item.target,
+                    "target_probability": item.target_probability,
+                }
+                for item in found
+            ],
+        }
+        arrays[RECORD] = np.array(json.dumps(record, ensure_ascii=False))
+        write_arrays(self.out / _maps_name(path), arrays)
+
+    def _record(self, row: int) -> dict[str, Any]:
+        path = self.catalog.samples[row].path
+        record = _record_of(read_arrays(self.out / _maps_name(path)))
+        return record | {"maps": _maps_name(path), "overlays": self._overlays(path)}
+
+    def _sheet(self, pictures: Sequence[Mapping[str, Any]]) -> Sheet:
+        views = [
+            View(run.name, column.method, column.layer, run.explainer.paths.get(column.layer, ""))
+            for run in self.runs
+            for column in run.explainer.columns
+        ]
+        first = self.runs[0].explainer.run
+        names = [run.name for run in self.runs] if self.runs[0].name else [first.folder.resolve().name]
+        backbones = list(dict.fromkeys(run.explainer.model.card.architecture for run in self.runs))
+        return Sheet(
+            title=self.catalog.root.name or str(self.catalog.root),
+            runs=tuple(names),
+            network=", ".join(backbones),
+            views=tuple(views),
+            target=self.config.target,
+            size=len(pictures),
+            cropped=any(run.explainer.fit == "crop" for run in self.runs),
+        )
+
+    def _rows(self, pictures: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+        """One at a time: thumbnails are made when their page is written."""
+        for row, record in enumerate(pictures):
+            arrays = read_arrays(self.out / record["maps"])
+            picture = read_image(self.catalog.file(row), at_least=2 * SIDE)
+            scale = SIDE / max(picture.size)
+            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+            cells = []
+            for run in self.runs:
+                explainer = run.explainer
+                frame = Frame(record["width"], record["height"], explainer.fit, explainer.size)
+                for column in explainer.columns:
+                    raw = arrays[run.view(column)]
+                    values = lay_over(raw, column, frame, self.config.evidence, picture.size)
+                    cells.append(overlay(picture, values, specks=not column.layer))
+            label = record["label"]
+            answers = [
+                Answer(
+                    answer["prediction"],
+                    answer["probability"],
+                    None if label is None else answer["prediction"] == label,
+                    answer["target"],
+                    answer["target_probability"],
+                )
+                for answer in record["answers"]
+            ]
+            yield Row(record["path"], label, picture, tuple(cells), tuple(answers))
+
+
+def write_explanations(
+    explainers: Sequence[RunExplainer], catalog: Catalog, out: Path, observer: Observer | None = None
+) -> Explanations:
+    """Explain every picture of ``catalog`` by every run, into the folder ``out``.
+
+    Killed and started again with the same settings it goes on with the pictures that are missing; pictures may be
+    added.
+
+    Raises:
+        DataError: ``out`` holds something else, a picture cannot be read, its true class is not known.
+    """
+    return _Writer(explainers, catalog, out, observer or Observer()).write()
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """Short names that differ: the folder's, with folders above it where needed.
+
+    Raises:
+        ConfigError: the same run twice.
+    """
+    places = [Path(os.path.abspath(folder)) for folder in folders]
+    twice = next((place for i, place in enumerate(places) if place in places[:i]), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is named twice; compare it with another run.")
+    depth = 1
+    while len({place.parts[-depth:] for place in places}) < len(places):
+        depth += 1
+    return ["_".join(place.parts[-depth:]) for place in places]
+
+
+def _maps_name(path: str) -> str:
+    return f"maps/{path}.npz"
+
+
+def _record_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    if RECORD not in arrays:
+        raise RunError("A file of maps lacks its record.")
+    record: dict[str, Any] = json.loads(str(arrays[RECORD]))
+    return record
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not {"schema_version", "identity", "pictures"} <= manifest.keys():
+        raise RunError(f"{path} is not the manifest of explanations; name another folder.")
+    if manifest["schema_version"] > SCHEMA:
+        raise RunError(f"{path} was written by a newer Foveate (schema {manifest['schema_version']}).")
+    return manifest
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    if key == "runs":
+        return "they are of other runs, or the runs were trained further"
+    return f"{key} is {before!r} there and {now!r} now"
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=4)  # 6 is three times slower for 3 % less
+    return buffer.getvalue()
