@@ -82,6 +82,8 @@ def test_a_pretext_run_knows_its_questions_and_judges_its_features_by_the_classe
         found = rotation.result["metrics"][split]["neighbours"]
         assert found["k"] == 5
         assert found["n"] == len(rotation.catalog.indices(split))
+    page = build_report(rotation.folder).read_text(encoding="utf-8")
+    assert "the answers to the task &#39;rotation&#39;" in page
     card = json.loads((rotation.folder / "model.json").read_text(encoding="utf-8"))
     assert card["pretrained_on"] == "random weights, then the pretext task rotation"
     again = rotation.evaluate()
@@ -116,6 +118,7 @@ def test_a_frozen_trunk_is_frozen_to_the_last_byte(tree: Path, tmp_path: Path) -
     before, after = out / "start" / "model.safetensors", out / "model.safetensors"
     assert backbone(before) == backbone(after)
     assert len(statistics(before)) > 0
+    assert "random weights, then the pretext task rotation" in build_report(out).read_text(encoding="utf-8")
     decisions = {d["name"]: d["value"] for d in finished.environment["decisions"]}
     assert decisions["features: head"] == "stored"
     card = json.loads((out / "model.json").read_text(encoding="utf-8"))
