@@ -16,7 +16,16 @@ from foveate.core.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from foveate.api import check, compare_masks, explain_pictures, propose_masks, report, study, train
+    from foveate.api import (
+        check,
+        compare_masks,
+        explain_pictures,
+        look,
+        propose_masks,
+        report,
+        study,
+        train,
+    )
     from foveate.experiment import Experiment, Run
     from foveate.explanation import explain
     from foveate.studies.specification import Study
@@ -29,6 +38,7 @@ _HOMES = {
     "compare_masks": "foveate.api",
     "explain": "foveate.explanation",
     "explain_pictures": "foveate.api",
+    "look": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
     "study": "foveate.api",
@@ -43,6 +53,7 @@ __all__ = [
     "compare_masks",
     "explain",
     "explain_pictures",
+    "look",
     "propose_masks",
     "report",
     "study",

@@ -8,6 +8,7 @@ from foveate.core.errors import ConfigError
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
+from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.masks import Comparison
 from foveate.evaluation.masks import compare_masks as compare_catalogs
 from foveate.experiment import Experiment, Run, run
@@ -187,6 +188,12 @@ def propose_masks(
     )  # fmt: skip
     build_contact_sheets(catalog, proposals, Path(out))
     return proposals
+
+
+def look(run: Run | Path | str, data: Path | str | None = None, **settings: Any) -> LookTable:
+    """Are the maps right: explanation methods x scores on a run's test pictures, or on ``data``; see ``Run.look``."""
+    opened = run if isinstance(run, Run) else Run.open(run)
+    return opened.look(data, **settings)
 
 
 def compare_masks(data: Path | str, proposed: Path | str, layout: LayoutConfig | None = None) -> Comparison:

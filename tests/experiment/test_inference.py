@@ -5,12 +5,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from drawn import draw_tree
 from foveate.core.errors import DataError
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
+from foveate.experiment.inference import predict_catalog
+from foveate.experiment.specification import merge
+from foveate.explanation.localisation import LOCALISATION
 from training_helpers import experiment
+
+
+def test_scores_of_explainers_flow_into_the_table_on_request(finished: Run) -> None:
+    rows = finished.catalog.indices("test")
+    values = merge(
+        finished.experiment.to_dict(),
+        {"evaluation": {"look_methods": ["gradcam", "eigencam"], "look_metrics": ["localisation"]}},
+    )
+    table = predict_catalog(
+        finished.model, finished.catalog, rows, Experiment.from_dict(values), size=32, tta="none",
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert "energy_in_mask" in table.look
+    looked = finished.look(methods=("gradcam", "eigencam"), metrics=("localisation",), target="true")
+    for method in ("gradcam", "eigencam"):
+        for score in LOCALISATION:
+            found = table.look[f"{method}_{score.name}"]
+            np.testing.assert_allclose(found, looked.values[method][score.name], atol=1e-4)
+    assert list(looked.paths) == table.path.tolist()
 
 
 def test_evaluate_reproduces_the_predictions(finished: Run) -> None:

@@ -61,7 +61,11 @@ def test_conductance_of_tokens_equals_captum() -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 10**6), target=st.integers(0, 3), baseline=st.sampled_from(["mean", "blurred", "noise"]))  # fmt: skip
+@given(
+    seed=st.integers(0, 10**6),
+    target=st.integers(0, 3),
+    baseline=st.sampled_from(["mean", "blurred", "noise"]),
+)
 def test_completeness(seed: int, target: int, baseline: str) -> None:
     """The values sum to the difference of the scores of the picture and the baseline."""
     from foveate.explanation.baselines import baselines

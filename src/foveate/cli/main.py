@@ -358,6 +358,50 @@ def explain(
 
 
 @app.command()
+def look(
+    run: RunFolder,
+    data: Annotated[
+        Path | None, typer.Option(help="Another labelled data set; default: the run's own test pictures.")
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Explanation methods joined by commas, or all (foveate list explainers).")
+    ] = "gradcam,gradcam++,layercam,eigencam",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="localisation, faithfulness, sanity; default: the first two, or faithfulness where there are no masks."
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="The class that is explained: predicted or true.")
+    ] = "predicted",
+    layer: Annotated[
+        str | None, typer.Option(help="Feature map of class maps: first, second, last or a module.")
+    ] = None,
+    masks: Masks = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures, spread evenly over the set.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write look.csv, look_pictures.csv and look.json here.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One more setting (see docs/look.md), as faithfulness.fill=black."),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Is the map right: score explanation methods against masks, against the network, and against controls."""
+    from foveate.cli.look import look as command
+
+    command(
+        run, data=data, methods=methods, metrics=metrics, target=target, layer=layer, masks=masks, limit=limit,
+        folder=out, assignments=set_ or [], seed=seed, device=device,
+    )  # fmt: skip
+
+
+@app.command()
 def report(
     run: RunFolder,
     out: Annotated[Path | None, typer.Option(help="Where to write it; default: RUN/report.html.")] = None,

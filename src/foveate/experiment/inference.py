@@ -15,6 +15,7 @@ from foveate.data.discover import discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
+from foveate.evaluation.explainers import look_columns
 from foveate.evaluation.inference import predict_batches
 from foveate.evaluation.look import measure_look
 from foveate.evaluation.predictions import PredictionTable
@@ -78,6 +79,13 @@ def predict_catalog(
             model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,)
         )
         table = table.with_look(columns)
+    if look and experiment.evaluation.look_methods:
+        table = table.with_look(
+            look_columns(
+                model, loader.epoch(0), device=device, methods=experiment.evaluation.look_methods,
+                metrics=experiment.evaluation.look_metrics,
+            )
+        )  # fmt: skip
     return table
 
 

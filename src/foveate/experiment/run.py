@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from foveate.experiment.specification import Experiment
 
 if TYPE_CHECKING:
     from foveate.evaluation.backgrounds import BackgroundTests
+    from foveate.evaluation.look_table import LookTable
     from foveate.experiment.explaining import Explained
     from foveate.models.classifier import Classifier
 
@@ -181,6 +182,42 @@ class Run:
         return evaluate_backgrounds_of_run(
             self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
         )
+
+    def look(
+        self,
+        data: Path | str | None = None,
+        methods: Sequence[str] = ("gradcam",),
+        metrics: Sequence[str] | None = None,
+        *,
+        masks: Path | str | None = None,
+        limit: int | None = None,
+        device: str = "auto",
+        workers: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> "LookTable":
+        """Are the maps right: explanation methods x scores, beside controls (see docs/look.md).
+
+        Args:
+            data: another labelled data set; None: the run's own test pictures (validation pictures without a test).
+            methods: names in ``foveate.explanation.EXPLAINERS``.
+            metrics: of "localisation", "faithfulness", "sanity"; None: the first two, or faithfulness alone where no
+                picture has a mask.
+            masks: a folder of other masks than those that are found by themselves.
+            limit: only so many pictures, spread evenly.
+            settings: further fields of ``foveate.evaluation.explainers.LookConfig``, as target="true".
+
+        Raises:
+            DataError: there is no picture, or no mask where localisation is asked for.
+            ConfigError: an unknown method or setting.
+        """
+        from foveate.experiment.look import look_at_run
+
+        return look_at_run(
+            self, Path(data) if data is not None else None, methods, metrics,
+            masks=Path(masks) if masks is not None else None, limit=limit, device=device, workers=workers,
+            progress=progress, settings=settings,
+        )  # fmt: skip
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name

@@ -59,6 +59,13 @@ class EvaluationConfig(Config):
     """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
     neighbours: int | None = Field(default=None, ge=1)
     """Also measure how well the k nearest training pictures in the space of the features tell the class; this is k."""
+    look_methods: tuple[str, ...] = ()
+    """Explanation methods (``foveate list explainers``) whose maps of the true class are scored for every picture, into
+    columns ``<method>_<score>`` of predictions.csv."""
+    look_metrics: tuple[Literal["localisation", "faithfulness"], ...] = Field(
+        default=("localisation",), min_length=1
+    )
+    """Which scores (docs/look.md); localisation is empty where there are no masks."""
 
 
 class StartConfig(Config):
@@ -160,6 +167,8 @@ LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("start",), None),
     (("evaluation", "neighbours"), None),
     (("data", "split", "judge"), "test"),
+    (("evaluation", "look_methods"), []),
+    (("evaluation", "look_metrics"), ["localisation"]),
 )
 """Settings that came after runs had been recorded: at their default they leave no mark on an experiment's hash."""
 

@@ -46,22 +46,23 @@ def compare_networks(
     images: torch.Tensor,
     targets: torch.Tensor,
     methods: Mapping[str, Maps],
-    *,
-    other_images: torch.Tensor | None = None,
 ) -> dict[str, Similarity]:
     """{method: how alike its maps of the two networks are}, the same pictures and classes for both.
 
     For the test with random labels ``other`` is the same network trained on permuted labels: a method whose maps stay
     alike does not show what was learnt.
-
-    Args:
-        other_images: what ``other`` is shown instead of ``images``.
     """
-    shown = images if other_images is None else other_images
     return {
-        name: similarity(maps(one, images, targets), maps(other, shown, targets))
+        name: similarity(maps(one, images, targets), maps(other, images, targets))
         for name, maps in methods.items()
     }
+
+
+def all_maps(
+    model: nn.Module, images: torch.Tensor, targets: torch.Tensor, methods: Mapping[str, Maps]
+) -> dict[str, torch.Tensor]:
+    """{method: its maps}."""
+    return {name: maps(model, images, targets) for name, maps in methods.items()}
 
 
 def layers_from_the_top(model: nn.Module) -> list[str]:
@@ -115,9 +116,13 @@ def randomised(
     methods: Mapping[str, Maps],
     *,
     copies: Sequence[tuple[str, nn.Module]],
+    before: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, dict[str, Similarity]]:
-    """{what is random: {method: similarity to the maps of the network itself}}, for ``copies`` as above."""
-    before = {name: maps(model, images, targets) for name, maps in methods.items()}
+    """{what is random: {method: similarity to the maps of the network itself}}, for ``copies`` as above.
+
+    ``before``: the maps of the network itself, where they are known already; so everywhere here.
+    """
+    before = before or all_maps(model, images, targets, methods)
     return {
         title: {
             name: similarity(before[name], maps(network, images, targets)) for name, maps in methods.items()
@@ -147,6 +152,7 @@ def input_shift(
     methods: Mapping[str, Maps],
     *,
     shift: torch.Tensor | None = None,
+    before: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, Similarity]:
     """{method: similarity of its maps of (f, x) and of (f', x + shift)}: 1 for a method that explains the function.
 
@@ -157,7 +163,9 @@ def input_shift(
     """
     shift = torch.ones(3) if shift is None else shift
     moved = images + shift.view(1, 3, 1, 1).to(images)
-    return compare_networks(model, shifted_copy(model, shift), images, targets, methods, other_images=moved)
+    other = shifted_copy(model, shift)
+    before = before or all_maps(model, images, targets, methods)
+    return {name: similarity(before[name], maps(other, moved, targets)) for name, maps in methods.items()}
 
 
 def fragility(
@@ -170,6 +178,7 @@ def fragility(
     steps: int = 10,
     layers: Mapping[str, str | None] | None = None,
     seed: int = 0,
+    before: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
     """{"attack" or "noise": {method: {"top_k", "spearman"}: (B,)}}: maps of the changed picture against the picture's.
 
@@ -183,7 +192,7 @@ def fragility(
         layers: {method: the layer whose Grad-CAM is attacked, None = the gradient at the pixels}.
     """
     layers = layers or {}
-    before = {name: maps(model, images, targets) for name, maps in methods.items()}
+    before = before or all_maps(model, images, targets, methods)
     generator = torch.Generator().manual_seed(key(seed, "noise"))
     signs = torch.randint(0, 2, (1, *images.shape[1:]), generator=generator).to(images) * 2 - 1
     noisy = images + signs * epsilon.view(1, 3, 1, 1).to(images)

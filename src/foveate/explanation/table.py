@@ -1,6 +1,7 @@
 """Every explainer by name. A new one: one class in one file of this package, one line here."""
 
 from foveate.explanation.ablation import AblationCam
+from foveate.explanation.attention import AttentionRollout, TransformerRelevance
 from foveate.explanation.cam import (
     Cam,
     EigenCam,
@@ -16,6 +17,7 @@ from foveate.explanation.explainer import Explainer
 from foveate.explanation.fullgrad import FullGrad
 from foveate.explanation.gradients import Gradient, InputXGradient
 from foveate.explanation.lime import Lime
+from foveate.explanation.lrp import LRP
 from foveate.explanation.modified import DeconvNet, GuidedBackprop, GuidedGradCam
 from foveate.explanation.occlusion import Occlusion
 from foveate.explanation.paths import Conductance, IntegratedGradients, InternalInfluence
@@ -54,4 +56,7 @@ EXPLAINERS: dict[str, type[Explainer]] = {
     "kernel_shap": KernelShap,
     "lime": Lime,
     "fullgrad": FullGrad,
+    "lrp": LRP,
+    "attention_rollout": AttentionRollout,
+    "transformer_relevance": TransformerRelevance,
 }

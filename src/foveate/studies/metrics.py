@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from foveate.core.errors import ConfigError
+from foveate.evaluation.explainers import GROUPS
 from foveate.experiment import Run
+from foveate.explanation import EXPLAINERS
 from foveate.studies.results import Metric
 
 History = list[dict[str, float]]
@@ -113,6 +115,8 @@ def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
     for name in names:
         if name in METRICS:
             chosen.append(METRICS[name].metric)
+        elif (scored := _explainer_score(name)) is not None:
+            chosen.append(scored)
         elif name.split(".")[0] in ("train", "val", "test") and "." in name:
             chosen.append(Metric(name, name))
         else:
@@ -121,6 +125,19 @@ def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
                 "test.macro_f1."
             )
     return tuple(chosen)
+
+
+def _explainer_score(name: str) -> Metric | None:
+    """The metric that ``split.look.<method>_<score>.mean`` means (see ``evaluation.look_methods``); else None."""
+    _, _, rest = name.partition(".look.")
+    column = rest.removesuffix(".mean")
+    for method in sorted(EXPLAINERS, key=len, reverse=True):
+        for scores in GROUPS.values():
+            for score in scores:
+                if rest.endswith(".mean") and column == f"{method}_{score.name}":
+                    split = name.partition(".")[0]
+                    return Metric(name, f"{score.title} ({method}, {split})", score.better)
+    return None
 
 
 def measure(run: Run, metrics: Sequence[Metric]) -> dict[str, float]:

@@ -1,0 +1,125 @@
+"""foveate look"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from foveate.cli.screen import guarded, new_progress, out
+from foveate.core.errors import ConfigError
+
+
+@guarded
+def look(
+    run: Path, *, data: Path | None, methods: str, metrics: str | None, target: str, layer: str | None,
+    masks: Path | None, limit: int | None, folder: Path | None, assignments: list[str], seed: int, device: str,
+) -> None:  # fmt: skip
+    """Measure, print one table for each group of scores, and write the files."""
+    from foveate.api import look as measure
+    from foveate.experiment.specification import assign
+    from foveate.explanation import EXPLAINERS
+
+    values: dict[str, Any] = {"target": target, "layer": layer, "seed": seed}
+    for assignment in assignments:
+        values = assign(values, assignment)
+    names = tuple(EXPLAINERS) if methods == "all" else _words(methods)
+    if not names:
+        raise ConfigError("--methods is empty; name at least one of foveate list explainers.")
+    bar = new_progress()
+    with bar:
+        task = bar.add_task("Looking", total=None, note="")
+        table = measure(
+            run, data, methods=names, metrics=None if metrics is None else _words(metrics), masks=masks,
+            limit=limit, device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total), **values,
+        )  # fmt: skip
+    show(table)
+    if folder is not None:
+        table.save(folder)
+        out.print(
+            f"Written: [bold]{escape(str(folder / 'look.csv'))}[/], look_pictures.csv and look.json beside it",
+            soft_wrap=True,
+        )
+
+
+def show(table: Any) -> None:
+    """Print a ``LookTable``."""
+    from foveate.evaluation.explainers import GROUPS
+
+    about = table.settings
+    layer = about.get("layer") or "last"
+    out.print(
+        f"[bold]{len(table.paths)} pictures[/] ({escape(about['split'])}), {about['masked']} with a mask; maps of the "
+        f"[bold]{table.target}[/] class; class maps at layer [bold]{escape(layer)}[/]",
+        soft_wrap=True,
+    )
+    cells = table.cells()
+    for group, scores in GROUPS.items():
+        if group in about["metrics"]:
+            out.print(_table(table, cells, group, scores))
+    if table.cascade:
+        out.print(_cascade(table))
+    out.print(
+        "Mean ± 95 % interval (bootstrap over pictures; the wider side). ↓ lower is better. Dim: not clearly better "
+        "than the best of the controls below the line. n: maps that are not constant.",
+        style="dim",
+        soft_wrap=True,
+    )
+    for name, why in table.skipped.items():
+        out.print(f"[yellow]{escape(name)} is left out:[/] {escape(why)}", soft_wrap=True)
+
+
+def _table(table: Any, cells: dict[str, dict[str, Any]], group: str, scores: Any) -> Table:
+    measured = [score for score in scores if any(score.name in row for row in cells.values())]
+    shown = Table(
+        title=group.capitalize(), title_justify="left", title_style="bold", box=None, header_style="dim"
+    )
+    shown.add_column("method", no_wrap=True)
+    shown.add_column("s/picture", justify="right")
+    shown.add_column("n", justify="right")
+    for score in measured:
+        shown.add_column(
+            score.title + (" ↓" if score.better == "lower" else ""), justify="right", max_width=11
+        )
+    rows = [row for row in cells if any(score.name in cells[row] for score in measured)]
+    for row in rows:
+        method = row in table.methods
+        entries = [_entry(table, cells, row, score, method) for score in measured]
+        count = max(cells[row][score.name].n for score in measured if score.name in cells[row])
+        seconds = f"{table.seconds[row]:.3f}" if method else ""
+        last = method and rows.index(row) + 1 < len(rows) and rows[rows.index(row) + 1] not in table.methods
+        shown.add_row(escape(row), seconds, str(count), *entries, end_section=last)
+    return shown
+
+
+def _entry(table: Any, cells: dict[str, dict[str, Any]], row: str, score: Any, method: bool) -> str:
+    cell = cells[row].get(score.name)
+    if cell is None:
+        return "-"
+    text = f"{cell.mean:.2f}"
+    if cell.low is not None and method:
+        text += f"±{max(cell.mean - cell.low, cell.high - cell.mean):.2f}".replace("±0.", "±.")
+    controls = [cells[name][score.name].mean for name in table.controls if score.name in cells[name]]
+    if not method or not controls or cell.low is None:
+        return text
+    clear = cell.low > max(controls) if score.better != "lower" else cell.high < min(controls)
+    return text if clear else f"[dim]{text}[/]"
+
+
+def _cascade(table: Any) -> Table:
+    shown = Table(
+        title="As weights become random, from the classifier down: Spearman with the network's own maps",
+        title_justify="left", title_style="bold", box=None, header_style="dim",
+    )  # fmt: skip
+    shown.add_column("random", overflow="fold")
+    names = list(next(iter(table.cascade.values())))
+    for name in names:
+        shown.add_column(escape(name), justify="right")
+    for title, row in table.cascade.items():
+        shown.add_row(escape(title), *(f"{row[name]:.2f}" if name in row else "-" for name in names))
+    return shown
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

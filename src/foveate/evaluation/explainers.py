@@ -1,0 +1,323 @@
+"""Explanation methods measured on pictures: localisation, faithfulness and sanity, beside controls.
+
+table = measure_explainers(model, batches, paths, device="cpu", config=LookConfig(methods=("gradcam", "occlusion")))
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
+from foveate.evaluation.look_table import CHANCE, LookTable, settle
+from foveate.explanation.controls import control_maps, edge_maps
+from foveate.explanation.explain import build_explainer, explain
+from foveate.explanation.faithfulness import (
+    FAITHFULNESS,
+    FaithfulnessConfig,
+    SensitivityMaps,
+    faithfulness,
+    sensitivity_max,
+)
+from foveate.explanation.localisation import LOCALISATION, LocalisationConfig, chance_levels, localisation
+from foveate.explanation.probe import Probe
+from foveate.explanation.sanity import SANITY, Maps, fragility, input_shift, randomised, randomised_copies
+from foveate.explanation.score import Score
+from foveate.models.modes import untouched
+
+Group = Literal["localisation", "faithfulness", "sanity"]
+GROUPS: dict[str, tuple[Score, ...]] = {
+    "localisation": LOCALISATION,
+    "faithfulness": FAITHFULNESS,
+    "sanity": SANITY,
+}
+"""{group: its scores}. A new score: one line in the group's table, and its value in the group's function."""
+
+Progress = Callable[[int, int], None]
+
+
+class SanityConfig(Config):
+    """Settings of the sanity checks."""
+
+    steps: int = Field(default=4, ge=1)
+    """Groups of layers that become random one after the other."""
+    epsilon: float = Field(default=8 / 255, gt=0)
+    """Largest change of a colour value (0 to 1) by the attack and by the noise."""
+    attack_steps: int = Field(default=10, ge=1)
+    draws: int = Field(default=4, ge=1)
+    """Small changes of the picture, of which sensitivity-max takes the worst."""
+    radius: float = Field(default=0.02, gt=0)
+    """Largest of these changes, in units of the normalised picture."""
+
+
+class LookConfig(Config):
+    """What is measured."""
+
+    methods: tuple[str, ...] = Field(default=("gradcam",), min_length=1)
+    """Names in ``EXPLAINERS``."""
+    metrics: tuple[Group, ...] = Field(default=("localisation", "faithfulness"), min_length=1)
+    target: Literal["predicted", "true"] = "predicted"
+    """The class whose evidence the maps show."""
+    layer: str | None = None
+    """For methods that work at a feature map; None = the last."""
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """{method: its own settings}"""
+    localisation: LocalisationConfig = LocalisationConfig()
+    faithfulness: FaithfulnessConfig = FaithfulnessConfig()
+    sanity: SanityConfig = SanityConfig()
+    seed: int = 0
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """Of the chosen groups, in the order of tables."""
+        return tuple(score for group, scores in GROUPS.items() if group in self.metrics for score in scores)
+
+
+def measure_explainers(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    paths: Mapping[int, str],
+    *,
+    device: torch.device | str,
+    config: LookConfig,
+    progress: Progress | None = None,
+    controls: bool = True,
+) -> LookTable:
+    """Explain every picture by every method and score the maps.
+
+    Args:
+        model: with ``mean`` and ``std``; already on ``device``. It is left as it was found.
+        batches: uint8 batches; pictures without a mask have no localisation.
+        paths: {catalog row: path}.
+        progress: called with (pictures done, 0) after each batch.
+        controls: also measure maps that know nothing of the network.
+
+    Raises:
+        ConfigError: an unknown method or setting, no method that fits this network, or pictures of unknown class where
+            the true class is wanted.
+    """
+    explainers = {name: build_explainer(name, config.settings.get(name, {})) for name in config.methods}
+    skipped: dict[str, str] = {}
+    seconds = dict.fromkeys(config.methods, 0.0)
+    parts: list[dict[str, dict[str, np.ndarray]]] = []
+    steps: list[dict[str, dict[str, np.ndarray]]] = []
+    copies = (
+        randomised_copies(model, steps=config.sanity.steps, seed=config.seed)
+        if "sanity" in config.metrics else []
+    )  # fmt: skip
+    shown: list[str] = []
+    for batch in batches:
+        prepared = batch.prepare(device, model.mean, model.std)  # type: ignore[arg-type]
+        images = prepared.images
+        masks = prepared.masks * prepared.has_mask.view(-1, 1, 1, 1)
+        targets = _targets(model, images, prepared.targets, config.target)
+        names = [paths[int(row)] for row in batch.index]
+        maps: dict[str, torch.Tensor] = {}
+        for name in [name for name in config.methods if name not in skipped]:
+            start = time.perf_counter()
+            try:
+                maps[name] = _explain(name, explainers[name].layered, config)(model, images, targets)
+            except ConfigError as error:
+                if shown:
+                    raise
+                skipped[name] = str(error)
+                continue
+            _wait(images)
+            seconds[name] += time.perf_counter() - start
+        if not maps:
+            raise ConfigError(
+                "No method fits this network. " + " ".join(f"{name}: {why}" for name, why in skipped.items())
+            )
+        if controls:
+            maps |= control_maps(images, names, config.seed)
+        found: dict[str, dict[str, torch.Tensor]] = {name: {} for name in maps}
+        if "localisation" in config.metrics:
+            for name, values in maps.items():
+                found[name] |= localisation(values, masks, config.localisation)
+            found[CHANCE] = chance_levels(masks, config.localisation)
+        if "faithfulness" in config.metrics:
+            for name, scores in faithfulness(model, images, targets, maps, config.faithfulness).items():
+                found[name] |= scores
+        if "sanity" in config.metrics:
+            methods = {
+                name: _explain(name, explainers[name].layered, config, raw=True)
+                for name in config.methods if name not in skipped
+            }  # fmt: skip
+            layers = {name: config.layer or "last" if explainers[name].layered else None for name in methods}
+            rows, steps_of_batch = _sanity(model, images, targets, methods, layers, copies, config, controls)
+            for name, scores in rows.items():
+                found[name] |= scores
+            steps.append(steps_of_batch)
+        parts.append(
+            {row: {n: v.double().cpu().numpy() for n, v in scores.items()} for row, scores in found.items()}
+        )
+        shown += names
+        if progress is not None:
+            progress(len(shown), 0)
+    return _assemble(shown, parts, steps, seconds, skipped, config)
+
+
+def _explain(name: str, layered: bool, config: LookConfig, raw: bool = False) -> Maps:
+    def maps(model: nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        layer = config.layer if layered else None
+        return explain(
+            model, images, targets, name, layer, raw=raw, seed=config.seed, **config.settings.get(name, {})
+        )
+
+    return maps
+
+
+def _targets(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, which: str) -> torch.Tensor:
+    if which == "true":
+        if bool((labels < 0).any()):
+            raise ConfigError(
+                "Some pictures have no known class; explain the predicted one (--target predicted)."
+            )
+        return labels
+    with untouched(model), torch.no_grad():
+        return Probe(model).logits(images).argmax(dim=1)
+
+
+def _wait(images: torch.Tensor) -> None:
+    if images.device.type == "cuda":
+        torch.cuda.synchronize(images.device)
+
+
+def _sanity(
+    model: nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    methods: dict[str, Maps],
+    layers: dict[str, str | None],
+    copies: list[tuple[str, nn.Module]],
+    config: LookConfig,
+    controls: bool,
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dict[str, np.ndarray]]]:
+    """{row: {score: (B,)}} and {what is random: {row: Spearman (B,)}}."""
+    settings = config.sanity
+    if controls:
+        methods = {**methods, "edges": lambda network, shown, classes: edge_maps(shown)}
+    before = {name: maps(model, images, targets) for name, maps in methods.items()}
+    cascade = randomised(model, images, targets, methods, copies=copies, before=before)
+    shift = input_shift(model, images, targets, methods, before=before)
+    assert isinstance(model.std, torch.Tensor)
+    epsilon = settings.epsilon / model.std
+    fragile = fragility(
+        model, images, targets, methods, epsilon=epsilon, steps=settings.attack_steps, layers=layers,
+        seed=config.seed, before=before,
+    )  # fmt: skip
+    rows = {}
+    for name, maps in methods.items():
+        last = list(cascade.values())[-1][name]
+        rows[name] = {
+            "random_spearman": last.spearman,
+            "random_absolute": last.absolute,
+            "random_ssim": last.ssim,
+            "cascade_spearman": torch.stack([step[name].spearman for step in cascade.values()]).mean(dim=0),
+            "shift_spearman": shift[name].spearman,
+            "fragile_top_k": fragile["attack"][name]["top_k"],
+            "fragile_spearman": fragile["attack"][name]["spearman"],
+            "noise_spearman": fragile["noise"][name]["spearman"],
+            "sensitivity": sensitivity_max(
+                _of_pictures(maps, model, targets), images, radius=settings.radius, draws=settings.draws,
+                seed=config.seed, maps=before[name],
+            ),
+        }  # fmt: skip
+    steps = {
+        title: {name: row.spearman.cpu().numpy() for name, row in step.items()}
+        for title, step in cascade.items()
+    }
+    return rows, steps
+
+
+def _of_pictures(maps: Maps, model: nn.Module, targets: torch.Tensor) -> SensitivityMaps:
+    return lambda images: maps(model, images, targets)
+
+
+def _assemble(
+    shown: list[str],
+    parts: list[dict[str, dict[str, np.ndarray]]],
+    steps: list[dict[str, dict[str, np.ndarray]]],
+    seconds: dict[str, float],
+    skipped: dict[str, str],
+    config: LookConfig,
+) -> LookTable:
+    values: dict[str, dict[str, np.ndarray]] = {}
+    thresholds: dict[str, dict[str, float]] = {}
+    swept = {score.name for score in config.scores if score.swept}
+    for row in parts[0] if parts else ():
+        values[row], thresholds[row] = {}, {}
+        for name in parts[0][row]:
+            column = np.concatenate([part[row][name] for part in parts])
+            if name in swept:
+                column, threshold = settle(column)
+                if threshold is not None:
+                    thresholds[row][name] = threshold
+            values[row][name] = column
+    cascade = {
+        title: {
+            name: float(np.nanmean(np.concatenate([step[title][name] for step in steps])))
+            for name in steps[0][title]
+            if np.isfinite(np.concatenate([step[title][name] for step in steps])).any()
+        }
+        for title in (steps[0] if steps else ())
+    }
+    return LookTable(
+        paths=tuple(shown),
+        target=config.target,
+        scores=config.scores,
+        values=values,
+        methods=tuple(name for name in config.methods if name not in skipped),
+        seconds={name: total / max(len(shown), 1) for name, total in seconds.items() if name not in skipped},
+        skipped=skipped,
+        thresholds=thresholds,
+        cascade=cascade,
+        settings=config.model_dump(mode="json"),
+    )
+
+
+def look_columns(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device | str,
+    methods: tuple[str, ...],
+    metrics: tuple[Group, ...],
+) -> dict[str, np.ndarray]:
+    """{"<method>_<score>": (N,)} of the true class, in the order of the batches; NaN for pictures of unknown class.
+
+    Raises:
+        ConfigError: a method is unknown, or means nothing for this network.
+    """
+    config = LookConfig(methods=methods, metrics=metrics, target="true")
+    known: list[np.ndarray] = []
+
+    def labelled() -> Iterable[Batch]:
+        for batch in batches:
+            known.append((batch.targets >= 0).numpy())
+            # Any class will do where none is known: the column says NaN there.
+            yield batch.replace(targets=batch.targets.clamp(min=0))
+
+    table = measure_explainers(model, labelled(), _AnyPath(), device=device, config=config, controls=False)
+    if table.skipped:
+        name, why = next(iter(table.skipped.items()))
+        raise ConfigError(f"evaluation.look_methods: {name} does not fit this network. {why}")
+    rows = np.concatenate(known) if known else np.zeros(0, dtype=bool)
+    return {
+        f"{method}_{score}": np.where(rows, column, np.nan).astype(np.float32)
+        for method in table.methods
+        for score, column in table.values[method].items()
+    }
+
+
+class _AnyPath(dict[int, str]):
+    """Where nobody asks for paths."""
+
+    def __missing__(self, row: int) -> str:
+        return str(row)

@@ -1,0 +1,175 @@
+"""What tokens read from each other: attention rollout, and attention weighted by gradients, for plain transformers.
+
+Attention matrices are taken where PyTorch computes them (scaled_dot_product_attention, softmax), so the network is used
+as it is.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError
+from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.probe import Probe
+from foveate.models.taps import to_map
+
+
+class AttentionRollout(Explainer):
+    """Which patches reach the token (or tokens) that the classifier reads: the product over the blocks of attention
+    matrices with the skip connections in them. It knows of no class.
+
+    A' = rows of (1 - residual) A + residual I made to sum to 1, A fused over the heads; map = the readers' row of
+    A'_L ... A'_1. Source: Abnar & Zuidema, ACL 2020 (arXiv 2005.00928).
+    """
+
+    class Config(Config):
+        """How the matrices are made and joined."""
+
+        residual: float = Field(default=0.5, ge=0, lt=1)
+        """Share of the skip connection."""
+        heads: Literal["mean", "max", "min"] = "mean"
+        """How the heads of a block become one matrix."""
+        discard: float = Field(default=0.0, ge=0, lt=1)
+        """Share of each picture's attentions, the smallest ones, that is set to 0 first; the first token's attention to
+        itself is kept. It takes noise out where heads is max."""
+
+    config: Config
+    predicts = True
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        with torch.no_grad(), AttentionTaken() as taken:
+            probe.logits(images)
+        blocks = _blocks(probe.backbone, taken.weights, images, "attention_rollout")
+        rolled = torch.eye(blocks[0].shape[-1], device=images.device).expand(len(images), -1, -1)
+        for weights in blocks:
+            fused = self._fused(weights)
+            mixed = (1 - self.config.residual) * fused
+            mixed = mixed + self.config.residual * torch.eye(fused.shape[-1], device=fused.device)
+            rolled = mixed / mixed.sum(dim=-1, keepdim=True) @ rolled
+        return {PIXELS: _read(probe.backbone, rolled, images)}
+
+    def _fused(self, weights: torch.Tensor) -> torch.Tensor:
+        """(B, heads, N, N) -> (B, N, N)."""
+        fused = {"mean": weights.mean(1), "max": weights.amax(1), "min": weights.amin(1)}[self.config.heads]
+        if self.config.discard:
+            flat = fused.flatten(1)
+            smallest = flat.topk(int(flat.shape[1] * self.config.discard), dim=1, largest=False).indices
+            kept = torch.ones_like(flat).scatter_(1, smallest, 0.0)
+            kept[:, 0] = 1  # the class token's attention to itself
+            fused = (flat * kept).view_as(fused)
+        return fused
+
+
+class TransformerRelevance(Explainer):
+    """Attention weighted by its gradient, added up over the blocks: R = I, then R <- R + mean over heads of
+    (A ⊙ dS/dA)+ R for each block; map = the readers' row of R.
+
+    Source: Chefer, Gur & Wolf, ICCV 2021 (arXiv 2103.15679), the rule for self-attention.
+    """
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        assert targets is not None
+        with torch.enable_grad():
+            pictures = images.detach().requires_grad_()
+            with AttentionTaken() as taken:
+                logits = probe.logits(pictures)
+            blocks = _blocks(probe.backbone, taken.weights, images, "transformer_relevance")
+            score = logits.gather(1, targets[:, None]).sum()
+            gradients = torch.autograd.grad(score, taken.weights, allow_unused=True)
+        relevance = torch.eye(blocks[0].shape[-1], device=images.device).expand(len(images), -1, -1)
+        for weights, gradient in zip(blocks, gradients, strict=True):
+            if gradient is None:
+                raise ConfigError(
+                    "transformer_relevance needs a prediction that depends on every attention of "
+                    f"{type(probe.backbone).__name__}; use attention_rollout or lrp."
+                )
+            kept = (weights * gradient.float()).clamp(min=0).mean(dim=1)  # (B, N, N)
+            relevance = relevance + kept @ relevance
+        return {PIXELS: _read(probe.backbone, relevance, images)}
+
+
+class AttentionTaken(TorchFunctionMode):
+    """Collects attention weights in the order in which they are computed; the network's values stay the same up to
+    rounding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[torch.Tensor] = []
+        """(B, heads, N, M) each, part of the graph where there is one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name == "scaled_dot_product_attention":
+            weights, value = _step_by_step(*args, **(kwargs or {}))
+            self.weights.append(weights)
+            return weights @ value
+        result = func(*args, **(kwargs or {}))
+        if name == "softmax" and isinstance(result, torch.Tensor) and result.ndim >= 3:
+            self.weights.append(result)
+        return result
+
+
+def _step_by_step(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """(weights (..., N, M), value): what scaled_dot_product_attention multiplies. Dropout is off in evaluation."""
+    if enable_gqa:
+        key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
+    logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        logits = logits.masked_fill(torch.ones_like(logits, dtype=torch.bool).triu(1), -math.inf)
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        logits = logits.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        logits = logits + attn_mask
+    return logits.softmax(dim=-1), value
+
+
+def _blocks(
+    backbone: nn.Module, found: list[torch.Tensor], images: torch.Tensor, method: str
+) -> list[torch.Tensor]:
+    """The matrices as float32, if they are those of a plain transformer.
+
+    Raises:
+        ConfigError: there is no attention, or it is not between all tokens of the picture in every block.
+    """
+    name = type(backbone).__name__
+    if not found:
+        raise ConfigError(f"{method} needs attention, which {name} does not have; use gradcam or lrp.")
+    first = found[0]
+    for weights in found:
+        plain = weights.ndim == 4 and len(weights) == len(images) and weights.shape[2] == weights.shape[3]
+        if not plain or weights.shape[3] != first.shape[3]:
+            raise ConfigError(
+                f"{method} needs attention between all tokens of the picture in every block; {name} has one of shape "
+                f"{tuple(weights.shape)} (windows, stages, or pooling by attention). Use lrp, gradcam or layercam."
+            )
+    return [weights.detach().float() for weights in found]
+
+
+def _read(backbone: nn.Module, matrix: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """(B, N, N) -> (B, h, w): what the tokens that the classifier reads take from each patch."""
+    count = matrix.shape[-1]
+    numbers = torch.arange(count, device=matrix.device, dtype=torch.float32).view(1, count, 1)
+    patches = to_map(backbone, "", numbers.expand(len(images), -1, -1), images)[0, 0].long()  # (h, w)
+    prefix = count - patches.numel()
+    pool = getattr(backbone, "global_pool", "token" if prefix else "avg")
+    if prefix and pool in ("token", "cls", ""):
+        # A distilled network averages the answers of two tokens; further prefix tokens are registers.
+        readers = list(range(2 if getattr(backbone, "dist_token", None) is not None else 1))
+        row = matrix[:, readers].mean(dim=1)
+    else:
+        row = matrix[:, patches.flatten()].mean(dim=1)
+    return row[:, patches]
