@@ -16,7 +16,7 @@ from foveate.studies.specification import Cell, Study
 SIZE = 64
 SIDE = 3
 """The report's square of 10 px in 224, at 64 px."""
-SUPERVISED, ROTATION, PERTURBATION = 3, 3, 2
+SUPERVISED, ROTATION, PERTURBATION = 3, 3, 1
 """Epochs of whole networks."""
 PRECISION = "fp32_channels_last"
 
@@ -40,7 +40,7 @@ def reduced(name: str, weights: Path, arms: list[str] | None = None, **changes: 
     values["blocks"] = {}
     if arms:
         values["arms"] = {arm: values["arms"][arm] for arm in arms}
-        values["baseline"] = arms[0]
+        values["baseline"] = values["baseline"] if values["baseline"] in arms else ""
     for arm in values["arms"].values():
         arm.update(changes)
     return Study.from_dict(values)
@@ -50,8 +50,9 @@ def studies(weights: Path) -> dict[str, Study]:
     """{name of the folder: study}, the most important rows first."""
     short = {"training.phases.0.epochs": SUPERVISED, "evaluation.neighbours": None}
     drifting = {"training.phases.0.freeze_bn": False, "training.phases.0.epochs": 12}
+    first = ["Final", "1", "5", "6", "2", "4", "3"]
     return {
-        "supervised": reduced("scenes-supervised", weights, **short),
+        "supervised": reduced("scenes-supervised", weights, [f"Supervised {k}" for k in first], **short),
         "rotation": reduced("scenes-rotation", weights),
         "perturbation": reduced("scenes-perturbation", weights),
         "controls": reduced("scenes-controls", weights),
