@@ -3,10 +3,11 @@
 # the MobileNetV3-Small of foundation.md). Stopped, it goes on where it was. 112 px, two workers of one thread each.
 set -eu
 out=${1:?name a folder for the studies}
-common=(--weights weights/tf_mobilenetv3_small_100.safetensors --size 112 --jobs 2)
+common=(--weights weights/tf_mobilenetv3_small_100.safetensors --size 112 --jobs 2 --threads 1)
 birds=(--data data/amazonbirds5 --set 'base.data.layout.group=regex:(frame[0-9]+)')
 fifty=(--set base.data.split.train_per_class=50)
-twenty='blocks={"20 a class": {"data.split.train_per_class": 20, "training.phases.1.epochs": 60}}'
+twenty=(--block "20 a class")
+fixed=(--set base.training.precision=fp32_channels_last)
 run() { foveate study run "$@" "${common[@]}"; }
 
 run learn2look-weights --data data/ph2 --out "$out/weights-ph2"
@@ -16,6 +17,8 @@ run learn2look-weights "${birds[@]}" --set base.data.split.train_per_class=20 --
 run learn2look-taps --data data/potato2 "${fifty[@]}" --out "$out/taps-potato2"
 run learn2look-taps --data data/ph2 --out "$out/taps-ph2"
 run learn2look-second-set "${birds[@]}" --set base.data.split.train_per_class=20 --out "$out/second-amazonbirds5"
-run learn2look-future --data data/potato2 "${fifty[@]}" --out "$out/future-potato2" --set 'blocks={"MobileNetV3-Small": {}}'
-run guidance --data data/potato2 --out "$out/guidance-potato2" --set "$twenty" --seeds 10
-run guidance "${birds[@]}" --out "$out/guidance-amazonbirds5" --set "$twenty"
+run learn2look-future --data data/potato2 "${fifty[@]}" --block MobileNetV3-Small --out "$out/future-potato2"
+
+run guidance --data data/potato2 "${twenty[@]}" --out "$out/guidance-potato2"
+run guidance "${birds[@]}" "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --out "$out/guidance-amazonbirds5"
+run guidance --data data/potato2 "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --seeds 10 --out "$out/guidance-potato2-ten"

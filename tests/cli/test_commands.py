@@ -27,7 +27,8 @@ SURFACE = {
     "tune": "data --out --config --trials --jobs --storage --backbone --weights --size --guide --split --masks --group "
     "--quarantine --set --seed --device",
     "evaluate": "run --data --tta --out --device",
-    "study run": "study --data --out --backbone --weights --size --seeds --jobs --threads --quarantine --set",
+    "study run": "study --data --out --backbone --weights --size --seeds --arm --block --jobs --threads "
+    "--quarantine --set",
     "study show": "folder --trim",
     "masks propose": "data --out --prior --run --share --iterations --limit --all --overwrite --masks --set --device",
     "masks compare": "data proposed --masks --values --out",

@@ -433,6 +433,12 @@ def study_run(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the square picture, in pixels.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Random seeds 0 to N - 1; default: the study's.")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Only this arm and the baseline; may be repeated; default: all.")
+    ] = None,
+    block: Annotated[
+        list[str] | None, typer.Option(help="Only this block; may be repeated; default: all.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Cells trained at the same time.")] = 1,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each; default: all cores divided by jobs.")
@@ -449,8 +455,8 @@ def study_run(
     from foveate.cli.study import run as command
 
     command(
-        study, data, out, backbone=backbone, weights=weights, size=size, seeds=seeds, jobs=jobs, threads=threads,
-        quarantine=quarantine, assignments=set_ or [],
+        study, data, out, backbone=backbone, weights=weights, size=size, seeds=seeds, only_arms=arm or [],
+        only_blocks=block or [], jobs=jobs, threads=threads, quarantine=quarantine, assignments=set_ or [],
     )  # fmt: skip
 
 

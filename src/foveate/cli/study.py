@@ -13,14 +13,16 @@ from foveate.core.errors import ConfigError
 @guarded
 def run(
     name: str, data: Path, folder: Path, *, backbone: str | None, weights: str | None, size: int | None,
-    seeds: int | None, jobs: int, threads: int | None, quarantine: bool, assignments: Sequence[str],
+    seeds: int | None, only_arms: Sequence[str], only_blocks: Sequence[str], jobs: int, threads: int | None,
+    quarantine: bool, assignments: Sequence[str],
 ) -> None:  # fmt: skip
     """Compute the cells, then print the table."""
     from foveate.studies.engine import run_study
 
     study = build_study(
-        name, backbone=backbone, weights=weights, size=size, seeds=seeds, assignments=assignments
-    )
+        name, backbone=backbone, weights=weights, size=size, seeds=seeds, only_arms=only_arms,
+        only_blocks=only_blocks, assignments=assignments,
+    )  # fmt: skip
     cells = study.cells()
     arms = len(study.arm_changes())
     blocks = f" x {len(study.blocks)} blocks" if study.blocks else ""
@@ -37,12 +39,17 @@ def run(
 
 def build_study(
     name: str, *, backbone: str | None = None, weights: str | None = None, size: int | None = None,
-    seeds: int | None = None, assignments: Sequence[str] = (),
+    seeds: int | None = None, only_arms: Sequence[str] = (), only_blocks: Sequence[str] = (),
+    assignments: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """The study of a recipe's name or a YAML file, with the flags and ``--set`` laid over it.
 
+    Args:
+        only_arms: leave out the other arms; the baseline stays, and so does the study's order. Empty: all.
+        only_blocks: leave out the other blocks. Empty: all.
+
     Raises:
-        ConfigError: no such recipe or file; a setting does not fit.
+        ConfigError: no such recipe, file, arm or block; a setting does not fit.
     """
     from foveate.experiment.specification import assign, merge
     from foveate.recipes import STUDIES
@@ -72,7 +79,23 @@ def build_study(
         values["seeds"] = list(range(seeds))
     for assignment in assignments:
         values = assign(values, assignment)
+    whole = Study.from_dict(values, source=f"The study '{name}'")
+    if only_arms:
+        # Without its baseline the rest would silently be compared with another arm.
+        keep = whole.baseline or next(iter(whole.arms), "")
+        values["arms"] = _only(only_arms, whole.arms, "arm", keep)
+    if only_blocks:
+        values["blocks"] = _only(only_blocks, whole.blocks, "block")
     return Study.from_dict(values, source=f"The study '{name}'")
+
+
+def _only(wanted: Sequence[str], known: dict[str, Any], what: str, keep: str = "") -> dict[str, Any]:
+    """The entries of ``known`` that are ``wanted``, and ``keep``."""
+    for name in wanted:
+        if name not in known:
+            choice = f"choose of {', '.join(known)}" if known else f"its {what}s have no names to choose by"
+            raise ConfigError(f"--{what}: the study has no {what} '{name}'; {choice}.")
+    return {name: changes for name, changes in known.items() if name in wanted or name == keep}
 
 
 @guarded

@@ -91,4 +91,9 @@ def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tor
     values, rest = (args[0], args[1:]) if args else (kwargs[name], ())
     others = {key: value for key, value in kwargs.items() if args or key != name}
     plain = _OUT_OF_PLACE.get(func, func)
-    return values, lambda x: plain(x, *rest, **others), func in _OUT_OF_PLACE
+    return values, lambda x: plain(x, *_cast(rest, x), **others), func in _OUT_OF_PLACE
+
+
+def _cast(values: tuple[Any, ...], like: torch.Tensor) -> list[Any]:
+    """Weights (of PReLU) in the type of the input, which may be another one than in the network."""
+    return [v.to(like.dtype) if isinstance(v, torch.Tensor) else v for v in values]

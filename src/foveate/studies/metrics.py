@@ -69,6 +69,14 @@ METRICS: dict[str, _Row] = {
             _at("test.backgrounds.swapped.as_background"),
         ),
         _Row(
+            Metric("test.backgrounds.grey.accuracy", "Accuracy, grey background", percent=True),
+            _at("test.backgrounds.grey.accuracy"),
+        ),
+        _Row(
+            Metric("test.backgrounds.noise.accuracy", "Accuracy, noise background", percent=True),
+            _at("test.backgrounds.noise.accuracy"),
+        ),
+        _Row(
             Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", percent=True),
             _at("test.backgrounds.removed.accuracy"),
         ),
