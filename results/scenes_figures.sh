@@ -10,6 +10,7 @@ with open(f"{study}/cells.csv", newline="") as stream:
     print(next(f"{study}/cells/{row['cell']}" for row in csv.DictReader(stream) if row["arm"] == arm))
 PY
 }
+here=$(realpath "$(dirname "$0")")
 mkdir -p "$out/runs"
 link() { ln -sfn "$(realpath "$(run "$studies/$1" "$2")")" "$out/runs/$3"; }
 link supervised "Supervised Final" supervised
@@ -18,3 +19,4 @@ link perturbation "Perturbation-classifier 3" perturbation
 cd "$out"
 foveate explain runs/supervised --compare runs/rotation,runs/perturbation --agreeing 8 --method scorecam \
   --layers first,second,last --out scorecam
+python "$here/scenes_inversion.py" runs/supervised runs/rotation runs/perturbation inversion.png
