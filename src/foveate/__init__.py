@@ -20,10 +20,12 @@ if TYPE_CHECKING:
         check,
         compare_masks,
         explain_pictures,
+        invert,
         look,
         propose_masks,
         report,
         study,
+        summit,
         train,
     )
     from foveate.experiment import Experiment, Run
@@ -38,10 +40,12 @@ _HOMES = {
     "compare_masks": "foveate.api",
     "explain": "foveate.explanation",
     "explain_pictures": "foveate.api",
+    "invert": "foveate.api",
     "look": "foveate.api",
     "propose_masks": "foveate.api",
     "report": "foveate.api",
     "study": "foveate.api",
+    "summit": "foveate.api",
     "train": "foveate.api",
 }
 
@@ -53,10 +57,12 @@ __all__ = [
     "compare_masks",
     "explain",
     "explain_pictures",
+    "invert",
     "look",
     "propose_masks",
     "report",
     "study",
+    "summit",
     "train",
 ]
 

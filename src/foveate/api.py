@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
@@ -12,13 +15,21 @@ from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.masks import Comparison
 from foveate.evaluation.masks import compare_masks as compare_catalogs
 from foveate.experiment import Experiment, Run, run
+from foveate.experiment.channels import LAYERS, channels_of_run
 from foveate.experiment.explaining import RunExplainer, agreeing_pictures, explain_config, pictures_of
+from foveate.experiment.inference import pick_device
 from foveate.experiment.propose import Proposal, check_place, listed_in
 from foveate.experiment.propose import propose_masks as propose_for
+from foveate.explanation.inversion import Inversion
+from foveate.explanation.inversion import invert as invert_network
+from foveate.explanation.probe import Progress
+from foveate.explanation.summit import Summit, SummitConfig
 from foveate.recipes import STUDIES, finetune
 from foveate.reporting import build_report
+from foveate.reporting.channels import write_channels
 from foveate.reporting.contact import build_contact_sheets
 from foveate.reporting.explanations import FOLDER, Explanations, write_explanations
+from foveate.reporting.inversions import check_new, write_inversion
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Study
@@ -143,6 +154,95 @@ def explain_pictures(
     chosen = given if agreeing is None else agreeing_pictures(runs, agreeing, device)
     folder = runs[0].folder / FOLDER if out is None else Path(out)
     return write_explanations(explainers, pictures_of(chosen), folder, observer)
+
+
+def invert(
+    run: Run | nn.Module | Path | str,
+    classes: Sequence[str | int] | str | int | None = None,
+    out: Path | str | None = None,
+    *,
+    layer: str | None = None,
+    channels: Sequence[int] | int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Inversion:
+    """What a class, or a channel of a layer, looks like to a network: pictures that it answers strongly.
+
+    Args:
+        run: a finished run, or any network.
+        classes: names or numbers; None: all, unless ``layer`` is given.
+        out: a new folder for the pictures, a contact sheet and a manifest; None: nothing is written.
+        layer: with ``channels``: units inside the network instead of classes.
+        settings: further arguments of ``foveate.explanation.invert``: size, recipe, seed, steps, blur ...
+
+    Raises:
+        FoveateError: whatever a user can mend, in one sentence.
+    """
+    opened = Run.open(run) if isinstance(run, Path | str) else run
+    names: Sequence[str] = opened.catalog.classes if isinstance(opened, Run) else ()
+    model = opened.model if isinstance(opened, Run) else opened
+    if out is not None:
+        check_new(Path(out))
+    found = invert_network(
+        model.to(pick_device(device)), _class_numbers(classes, names), layer=layer, channels=channels,
+        progress=progress, **settings,
+    )  # fmt: skip
+    if out is not None:
+        known = names or [f"class {number}" for number in range(max(found.numbers) + 1)]
+        write_inversion(found, Path(out), opened if isinstance(opened, Run) else None, known)
+    return found
+
+
+def summit(
+    run: Run | Path | str,
+    out: Path | str,
+    layers: Sequence[str] = LAYERS,
+    *,
+    split: str = "train",
+    limit: int | None = None,
+    inversions: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Summit:
+    """Which channels matter for each class, what feeds them, and the pictures they answer most: a folder ``out``.
+
+    Args:
+        run: a finished run.
+        out: a new folder.
+        layers: from the input to the output: early, middle, late, stage:K, or modules.
+        split: train, val or test; by true classes.
+        limit: at most so many pictures of each class.
+        inversions: also a picture made for each listed channel (minutes).
+        settings: fields of ``foveate.explanation.summit.SummitConfig``: top, share, channels, examples.
+
+    Raises:
+        FoveateError: whatever a user can mend, in one sentence.
+    """
+    opened = Run.open(run) if isinstance(run, Path | str) else run
+    config = parse(SummitConfig, settings, source="summit")
+    check_new(Path(out))
+    found = channels_of_run(
+        opened, layers, config, split=split, limit=limit, device=device, progress=progress
+    )
+    made = []
+    if inversions:
+        for layer in found.layers:
+            numbers = sorted({c.channel for c in found.channels if c.layer == layer})
+            made.append(invert(opened, layer=layer, channels=numbers, device=device, progress=progress))
+    write_channels(found, opened, Path(out), config, split=split, inversions=made)
+    return found
+
+
+def _class_numbers(classes: Sequence[str | int] | str | int | None, names: Sequence[str]) -> list[int] | None:
+    if classes is None:
+        return None
+    wanted = [classes] if isinstance(classes, str | int) else list(classes)
+    for value in wanted:
+        if isinstance(value, str) and value not in names:
+            raise ConfigError(f"There is no class '{value}'; choose among {', '.join(names) or 'numbers'}.")
+    return [names.index(value) if isinstance(value, str) else value for value in wanted]
 
 
 def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:

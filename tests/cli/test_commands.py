@@ -35,6 +35,7 @@ SURFACE = {
     "predict": "run paths --out --layout --tta --device",
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
     "--set --seed --device",
+    "look": "run --data --methods --metrics --target --layer --masks --limit --out --set --seed --device",
     "report": "run --out",
     "list": "what pattern",
 }

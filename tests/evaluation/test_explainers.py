@@ -77,7 +77,7 @@ def test_batches_do_not_matter() -> None:
 def test_sanity(batches: list[Batch]) -> None:
     settings = config("sanity", sanity={"steps": 2, "attack_steps": 2, "draws": 2})
     table = measure_explainers(Plain(), known(batches), PATHS, device="cpu", config=settings)
-    assert [score.name for score in table.scores] == list(table.values["gradcam"])
+    assert {score.name for score in table.scores} == set(table.values["gradcam"])
     assert (table.values["edges"]["random_spearman"] == 1).all()
     assert "chance" not in table.values
     assert len(table.cascade) == 2

@@ -149,3 +149,28 @@ def test_an_attack_moves_maps_more_than_noise_and_stays_within(
     found = fragility(net, images, TARGETS, method, epsilon=epsilon, steps=6, layers={"it": layer})
     assert found["attack"]["it"]["spearman"].mean() < found["noise"]["it"]["spearman"].mean()
     assert found["attack"]["it"]["top_k"].mean() <= found["noise"]["it"]["top_k"].mean()
+
+
+def test_what_cannot_be_attacked_is_said() -> None:
+    from foveate.core.errors import ConfigError
+    from foveate.explanation.fragile import attack
+
+    class Once(torch.autograd.Function):
+        """x², with a gradient that has no gradient."""
+
+        @staticmethod
+        def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+            return 2 * ctx.saved_tensors[0] * gradient  # type: ignore[attr-defined]
+
+    class Stubborn(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(Once.apply(x))
+
+    with pytest.raises(ConfigError, match="The maps of Stubborn cannot be attacked"):
+        attack(Stubborn(), torch.rand(3, 3, 8, 8), TARGETS, epsilon=torch.ones(3), steps=1)

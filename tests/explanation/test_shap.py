@@ -18,11 +18,11 @@ from foveate.explanation.superpixels import superpixels
 
 def test_kernel_shap_equals_captums_exact_values() -> None:
     model, image = Tiny(), pictures(1, 24)
-    segments = superpixels(Probe(model), image, 9, 10.0)
-    assert 3 <= int(segments.max()) + 1 <= 9
+    segments = superpixels(Probe(model), image, 5, 30.0)
+    assert 3 <= int(segments.max()) + 1 <= 6  # captum tries all orders
     with quiet():
         exact = captum.attr.ShapleyValues(model).attribute(image, 0.0, 2, feature_mask=segments[:, None])
-    ours = explain(model, image, 2, "kernel_shap", raw=True, segments=9, hidden="mean", precision="float32")
+    ours = explain(model, image, 2, "kernel_shap", raw=True, segments=5, hidden="mean", precision="float32")
     assert_close(ours, exact[:, 0])
 
 

@@ -157,6 +157,7 @@ def prepared(model: nn.Module, call: dict[str, Any]) -> Iterator[None]:
             handle.remove()
 
 
+@pytest.mark.timeout(900)  # a busy machine
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls)
 def test_a_random_call_leaves_no_trace(call: dict[str, Any]) -> None:

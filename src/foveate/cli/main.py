@@ -402,6 +402,68 @@ def look(
 
 
 @app.command()
+def invert(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="A new folder for the pictures.", show_default=False)],
+    classes: Annotated[
+        str | None, typer.Option(help="Names of classes joined by commas; default: all, unless --layer.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Channels of this layer instead: first, last, stage:K, or a module.")
+    ] = None,
+    channels: Annotated[str | None, typer.Option(help="Which channels, as 3,7.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; default: the run's.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="default, or scenes (the published routine).")] = "default",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="One setting of the recipe (see docs/invert.md), as steps=80; may be repeated."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Show what a class, or a channel inside the network, looks like: pictures that it answers strongly."""
+    from foveate.cli.invert import invert as command
+
+    command(
+        run, out, classes=classes, layer=layer, channels=channels, size=size, recipe=recipe, assignments=set_ or [],
+        seed=seed, device=device,
+    )  # fmt: skip
+
+
+@app.command()
+def summit(
+    run: RunFolder,
+    out: Annotated[
+        Path, typer.Option(help="A new folder for tables, graph and pictures.", show_default=False)
+    ],
+    layers: Annotated[
+        str, typer.Option(help="From the input to the output, joined by commas: early, stage:K, a module ...")
+    ] = "early,middle,late",
+    split: Annotated[str, typer.Option(help="Which of the run's pictures: train, val or test.")] = "train",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of each class.")] = None,
+    channels: Annotated[int, typer.Option(help="Channels listed for each class and layer.")] = 8,
+    inversions: Annotated[
+        bool, typer.Option("--inversions", help="Also make a picture for each listed channel.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One more setting (see docs/invert.md), as share=0.03.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Find the channels that matter for each class and what feeds them: tables, a graph, the pictures they answer."""
+    from foveate.cli.summit import summit as command
+
+    command(
+        run, out, layers=layers, split=split, limit=limit, channels=channels, inversions=inversions,
+        assignments=set_ or [], device=device,
+    )  # fmt: skip
+
+
+@app.command()
 def report(
     run: RunFolder,
     out: Annotated[Path | None, typer.Option(help="Where to write it; default: RUN/report.html.")] = None,

@@ -150,7 +150,9 @@ def measure_explainers(
                 for name in config.methods if name not in skipped
             }  # fmt: skip
             layers = {name: config.layer or "last" if explainers[name].layered else None for name in methods}
-            rows, steps_of_batch = _sanity(model, images, targets, methods, layers, copies, config, controls)
+            rows, steps_of_batch = _sanity(
+                model, images, targets, methods, layers, copies, config, controls, skipped
+            )
             for name, scores in rows.items():
                 found[name] |= scores
             steps.append(steps_of_batch)
@@ -198,6 +200,7 @@ def _sanity(
     copies: list[tuple[str, nn.Module]],
     config: LookConfig,
     controls: bool,
+    skipped: dict[str, str],
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dict[str, np.ndarray]]]:
     """{row: {score: (B,)}} and {what is random: {row: Spearman (B,)}}."""
     settings = config.sanity
@@ -208,10 +211,13 @@ def _sanity(
     shift = input_shift(model, images, targets, methods, before=before)
     assert isinstance(model.std, torch.Tensor)
     epsilon = settings.epsilon / model.std
-    fragile = fragility(
-        model, images, targets, methods, epsilon=epsilon, steps=settings.attack_steps, layers=layers,
-        seed=config.seed, before=before,
-    )  # fmt: skip
+    try:
+        fragile = fragility(
+            model, images, targets, methods, epsilon=epsilon, steps=settings.attack_steps, layers=layers,
+            seed=config.seed, before=before,
+        )  # fmt: skip
+    except ConfigError as error:
+        fragile, skipped["the attack"] = None, str(error)
     rows = {}
     for name, maps in methods.items():
         last = list(cascade.values())[-1][name]
@@ -221,14 +227,17 @@ def _sanity(
             "random_ssim": last.ssim,
             "cascade_spearman": torch.stack([step[name].spearman for step in cascade.values()]).mean(dim=0),
             "shift_spearman": shift[name].spearman,
-            "fragile_top_k": fragile["attack"][name]["top_k"],
-            "fragile_spearman": fragile["attack"][name]["spearman"],
-            "noise_spearman": fragile["noise"][name]["spearman"],
             "sensitivity": sensitivity_max(
                 _of_pictures(maps, model, targets), images, radius=settings.radius, draws=settings.draws,
                 seed=config.seed, maps=before[name],
             ),
         }  # fmt: skip
+        if fragile is not None:
+            rows[name] |= {
+                "fragile_top_k": fragile["attack"][name]["top_k"],
+                "fragile_spearman": fragile["attack"][name]["spearman"],
+                "noise_spearman": fragile["noise"][name]["spearman"],
+            }
     steps = {
         title: {name: row.spearman.cpu().numpy() for name, row in step.items()}
         for title, step in cascade.items()
@@ -253,8 +262,8 @@ def _assemble(
     swept = {score.name for score in config.scores if score.swept}
     for row in parts[0] if parts else ():
         values[row], thresholds[row] = {}, {}
-        for name in parts[0][row]:
-            column = np.concatenate([part[row][name] for part in parts])
+        for name in dict.fromkeys(name for part in parts for name in part[row]):
+            column = np.concatenate([_column(part[row], name) for part in parts])
             if name in swept:
                 column, threshold = settle(column)
                 if threshold is not None:
@@ -280,6 +289,11 @@ def _assemble(
         cascade=cascade,
         settings=config.model_dump(mode="json"),
     )
+
+
+def _column(scores: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """NaN where an attack failed in this batch alone."""
+    return scores[name] if name in scores else np.full(len(next(iter(scores.values()))), np.nan)
 
 
 def look_columns(

@@ -8,7 +8,7 @@ from foveate.models.taps import edit_tap
 
 
 class AblationCam(Explainer):
-    """ReLU(sum_k a_k A^k), a_k = (S - S_k) / S, with S_k the logit when channel k is zero.
+    """Ablation-CAM: ReLU(sum_k a_k A^k), a_k = (S - S_k) / S, with S_k the logit when channel k is zero.
 
     Source: Desai & Ramaswamy, WACV 2020. Channels that are zero already have a_k = 0 and are not computed. Everything
     before the layer is computed once for many channels where the network allows it (which is checked, not assumed).

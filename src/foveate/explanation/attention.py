@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.probe import Probe
@@ -27,7 +26,7 @@ class AttentionRollout(Explainer):
     A'_L ... A'_1. Source: Abnar & Zuidema, ACL 2020 (arXiv 2005.00928).
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """How the matrices are made and joined."""
 
         residual: float = Field(default=0.5, ge=0, lt=1)

@@ -32,14 +32,14 @@ class _GradientCam(Explainer):
 
 
 class GradCam(_GradientCam):
-    """ReLU(sum_k a_k A^k), a_k = mean over places of g. Source: Selvaraju et al., ICCV 2017."""
+    """Grad-CAM: ReLU(sum_k a_k A^k), a_k = mean over places of g. Source: Selvaraju et al., ICCV 2017."""
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return grad_cam(features, gradients)
 
 
 class Cam(Explainer):
-    """sum_k W[c, k] A^k for logits W mean(A) + b; signed. Source: Zhou et al., CVPR 2016."""
+    """CAM: sum_k W[c, k] A^k for logits W mean(A) + b; signed. Source: Zhou et al., CVPR 2016."""
 
     layered = True
 
@@ -96,7 +96,7 @@ class GradCamPlusPlus(_GradientCam):
 
 
 class XGradCam(_GradientCam):
-    """ReLU(sum_k a_k A^k), a_k = sum(g A) / (sum A + 1e-7) over places. Source: Fu et al., BMVC 2020."""
+    """XGrad-CAM: ReLU(sum_k a_k A^k), a_k = sum(g A) / (sum A + 1e-7) over places. Source: Fu et al., BMVC 2020."""
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         weights = (gradients * features).sum(dim=(2, 3)) / (features.sum(dim=(2, 3)) + 1e-7)
@@ -104,28 +104,28 @@ class XGradCam(_GradientCam):
 
 
 class HiResCam(_GradientCam):
-    """ReLU(sum_k g ⊙ A), without averaging. Source: Draelos & Carin, 2020 (arXiv 2011.08891)."""
+    """HiRes-CAM: ReLU(sum_k g ⊙ A), without averaging. Source: Draelos & Carin, 2020 (arXiv 2011.08891)."""
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return (gradients * features).sum(dim=1).relu()
 
 
 class LayerCam(_GradientCam):
-    """ReLU(sum_k ReLU(g) ⊙ A). Source: Jiang et al., IEEE TIP 2021."""
+    """Layer-CAM: ReLU(sum_k ReLU(g) ⊙ A). Source: Jiang et al., IEEE TIP 2021."""
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return (gradients.relu() * features).sum(dim=1).relu()
 
 
 class EigenGradCam(_GradientCam):
-    """The first principal component of g ⊙ A over the places; sign as in ``first_component``."""
+    """Eigen-Grad-CAM: the first principal component of g ⊙ A over the places; sign as in ``first_component``."""
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return first_component(gradients * features).relu()
 
 
 class EigenCam(Explainer):
-    """The first principal component of A over the places: no class, no gradient.
+    """Eigen-CAM: the first principal component of A over the places; no class, no gradient.
 
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020.
     """

@@ -63,16 +63,26 @@ def attack(
                 lowest = torch.where(kept, share, lowest)
             if step == steps:
                 break
-            (gradient,) = torch.autograd.grad(share.sum(), [moved], allow_unused=True)
-            if gradient is None or not gradient.isfinite().all():
-                raise ConfigError(
-                    f"The map of {type(model).__name__} cannot be differentiated with respect to the picture; leave "
-                    "the attack out."
-                )
+            gradient = _of_share(share, moved, model)
             # A quarter of the bound a step: a few steps reach it, the rest search within.
             moved = moved - bound / 4 * gradient.sign()
             moved = torch.minimum(torch.maximum(moved, images - bound), images + bound)
     return best.detach()
+
+
+def _of_share(share: torch.Tensor, moved: torch.Tensor, model: nn.Module) -> torch.Tensor:
+    try:
+        (gradient,) = torch.autograd.grad(share.sum(), [moved], allow_unused=True)
+    except RuntimeError as error:  # an operator without a second derivative
+        raise ConfigError(
+            f"The maps of {type(model).__name__} cannot be attacked, since they have no second derivative: {error}"
+        ) from None
+    if gradient is None or not gradient.isfinite().all():
+        raise ConfigError(
+            f"The maps of {type(model).__name__} cannot be attacked: their gradient at the picture is "
+            f"{'absent' if gradient is None else 'not finite'}."
+        )
+    return gradient
 
 
 def _smooth(model: nn.Module) -> nn.Module:

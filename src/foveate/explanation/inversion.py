@@ -33,7 +33,7 @@ class InversionConfig(Config):
     (a picture spans about -2 to 2)."""
 
     scales: tuple[float, ...] = (0.5, 0.75, 1.0)
-    """Sizes in turn, as shares of the final one: what is large is settled first, and each begins with the last result."""
+    """Sizes in turn, as shares of the final one: what is large is settled first; each begins with the last result."""
     steps: int = Field(default=40, ge=1)
     """Updates at each size."""
     lr: float = Field(default=60.0, gt=0)
@@ -44,12 +44,12 @@ class InversionConfig(Config):
     """Weight decay: the share of each value that an update takes away."""
     blur_every: int = Field(default=4, ge=0)
     """Gaussian blur after every so many updates; 0: never."""
-    blur: tuple[float, float] = (0.8, 0.4)
+    blur: tuple[float, float] = (1.2, 0.6)
     """Standard deviation of that blur at the beginning and at the end of a size."""
     jitter: int = Field(default=8, ge=0)
     """The picture is moved by up to so many pixels, round its edges, before each update."""
-    spectrum: float = Field(default=1.0, ge=0)
-    """The gradient is divided by (spatial frequency) ** spectrum, since pictures have little of what is fine; 0: not."""
+    spectrum: float = Field(default=1.3, ge=0)
+    """The gradient is divided by (spatial frequency) ** spectrum, as pictures have little of what is fine; 0: not."""
     colour: float = Field(default=0.9, ge=0, lt=1)
     """The gradient's colours are mixed as if they had this correlation, near 0.9 in photographs; 0: not."""
     statistics: float | None = Field(default=None, ge=0)
@@ -212,7 +212,7 @@ def _ascend(
                 values = score(probe.place(moved), numbers)
                 (gradient,) = torch.autograd.grad((values - distance()).sum(), picture)
             history.append(values.detach())
-            gradient = _smoothed(gradient, config.spectrum, config.colour)
+            gradient = smoothed(gradient, config.spectrum, config.colour)
             if config.clip is not None:
                 gradient = clipped(gradient, config.clip)
             picture = picture.detach() * (1 - config.decay) + config.lr * (1 - 0.5 * part) * gradient
@@ -230,7 +230,7 @@ def clipped(gradient: torch.Tensor, largest: float) -> torch.Tensor:
     return gradient * (largest / size.clamp(min=largest))
 
 
-def _smoothed(gradient: torch.Tensor, spectrum: float, colour: float) -> torch.Tensor:
+def smoothed(gradient: torch.Tensor, spectrum: float, colour: float) -> torch.Tensor:
     """Less of high frequencies (Olah et al., Feature Visualization, Distill 2017), colours mixed."""
     h, w = gradient.shape[2:]
     if spectrum:

@@ -20,8 +20,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class ScenesConfig(Config):
-    """The published values. The picture is rounded to whole grey levels after every update, so small updates vanish; the
-    optimiser is new every time, so there is no momentum."""
+    """The published values. The picture is rounded to whole grey levels after every update, so small updates vanish;
+    the optimiser is new every time, so there is no momentum."""
 
     iterations: int = Field(default=150, ge=2)
     """One more than there are updates."""

@@ -11,7 +11,6 @@ import torch
 from pydantic import Field
 from torch.overrides import TorchFunctionMode
 
-from foveate.core.config import Config
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.probe import Probe
 
@@ -40,7 +39,7 @@ class LRP(Explainer):
     Ali et al., ICML 2022 (layer norm, attention).
     """
 
-    class Config(Config):
+    class Config(Explainer.Config):
         """Rules of the linear layers."""
 
         rule: Literal["composite", "epsilon", "gamma", "zplus"] = "composite"

@@ -11,7 +11,7 @@ from foveate.explanation.scorer import Score, Scorer
 
 
 class Occlusion(Explainer):
-    """Each pixel: the mean over the windows that cover it of S(X) - S(X covered).
+    """Occlusion: for each pixel the mean over the windows that cover it of S(X) - S(X covered).
 
     Source: Zeiler & Fergus, ECCV 2014; equal to captum's ``Occlusion`` with the same windows over all channels.
     """

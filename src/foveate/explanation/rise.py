@@ -12,7 +12,7 @@ from foveate.explanation.scorer import Score, Scorer
 
 
 class Rise(Explainer):
-    """sum_i S(X ⊙ m_i) m_i / (N p): random coarse grids, upsampled bilinearly and shifted by less than a cell.
+    """RISE: sum_i S(X ⊙ m_i) m_i / (N p), random coarse grids, upsampled bilinearly and shifted by less than a cell.
 
     No training, no gradient, no inside knowledge. Source: Petsiuk et al., RISE, BMVC 2018.
     """

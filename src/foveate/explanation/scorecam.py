@@ -11,7 +11,9 @@ from foveate.explanation.scorer import Score, Scorer
 
 
 class ScoreCam(Explainer):
-    """ReLU(sum_k a_k A^k), a from the scores s_k = S(X ⊙ H_k) - S(baseline), H_k = A^k upsampled and scaled to [0, 1].
+    """Score-CAM: ReLU(sum_k a_k A^k), a from the scores s_k = S(X ⊙ H_k) of the picture seen through channel k.
+
+    H_k = A^k, upsampled and scaled to [0, 1]; the paper subtracts the score of a baseline picture from each s_k.
 
     Source: Wang et al., Score-CAM, CVPR workshops 2020. The defaults (logits, softmax over the channels) are those of
     the paper and of pytorch-grad-cam; torchcam scales before it upsamples (``scale="before"``); cnn-visualizations uses

@@ -18,7 +18,7 @@ class SuperpixelConfig(Explainer.Config):
 
     segments: int = Field(default=50, ge=1)
     """About how many superpixels (SLIC, Achanta et al. 2012); fewer where the picture is plain."""
-    compactness: float = Field(default=10.0, gt=0)
+    compactness: float = Field(default=30.0, gt=0)
     """High: square superpixels; low: they follow the colours."""
     hidden: Baseline | Literal["superpixel"] = "superpixel"
     """What a hidden superpixel shows: its own mean colour, or mean, black, white, blurred, noise."""
@@ -44,9 +44,10 @@ class SuperpixelExplainer(Explainer):
     ) -> dict[str, torch.Tensor]:
         assert targets is not None  # not ``predicts``
         segments = superpixels(probe, images, self.config.segments, self.config.compactness)
+        scorer = Scorer(probe, self.config.score, passes=self.config.samples * len(images))
         maps = []
         for i, segment in enumerate(segments):
-            game = Game(probe, images[i], int(targets[i]), segment, self.config)
+            game = Game(probe, scorer, images[i], int(targets[i]), segment, self.config)
             values = torch.from_numpy(self.values(game, probe)).float()
             maps.append(values.to(images.device)[segment])
             probe.report(i + 1, len(images))
@@ -61,7 +62,13 @@ class Game:
     """One picture whose superpixels can be hidden."""
 
     def __init__(
-        self, probe: Probe, image: torch.Tensor, target: int, segments: torch.Tensor, config: SuperpixelConfig
+        self,
+        probe: Probe,
+        scorer: Scorer,
+        image: torch.Tensor,
+        target: int,
+        segments: torch.Tensor,
+        config: SuperpixelConfig,
     ) -> None:
         """image: (3, H, W) normalised; segments: (H, W) from 0 without gaps."""
         self.probe, self.image, self.target, self.segments, self.config = (
@@ -72,7 +79,7 @@ class Game:
             config,
         )
         self.players = int(segments.max()) + 1
-        self.scorer = Scorer(probe, config.score)
+        self.scorer = scorer
         if config.hidden == "superpixel":
             self.hidden = segment_means(image, segments)
         else:
@@ -92,9 +99,12 @@ class Game:
 def superpixels(probe: Probe, images: torch.Tensor, count: int, compactness: float) -> torch.Tensor:
     """(B, H, W) int64: each pixel's superpixel, numbered from 0 without gaps in each picture."""
     pictures = unit_pictures(probe, images).permute(0, 2, 3, 1).cpu().numpy()
+    # Without the blur (sigma in pixels) and with SLIC's usual compactness of 10, fragments of a textured picture are
+    # merged to two or three superpixels.
     found = [
         np.unique(
-            slic(picture, n_segments=count, compactness=compactness, start_label=0), return_inverse=True
+            slic(picture, n_segments=count, compactness=compactness, sigma=1, start_label=0),
+            return_inverse=True,
         )[1]
         for picture in pictures
     ]

@@ -1,0 +1,64 @@
+"""foveate invert"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from foveate.cli.screen import guarded, new_progress, out
+from foveate.core.errors import ConfigError
+
+
+@guarded
+def invert(
+    run: Path, folder: Path, *, classes: str | None, layer: str | None, channels: str | None, size: int | None,
+    recipe: str, assignments: list[str], seed: int, device: str,
+) -> None:  # fmt: skip
+    """Make class images and say how strongly the network answers them."""
+    from foveate import api
+    from foveate.experiment import Run
+    from foveate.experiment.specification import assign
+    from foveate.reporting.inversions import names_of
+
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        settings = assign(settings, assignment)
+    opened = Run.open(run)
+    numbers = None if channels is None else numbers_in(channels)
+    words = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
+    with new_progress() as bar:
+        task = bar.add_task("inverting", total=None, note="updates")
+        found = api.invert(
+            opened, words, folder, layer=layer, channels=numbers, size=size, recipe=recipe, seed=seed, device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total), **settings,
+        )  # fmt: skip
+    shown = Table(box=None, header_style="dim", pad_edge=False)
+    shown.add_column("channel" if found.layer else "class", overflow="fold")
+    shown.add_column("score at first", justify="right")
+    shown.add_column("at last", justify="right")
+    if found.probabilities is not None:
+        shown.add_column("probability", justify="right")
+    for i, name in enumerate(names_of(found, opened.catalog.classes)):
+        row = [escape(name), f"{found.scores[0, i]:.2f}", f"{found.final[i]:.2f}"]
+        shown.add_row(*row, *([] if found.probabilities is None else [f"{found.probabilities[i]:.3f}"]))
+    out.print(shown)
+    still = [n for i, n in enumerate(found.numbers) if found.final[i] <= found.scores[0, i]]
+    if still:
+        out.print(
+            f"[yellow]{len(still)} of them did not rise above the grey noise they began with: {still}[/]. Such a unit "
+            "answers to nothing near it; try another --seed.", soft_wrap=True,
+        )  # fmt: skip
+    out.print(f"Look at [bold]{escape(str(folder / 'sheet.png'))}[/]", soft_wrap=True)
+
+
+def numbers_in(text: str) -> list[int]:
+    """ "3,7" -> [3, 7].
+
+    Raises:
+        ConfigError: something in it is no number.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdecimal() for word in words):
+        raise ConfigError(f"--channels takes numbers joined by commas, as 3,7, got '{text}'.")
+    return [int(word) for word in words]

@@ -1,0 +1,66 @@
+"""Which channels of a run's network matter for each class, over the run's own pictures."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from foveate.core.errors import DataError
+from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.loader import Loader
+from foveate.data.transforms import build_transform
+from foveate.experiment.inference import BATCH, pick_device
+from foveate.experiment.run import Run
+from foveate.explanation.probe import Progress
+from foveate.explanation.summit import Summit, SummitConfig, summit
+
+LAYERS = ("early", "middle", "late")
+"""Feature maps of three depths, in any network whose stages timm names."""
+
+
+def channels_of_run(
+    run: Run, layers: Sequence[str] = LAYERS, config: SummitConfig | None = None, *, split: str = "train",
+    limit: int | None = None, device: str = "auto", progress: Progress | None = None,
+) -> Summit:  # fmt: skip
+    """``summit`` over the labelled pictures of a split, by their true classes; pictures have the catalog's numbers.
+
+    Args:
+        limit: at most so many pictures of each class, the first in the catalog.
+        progress: called with (pictures done, pictures in all), over both passes.
+
+    Raises:
+        DataError: the split has no labelled picture.
+    """
+    catalog, experiment, place = run.catalog, run.experiment, pick_device(device)
+    rows = catalog.indices(split)
+    if limit is not None:
+        taken: dict[int, int] = {}
+        kept = []
+        for row in rows.tolist():
+            label = catalog.samples[row].label
+            taken[label] = taken.get(label, 0) + 1
+            if taken[label] <= limit:
+                kept.append(row)
+        rows = rows[[row in set(kept) for row in rows.tolist()]]
+    if not len(rows):
+        raise DataError(
+            f"The split '{split}' of {run.folder} has no labelled picture; choose train, val or test."
+        )
+    size = run.environment["size"]
+    loader = Loader(
+        open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False)), catalog.labels, rows,
+        build_transform(experiment.data.augment, size, train=False), BATCH, experiment.seed, shuffle=False, workers=0,
+    )  # fmt: skip
+    model = run.model.to(place)
+    passes = 1 if len(layers) < 2 else 2
+    seen = 0
+
+    def pictures() -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        nonlocal seen
+        for batch in loader.epoch(0):
+            ready = batch.prepare(place, model.mean, model.std)
+            yield ready.images, batch.labels.cpu(), batch.index
+            seen += len(batch)
+            if progress is not None:
+                progress(min(seen, passes * len(rows)), passes * len(rows))
+
+    return summit(model, pictures, len(catalog.classes), layers, config)

@@ -1,0 +1,141 @@
+"""Class images of a run as a folder.
+
+DIR/NAME.png        one picture for each class, or DIR/channel-K.png for each channel
+DIR/sheet.png       all of them with their names
+DIR/scores.csv      the score before each update
+DIR/manifest.json   what was made and how; written last, so a folder with it is whole
+"""
+
+import io
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from foveate.core.errors import DataError
+from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
+from foveate.experiment.execute import version_of
+from foveate.experiment.run import Run
+from foveate.explanation.inversion import Inversion
+from foveate.models.store import WEIGHTS_FILE
+
+SCHEMA = 1
+PACKAGES = ("foveate", "torch", "timm", "torchvision", "numpy", "pillow")
+SIDE, COLUMNS, GAP, LINE = 224, 5, 12, 22
+"""Of the sheet: shortest side of a picture, pictures in a row, space, height of a line of text; in px."""
+
+
+def names_of(found: Inversion, class_names: Sequence[str]) -> list[str]:
+    """What each picture is of, in words."""
+    if found.layer is None:
+        return [class_names[number] for number in found.numbers]
+    return [f"channel {number}" for number in found.numbers]
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises:
+        DataError: with the name of a file in it.
+    """
+    if folder.is_file():
+        raise DataError(f"{folder} is a file; name a new folder.")
+    held = next((path for path in sorted(folder.glob("*"))), None)
+    if held is not None:
+        raise DataError(f"{folder} holds files already ({held.name}); name a new folder, or empty it.")
+
+
+def write_inversion(found: Inversion, out: Path, run: Run | None, class_names: Sequence[str]) -> Path:
+    """Write the pictures, the sheet, the scores and the manifest into the new folder ``out``.
+
+    Raises:
+        DataError: ``out`` holds files.
+    """
+    check_new(out)
+    names = names_of(found, class_names)
+    pictures = [to_picture(image) for image in found.images]
+    entries: list[dict[str, Any]] = []
+    for i, (number, name, picture) in enumerate(zip(found.numbers, names, pictures, strict=True)):
+        file = f"{safe_name(name)}.png"
+        if any(entry["file"] == file for entry in entries):
+            file = f"{safe_name(name)}-{i}.png"
+        write_bytes(out / file, png(picture))
+        entries.append(
+            {
+                "file": file,
+                "name": name,
+                "number": number,
+                "first_score": float(found.scores[0, i]),
+                "score": float(found.final[i]),
+                "probability": None if found.probabilities is None else float(found.probabilities[i]),
+            }
+        )
+    captions = [
+        (entry["name"], f"p {entry['probability']:.2f}" if found.layer is None else f"{entry['score']:.2f}")
+        for entry in entries
+    ]
+    write_bytes(out / "sheet.png", png(contact_sheet(pictures, captions)))
+    rows = [[step + 1, *map(float, row)] for step, row in enumerate(found.scores)]
+    write_csv(out / "scores.csv", ["update", *names], rows)
+    write_json(
+        out / "manifest.json",
+        {
+            "schema_version": SCHEMA,
+            "run": None if run is None else str(run.folder.resolve()),
+            "weights_sha256": None if run is None else sha256_of_file(run.folder / WEIGHTS_FILE),
+            "layer": found.layer,
+            "settings": found.settings,
+            "pictures": entries,
+            "versions": {package: version_of(package) for package in PACKAGES}
+            | {"python": platform.python_version()},
+        },
+    )
+    return out
+
+
+def to_picture(image: torch.Tensor) -> Image.Image:
+    """(3, H, W) in [0, 1] -> RGB."""
+    return Image.fromarray(image.permute(1, 2, 0).mul(255).round().byte().numpy())
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=9)
+    return buffer.getvalue()
+
+
+def safe_name(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "_"
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image], captions: Sequence[tuple[str, str]], columns: int = COLUMNS
+) -> Image.Image:
+    """Pictures of one size in rows, below each its name and a figure."""
+    scale = max(1, -(-SIDE // min(pictures[0].size)))  # whole, so that a pixel stays a pixel
+    width, height = (side * scale for side in pictures[0].size)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    font = ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 14)
+    sheet = Image.new(
+        "RGB", (columns * (width + GAP) + GAP, rows * (height + LINE + GAP) + GAP), (255, 255, 255)
+    )
+    draw = ImageDraw.Draw(sheet)
+    for i, (picture, (name, figure)) in enumerate(zip(pictures, captions, strict=True)):
+        x, y = GAP + (i % columns) * (width + GAP), GAP + (i // columns) * (height + LINE + GAP)
+        sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (x, y))
+        room = width - font.getlength(f"  {figure}")
+        while len(name) > 1 and font.getlength(name) > room:
+            name = name[:-2] + "…"
+        draw.text((x, y + height + 3), name, fill=(20, 20, 20), font=font)
+        draw.text(
+            (x + width - font.getlength(figure), y + height + 3), figure, fill=(110, 110, 110), font=font
+        )
+    return sheet
