@@ -39,6 +39,8 @@ SURFACE = {
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
     "--set --seed --device",
     "look": "run --data --methods --metrics --target --layer --masks --limit --out --set --seed --device",
+    "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
+    "summit": "run --out --layers --split --limit --channels --inversions --set --device",
     "report": "run --out",
     "list": "what pattern",
 }
