@@ -29,11 +29,11 @@ import torchcam.methods  # isort: skip
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # isort: skip
 
 NETWORKS = ("resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224")
-SIZE = 224
+SIZE = 160
 BATCH = 16
 STEPS = 32
 SAMPLES = 16
-MASKS = 500
+MASKS = 200
 Ways = dict[str, Callable[[], Any]]
 
 
@@ -45,7 +45,8 @@ def run(photos: Photos, repeats: int, quick: bool = False, weights: Path | None 
     networks = NETWORKS[1:2] if quick else NETWORKS
     rows: list[Row] = []
     for name in networks:
-        model = timm.create_model(name, num_classes=10).eval()
+        sized = {"img_size": SIZE} if name.startswith("vit") else {}
+        model = timm.create_model(name, num_classes=10, **sized).eval()
         rows.append(_grad_cam(name, model, repeats))
         rows += [_occlusion(name, model, repeats), _rise(name, model, repeats, 64 if quick else MASKS)]
         rows += [_integrated_gradients(name, model, repeats), _smooth_grad(name, model, repeats)]
@@ -145,11 +146,11 @@ def _rise(name: str, model: nn.Module, repeats: int, masks: int) -> Row:
     def plain() -> None:
         """As in the paper's own code: masks drawn once, 100 a batch, one picture after the other."""
         cells = (torch.rand(masks, 1, 7, 7) < 0.5).float()
-        large = nn.functional.interpolate(cells, size=(256, 256), mode="bilinear")
+        large = nn.functional.interpolate(cells, size=(184, 184), mode="bilinear")
         drawn = torch.stack(
             [
                 one[:, y : y + SIZE, x : x + SIZE]
-                for one, (y, x) in zip(large, torch.randint(0, 32, (masks, 2)).tolist(), strict=True)
+                for one, (y, x) in zip(large, torch.randint(0, 24, (masks, 2)).tolist(), strict=True)
             ]
         )
         with torch.no_grad():
