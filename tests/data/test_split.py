@@ -333,3 +333,19 @@ def test_train_per_class_says_what_it_left_out():
     notes = " ".join(split(make([40, 6]), SplitConfig(train_per_class=10)).notes)
     assert "Training uses 10 pictures of each class; 18 training pictures are left unused." in notes
     assert "class 1 (4)" in notes
+
+
+def test_judged_by_val_as_published_is_the_test_set_for_choosing() -> None:
+    catalog = make([20, 20], split_of=lambda label, i: "test" if i < 8 else "train")
+    ours, published = split(catalog, SplitConfig()), split(catalog, SplitConfig(judge="val"))
+    assert Counter(by_path(ours.catalog).values())["val"] > 0
+    given = by_path(catalog)
+    assert by_path(published.catalog) == {
+        path: "val" if part == "test" else "train" for path, part in given.items()
+    }
+    assert any("chosen on the test pictures" in note for note in published.notes)
+
+
+def test_judged_by_val_needs_a_test_set() -> None:
+    with pytest.raises(ConfigError, match="no labelled test pictures"):
+        split(make([20, 20]), SplitConfig(judge="val", test=0))

@@ -309,3 +309,27 @@ def test_a_network_that_was_trained_otherwise_is_not_taken(done: Path, tree: Pat
     cell, other = study().cells()[0], study().cells()[1]
     with pytest.raises(RunError, match="trained another network"):
         run(cell.experiment, tree, tmp_path / "run", trained=folder_of(done, other))
+
+
+def test_cells_share_the_pretext_run_they_start_from_and_so_do_studies(tree: Path, tmp_path: Path) -> None:
+    training = {**BASE["training"], "phases": [{"name": "pretext", "epochs": 1, "lr": 0.003}]}
+    start = {"task": {"kind": "rotation"}, "augment": {"preset": "none"}, "training": training}
+    head = {"name": "head", "epochs": 2, "trainable": "head", "lr": 0.01}
+    base = {**study().base, "training": {**BASE["training"], "phases": [head]}, "start": start}
+    heads = {"a": {}, "b": {"training.phases.0.lr": 0.02}}
+    made = study(base=base, axes={}, arms=heads, seeds=[0])
+    first = run_study(made, tree, tmp_path / "one", jobs=0)
+    keys = {cell.start.key for cell in made.cells() if cell.start}
+    assert len(keys) == 1
+    (key,) = keys
+    pretext = Run.open(first / "cells" / key)
+    assert pretext.finished
+    assert pretext.experiment.task_name == "rotation"
+    assert len(list((first / "cells").glob("*/result.json"))) == 3
+    assert set(read_study(first)[""].values["test.accuracy"]) == {"a", "b"}
+    # Another study with another head takes the pretext run over, and trains its head alone.
+    other = study(base=base, axes={}, arms={"c": {"training.phases.0.lr": 0.005}}, seeds=[0])
+    second = run_study(other, tree, tmp_path / "two", jobs=0)
+    same = [folder / "cells" / key / "model.safetensors" for folder in (first, second)]
+    assert same[0].read_bytes() == same[1].read_bytes()
+    assert same[0].stat().st_mtime_ns == same[1].stat().st_mtime_ns, "copied, not trained again"

@@ -105,6 +105,16 @@ def train(
             help="pretrained (timm downloads them once), none (random), a .safetensors or .pth file, or a run folder."
         ),
     ] = "pretrained",
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Start from the network of a finished run (see pretext)."),
+    ] = None,
+    trunk: Annotated[
+        str,
+        typer.Option(
+            help="The backbone: trained, frozen (linear probe), or faithful (frozen, its BatchNorm statistics move)."
+        ),
+    ] = "trained",
     size: Annotated[
         int | None,
         typer.Option(
@@ -163,7 +173,66 @@ def train(
         data, out, backbone=backbone, weights=weights, size=size, augment=augment, guide=guide, epochs=epochs,
         batch_size=batch_size, lr=lr, split=split, masks=masks, group=group, quarantine=quarantine, no_cache=no_cache,
         track=track, config=config, assignments=set_ or [], seed=seed, device=device,
-        given=given,
+        given=given, start=from_, trunk=trunk,
+    )  # fmt: skip
+
+
+@app.command()
+def pretext(
+    data: Data,
+    task: Annotated[str, typer.Option(help="What is asked (foveate list tasks): rotation, perturbation ...")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False),
+    ],
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Any timm network; default: the one of the weights file, else mobilenetv3_small_100."
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="What it starts from: none (random), pretrained, a .safetensors or .pth file, or a run folder."
+        ),
+    ] = "none",
+    size: Annotated[
+        int | None, typer.Option(help="Side of the square picture, in pixels; default: that of the weights.")
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="How pictures are varied before they are asked about; default: a crop.")
+    ] = None,
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="The published program with its faults (perturbation).")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, at most; default: 30.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Questions a step, or auto (measured); default: 32.")
+    ] = None,
+    lr: Annotated[str | None, typer.Option(help="Learning rate, or auto (range test).")] = None,
+    split: Annotated[Path | None, typer.Option(help="Follow this split file.")] = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")] = False,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings of an experiment.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting by its place, as task.side=8.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train a network on a task that needs no labels; foveate train --from goes on with it.
+
+    DATA may be class folders (classes are only used to judge the features) or one flat folder.
+    """
+    from foveate.cli.pretext import pretext as command
+
+    command(
+        data, out, task=task, backbone=backbone, weights=weights, size=size, augment=augment, faithful=faithful,
+        epochs=epochs, batch_size=batch_size, lr=lr, split=split, quarantine=quarantine, no_cache=no_cache,
+        config=config, assignments=set_ or [], seed=seed, device=device,
     )  # fmt: skip
 
 
@@ -630,7 +699,7 @@ def list_(
         str,
         typer.Argument(
             help="backbones, recipes, studies, guides, explainers, losses, weightings, augmentations, transforms, "
-            "heads, schedules or tta."
+            "heads, schedules, tasks or tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

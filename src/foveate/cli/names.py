@@ -20,6 +20,7 @@ _TABLES = {
     "transforms": ("foveate.augmentation", "TRANSFORMS"),
     "heads": ("foveate.models.heads", "HEADS"),
     "schedules": ("foveate.training.schedules", "SCHEDULES"),
+    "tasks": ("foveate.pretext", "TASKS"),
     "tta": ("foveate.evaluation.tta", "TTA"),
 }
 """{what can be listed: (module, its table)}; the module is imported when it is asked for."""

@@ -111,11 +111,13 @@ def screen_observer() -> Any:
             self.epoch_number = row["phase_epoch"]
             self.since, self.seen = time.perf_counter(), 0
             text = f"{row['phase']:>8} {self.epoch_number:>3}/{self.epochs}  "
-            text += f"loss {row['train_loss']:.3f} acc {row['train_accuracy']:.3f}"
+            text += f"loss {row['train_loss']:.3f}"
+            if "train_accuracy" in row:
+                text += f" acc {row['train_accuracy']:.3f}"
             if "val_loss" in row:
-                text += (
-                    f" | val {row['val_loss']:.3f} acc {row['val_accuracy']:.3f} F1 {row['val_macro_f1']:.3f}"
-                )
+                text += f" | val {row['val_loss']:.3f}"
+            if "val_accuracy" in row:
+                text += f" acc {row['val_accuracy']:.3f} F1 {row['val_macro_f1']:.3f}"
             out.print(f"{text} | {row['images_per_second']:.0f}/s", soft_wrap=True)
 
         def close(self) -> None:

@@ -37,6 +37,8 @@ def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **fl
             out.print(escape(describe(split, metrics)), soft_wrap=True)
             if metrics.get("backgrounds"):
                 out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)
+            if metrics.get("neighbours"):
+                out.print(f"{split}: {escape(describe_neighbours(metrics['neighbours']))}", soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
 
 
@@ -63,16 +65,42 @@ def describe_backgrounds(tests: dict[str, Any]) -> str:
     )
 
 
+def describe_neighbours(found: dict[str, Any]) -> str:
+    """One line on the k nearest neighbours of the features."""
+    return (
+        f"the {found['k']} nearest training pictures, by the trunk's features: class right in "
+        f"{found['accuracy']:.3f} (n = {found['n']})"
+    )
+
+
+def started_from(run: Path, weights: str, given: Collection[str]) -> str:
+    """The run folder that ``--from`` names, as weights.
+
+    Raises:
+        ConfigError: ``--weights`` says something else.
+        RunError: it is no finished run.
+    """
+    from foveate.experiment import Run
+
+    if "weights" in given and weights != str(run):
+        raise ConfigError(f"--from {run} brings its own weights; leave --weights {weights} out.")
+    _ = Run.open(run).result
+    return str(run)
+
+
 def build_experiment(
     *, backbone: str | None, weights: str, size: int | None, augment: str, guide: str, epochs: int | None,
     batch_size: str | None, lr: str | None, split: Path | None, masks: Path | None, group: str | None, no_cache: bool,
     config: Path | dict[str, Any] | None, assignments: list[str], seed: int, device: str, given: Collection[str],
+    start: Path | None = None, trunk: str = "trained",
 ) -> Any:  # fmt: skip
     """The experiment that the flags describe.
 
     Args:
         config: a file with settings, or the settings themselves.
         given: names of the flags that were typed; they win over the file, defaults do not.
+        start: a finished run to start from.
+        trunk: "trained", "frozen" or "faithful" (see the recipe).
 
     Raises:
         ConfigError: whatever does not fit, with its path.
@@ -81,8 +109,14 @@ def build_experiment(
     from foveate.experiment.specification import assign, merge, read_yaml
     from foveate.recipes import finetune
 
-    recipe = finetune(backbone=backbone, weights=weights, guide=guide, augment=augment, seed=seed)
+    if start is not None:
+        weights, given = started_from(start, weights, given), {*given, "weights"}
+    recipe = finetune(
+        backbone=backbone, weights=weights, guide=guide, augment=augment, trunk=trunk, seed=seed
+    )
     values = recipe.to_dict()
+    if start is not None:
+        values["evaluation"]["neighbours"] = 20
     if config:
         values = merge(values, config if isinstance(config, dict) else read_yaml(config))
         flags = recipe.to_dict()

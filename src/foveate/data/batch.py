@@ -14,7 +14,8 @@ class Batch:
     """
 
     images: torch.Tensor
-    """(B, 3, H, W): uint8 from the loader; float, normalised, after ``prepare``."""
+    """(B, 3, H, W): uint8 from the loader (float32 in the same units where a pretext task needs values that no byte
+    has); float, normalised, after ``prepare``."""
     targets: torch.Tensor
     """(B,) int64, -1 = unlabelled; or (B, C) float once labels are mixed."""
     masks: torch.Tensor
@@ -53,7 +54,12 @@ class Batch:
         scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
         shift = (-mean / std).view(1, 3, 1, 1).to(device)
         # The layout last: converted first, every step works on strides that its kernel is slower on.
-        images = images.to(torch.float32).mul_(scale).add_(shift).contiguous(memory_format=memory_format)
+        images = (
+            images.to(torch.float32, copy=True)
+            .mul_(scale)
+            .add_(shift)
+            .contiguous(memory_format=memory_format)
+        )
         return Batch(
             images=images,
             targets=self.targets.to(device, non_blocking=True),

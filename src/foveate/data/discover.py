@@ -167,6 +167,23 @@ def loose_pictures(paths: Sequence[Path]) -> Catalog:
     return Catalog(root, (), tuple(Sample(name) for name in names))
 
 
+def is_flat(data: Path) -> bool:
+    """Whether all pictures lie in the folder itself, with no table beside them that could name their classes."""
+    if not data.is_dir():
+        return False
+    found = scan(data)
+    tables = any("/" not in name and name.lower().endswith(SUFFIXES) for name in found.others)
+    return bool(found.pictures) and not tables and not any("/" in path for path in found.pictures)
+
+
+def flat(data: Path) -> Discovery:
+    """A folder of loose pictures: all of one class, which nobody learns."""
+    pictures = loose_pictures([data])
+    samples = tuple(replace(sample, label=0) for sample in pictures.samples)
+    note = f"One flat folder: {len(samples)} pictures without classes."
+    return Discovery(Catalog(pictures.root, ("picture",), samples), "flat folder", (note,))
+
+
 def _tables(data: Path, found: Scan, notes: list[str]) -> list[Path]:
     """Tables at the top of the folder that list pictures which exist."""
     tables = []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from filelock import FileLock
 
 from foveate.augmentation import build_transforms
 from foveate.core.errors import RunError
@@ -25,19 +26,23 @@ from foveate.data.transforms import build_transform
 from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.metrics import convergence_epoch, summarise_all
+from foveate.evaluation.neighbours import extract_features, nearest_neighbours
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.inference import (
     BATCH,
+    asker_of,
     background_tests,
     judged_split,
     measured,
     pick_device,
     predict_catalog,
+    question_rows,
+    shown,
 )
 from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.classifier import Classifier, build_classifier, picture_size
 from foveate.models.store import load_model, save_model
 from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
@@ -68,6 +73,7 @@ def run(
     observer: Observer | None = None,
     shared: Path | None = None,
     trained: Path | None = None,
+    starts: Path | None = None,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
@@ -78,6 +84,8 @@ def run(
         shared: a folder in which the runs of a study leave the features of a frozen backbone for each other.
         trained: a finished run of the same training (``Experiment.training_hash``), weights kept: its network is
             measured as this experiment says, and not trained again.
+        starts: a folder in which the runs of a study find the pretext runs that they start from (``experiment.start``),
+            each under its experiment's hash; None keeps it as ``start`` in the run folder.
 
     In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
@@ -100,9 +108,13 @@ def run(
         observer.message(f"{out} is finished already; nothing to do.")
         shutil.rmtree(out / "checkpoint", ignore_errors=True)  # a kill right after the end leaves it
         return Run(out)
+    weights = _first_run(experiment, data, out, starts, quarantine, observer, accelerator)
     with accelerator.main_process_first():
-        prepared = prepare(data, experiment.data, quarantine=quarantine, observer=observer)
-    catalog = prepared.catalog
+        prepared = prepare(
+            data, experiment.data, quarantine=quarantine, observer=observer, labels=experiment.task is None
+        )
+    known = prepared.catalog
+    catalog = asked(experiment, known, observer.progress)
     _same_pictures(out, catalog)
     for note in prepared.notes:
         observer.message(note)
@@ -113,12 +125,12 @@ def run(
         write=accelerator.is_main_process,
     )
     accelerator.wait_for_everyone()
-    model, size, notes = _model(experiment, catalog, accelerator)
+    model, size, notes = _model(experiment, weights, catalog, accelerator)
     for note in notes:
         observer.message(note)
     network = summarise_network(model).text()
     observer.message(network)
-    environment = _environment(data, prepared, size, experiment) | {"network": network}
+    environment = _environment(data, prepared, catalog, size, experiment) | {"network": network}
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
@@ -143,10 +155,14 @@ def run(
         versions={"foveate": environment["versions"]["foveate"]},
     )
     table = _predict(experiment, seen, model, size, device, out)
+    neighbours = _neighbours(experiment, known, model, size, device)
     tests = _test_backgrounds(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = _result(experiment, catalog, table, tests, history, time.time() - started)
+    for split, found in neighbours.items():
+        # Where the task gives no answers (pairs of views) this is all that is measured.
+        result["metrics"].setdefault(split, {"accuracy": None})["neighbours"] = found
     write_json(out / "result.json", result)  # says that the run is finished
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
@@ -222,12 +238,46 @@ def _same_pictures(out: Path, catalog: Catalog) -> None:
         )
 
 
+def _first_run(
+    experiment: Experiment, data: Path, out: Path, starts: Path | None, quarantine: bool, observer: Observer,
+    accelerator: Accelerator,
+) -> Path | None:  # fmt: skip
+    """The finished pretext run that the experiment starts from: found, gone on with, or trained now."""
+    first = experiment.first()
+    if first is None:
+        return None
+    folder = starts / first.hash() if starts else out / "start"
+    if not from_main(accelerator, Run(folder).finished):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with accelerator.main_process_first(), FileLock(folder.with_name(f".{folder.name}.lock")):
+            observer.message(f"First the pretext run '{first.task_name}', in {folder}.")
+            run(first, data, folder, quarantine=quarantine, observer=observer)
+    return folder
+
+
+def asked(experiment: Experiment, catalog: Catalog, progress: Any = None) -> Catalog:
+    """The catalog that is learned: the pictures' own classes, or the questions of the experiment's task."""
+    if experiment.task is None:
+        return catalog
+    size = picture_size(experiment.model, experiment.data.size)
+    return question_rows(experiment, catalog, size, experiment.data.cache, progress)
+
+
 def _model(
-    experiment: Experiment, catalog: Catalog, accelerator: Accelerator
+    experiment: Experiment, weights: Path | None, catalog: Catalog, accelerator: Accelerator
 ) -> tuple[Classifier, int, tuple[str, ...]]:
+    config = experiment.model
+    if weights is not None:
+        config = config.model_copy(update={"weights": str(weights)})
     model = build_classifier(
-        experiment.model, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
+        config, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
     )
+    if experiment.task is not None:
+        # What the weights of this run are worth to the next one hangs on all that they have learnt.
+        before = model.card.pretrained_on or "random weights"
+        model.card = model.card.model_copy(
+            update={"pretrained_on": f"{before}, then the pretext task {experiment.task_name}"}
+        )
     return model.to(accelerator.device), model.input_size, model.notes
 
 
@@ -241,7 +291,8 @@ def _job(
         pictures = open_pictures(
             catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
         )
-    rows = {name: catalog.indices(name) for name in ("train", "val")}
+    labelled = experiment.task is None  # a task that makes pairs of views gives no labels
+    rows = {name: catalog.indices(name, labelled=labelled) for name in ("train", "val")}
     workers, why = resolve_workers(
         config.loader,
         cached=experiment.data.cache.enabled,
@@ -263,9 +314,15 @@ def _job(
         pin=config.loader.pin,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        asker=asker_of(experiment, catalog, model),
     )
     context = Context(
-        catalog.classes, catalog.counts("train").tolist(), model.head, model.tap_channels, experiment.seed
+        catalog.classes,
+        catalog.counts("train").tolist(),
+        model.head,
+        model.tap_channels,
+        experiment.seed,
+        model,
     )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"
@@ -315,14 +372,40 @@ def _predict(
         model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
     )
     table.to_csv(out / "predictions.csv")
-    chosen = choose_rows(table, catalog, split=judged_split(catalog))
+    split = judged_split(catalog)
+    if not len(catalog.indices(split)):
+        return table  # nothing is labelled, so no picture is right or wrong
+    chosen = choose_rows(table, catalog, split=split)
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, size, train=False)
         loader = Loader(pictures, catalog.labels, chosen, transform, BATCH, 0, shuffle=False)
         taps = (experiment.evaluation.look_tap,)
-        save_maps(out / "maps.npz", model, loader.epoch(0), chosen, device=device, taps=taps)
+        batches = shown(loader.epoch(0), asker_of(experiment, catalog, model))
+        save_maps(out / "maps.npz", model, batches, chosen, device=device, taps=taps)
     return table
+
+
+def _neighbours(
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """{split: k-NN of the features, judged by the pictures' own classes}; empty when it is not asked for."""
+    k = experiment.evaluation.neighbours
+    if k is None or len(catalog.classes) < 2:
+        return {}
+    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache)
+    transform = build_transform(experiment.data.augment, size, train=False)
+
+    def features(split: str) -> tuple[np.ndarray, np.ndarray]:
+        rows = catalog.indices(split)
+        loader = Loader(pictures, catalog.labels, rows, transform, BATCH, 0, shuffle=False)
+        return extract_features(model, loader.epoch(0), device=device), catalog.labels[rows]
+
+    wanted = [split for split in experiment.evaluation.splits if len(catalog.indices(split))]
+    if not wanted:
+        return {}
+    train = features("train")
+    return {split: nearest_neighbours(*train, *features(split), k=k) for split in wanted}
 
 
 def _test_backgrounds(
@@ -345,8 +428,9 @@ def _test_backgrounds(
     return tests.table
 
 
-def _environment(data: Path, prepared: Prepared, size: int, experiment: Experiment) -> dict[str, Any]:
-    catalog = prepared.catalog
+def _environment(
+    data: Path, prepared: Prepared, catalog: Catalog, size: int, experiment: Experiment
+) -> dict[str, Any]:
     versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,

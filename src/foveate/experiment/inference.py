@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from foveate.core.errors import DataError
 from foveate.data.batch import Batch
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample
-from foveate.data.discover import discover, loose_pictures
+from foveate.data.discover import discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
@@ -22,6 +23,7 @@ from foveate.evaluation.tta import parse_tta
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
+from foveate.pretext import Asker, Normal, build_task, question_catalog
 
 BATCH = 32
 """Pictures a batch in prediction; fixed, so that figures do not depend on the training's batch size."""
@@ -46,12 +48,14 @@ def predict_catalog(
     workers: int = 0,
     cache: CacheConfig | None = None,
     look: bool = True,
+    ask: bool = True,
 ) -> PredictionTable:
     """Predict these rows of a catalog; with masks, also where the network looks.
 
     Args:
         size: side of the picture the network sees.
         look: measure energy in the mask where pictures have masks.
+        ask: in a pretext run, ask its task's questions; otherwise the pictures are shown as they are.
     """
     cache = cache or CacheConfig(enabled=False)
     side = parse_tta(tta).side
@@ -67,7 +71,12 @@ def predict_catalog(
 
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = predict_batches(
-        model, batches(side or size), device=device, tta=tta, size=size, memory_format=torch.channels_last
+        model,
+        shown(batches(side or size), asker_of(experiment, catalog, model) if ask else None),
+        device=device,
+        tta=tta,
+        size=size,
+        memory_format=torch.channels_last,
     )
     table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
     if look and any(catalog.samples[row].mask for row in rows):
@@ -81,6 +90,28 @@ def predict_catalog(
             )
         )  # fmt: skip
     return table
+
+
+def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Asker | None:
+    """What asks the questions of a pretext run; None in an ordinary one."""
+    if experiment.task is None:
+        return None
+    normal = Normal(model.mean.cpu(), model.std.cpu())
+    return Asker(build_task(experiment.task), experiment.seed, tuple(s.path for s in catalog.samples), normal)
+
+
+def question_rows(
+    experiment: Experiment, catalog: Catalog, size: int, cache: CacheConfig, progress: Any = None
+) -> Catalog:
+    """The catalog with the questions of the experiment's task in place of its classes."""
+    pictures = open_pictures(catalog, size, experiment.data.fit, cache, progress=progress)
+    transform = build_transform(experiment.data.augment, size, train=False)
+    return question_catalog(catalog, build_task(experiment.task), pictures, transform)
+
+
+def shown(batches: Iterator[Batch], asker: Asker | None) -> Iterator[Batch]:
+    """Batches of a loader; those of a pretext run as its questions (pairs of views: the pictures)."""
+    return batches if asker is None or asker.pairs else map(asker.fixed, batches)
 
 
 def measured(catalog: Catalog, experiment: Experiment) -> Catalog:
@@ -136,7 +167,7 @@ def predict_paths(
     catalog = Catalog(found.root, run.catalog.classes, found.samples, run.catalog.class_ids)
     return predict_catalog(
         run.model, catalog, np.arange(len(catalog)), run.experiment, size=run.environment["size"],
-        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers, look=False,
+        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers, look=False, ask=False,
     )  # fmt: skip
 
 
@@ -167,6 +198,10 @@ def evaluate_backgrounds_of_run(
 def _catalog(run: Run, data: Path | None) -> Catalog:
     if data is None:
         return measured(run.catalog, run.experiment)
+    if run.experiment.task is not None:
+        found = flat(data) if is_flat(data) else discover(data, run.experiment.data.layout)
+        catalog = found.catalog.with_splits(["test"] * len(found.catalog))
+        return question_rows(run.experiment, catalog, run.environment["size"], CacheConfig(enabled=False))
     return relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
 
 

@@ -11,7 +11,7 @@ from foveate.core.files import write_json
 from foveate.data.audit import AuditConfig, audit
 from foveate.data.cache import cache_folder
 from foveate.data.catalog import Catalog
-from foveate.data.discover import Discovery, discover
+from foveate.data.discover import Discovery, discover, flat, is_flat
 from foveate.data.split import split
 from foveate.experiment.specification import DataConfig
 from foveate.training import Observer
@@ -33,13 +33,18 @@ class Prepared:
     """Paths of (nearly) equal pictures, a tuple for each set."""
 
 
-def prepare(data: Path, config: DataConfig, *, quarantine: bool, observer: Observer) -> Prepared:
+def prepare(
+    data: Path, config: DataConfig, *, quarantine: bool, observer: Observer, labels: bool = True
+) -> Prepared:
     """Discover, check, split.
+
+    Args:
+        labels: whether the pictures need classes; without, one flat folder of pictures will do.
 
     Raises:
         DataError: nothing found; or the check found errors and ``quarantine`` is off.
     """
-    found = discover(data, config.layout)
+    found = discover(data, config.layout) if labels or not is_flat(data) else flat(data)
     # A split file lists every picture, so it is read first; and the check must see what it divides.
     given = split(found.catalog, config.split) if config.split.file else None
     if given:

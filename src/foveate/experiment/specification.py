@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from foveate.augmentation import BatchTransformConfig
 from foveate.core.config import Config, parse
@@ -17,7 +17,9 @@ from foveate.data.split import SplitConfig
 from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.tta import parse_tta
 from foveate.models.classifier import ModelConfig
+from foveate.models.heads import HeadConfig
 from foveate.objectives import ObjectiveConfig, default_objective
+from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig
 
 TAGS = ("loss", "schedule", "transform", "kind")
@@ -56,6 +58,8 @@ class EvaluationConfig(Config):
     """Where pictures have masks, also measure with other backgrounds and without the object."""
     splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
     """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
+    neighbours: int | None = Field(default=None, ge=1)
+    """Also measure how well the k nearest training pictures in the space of the features tell the class; this is k."""
     look_methods: tuple[str, ...] = ()
     """Explanation methods (``foveate list explainers``) whose maps of the true class are scored for every picture, into
     columns ``<method>_<score>`` of predictions.csv."""
@@ -71,6 +75,21 @@ class EvaluationConfig(Config):
         return value
 
 
+class StartConfig(Config):
+    """A pretext run from which another run starts: same pictures, same network, same seed."""
+
+    task: AnyTaskConfig
+    """What it learns."""
+    training: TrainingConfig = TrainingConfig()
+    augment: AugmentationConfig = AugmentationConfig()
+    head: HeadConfig = HeadConfig()
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"preset": value} if isinstance(value, str) else value
+
+
 class Experiment(Config):
     """Everything that decides the result of a run, except the pictures themselves."""
 
@@ -81,7 +100,40 @@ class Experiment(Config):
     """Batch transforms, in order."""
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    task: AnyTaskConfig | None = None
+    """A pretext task: the run learns its questions instead of the pictures' own classes."""
+    start: StartConfig | None = None
+    """A pretext run that is trained first (or found, where another run of a study has trained it); this run then starts
+    from its network. ``model.weights`` are what the pretext run starts from."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Experiment":
+        if self.task is not None and self.start is not None:
+            raise ValueError(
+                "a run has a task, or it starts from a pretext run; to chain them train them one by one"
+            )
+        return self
+
+    @property
+    def task_name(self) -> str:
+        """The kind of the pretext task; "" in an ordinary run."""
+        return "" if self.task is None else str(self.task.kind)
+
+    def first(self) -> "Experiment | None":
+        """The pretext run that ``start`` describes; None without one."""
+        if self.start is None:
+            return None
+        own = getattr(TASKS[self.start.task.kind], "objective", None)
+        return Experiment(
+            data=self.data.model_copy(update={"augment": self.start.augment}),
+            **({"objective": own} if own else {}),
+            model=self.model.model_copy(update={"head": self.start.head}),
+            training=self.start.training.model_copy(update={"device": self.training.device}),
+            evaluation=EvaluationConfig(neighbours=self.evaluation.neighbours),
+            task=self.start.task,
+            seed=self.seed,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in YAML and JSON."""
@@ -131,6 +183,10 @@ def _hash(values: dict[str, Any]) -> str:
 
 
 LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
+    (("task",), None),
+    (("start",), None),
+    (("evaluation", "neighbours"), None),
+    (("data", "split", "judge"), "test"),
     (("evaluation", "look_methods"), []),
     (("evaluation", "look_metrics"), ["localisation"]),
 )
@@ -144,6 +200,11 @@ def _forget_later(values: dict[str, Any]) -> None:
             place = place[step]
         if place[last] == default:
             del place[last]
+    if values.get("start"):
+        for name in ("device", "checkpoint_seconds"):
+            del values["start"]["training"][name]
+        for name in ("workers", "pin"):
+            del values["start"]["training"]["loader"][name]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

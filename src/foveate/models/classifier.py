@@ -201,6 +201,21 @@ class _Absent(nn.Module):
         )
 
 
+def picture_size(config: ModelConfig, size: int | None) -> int:
+    """Side in px of the pictures that the network will see: ``size``, or that of its weights.
+
+    Raises:
+        ConfigError, WeightsError: as ``build_classifier``, of the names alone; nothing is built or loaded.
+    """
+    if size is not None:
+        return size
+    weights = resolve_weights(config)
+    default: Any = timm.models.get_pretrained_cfg(weights.architecture)
+    card = weights.card
+    native: int = card.input_size[1] if card and card.input_size else default.input_size[1]
+    return native
+
+
 def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: int) -> Classifier:
     """The network that ``config`` describes, in training mode, on the CPU.
 
@@ -223,8 +238,7 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
                 f"backbone_kwargs may not hold {name!r}; it follows from the data and the other settings."
             )
     default: Any = timm.models.get_pretrained_cfg(weights.architecture)
-    native = card.input_size[1] if card and card.input_size else default.input_size[1]
-    size = size or native
+    size = picture_size(config, size)
     with torch_seeded(seed, "backbone"):
         backbone = _create(weights, size, default, kwargs)
     differentiable_twice(backbone)

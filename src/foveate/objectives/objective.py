@@ -14,6 +14,8 @@ from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.attention_mining import AttentionMining
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
+from foveate.objectives.contrast import NTXent
+from foveate.objectives.distillation import SelfDistillation
 from foveate.objectives.right_reasons import RightReasons
 from foveate.objectives.spatial import (
     SpatialBCE,
@@ -48,6 +50,8 @@ LOSSES: dict[str, type[Any]] = {
     "spatial_energy": SpatialEnergy,
     "right_reasons": RightReasons,
     "attention_mining": AttentionMining,
+    "nt_xent": NTXent,
+    "self_distillation": SelfDistillation,
 }
 
 if TYPE_CHECKING:

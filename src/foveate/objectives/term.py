@@ -31,6 +31,8 @@ class Context:
     """{tap name} -> K, the channels of that feature map; None where there is no network."""
     seed: int = 0
     """Of a term's own random parameters."""
+    network: nn.Module | None = None
+    """The network that is trained, for terms that keep an average of it."""
 
 
 class TermConfig(Config):

@@ -20,6 +20,13 @@ from foveate.recipes.plants import (
     plants_imbalance,
     plants_tta,
 )
+from foveate.recipes.pretext import pretext
+from foveate.recipes.scenes import (
+    scenes_controls,
+    scenes_perturbation,
+    scenes_rotation,
+    scenes_supervised,
+)
 from foveate.recipes.shortcut import shortcut
 from foveate.studies.specification import Study
 
@@ -27,6 +34,7 @@ from foveate.studies.specification import Study
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "finetune": finetune,
     "plants": plants,
+    "pretext": pretext,
 }
 STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-weights": learn2look_weights,
@@ -40,6 +48,10 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "plants-final": plants_final,
     "plants-final-large": plants_final_large,
     "plants-tta": plants_tta,
+    "scenes-supervised": scenes_supervised,
+    "scenes-rotation": scenes_rotation,
+    "scenes-perturbation": scenes_perturbation,
+    "scenes-controls": scenes_controls,
 }
 
-__all__ = ["RECIPES", "STUDIES", "finetune", "guidance"]
+__all__ = ["RECIPES", "STUDIES", "finetune", "guidance", "pretext"]

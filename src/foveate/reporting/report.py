@@ -108,6 +108,8 @@ def _facts(run: RunFiles) -> list[tuple[str, str]]:
     shown = [f"{thousands(n)} {name}" for name, n in counts.items() if n]
     masks = sum(bool(row.get("mask")) for row in rows)
     weights = run.fact("weights", "pretrained_on")
+    if run.experiment.get("start"):  # the settings name what the pretext run began with, the card all of it
+        weights = run.fact("pretrained_on")
     seconds = sum(row["seconds"] for row in run.history if row.get("seconds") is not None)
     epochs = str(len(run.history) or "")
     facts = [
@@ -140,6 +142,12 @@ def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
         notices.append(
             "This run has no labelled test pictures. All figures are those of the "
             f"{SPLIT_NAMES[summary['split']]} pictures, on which choices were made; expect less on new ones."
+        )
+    task = run.experiment.get("task")
+    if task:
+        notices.append(
+            f"This is a pretext run: its classes are the answers to the task '{task.get('kind')}', not those of the "
+            "data set. Mistakes are shown as the pictures are, before the question was made of them."
         )
     width = summary["accuracy_high"] - summary["accuracy_low"]
     if width > 0.1:

@@ -44,7 +44,8 @@ def build_study_report(
         measured: {block: (results, analysis)}; the key is "" in a study without blocks.
         info: what the numbers do not say; every key may be absent. ``name`` (title of the page), ``command`` (str),
             ``environment`` (a tree of plain values), ``arm_differences`` ({arm: [text]}, settings that differ from
-            the baseline's), ``split_hashes`` ({block: {seed: hash}}), ``experiment`` (the base experiment as text).
+            the baseline's), ``split_hashes`` ({block: {seed: hash}}), ``experiment`` (the base experiment as text),
+            ``settings`` (tables), ``confusions`` (as ``study_confusion.drawn`` gives them).
         trim: where mean curves end.
     """
     write_text(Path(out), render(measured, info or {}, trim))
@@ -99,6 +100,8 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
             for block, (results, _) in measured.items()
             for line in tables.failures(results)
         ],
+        "settings": [Markup(to_html(table)) for table in info.get("settings") or []],
+        "confusions": info.get("confusions") or [],
         "command": str(info.get("command") or ""),
         "experiment_text": str(info.get("experiment") or ""),
         "environment": flat(info.get("environment") or {}),

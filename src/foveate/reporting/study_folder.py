@@ -5,13 +5,17 @@ from typing import Any
 
 import yaml
 
+from foveate.core.files import write_text
 from foveate.experiment import Run
 from foveate.experiment.specification import Experiment
 from foveate.reporting.study import build_study_report, write_figures
+from foveate.reporting.study_confusion import confusions, drawn
 from foveate.studies.analysis import analyse
 from foveate.studies.collect import open_study, read_study, split_hashes
 from foveate.studies.curves import Trim
 from foveate.studies.engine import folder_of
+from foveate.studies.layout import Table, to_csv, to_markdown
+from foveate.studies.settings import pretext_table, settings_table
 from foveate.studies.specification import Study
 from foveate.studies.table_files import write_tables
 from foveate.studies.tables import Measured
@@ -34,7 +38,7 @@ def measure_study(folder: Path | str) -> Measured:
 
 
 def publish_study(folder: Path | str, out: Path | None = None, *, trim: Trim = "shortest") -> Path:
-    """Write tables (CSV, Markdown, LaTeX, HTML), curves.csv, figures/ and report.html into the folder.
+    """Write tables (CSV, Markdown, LaTeX, HTML), settings, curves.csv, figures/ and report.html into the folder.
 
     Args:
         out: another place for the report.
@@ -45,8 +49,18 @@ def publish_study(folder: Path | str, out: Path | None = None, *, trim: Trim = "
     folder = Path(folder)
     measured = measure_study(folder)
     write_tables(folder, measured)
+    settings = settings_tables(folder)
+    write_text(folder / "settings.csv", to_csv(settings[0]))
+    write_text(folder / "settings.md", "\n".join(map(to_markdown, settings)))
     write_figures(folder / "figures", measured, trim=trim)
     return build_study_report(measured, out or folder / REPORT, study_info(folder), trim=trim)
+
+
+def settings_tables(folder: Path) -> list[Table]:
+    """What each model was trained with and, where models start from pretext runs, how these went."""
+    study = open_study(folder)
+    pretext = pretext_table(study, folder)
+    return [settings_table(study, folder), *([pretext] if pretext else [])]
 
 
 def study_info(folder: Path) -> dict[str, Any]:
@@ -61,6 +75,8 @@ def study_info(folder: Path) -> dict[str, Any]:
         "environment": {name: environment[name] for name in shown if name in environment},
         "arm_differences": arm_differences(study),
         "split_hashes": split_hashes(folder),
+        "settings": settings_tables(folder),
+        "confusions": [drawn(found) for found in confusions(study, folder)],
         "experiment": yaml.safe_dump(study.base, sort_keys=False, allow_unicode=True),
     }
 

@@ -98,6 +98,8 @@ def run_study(
         shared = _shared_decisions(out)
         hire = _Crew(study, Path(data), out, jobs, threads, quarantine, observer, store)
         before = [cell for cell in unique if not is_finished(out, cell)]
+        for start in {cell.start.key: cell.start for cell in before if cell.start}.values():
+            store.fetch(start, folder_of(out, start), [], True)
         tried: list[Cell] = []
         seconds: list[float] = []
         if before and not shared and _undecided(before):
@@ -261,6 +263,8 @@ class _Crew:
         work.done += 1
         work.seconds.append(answer["seconds"])
         self.store.remember(cell, folder_of(self.out, cell), decisions)
+        if cell.start:
+            self.store.remember(cell.start, folder_of(self.out, cell.start), [])
         remaining = work.total - work.done
         mean = sum(work.seconds) / len(work.seconds)
         self.observer.done(cell, work.done, work.total, mean * remaining / max(1, self.jobs))

@@ -86,6 +86,10 @@ METRICS: dict[str, _Row] = {
             _at("test.balanced_accuracy"),
         ),
         _Row(Metric("test.macro_f1", "Test macro F1"), _at("test.macro_f1")),
+        _Row(
+            Metric("test.neighbours.accuracy", "Test accuracy, k-NN of the features", percent=True),
+            _at("test.neighbours.accuracy"),
+        ),
         _Row(Metric("test.nll", "Test label loss", "lower"), _at("test.nll")),
         _Row(Metric("val.nll", "Validation label loss", "lower"), _at("val.nll")),
         _Row(Metric("convergence_epoch", "Convergence (epochs)", "lower"), _convergence),

@@ -144,6 +144,12 @@ class Cell:
         """The experiment's hash: its folder's name. Two cells with one key are one run."""
         return self.experiment.hash()
 
+    @property
+    def start(self) -> "Cell | None":
+        """The pretext run that this cell starts from, which cells share: an ordinary run folder beside theirs."""
+        first = self.experiment.first()
+        return None if first is None else Cell(f"pretext {first.task_name}", self.block, self.seed, first)
+
     def __str__(self) -> str:
         return ", ".join(part for part in (self.block, self.arm, f"seed {self.seed}") if part)
 

@@ -95,7 +95,10 @@ def run_cell(
         claim(specification, place)
         if decisions and not (place / FILE).is_file():
             write_json(place / FILE, decisions)
-        run(specification, data, place, quarantine=quarantine, shared=place.parent / SHARED, trained=trained)
+        shared = place.parent / SHARED
+        run(
+            specification, data, place, quarantine=quarantine, shared=shared, trained=trained, starts=place.parent
+        )  # fmt: skip
         if not keep:
             (place / WEIGHTS_FILE).unlink(missing_ok=True)
 

@@ -43,8 +43,10 @@ def _check(job: Job, phase: PhaseConfig) -> None:
         )
     validated = job.feeds.validated
     sides = ("train_", "val_") if validated else ("train_",)
-    known = [side + name for side in sides for name in ("loss", "accuracy", *objective.names)]
-    known += ["val_balanced_accuracy", "val_macro_f1"] if validated else []
+    labelled = job.feeds.labelled
+    columns = ("loss", "accuracy", *objective.names) if labelled else ("loss", *objective.names)
+    known = [side + name for side in sides for name in columns]
+    known += ["val_balanced_accuracy", "val_macro_f1"] if validated and labelled else []
     for metric in _watched(phase):
         if metric not in known:
             hint = "" if validated else " (there are no validation pictures)"

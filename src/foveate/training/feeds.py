@@ -11,6 +11,7 @@ from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.loader import Loader, Sampling
 from foveate.data.transforms import Transform
+from foveate.pretext import Asker, Questions
 
 FEATURE_LIMIT = 2 * 2**30
 """Bytes of stored features above which a frozen backbone is run again every epoch."""
@@ -45,23 +46,40 @@ class Feeds:
     pin: bool = False
     rank: int = 0
     world: int = 1
+    asker: Asker | None = None
+    """A pretext task: what is fed are its questions about the pictures."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are right answers, so that accuracies can be told."""
+        return self.asker is None or not self.asker.pairs
 
     @property
     def validated(self) -> bool:
         """Whether there are validation pictures."""
         return bool(len(self.rows.get("val", ())))
 
-    def train(self, batch_size: int, views: int | None = None) -> Loader:
-        """Shuffled, augmented training pictures."""
+    def train(self, batch_size: int, views: int | None = None) -> Feed:
+        """Shuffled, augmented training pictures; with a task ``batch_size`` counts its questions."""
+        if self.asker is None:
+            return self._shuffled(batch_size, views)
+        loader = self._shuffled(max(1, batch_size // self.asker.copies), views)
+        return Questions(loader, self.asker.training)
+
+    def _shuffled(self, batch_size: int, views: int | None = None) -> Loader:
         return Loader(
             self.pictures, self.labels, self.rows["train"], self.train_transform, batch_size, self.seed,
             shuffle=True, workers=self.workers, views=views, sampling=self.sampling, rank=self.rank, world=self.world,
             pin=self.pin,
         )  # fmt: skip
 
-    def evaluation(self, split: str, batch_size: int) -> Loader:
+    def evaluation(self, split: str, batch_size: int) -> Feed:
         """A split in catalog order, not augmented."""
-        return self._in_order(split, self.eval_transform, batch_size)
+        loader = self._in_order(split, self.eval_transform, batch_size)
+        if self.asker is None:
+            return loader
+        asker = self.asker
+        return Questions(loader, lambda batch, epoch: asker.fixed(batch))
 
     def stored(
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
@@ -72,7 +90,10 @@ class Feeds:
         ``keep(compute)`` gives them, computed now or found where another run left them.
         """
         features = keep(lambda: self._features(split, views, batch_size, extract))
-        return FeatureFeed(features, self.train(batch_size) if views else self.evaluation(split, batch_size))
+        order = (
+            self._shuffled(batch_size) if views else self._in_order(split, self.eval_transform, batch_size)
+        )
+        return FeatureFeed(features, order)
 
     def _features(
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor]

@@ -185,7 +185,8 @@ class _Trainer:
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(loss / self.config.accumulate)
-        values["accuracy"] = float((output.logits.detach().argmax(dim=1) == batch.labels).float().mean())
+        if self.job.feeds.labelled:
+            values["accuracy"] = float((output.logits.detach().argmax(dim=1) == batch.labels).float().mean())
         if len(terms) > 1:
             values |= {f"weight_{name}": weight for name, weight in weights.items()}
             values |= {f"share_{name}": abs(weight * values[name]) for name, weight in weights.items()}
@@ -224,7 +225,7 @@ class _Trainer:
             watched.eval()
             values = validate(
                 lambda batch: plan.forward_with(watched, batch), plan.prepare, plan.validation, plan.objective,
-                self._progress(phase, (position.phase_epoch + 1) / phase.epochs),
+                self._progress(phase, (position.phase_epoch + 1) / phase.epochs), labelled=self.job.feeds.labelled,
             )  # fmt: skip
             row |= {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
         position.seconds += time.perf_counter() - started

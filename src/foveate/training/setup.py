@@ -77,6 +77,8 @@ def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
         return "freeze_bn is off, so the frozen backbone still changes"
     if not is_backbone_frozen(job.model):
         return "the backbone is trained in this phase"
+    if job.feeds.asker is not None:
+        return "the pretext task changes the pictures at every step"
     if job.transforms:
         return "batch transforms change the pictures at every step"
     if job.objective.taps:

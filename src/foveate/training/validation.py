@@ -18,8 +18,11 @@ def validate(
     feed: Feed,
     objective: Objective,
     progress: Progress,
+    *,
+    labelled: bool = True,
 ) -> dict[str, float]:
-    """Means over all pictures: every term, their weighted sum ``loss``, accuracy, balanced accuracy, macro F1.
+    """Means over all pictures: every term, their weighted sum ``loss``; accuracy, balanced accuracy and macro F1 where
+    the pictures are ``labelled``.
 
     The network must be in eval mode; the objective is put into it, so that weights stay as they are. Terms that
     differentiate the network (class maps) get gradients enabled.
@@ -40,6 +43,8 @@ def validate(
             targets.append(batch.targets.cpu().numpy())
     predicted, true = np.concatenate(predictions), np.concatenate(targets)
     means = {name: value / len(true) for name, value in sums.items()}
+    if not labelled:
+        return means
     present = np.unique(true)
     return {
         **means,

@@ -1,0 +1,52 @@
+"""Pretext tasks: they make their own labels, so that a network can be trained on pictures without any."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from pydantic import Field
+
+from foveate.pretext.asking import Asker, Questions, question_catalog
+from foveate.pretext.colour import Colour
+from foveate.pretext.jigsaw import Jigsaw
+from foveate.pretext.location import Location
+from foveate.pretext.pairs import Dino, SimCLR
+from foveate.pretext.perturbation import Perturbation
+from foveate.pretext.rotation import Rotation
+from foveate.pretext.task import Normal, Task, TaskConfig
+
+# A new task: one class in one file, one line here.
+TASKS: dict[str, type[Any]] = {
+    "rotation": Rotation,
+    "perturbation": Perturbation,
+    "jigsaw": Jigsaw,
+    "location": Location,
+    "colour": Colour,
+    "simclr": SimCLR,
+    "dino": Dino,
+}
+
+if TYPE_CHECKING:
+    AnyTaskConfig = Any  # built from the table, which a type checker cannot follow
+else:
+    AnyTaskConfig = Annotated[
+        Union[tuple(task.Config for task in TASKS.values())],  # noqa: UP007
+        Field(discriminator="kind"),
+    ]
+
+
+def build_task(config: Any) -> Task:
+    """The task that ``config.kind`` names."""
+    task: Task = TASKS[config.kind](config)
+    return task
+
+
+__all__ = [
+    "TASKS",
+    "AnyTaskConfig",
+    "Asker",
+    "Normal",
+    "Questions",
+    "Task",
+    "TaskConfig",
+    "build_task",
+    "question_catalog",
+]

@@ -1,0 +1,147 @@
+"""What each model of a study was trained with, as a table that the study writes itself; and its pretext runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foveate.experiment import Experiment, Run
+from foveate.studies.engine import folder_of
+from foveate.studies.layout import Column, Table
+from foveate.studies.specification import Cell, Study
+
+
+def settings_table(study: Study, folder: Path) -> Table:
+    """A row for each arm (of each block), pretext runs before the first arm that starts from them.
+
+    Settings are those of the experiment's last phase; epochs are those that were trained, over all seeds.
+    """
+    cells = study.cells()
+    rows = []
+    shown: set[str] = set()
+    for block in study.block_names:
+        for arm in study.arm_changes():
+            same = [c for c in cells if (c.block, c.arm) == (block, arm)]
+            starts = [c.start for c in same if c.start]
+            if starts and starts[0].key not in shown:
+                shown.add(starts[0].key)
+                rows.append(_row(block, starts, folder))
+            rows.append(_row(block, same, folder))
+    columns = tuple(Column(name, number=False) for name in ("Block", "Model", *_columns(rows)))
+    table = tuple((row.pop("Block"), row.pop("Model"), *row.values()) for row in rows)
+    if not study.blocks:
+        columns, table = columns[1:], tuple(row[1:] for row in table)
+    return Table("Settings", columns, table)
+
+
+def pretext_table(study: Study, folder: Path) -> Table | None:
+    """How well the pretext runs do what they were asked, and how good their features are; None without any."""
+    starts = {c.start.key: c.start for c in study.cells() if c.start}
+    rows = []
+    for start in starts.values():
+        run = Run(folder_of(folder, start))
+        if not run.finished:
+            continue
+        metrics = run.result["metrics"]
+        rows.append(
+            (
+                start.block, start.arm, _weights(start.experiment), str(start.seed),
+                *(_accuracy(metrics.get(split)) for split in ("val", "test")),
+                _accuracy(metrics.get("test", metrics.get("val", {})).get("neighbours")),
+            )
+        )  # fmt: skip
+    names = ("Block", "Task", "From", "Seed")
+    numbers = ("Validation accuracy", "Test accuracy", "k-NN of the features, classes")
+    columns = (*(Column(n, number=False) for n in names), *(Column(n) for n in numbers))
+    if not study.blocks:
+        columns, rows = columns[1:], [row[1:] for row in rows]
+    return Table("Pretext runs", columns, tuple(rows)) if rows else None
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return [name for name in rows[0] if name not in ("Block", "Model")]
+
+
+def _row(block: str, cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
+    experiment = cells[0].experiment
+    phase = experiment.training.phases[-1]
+    optimizer = (
+        phase.optimizer.name.upper() if phase.optimizer.name == "sgd" else phase.optimizer.name.capitalize()
+    )
+    schedule = phase.schedule.schedule.replace("_", " ")
+    size = experiment.data.size
+    return {
+        "Block": block,
+        "Model": cells[0].arm,
+        "Pictures": f"{size} px" if size else "as the weights",
+        "Learning rate": f"{phase.lr:g}" if isinstance(phase.lr, float) else str(phase.lr),
+        "Schedule": schedule,
+        "Optimizer": optimizer,
+        "Loss": _loss(experiment),
+        "Batch": str(experiment.training.batch_size),
+        "Epochs": _epochs(cells, folder),
+        "Linear layers of the head": str(_layers(experiment)),
+        "Augmentation": _augmentation(experiment),
+        "Trunk": _trunk(experiment),
+        "Starts from": cells[0].start.arm if cells[0].start else _weights(experiment),
+    }
+
+
+def _loss(experiment: Experiment) -> str:
+    names = []
+    for name, term in experiment.objective.items():
+        weights = getattr(term, "class_weights", "none")
+        if isinstance(weights, dict):
+            how = ", ".join(f"{label} {weight:g}" for label, weight in weights.items())
+            names.append(f"{term.loss.replace('_', ' ')} ({how})")
+        elif term.weight or len(experiment.objective) == 1:
+            names.append(term.loss.replace("_", " ") + (f" ({weights})" if weights != "none" else ""))
+        else:
+            names.append(f"{name}: measured only")
+    return " + ".join(names)
+
+
+def _epochs(cells: Sequence[Cell], folder: Path) -> str:
+    """Trained epochs over the seeds, and the most there could have been."""
+    runs = [Run(folder_of(folder, cell)) for cell in cells]
+    trained = sorted({len(run.history) for run in runs if run.finished})
+    most = sum(phase.epochs for phase in cells[0].experiment.training.phases)
+    if not trained:
+        return f"at most {most}"
+    span = f"{trained[0]} to {trained[-1]}" if len(trained) > 1 else str(trained[0])
+    return span if trained == [most] else f"{span} of {most}"
+
+
+def _layers(experiment: Experiment) -> int:
+    from foveate.models.heads import HEADS
+
+    head = experiment.model.head
+    widths = HEADS[head.name].default_widths if head.widths is None else head.widths
+    return len(widths) + 1
+
+
+def _augmentation(experiment: Experiment) -> str:
+    augment = experiment.data.augment
+    if augment.steps is None:
+        return augment.preset
+    return ", ".join(str(step["name"]) for step in augment.steps) or "none"
+
+
+def _trunk(experiment: Experiment) -> str:
+    phase = experiment.training.phases[-1]
+    if phase.trainable == "all":
+        return "trained"
+    if phase.trainable != "head":
+        return phase.trainable
+    return "frozen" if phase.freeze_bn else "weights frozen, BatchNorm statistics move"
+
+
+def _weights(experiment: Experiment) -> str:
+    weights = experiment.model.weights
+    names = {"none": "random weights", "pretrained": "ImageNet (timm)"}
+    return names.get(weights, Path(weights).name)
+
+
+def _accuracy(values: dict[str, Any] | None) -> str | None:
+    if not values or values.get("accuracy") is None:
+        return None
+    return f"{100 * values['accuracy']:.1f}%"
