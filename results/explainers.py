@@ -58,6 +58,5 @@ if __name__ == "__main__":
     for network in ("guided", "plain"):
         mark = read(out / f"{network}-mark")
         table(f"{network} network: the mark", mark, LOCALISATION, "auc")
-        table(f"{network} network: the insect", read(out / f"{network}-insect"), LOCALISATION, "auc")
         table(f"{network} network: faithfulness", mark, FAITHFULNESS, "road")
     table("Guided network: sanity", read(out / "guided-sanity"), SANITY, "random_absolute")
