@@ -22,3 +22,4 @@ run learn2look-future --data data/potato2 "${fifty[@]}" --block MobileNetV3-Smal
 run guidance --data data/potato2 "${twenty[@]}" --out "$out/guidance-potato2"
 run guidance "${birds[@]}" "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --out "$out/guidance-amazonbirds5"
 run guidance --data data/potato2 "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --seeds 10 --out "$out/guidance-potato2-ten"
+run guidance --data data/potato2 "${fixed[@]}" --arm backgrounds+class-map --block "10 a class" --block "50 a class" --seeds 2 --out "$out/guidance-potato2-sizes"

@@ -18,6 +18,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from foveate.api import (
         check,
+        compare_backbones,
         compare_masks,
         explain_pictures,
         invert,
@@ -37,6 +38,7 @@ _HOMES = {
     "Run": "foveate.experiment",
     "Study": "foveate.studies.specification",
     "check": "foveate.api",
+    "compare_backbones": "foveate.api",
     "compare_masks": "foveate.api",
     "explain": "foveate.explanation",
     "explain_pictures": "foveate.api",
@@ -54,6 +56,7 @@ __all__ = [
     "Run",
     "Study",
     "check",
+    "compare_backbones",
     "compare_masks",
     "explain",
     "explain_pictures",

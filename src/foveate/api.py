@@ -11,6 +11,7 @@ from foveate.core.errors import ConfigError
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
+from foveate.data.split import SplitConfig
 from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.masks import Comparison
 from foveate.evaluation.masks import compare_masks as compare_catalogs
@@ -20,6 +21,7 @@ from foveate.experiment.explaining import RunExplainer, agreeing_pictures, expla
 from foveate.experiment.inference import pick_device
 from foveate.experiment.propose import Proposal, check_place, listed_in
 from foveate.experiment.propose import propose_masks as propose_for
+from foveate.experiment.specification import DataConfig
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.inversion import invert as invert_network
 from foveate.explanation.probe import Progress
@@ -31,6 +33,8 @@ from foveate.reporting.contact import build_contact_sheets
 from foveate.reporting.explanations import FOLDER, Explanations, write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
+from foveate.studies.backbones import BackboneComparison
+from foveate.studies.backbones import compare_backbones as compare_for
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Study
 from foveate.studies.tables import Measured
@@ -307,3 +311,33 @@ def compare_masks(data: Path | str, proposed: Path | str, layout: LayoutConfig |
     known = discover(Path(data), layout or LayoutConfig()).catalog
     other = discover(Path(data), LayoutConfig(masks=Path(proposed).absolute())).catalog
     return compare_catalogs(known, other, tried=listed_in(Path(proposed)))
+
+
+def compare_backbones(
+    data: Path | str,
+    backbones: Sequence[str],
+    *,
+    size: int | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    layout: LayoutConfig | None = None,
+    split: Path | str | None = None,
+    quarantine: bool = False,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> BackboneComparison:
+    """Rank backbones for these pictures by what a linear probe makes of their frozen features; minutes, not days.
+
+    Args:
+        data: as for ``train``; its test pictures are left alone.
+        backbones: timm's names (pretrained weights are downloaded), weights files, run folders, or "NAME:none".
+        size: side of the square picture in px; None: each backbone's own.
+        folds: of the cross-validation.
+        seed: of the folds, and of the split where one is drawn: the same as that of the training to come.
+        split: a split file to follow.
+    """
+    divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
+    config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
+    return compare_for(
+        Path(data), backbones, config, folds=folds, seed=seed, quarantine=quarantine, device=device, observer=observer
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,10 @@ def test_clean_set(data: Path, capsys: pytest.CaptureFixture) -> None:
     assert "How well a trivial cue alone gives the class" in text
     assert "Pictures  40 (class folders)" in text
     assert "Classes   2, 20 each" in text
+    assert [line.split()[:2] for line in text.splitlines() if "━" in line] == [
+        ["finch", "20"],
+        ["wren", "20"],
+    ]
     assert "✓" in text
     assert "no errors. Next: foveate split" in text
     assert capsys.readouterr() == ("", "")
@@ -53,7 +58,12 @@ def test_errors_are_shown_written_and_returned(data: Path, tmp_path: Path) -> No
     for k in range(5):
         picture(k).save(data / "wren" / f"{'a_very_long_name_' * 6}{k}.png")
     (data / "robin").mkdir()
-    status, text = run(data, json=tmp_path / "check.json", csv=tmp_path / "check.csv")
+    page = tmp_path / "check.html"
+    status, text = run(data, json=tmp_path / "check.json", csv=tmp_path / "check.csv", html=page)
+    assert "Not readable as a picture" in page.read_text()
+    assert "wren/broken.jpg" in re.sub("<[^>]*>|\u200b", "", page.read_text())
+    bars = {line.split()[0]: line.count("━") + line.count("╸") for line in text.splitlines() if "━" in line}
+    assert bars["wren"] == 40 > bars["finch"] > bars.get("robin", 0)
     assert status == 1
     assert "✗ Not readable as a picture  1" in text
     assert "wren/broken.jpg" in text

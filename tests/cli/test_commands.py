@@ -19,10 +19,11 @@ from foveate.experiment import Run
 
 SURFACE = {
     "demo": "--out --seed",
-    "check": "data --json --csv --split --masks --group",
+    "check": "data --json --csv --html --split --masks --group",
+    "compare-backbones": "data --backbones --size --folds --split --group --quarantine --csv --json --seed --device",
     "split": "data --out --group --folds --val --test --seed",
-    "train": "data --out --backbone --weights --from --trunk --size --augment --guide --epochs --batch-size --lr --split --masks "
-    "--group --quarantine --no-cache --track --config --set --seed --device",
+    "train": "data --out --backbone --weights --from --trunk --size --augment --guide --epochs --batch-size --lr "
+    "--split --masks --group --quarantine --no-cache --track --config --set --seed --device",
     "pretext": "data --task --out --backbone --weights --size --augment --faithful --epochs --batch-size --lr "
     "--split --quarantine --no-cache --config --set --seed --device",
     "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
@@ -38,6 +39,8 @@ SURFACE = {
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
     "--set --seed --device",
     "look": "run --data --methods --metrics --target --layer --masks --limit --out --set --seed --device",
+    "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
+    "summit": "run --out --layers --split --limit --channels --inversions --set --device",
     "report": "run --out",
     "list": "what pattern",
 }

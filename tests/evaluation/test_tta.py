@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter, rotate
 
 from foveate.core.errors import ConfigError
-from foveate.evaluation.tta import TTA, rotation, views
+from foveate.evaluation.tta import TTA, parse_tta, rotation, views
 
 
 def pictures(height: int = 24, width: int = 20) -> torch.Tensor:
@@ -53,6 +53,26 @@ def test_rotation_is_scipys(shape: tuple[int, int], degrees: float) -> None:
 def test_rotation_is_counter_clockwise() -> None:
     x = pictures(11, 11)
     np.testing.assert_allclose(rotation(90)(x).numpy(), np.rot90(x.numpy(), 1, (2, 3)), atol=1e-4)
+
+
+def test_views_at_the_recorded_size_reach_the_network_at_its_own() -> None:
+    x = pictures(24, 24)
+    found = list(views("shifts@24", x, 48))
+    assert all(view.shape == (2, 3, 48, 48) for view in found)
+    native = torch.roll(x, (-3, 0), (2, 3))
+    grown = torch.nn.functional.interpolate(native, (48, 48), mode="bilinear", antialias=True)
+    assert torch.equal(found[1], grown)
+    # A shift of 3 recorded pixels is one of 6 at twice the size, not of 3.
+    whole = torch.nn.functional.interpolate(x, (48, 48), mode="bilinear", antialias=True)
+    inner = (..., slice(8, -8), slice(8, -8))
+    assert torch.allclose(found[1][inner], torch.roll(whole, (-6, 0), (2, 3))[inner], atol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(views("shifts@24", x, 24), views("shifts", x), strict=True))
+
+
+@pytest.mark.parametrize("name", ["plants8@", "plants8@big", "plants8@4"])
+def test_a_side_is_a_number_of_pixels(name: str) -> None:
+    with pytest.raises(ConfigError, match="after @ comes a side"):
+        parse_tta(name)
 
 
 def test_unknown_name() -> None:

@@ -35,6 +35,9 @@ def test_the_plant_report_freezes_25_103_040_parameters() -> None:
     assert summary.first_trainable == "backbone.stages.2.blocks.4.mlp.fc1.weight"
     assert model.backbone.stages[2].blocks[4].gamma.requires_grad
     assert apply_trainable(model, "from:stages.2.blocks.4.mlp").frozen == 25_103_040
+    # By count: Keras calls 87 of 295 layers frozen, many of which own no parameters; of those that do it is 58.
+    assert apply_trainable(model, "after:58").frozen == 25_103_040
+    assert backbone_layers(model)[57] == "stages.2.blocks.4.norm"
 
 
 def test_head_and_all() -> None:
@@ -75,6 +78,26 @@ def test_settings_agree_with_each_other_and_do_not_remember() -> None:
     assert all(names == sets[0] for names in sets)
     apply_trainable(model, "after:0")
     assert learning(model) == {name for name, _ in model.named_parameters()}
+
+
+def test_a_share_of_the_layers_is_rounded_down() -> None:
+    model = small()
+    count = len(backbone_layers(model))
+    for share, layers in ((0, 0), (10, count // 10), (50, count // 2), (100, count)):
+        assert apply_trainable(model, f"after:{share}%") == apply_trainable(model, f"after:{layers}")
+
+
+def test_what_learns_is_said_in_words() -> None:
+    model = small()
+    whole = sum(p.numel() for p in model.parameters())
+    assert apply_trainable(model, "head").words("head") == (
+        f"291 of {whole:,} learn",
+        "trainable is 'head', from head.classifier.weight on",
+    )
+    assert apply_trainable(model, "all").words("all") == (
+        f"{whole:,} of {whole:,} learn",
+        "trainable is 'all'",
+    )
 
 
 def test_a_vit_freezes_its_position_embedding_with_the_first_layers() -> None:
@@ -166,6 +189,8 @@ def test_is_backbone_frozen() -> None:
         ("from:", "is no setting"),
         ("after:-1", "is no setting"),
         ("after:1000", "has 30 layers only"),
+        ("after:101%", "no more than 100%"),
+        ("after:x%", "is no setting"),
         ("from:layer9", "did you mean layer"),
         ("until:maxpool", "has no parameters"),
     ],

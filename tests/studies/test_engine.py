@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from foveate.core.errors import StudyError
-from foveate.experiment import Run
+from foveate.core.errors import RunError, StudyError
+from foveate.experiment import Run, run
 from foveate.studies.collect import read_study
 from foveate.studies.engine import StudyObserver, folder_of, run_study
 from foveate.studies.specification import Cell, Study
@@ -280,6 +280,35 @@ def test_killed_three_times_the_tables_are_the_same_bytes(done: Path, tree: Path
     for key in cells:
         a, b = (tmp_path / place / "cells" / key / "model.safetensors" for place in ("killed", "whole"))
         assert a.read_bytes() == b.read_bytes()
+
+
+def test_arms_that_differ_in_measuring_only_train_once(tree: Path, tmp_path: Path) -> None:
+    changes = {
+        "axes": {},
+        "arms": {"plain": {}, "flipped": {"evaluation": {"tta": "flip"}}},
+        "seeds": [7, 8],  # cells that no other test has left in the store
+        "metrics": ["test.nll", "epochs"],
+    }
+    watched = Watch()
+    out = run_study(study(**changes), tree, tmp_path / "views", jobs=0, observer=watched)
+    assert watched.computed == ["plain, seed 7", "plain, seed 8", "flipped, seed 7", "flipped, seed 8"]
+    cells = {(cell.arm, cell.seed): Run.open(folder_of(out, cell)) for cell in study(**changes).cells()}
+    plain, flipped = cells["plain", 8], cells["flipped", 8]
+    weights = [(run.folder / "model.safetensors").read_bytes() for run in (plain, flipped)]
+    assert weights[0] == weights[1]
+    assert plain.history == flipped.history
+    assert flipped.result["tta"] == "flip"
+    expected = plain.evaluate(tta="flip", device="cpu").probabilities
+    assert (abs(flipped.predictions.probabilities - expected) < 1e-5).all()
+    assert abs(flipped.predictions.probabilities - plain.predictions.probabilities).max() > 1e-4
+    results = read_study(out)[""]
+    assert results.values["epochs"]["plain"] == results.values["epochs"]["flipped"]
+
+
+def test_a_network_that_was_trained_otherwise_is_not_taken(done: Path, tree: Path, tmp_path: Path) -> None:
+    cell, other = study().cells()[0], study().cells()[1]
+    with pytest.raises(RunError, match="trained another network"):
+        run(cell.experiment, tree, tmp_path / "run", trained=folder_of(done, other))
 
 
 def test_cells_share_the_pretext_run_they_start_from_and_so_do_studies(tree: Path, tmp_path: Path) -> None:

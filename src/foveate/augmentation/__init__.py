@@ -1,16 +1,22 @@
 """Batch transforms: augmentations that need the whole batch, its masks, or the network.
 
-A transform is called as ``(batch, model, rng) -> batch`` on a prepared batch; ``rng`` is keyed by seed and step.
+A transform is built as ``(config, counts)``, counts: training pictures a class, and called as
+``(batch, model, rng) -> batch`` on a prepared batch, which is its own and may be changed in place; ``rng`` is keyed by
+seed and step.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import numpy as np
 from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.backgrounds import BackgroundSwap
+from foveate.augmentation.cutmix import CutMix
+from foveate.augmentation.mixup import Mixup
+from foveate.augmentation.pairs import Counts
+from foveate.augmentation.remix import Remix
 from foveate.data.batch import Batch
 
 BatchTransform = Callable[[Batch, nn.Module, np.random.Generator], Batch]
@@ -18,18 +24,23 @@ BatchTransform = Callable[[Batch, nn.Module, np.random.Generator], Batch]
 # A new augmentation: one class in one file, one line here.
 TRANSFORMS: dict[str, type[Any]] = {
     "background_swap": BackgroundSwap,
+    "cutmix": CutMix,
+    "mixup": Mixup,
+    "remix": Remix,
 }
 
-# With one entry in the table a union is that entry, which pydantic does not accept as discriminated.
-_CONFIGS = tuple(transform.Config for transform in TRANSFORMS.values())
-BatchTransformConfig = (
-    Annotated[Union[_CONFIGS], Field(discriminator="transform")] if len(_CONFIGS) > 1 else _CONFIGS[0]  # noqa: UP007
-)
+if TYPE_CHECKING:
+    BatchTransformConfig = Any  # built from the table, which a type checker cannot follow
+else:
+    BatchTransformConfig = Annotated[
+        Union[tuple(transform.Config for transform in TRANSFORMS.values())],  # noqa: UP007
+        Field(discriminator="transform"),
+    ]
 
 
-def build_transforms(configs: tuple[Any, ...]) -> tuple[BatchTransform, ...]:
-    """The transforms of an experiment, in order."""
-    return tuple(TRANSFORMS[config.transform](config) for config in configs)
+def build_transforms(configs: tuple[Any, ...], counts: Counts) -> tuple[BatchTransform, ...]:
+    """The transforms of an experiment, in order; counts: (C,) training pictures a class."""
+    return tuple(TRANSFORMS[config.transform](config, counts) for config in configs)
 
 
 __all__ = ["TRANSFORMS", "BatchTransform", "BatchTransformConfig", "build_transforms"]

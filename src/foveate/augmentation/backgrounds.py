@@ -3,6 +3,7 @@
 Works on whole prepared batches on the device: images (B, 3, H, W) float, masks (B, 1, H, W) in [0, 1].
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -112,8 +113,8 @@ class BackgroundSwap:
         """Pixels by which the kept object is widened (negative: narrowed). Trap: every pixel of the old background
         that stays as a rim still tells the class; two pixels of it undo the whole effect on the synthetic set."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, counts: Sequence[int] = ()) -> None:
+        self.config = config  # counts are for transforms that mix labels
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         chosen = (

@@ -3,11 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +19,11 @@ from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, LayoutConfig, discover
 from foveate.data.split import load_split
+from foveate.reporting.check import build_check_page
 
 _EXAMPLES = 3
+_BARS = 16
+"""Classes that are shown with a bar, at most."""
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
 
 
@@ -26,6 +32,7 @@ def check(
     *,
     json: Path | None = None,
     csv: Path | None = None,
+    html: Path | None = None,
     split: Path | None = None,
     group: str | None = None,
     masks: Path | None = None,
@@ -38,6 +45,7 @@ def check(
         data: a folder of pictures or a CSV table.
         json: file for everything that was found.
         csv: file for the problems, one row each.
+        html: file for a page with the classes, samples of them, and everything that was found.
         split: a split file to look at the pictures with.
         group: which pictures belong together (see ``LayoutConfig.group``).
         masks: where the masks are (see ``LayoutConfig.masks``).
@@ -58,9 +66,11 @@ def check(
     with _progress() as progress:
         result = audit(catalog, config, empty_classes=found.empty_classes, progress=progress)
     _print_summary(console, data, found, catalog)
+    _print_classes(console, catalog)
     _print_problems(console, result)
     _print_cues(console, result)
-    for file, save in ((json, result.save_json), (csv, result.save_csv)):
+    page = partial(build_check_page, result)
+    for file, save in ((json, result.save_json), (csv, result.save_csv), (html, page)):
         if file is not None:
             save(file)
             console.print(f"Written: {file}", soft_wrap=True)
@@ -113,6 +123,30 @@ def _print_summary(console: Console, data: Path, found: Discovery, catalog: Cata
     console.print(table)
     for note in found.notes:
         console.print(Text(f"  {note}", style="dim"))
+
+
+def _print_classes(console: Console, catalog: Catalog) -> None:
+    """A bar for each class; of many classes the largest and the smallest."""
+    counts = catalog.counts()
+    if len(counts) < 2:
+        return
+    order = range(len(counts)) if len(counts) <= _BARS else np.argsort(-counts, kind="stable").tolist()
+    listed = list(order)
+    left = len(listed) - _BARS
+    if left > 0:
+        listed = [*listed[: _BARS // 2], -1, *listed[-_BARS // 2 :]]
+    room = max(10, min(40, console.width - 40))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(max_width=28, no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right")
+    for label in listed:
+        if label < 0:
+            table.add_row(Text(f"… {left} more", style="dim"))
+            continue
+        bar = ProgressBar(counts.max(), counts[label], width=room)
+        table.add_row(Text(f"  {catalog.classes[label]}"), str(counts[label]), bar)
+    console.print()
+    console.print(table)
 
 
 def _print_problems(console: Console, result: Audit) -> None:

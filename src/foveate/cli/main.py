@@ -46,6 +46,9 @@ def check(
     data: Data,
     json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the problems as CSV.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page: classes, samples of each, what was found.")
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help="Also look for leaks between the splits of this file.")
     ] = None,
@@ -59,7 +62,9 @@ def check(
     from foveate.cli.check import check as command
     from foveate.cli.screen import guarded
 
-    raise typer.Exit(guarded(command)(data, json=json, csv=csv, split=split, masks=masks, group=group))
+    raise typer.Exit(
+        guarded(command)(data, json=json, csv=csv, html=html, split=split, masks=masks, group=group)
+    )
 
 
 @app.command()
@@ -228,6 +233,41 @@ def pretext(
         data, out, task=task, backbone=backbone, weights=weights, size=size, augment=augment, faithful=faithful,
         epochs=epochs, batch_size=batch_size, lr=lr, split=split, quarantine=quarantine, no_cache=no_cache,
         config=config, assignments=set_ or [], seed=seed, device=device,
+    )  # fmt: skip
+
+
+@app.command("compare-backbones")
+def compare_backbones(
+    data: Data,
+    backbones: Annotated[
+        str,
+        typer.Option(
+            help="Separated by commas: timm's names (downloaded once), weights files, run folders, NAME:none.",
+            show_default=False,
+        ),
+    ],
+    size: Annotated[
+        int | None, typer.Option(help="Side of the square picture, in pixels; default: each backbone's own.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=3, help="Folds of the cross-validation.")] = 5,
+    split: Annotated[
+        Path | None, typer.Option(help="Leave the test pictures of this split file alone.")
+    ] = None,
+    group: Group = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table as CSV.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Which backbone suits these pictures: probes on frozen features, time and memory, a ranking with intervals."""
+    from foveate.cli.backbones import compare as command
+
+    command(
+        data, backbones, size=size, folds=folds, split=split, group=group, quarantine=quarantine, csv=csv, json=json,
+        seed=seed, device=device,
     )  # fmt: skip
 
 

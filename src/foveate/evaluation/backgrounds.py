@@ -104,6 +104,7 @@ def measure_backgrounds(
     *,
     device: torch.device | str,
     tta: str = "none",
+    size: int | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
     batch_size: int = 32,
     workers: int = 0,
@@ -117,6 +118,7 @@ def measure_backgrounds(
         pictures: the catalog's pictures.
         transform: resizing to the network's size, without randomness.
         tta: test-time augmentation of every answer.
+        size: side in px that the network sees, where that of ``pictures`` is the one that ``tta`` asks for.
 
     Raises:
         DataError: a picture cannot be read.
@@ -155,7 +157,7 @@ def measure_backgrounds(
                 part = (own.targets, own.masks, own.has_mask, own.index)
                 yield Batch(torch.stack(images), *(values[visible] for values in part))
 
-    found = predict_batches(model, feed(), device=device, tta=tta, memory_format=memory_format)
+    found = predict_batches(model, feed(), device=device, tta=tta, size=size, memory_format=memory_format)
     if not asked:
         return None
     of_test = {test: np.flatnonzero(np.array(asked) == test) for test in TESTS if test in asked}

@@ -52,6 +52,7 @@ def predict_batches(
     *,
     device: torch.device | str,
     tta: str = "none",
+    size: int | None = None,
     taps: Sequence[str] = (),
     autocast: Callable[[], AbstractContextManager[Any]] | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
@@ -62,7 +63,8 @@ def predict_batches(
         model: gives ``Output`` with logits (B, C); already on ``device``.
         batches: uint8 batches as a loader yields them.
         device: where to compute.
-        tta: a name in ``foveate.evaluation.tta.TTA``; the views' probabilities are averaged.
+        tta: a name as ``foveate.evaluation.tta.parse_tta`` takes it; the views' probabilities are averaged.
+        size: side in px that the network sees, where ``batches`` have another (the side that ``tta`` asks for).
         taps: names of feature maps whose channel means are wanted.
         autocast: makes the context of each forward pass (mixed precision); the softmax itself is always
             float64.
@@ -79,7 +81,7 @@ def predict_batches(
         for batch in batches:
             images = batch.prepare(device, model.mean, model.std, memory_format).images
             found: list[torch.Tensor] = []
-            for number, view in enumerate(views(tta, images)):
+            for number, view in enumerate(views(tta, images, size)):
                 wanted = tuple(taps) if number == 0 else ()  # the first view is the picture itself
                 with autocast() if autocast else nullcontext():
                     output = model(view, taps=wanted)

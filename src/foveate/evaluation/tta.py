@@ -2,10 +2,15 @@
 
 A view takes prepared images (B, 3, H, W) float and returns images of the same shape. A name in ``TTA`` stands
 for a tuple of views; one more preset is one more line.
+
+"NAME@SIDE" makes the views of pictures of SIDE pixels and brings them to the network's size afterwards. So a shift of
+3 pixels is one of the picture as it was recorded, whatever the network sees (as in the plant-species report, whose
+pictures have 96 px and whose network sees 224).
 """
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -69,12 +74,44 @@ TTA: dict[str, tuple[View, ...]] = {
 }
 
 
-def views(name: str, images: torch.Tensor) -> Iterator[torch.Tensor]:
+@dataclass(frozen=True)
+class Plan:
+    """What a name asks for."""
+
+    views: tuple[View, ...]
+    side: int | None
+    """Side in px of the pictures that the views are made of; None: the network's."""
+
+
+def parse_tta(name: str) -> Plan:
+    """The views of "NAME" or "NAME@SIDE".
+
+    Raises:
+        ConfigError: no such preset, or the side is no number of pixels.
+    """
+    preset, at, side = name.partition("@")
+    if preset not in TTA:
+        raise ConfigError(f"There is no test-time augmentation '{preset}'; choose one of {', '.join(TTA)}.")
+    if at and not (side.isdecimal() and int(side) >= 8):
+        raise ConfigError(f"Test-time augmentation '{name}': after @ comes a side of 8 pixels or more.")
+    return Plan(TTA[preset], int(side) if at else None)
+
+
+def views(name: str, images: torch.Tensor, size: int | None = None) -> Iterator[torch.Tensor]:
     """Each view of prepared images (B, 3, H, W), one after the other (only one is held in memory).
+
+    Args:
+        name: see ``parse_tta``; the images have the side that it asks for.
+        size: side in px that the network sees; None: that of the images. Views are resized bilinearly with antialias,
+            as pictures are.
 
     Raises:
         ConfigError: no such preset.
     """
-    if name not in TTA:
-        raise ConfigError(f"There is no test-time augmentation '{name}'; choose one of {', '.join(TTA)}.")
-    return (view(images) for view in TTA[name])
+    plan = parse_tta(name)
+    if size in (None, images.shape[-1]):
+        return (view(images) for view in plan.views)
+    return (
+        functional.interpolate(view(images), (size, size), mode="bilinear", antialias=True)
+        for view in plan.views
+    )

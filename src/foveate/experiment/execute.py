@@ -43,7 +43,8 @@ from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier, build_classifier, picture_size
-from foveate.models.store import save_model
+from foveate.models.store import load_model, save_model
+from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
@@ -71,6 +72,7 @@ def run(
     quarantine: bool = False,
     observer: Observer | None = None,
     shared: Path | None = None,
+    trained: Path | None = None,
     starts: Path | None = None,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
@@ -80,6 +82,8 @@ def run(
         out: the run folder; it must be new, or hold this very experiment.
         quarantine: leave out the pictures in which the check found errors, instead of refusing to train.
         shared: a folder in which the runs of a study leave the features of a frozen backbone for each other.
+        trained: a finished run of the same training (``Experiment.training_hash``), weights kept: its network is
+            measured as this experiment says, and not trained again.
         starts: a folder in which the runs of a study find the pretext runs that they start from (``experiment.start``),
             each under its experiment's hash; None keeps it as ``start`` in the run folder.
 
@@ -124,12 +128,18 @@ def run(
     model, size, notes = _model(experiment, weights, catalog, accelerator)
     for note in notes:
         observer.message(note)
-    environment = _environment(data, prepared, catalog, size, experiment)
+    network = summarise_network(model).text()
+    observer.message(network)
+    environment = _environment(data, prepared, catalog, size, experiment) | {"network": network}
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
-    job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
-    history = fit(job)
+    if trained is None:
+        job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
+        history = fit(job)
+    else:
+        history = _adopt(trained, experiment, catalog, model, out)
+        observer.message(f"The network is that of {trained}, which was trained alike.")
     if not accelerator.is_main_process:
         return Run(out)
     names = {"val": "validation", "test": "test"}
@@ -156,6 +166,27 @@ def run(
     write_json(out / "result.json", result)  # says that the run is finished
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
+
+
+def _adopt(
+    trained: Path, experiment: Experiment, catalog: Catalog, model: Classifier, out: Path
+) -> list[dict[str, Any]]:
+    """Take the network and the history of another run of the same training."""
+    other = Run.open(trained)
+    same = (
+        other.experiment.training_hash() == experiment.training_hash()
+        and other.result["split_hash"] == split_hash(catalog)
+        and other.result["catalog_hash"] == catalog.hash
+    )
+    if not same:
+        raise RunError(f"{trained} trained another network than {out} asks for; train {out} by itself.")
+    model.load_state_dict(load_model(trained).state_dict())
+    shutil.copyfile(trained / "history.csv", out / "history.csv")
+    numbers = [
+        {name: text if name == "phase" else float(text) for name, text in row.items() if text}
+        for row in other.history
+    ]
+    return [row | {name: int(row[name]) for name in ("epoch", "phase_epoch")} for row in numbers]
 
 
 def claim(experiment: Experiment, out: Path) -> None:
@@ -304,7 +335,7 @@ def _job(
         seed=experiment.seed,
         batch_size=config.batch_size if config.batch_size != "auto" else 0,
         folder=out,
-        transforms=build_transforms(experiment.transforms),
+        transforms=build_transforms(experiment.transforms, context.counts),
         observer=observer,
         decisions=decisions,
         memory=memory,
@@ -350,7 +381,7 @@ def _predict(
         transform = build_transform(experiment.data.augment, size, train=False)
         loader = Loader(pictures, catalog.labels, chosen, transform, BATCH, 0, shuffle=False)
         taps = (experiment.evaluation.look_tap,)
-        batches = shown(loader, asker_of(experiment, catalog, model))
+        batches = shown(loader.epoch(0), asker_of(experiment, catalog, model))
         save_maps(out / "maps.npz", model, batches, chosen, device=device, taps=taps)
     return table
 

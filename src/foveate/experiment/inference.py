@@ -19,6 +19,7 @@ from foveate.evaluation.explainers import look_columns
 from foveate.evaluation.inference import predict_batches
 from foveate.evaluation.look import measure_look
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.tta import parse_tta
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
@@ -57,32 +58,34 @@ def predict_catalog(
         ask: in a pretext run, ask its task's questions; otherwise the pictures are shown as they are.
     """
     cache = cache or CacheConfig(enabled=False)
-    # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
-    pictures = open_pictures(catalog, size, experiment.data.fit, cache)
-    transform = build_transform(experiment.data.augment, size, train=False)
-    loader = Loader(
-        pictures,
-        catalog.labels,
-        rows,
-        transform,
-        BATCH,
-        experiment.seed,
-        shuffle=False,
-        workers=workers,
-    )
+    side = parse_tta(tta).side
+
+    def batches(side: int) -> Iterator[Batch]:
+        # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
+        pictures = open_pictures(catalog, side, experiment.data.fit, cache)
+        transform = build_transform(experiment.data.augment, side, train=False)
+        loader = Loader(
+            pictures, catalog.labels, rows, transform, BATCH, experiment.seed, shuffle=False, workers=workers
+        )  # fmt: skip
+        return loader.epoch(0)
+
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = shown(loader, asker_of(experiment, catalog, model) if ask else None)
-    found = predict_batches(model, batches, device=device, tta=tta, memory_format=torch.channels_last)
+    found = predict_batches(
+        model,
+        shown(batches(side or size), asker_of(experiment, catalog, model) if ask else None),
+        device=device,
+        tta=tta,
+        size=size,
+        memory_format=torch.channels_last,
+    )
     table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
     if look and any(catalog.samples[row].mask for row in rows):
-        _, columns = measure_look(
-            model, loader.epoch(0), device=device, taps=(experiment.evaluation.look_tap,)
-        )
+        _, columns = measure_look(model, batches(size), device=device, taps=(experiment.evaluation.look_tap,))
         table = table.with_look(columns)
     if look and experiment.evaluation.look_methods:
         table = table.with_look(
             look_columns(
-                model, loader.epoch(0), device=device, methods=experiment.evaluation.look_methods,
+                model, batches(size), device=device, methods=experiment.evaluation.look_methods,
                 metrics=experiment.evaluation.look_metrics,
             )
         )  # fmt: skip
@@ -106,9 +109,8 @@ def question_rows(
     return question_catalog(catalog, build_task(experiment.task), pictures, transform)
 
 
-def shown(loader: Loader, asker: Asker | None) -> Iterator[Batch]:
-    """The batches of a loader in order; those of a pretext run as its questions (pairs of views: the pictures)."""
-    batches = loader.epoch(0)
+def shown(batches: Iterator[Batch], asker: Asker | None) -> Iterator[Batch]:
+    """Batches of a loader; those of a pretext run as its questions (pairs of views: the pictures)."""
     return batches if asker is None or asker.pairs else map(asker.fixed, batches)
 
 
@@ -139,14 +141,16 @@ def background_tests(
     masked = any(catalog.samples[row].mask for row in catalog.indices(split))
     if not experiment.evaluation.background_tests or not masked:
         return None
+    side = parse_tta(tta).side or size
     return measure_backgrounds(
         model.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         catalog,
         split,
-        open_pictures(catalog, size, experiment.data.fit, cache or CacheConfig(enabled=False)),
-        build_transform(experiment.data.augment, size, train=False),
+        open_pictures(catalog, side, experiment.data.fit, cache or CacheConfig(enabled=False)),
+        build_transform(experiment.data.augment, side, train=False),
         device=device,
         tta=tta,
+        size=size,
         memory_format=torch.channels_last,
         batch_size=BATCH,
         workers=workers,

@@ -29,6 +29,8 @@ class Prepared:
     """Automatic choices and warnings, a sentence each."""
     quarantined: tuple[dict[str, str], ...]
     """{"path", "reason"} of every picture left out."""
+    alike: tuple[tuple[str, ...], ...] = ()
+    """Paths of (nearly) equal pictures, a tuple for each set."""
 
 
 def prepare(
@@ -58,7 +60,8 @@ def prepare(
     warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
     cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
     notes = (*found.notes, *result.notes, *warnings, *cues)
-    return Prepared(result.catalog, tuple(dict.fromkeys(notes)), quarantined)
+    alike = tuple(tuple(paths) for paths in report["alike"])
+    return Prepared(result.catalog, tuple(dict.fromkeys(notes)), quarantined, alike)
 
 
 def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from foveate.data.cache import CacheConfig
 from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
 from foveate.data.transforms import AugmentationConfig
+from foveate.evaluation.tta import parse_tta
 from foveate.models.classifier import ModelConfig
 from foveate.models.heads import HeadConfig
 from foveate.objectives import ObjectiveConfig, default_objective
@@ -50,7 +51,7 @@ class EvaluationConfig(Config):
     """What is measured after training."""
 
     tta: str = "none"
-    """Test-time augmentation by name (see foveate.evaluation.tta)."""
+    """Test-time augmentation by name, or NAME@SIDE for views made at that size (see foveate.evaluation.tta)."""
     look_tap: str = "late"
     """Feature map at which it is measured where the network looks."""
     background_tests: bool = True
@@ -66,6 +67,12 @@ class EvaluationConfig(Config):
         default=("localisation",), min_length=1
     )
     """Which scores (docs/look.md); localisation is empty where there are no masks."""
+
+    @field_validator("tta")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        parse_tta(value)
+        return value
 
 
 class StartConfig(Config):
@@ -89,7 +96,7 @@ class Experiment(Config):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = Field(default_factory=default_objective)
-    transforms: tuple[BatchTransformConfig, ...] = ()  # type: ignore[valid-type]
+    transforms: tuple[BatchTransformConfig, ...] = ()
     """Batch transforms, in order."""
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -152,6 +159,15 @@ class Experiment(Config):
 
     def hash(self) -> str:
         """12 hex digits over every field that can change the result (not device, workers, cache, checkpoints)."""
+        return _hash(self._deciding())
+
+    def training_hash(self) -> str:
+        """As ``hash``, without what is measured afterwards: equal for two runs that train the same network."""
+        values = self._deciding()
+        del values["evaluation"]
+        return _hash(values)
+
+    def _deciding(self) -> dict[str, Any]:
         values = self.to_dict()
         del values["data"]["cache"]
         for name in ("device", "checkpoint_seconds"):
@@ -159,7 +175,11 @@ class Experiment(Config):
         for name in ("workers", "pin"):
             del values["training"]["loader"][name]
         _forget_later(values)
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return values
+
+
+def _hash(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 LATER: tuple[tuple[tuple[str, ...], Any], ...] = (

@@ -8,6 +8,7 @@ scale). Layers are counted in forward order, as the network runs them (see ``ord
     "from:MODULE"    this module of the backbone, all that runs after it, and the head
     "until:MODULE"   the reverse reading: everything up to and including this module stays frozen
     "after:N"        all but the first N layers of the backbone
+    "after:P%"       all but the first P per cent of its layers, rounded down
 
 MODULE is a path in the backbone ("stages.2", "blocks.4.1"), "stage:K" or a tap preset (see ``taps``).
 """
@@ -33,6 +34,12 @@ class FreezeSummary:
     frozen: int
     first_trainable: str
     """The first trainable parameter in forward order, with its path from the model; empty: none learns."""
+
+    def words(self, setting: str) -> tuple[str, str]:
+        """(how many parameters learn, why), for people."""
+        of = f"{self.trainable:,} of {self.trainable + self.frozen:,} learn"
+        first = f"from {self.first_trainable} on" if self.frozen and self.first_trainable else ""
+        return of, ", ".join(filter(None, (f"trainable is {setting!r}", first)))
 
 
 def backbone_layers(model: Classifier) -> list[str]:
@@ -127,6 +134,11 @@ def _frozen_layers(model: Classifier, setting: str) -> int:
         if int(value) > len(layers):
             raise ConfigError(f"trainable {setting!r}: the backbone has {len(layers)} layers only.")
         return int(value)
+    if kind == "after" and value.endswith("%") and value[:-1].isdecimal():
+        if int(value[:-1]) > 100:
+            raise ConfigError(f"trainable {setting!r}: there is no more than 100% of the layers.")
+        return len(layers) * int(value[:-1]) // 100
     raise ConfigError(
-        f"trainable {setting!r} is no setting; use 'head', 'all', 'from:MODULE', 'until:MODULE' or 'after:N'."
+        f"trainable {setting!r} is no setting; use 'head', 'all', 'from:MODULE', 'until:MODULE', 'after:N' or "
+        "'after:P%'."
     )

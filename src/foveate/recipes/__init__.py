@@ -12,6 +12,14 @@ from foveate.recipes.learn2look import (
     learn2look_taps,
     learn2look_weights,
 )
+from foveate.recipes.plants import (
+    plants,
+    plants_final,
+    plants_final_large,
+    plants_from_scratch,
+    plants_imbalance,
+    plants_tta,
+)
 from foveate.recipes.pretext import pretext
 from foveate.recipes.scenes import (
     scenes_controls,
@@ -25,6 +33,7 @@ from foveate.studies.specification import Study
 # A new recipe: one function in one file, one line here.
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "finetune": finetune,
+    "plants": plants,
     "pretext": pretext,
 }
 STUDIES: dict[str, Callable[..., Study]] = {
@@ -34,6 +43,11 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-future": learn2look_future,
     "guidance": guidance_study,
     "shortcut": shortcut,
+    "plants-from-scratch": plants_from_scratch,
+    "plants-imbalance": plants_imbalance,
+    "plants-final": plants_final,
+    "plants-final-large": plants_final_large,
+    "plants-tta": plants_tta,
     "scenes-supervised": scenes_supervised,
     "scenes-rotation": scenes_rotation,
     "scenes-perturbation": scenes_perturbation,

@@ -77,7 +77,9 @@ def context(run: RunFiles) -> dict[str, Any]:
         "split_names": SPLIT_NAMES,
         "groups": sections.groups(summary),
         "experiment_text": run.experiment_text,
-        "environment": flat(run.environment, skip=("decisions", "quarantined")),
+        "environment": flat(run.environment, skip=("decisions", "quarantined", "network")),
+        "network_text": run.environment.get("network"),
+        "distribution": sections.distribution(run),
     }
 
 

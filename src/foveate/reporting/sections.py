@@ -14,6 +14,7 @@ from foveate.evaluation.calibration import (
 from foveate.evaluation.metrics import convergence_epoch
 from foveate.evaluation.predictions import PredictionTable
 from foveate.reporting import figures, matrix, pictures
+from foveate.reporting.classes import class_pictures
 from foveate.reporting.run_files import RunFiles
 from foveate.reporting.text import percent
 
@@ -53,6 +54,17 @@ def curves(run: RunFiles) -> dict[str, Any] | None:
         "best_value": best_row["val_accuracy"] if best_row else None,
         "phases": figures.phases(history),
     }
+
+
+def distribution(run: RunFiles) -> dict[str, Any] | None:
+    """Pictures of each class by split, and samples; None without a catalog."""
+    known = [row for row in run.catalog if row["label"]]
+    if not known:
+        return None
+    names = list(dict.fromkeys([*run.class_names, *(row["label"] for row in known)]))
+    index = {name: label for label, name in enumerate(names)}
+    rows = [(row["path"], index[row["label"]], row["split"]) for row in known]
+    return class_pictures(run.data_root, names, rows)
 
 
 def classes(summary: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> None
 
 
 def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]) -> StudyResults:
-    metrics = choose_metrics(study.metrics)
+    metrics = choose_metrics(study.metrics, _class_ids(list(runs.values())))
     arms = tuple(study.arm_changes())
     values: dict[str, dict[str, dict[int, float]]] = {m.name: {arm: {} for arm in arms} for m in metrics}
     pictures: dict[str, dict[int, Pictures]] = {arm: {} for arm in arms}
@@ -109,6 +109,12 @@ def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]
         failures=failures,
         axes=axis_values(study),
     )
+
+
+def _class_ids(runs: list[Run]) -> tuple[str, ...]:
+    """The classes of the first finished cell; they are the same in all."""
+    done = next((run for run in runs if run.finished), None)
+    return tuple(done.environment["class_ids"]) if done else ()
 
 
 def _pictures(run: Run) -> Pictures | None:

@@ -113,6 +113,8 @@ def run_study(
             store.fetch(cell, folder_of(out, cell), shared, study.keep_weights)
         # A first cell that failed was told already; the next call tries it again.
         pending = [cell for cell in before if not is_finished(out, cell) and cell not in tried]
+        # What only measures another cell's network comes after all training, so that it need not wait.
+        pending.sort(key=lambda cell: cell.key in hire.twins)
         done = sum(is_finished(out, cell) for cell in unique)
         observer.begin(len(unique), done, len(before) - len(pending) - len(tried))
         hire.run(_Work(pending, len(unique), done, seconds), shared)
@@ -146,6 +148,17 @@ def folder_of(out: Path, cell: Cell) -> Path:
 def is_finished(out: Path, cell: Cell) -> bool:
     """Whether the cell's run is done."""
     return (folder_of(out, cell) / "result.json").is_file()
+
+
+def twins(cells: Sequence[Cell]) -> dict[str, Cell]:
+    """{key of a cell: the earlier cell that trains the very same network}; such a cell is measured, not trained."""
+    first: dict[str, Cell] = {}
+    found = {}
+    for cell in cells:
+        other = first.setdefault(cell.experiment.training_hash(), cell)
+        if other.key != cell.key:
+            found[cell.key] = other
+    return found
 
 
 @contextmanager
@@ -199,6 +212,7 @@ class _Crew:
     ) -> None:  # fmt: skip
         self.study, self.data, self.out, self.jobs, self.threads = study, data, out, jobs, threads
         self.quarantine, self.observer, self.store = quarantine, observer, store
+        self.twins = twins(study.cells())
 
     def run(self, work: _Work, decisions: list[dict[str, Any]]) -> None:
         """Compute the pending cells."""
@@ -236,6 +250,7 @@ class _Crew:
         return {
             "experiment": cell.experiment.to_dict(), "data": str(self.data), "folder": str(folder_of(self.out, cell)),
             "quarantine": self.quarantine, "decisions": decisions, "keep": self.study.keep_weights,
+            "twin": str(folder_of(self.out, self.twins[cell.key])) if cell.key in self.twins else None,
         }  # fmt: skip
 
     def _note(self, cell: Cell, answer: dict[str, Any], work: _Work, decisions: list[dict[str, Any]]) -> None:

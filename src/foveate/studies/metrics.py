@@ -49,7 +49,8 @@ def _best(column: str) -> Read:
     return lambda result, history, best: best.get(column)
 
 
-# A new metric: one line here. Names with a dot that are not here are looked up in result.json's metrics.
+# A new metric: one line here. Names with a dot that are not here are looked up in result.json's metrics, and
+# "test.f1.NAME" is the F1 of one class.
 METRICS: dict[str, _Row] = {
     row.metric.name: row
     for row in (
@@ -84,6 +85,7 @@ METRICS: dict[str, _Row] = {
             Metric("test.balanced_accuracy", "Test balanced accuracy", percent=True),
             _at("test.balanced_accuracy"),
         ),
+        _Row(Metric("test.macro_f1", "Test macro F1"), _at("test.macro_f1")),
         _Row(
             Metric("test.neighbours.accuracy", "Test accuracy, k-NN of the features", percent=True),
             _at("test.neighbours.accuracy"),
@@ -111,8 +113,34 @@ METRICS: dict[str, _Row] = {
 }
 
 
-def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
+EACH_CLASS = ".f1.*"
+"""Ending of a name that stands for the F1 of every class: "test.f1.*"."""
+_SPLITS = ("train", "val", "test")
+
+
+def _class_f1(split: str, class_id: str) -> Read:
+    """F1 of one class; None where it neither occurs nor is predicted."""
+
+    def read(result: dict[str, Any], history: History, best: dict[str, float | None]) -> float | None:
+        classes = result["metrics"].get(split, {}).get("per_class", ())
+        value = next((entry["f1"] for entry in classes if entry["class_id"] == class_id), None)
+        return None if value is None else float(value)
+
+    return read
+
+
+def _reader(name: str) -> Read:
+    if name in METRICS:
+        return METRICS[name].read
+    split, _, place = name.partition(".")
+    return _class_f1(split, place.removeprefix("f1.")) if place.startswith("f1.") else _at(name)
+
+
+def choose_metrics(names: Sequence[str], class_ids: Sequence[str] = ()) -> tuple[Metric, ...]:
     """The metrics of these names; all of the table when none is named.
+
+    Args:
+        class_ids: what "test.f1.*" stands for: F1 of each of these classes, in this order.
 
     Raises:
         ConfigError: a name is neither in the table nor a place in result.json (``split.name``).
@@ -121,16 +149,21 @@ def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
         return tuple(row.metric for row in METRICS.values())
     chosen = []
     for name in names:
+        split, _, place = name.partition(".")
         if name in METRICS:
             chosen.append(METRICS[name].metric)
         elif (scored := _explainer_score(name)) is not None:
             chosen.append(scored)
-        elif name.split(".")[0] in ("train", "val", "test") and "." in name:
+        elif split in _SPLITS and name == split + EACH_CLASS:
+            chosen += [_f1_metric(split, class_id) for class_id in class_ids]
+        elif split in _SPLITS and place.startswith("f1."):
+            chosen.append(_f1_metric(split, place.removeprefix("f1.")))
+        elif split in _SPLITS and place:
             chosen.append(Metric(name, name))
         else:
             raise ConfigError(
                 f"There is no metric '{name}'; choose of {', '.join(METRICS)}, or a place in result.json such as "
-                "test.macro_f1."
+                "test.top.3, or test.f1.* for the F1 of every class."
             )
     return tuple(chosen)
 
@@ -148,14 +181,17 @@ def _explainer_score(name: str) -> Metric | None:
     return None
 
 
+def _f1_metric(split: str, class_id: str) -> Metric:
+    return Metric(f"{split}.f1.{class_id}", f"{split.capitalize()} F1, {class_id}")
+
+
 def measure(run: Run, metrics: Sequence[Metric]) -> dict[str, float]:
     """{metric name: value} of a finished run; what was not measured is absent."""
     history = numbers(run)
     best = best_epoch(history)
     found = {}
     for metric in metrics:
-        read = METRICS[metric.name].read if metric.name in METRICS else _at(metric.name)
-        value = read(run.result, history, best)
+        value = _reader(metric.name)(run.result, history, best)
         if value is not None and math.isfinite(value):
             found[metric.name] = value
     return found

@@ -64,6 +64,7 @@ def run_cell(
     quarantine: bool,
     decisions: list[dict[str, Any]],
     keep: bool,
+    twin: str | None = None,
 ) -> None:
     """Train and evaluate one cell.
 
@@ -72,24 +73,34 @@ def run_cell(
         folder: the cell's run folder.
         decisions: automatic choices that all arms share; the cell takes them as its own.
         keep: keep the weights.
+        twin: run folder of a cell that trains the same network and differs in what is measured only. It is waited
+            for if another process is at work on it, and its network is taken if it is there.
     """
     from filelock import FileLock
 
     from foveate.core.files import write_json
-    from foveate.experiment import Experiment, run
+    from foveate.experiment import Experiment, Run, run
     from foveate.experiment.execute import claim
+    from foveate.models.store import WEIGHTS_FILE
     from foveate.training.decisions import FILE
 
     specification, place = Experiment.from_dict(experiment), Path(folder)
     place.parent.mkdir(parents=True, exist_ok=True)
+    trained = None
+    if twin:
+        other = Path(twin)
+        with FileLock(other.with_name(f".{other.name}.lock")):
+            trained = other if Run(other).finished and (other / WEIGHTS_FILE).is_file() else None
     with FileLock(place.with_name(f".{place.name}.lock")):
         claim(specification, place)
         if decisions and not (place / FILE).is_file():
             write_json(place / FILE, decisions)
         shared = place.parent / SHARED
-        run(specification, data, place, quarantine=quarantine, shared=shared, starts=place.parent)
+        run(
+            specification, data, place, quarantine=quarantine, shared=shared, trained=trained, starts=place.parent
+        )  # fmt: skip
         if not keep:
-            (place / "model.safetensors").unlink(missing_ok=True)
+            (place / WEIGHTS_FILE).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

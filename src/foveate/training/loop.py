@@ -87,8 +87,9 @@ class _Trainer:
 
     def _run_phase(self, phase: PhaseConfig, interrupted: Callable[[], bool]) -> None:
         position = self.position
-        apply_trainable(self.model, phase.trainable, phase.freeze_bn)
+        frozen = apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         plan = plan_phase(self.job, phase)
+        self.job.decisions.note(f"parameters: {phase.name}", *frozen.words(phase.trainable))
         self.model.to(memory_format=plan.precision.memory_format)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(
             phase.optimizer, phase_groups(phase, self.model, self.job.objective), plan.lr

@@ -35,7 +35,8 @@ class PhaseConfig(Config):
     epochs: int = Field(default=30, ge=1)
     """At most."""
     trainable: str = "all"
-    """"head", "all", "from:MODULE", "until:MODULE" (frozen up to it) or "after:N" (see foveate.models.freeze)."""
+    """"head", "all", "from:MODULE", "until:MODULE" (frozen up to it), "after:N" or "after:P%" (see
+    foveate.models.freeze)."""
     freeze_bn: bool | Literal["all"] = True
     """True: frozen layers run in eval mode, so that their BatchNorm statistics stay; "all": every BatchNorm of the
     backbone does; False: frozen layers' statistics keep moving (as some published pipelines do)."""

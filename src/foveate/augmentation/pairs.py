@@ -1,0 +1,42 @@
+"""What transforms that mix two pictures share: soft labels and masks of the mixture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
+
+Counts = Sequence[int]
+"""(C,) training pictures a class, in label order."""
+
+
+def soft_targets(batch: Batch, classes: int) -> torch.Tensor:
+    """(B, C) float32 from hard or already mixed targets.
+
+    Raises:
+        ConfigError: a picture without a label.
+    """
+    if batch.targets.is_floating_point():
+        return batch.targets
+    if bool((batch.targets < 0).any()):
+        raise ConfigError("Labels cannot be mixed with those of unlabelled pictures; train on labelled ones.")
+    return F.one_hot(batch.targets, classes).float()
+
+
+def mix_targets(targets: torch.Tensor, partner: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """share * own + (1 - share) * partner's: targets (B, C), partner (B,) int64, share (B,) in [0, 1]."""
+    kept = share.to(targets).unsqueeze(1)
+    return targets * kept + targets[partner] * (1 - kept)
+
+
+def partner_of(batch: Batch, rng: np.random.Generator) -> torch.Tensor:
+    """(B,) int64, one random permutation of the batch; a picture may be its own partner."""
+    return torch.from_numpy(rng.permutation(len(batch))).to(batch.images.device)
+
+
+def both_masks(batch: Batch, partner: torch.Tensor) -> torch.Tensor:
+    """(B,) bool: where the mask of the mixture is known, which takes both masks."""
+    return batch.has_mask & batch.has_mask[partner]

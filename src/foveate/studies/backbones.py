@@ -1,0 +1,368 @@
+"""Which backbone suits these pictures: frozen features, cross-validated probes, cost, a ranking with intervals.
+
+Minutes instead of a training run for each. The pictures that would test a trained network are left alone.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from foveate.core.errors import ConfigError, FoveateError
+from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
+from foveate.core.rng import numpy_generator
+from foveate.data.cache import Pictures, cache_folder, open_pictures
+from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.loader import Loader
+from foveate.data.split import SplitConfig, split
+from foveate.data.transforms import AugmentationConfig, build_transform
+from foveate.experiment.inference import BATCH, pick_device
+from foveate.experiment.prepare import keep_together, prepare
+from foveate.experiment.specification import DataConfig
+from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.cost import training_cost
+from foveate.studies.probes import linear_probe, nearest_neighbours
+from foveate.training import Observer
+from foveate.training.shared import SharedFeatures
+
+CONTROL = "8 x 8 pixels"
+"""Features of the control: the picture shrunk to 8 x 8 colours. A backbone must know more than that."""
+RESAMPLES = 2_000
+COLUMNS = (
+    "rank", "rank_low", "rank_high", "backbone", "probe", "probe_low", "probe_high", "behind", "behind_low",
+    "behind_high", "neighbours", "neighbours_low", "neighbours_high", "features", "parameters", "memory",
+    "epoch_seconds", "feature_seconds", "probe_seconds", "size", "pictures",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BackboneRow:
+    """One backbone. Shares in [0, 1]; intervals have 95 %, over the pictures."""
+
+    backbone: str
+    rank: int | None
+    """By the linear probe, from 1; None for the control."""
+    rank_low: int | None
+    rank_high: int | None
+    """The ranks that it has on other pictures of the same kind."""
+    probe: float
+    """Accuracy of the linear probe."""
+    probe_low: float
+    probe_high: float
+    behind: float
+    """Accuracy of the first in rank minus this one's, on the same pictures."""
+    behind_low: float
+    behind_high: float
+    neighbours: float
+    """Accuracy of the nearest neighbours."""
+    neighbours_low: float
+    neighbours_high: float
+    features: int
+    parameters: int | None
+    memory: int | None
+    """Bytes that training all layers takes with a batch of 32 (``models.cost``)."""
+    epoch_seconds: float | None
+    """Of training all layers, once over these pictures, on this machine: forward and backward."""
+    feature_seconds: float | None
+    """All pictures through the frozen network once; None: kept from an earlier comparison, whose time is not known."""
+    probe_seconds: float
+    size: int
+    """Side of the pictures in px."""
+    pictures: int
+
+
+@dataclass(frozen=True)
+class BackboneComparison:
+    """Backbones, best first, then the control."""
+
+    rows: tuple[BackboneRow, ...]
+    chance: float
+    """Accuracy of always answering the most frequent class."""
+    notes: tuple[str, ...]
+    failures: dict[str, str]
+    """{backbone: why it could not be compared}."""
+    folds: int
+    classes: tuple[str, ...]
+
+    @property
+    def ranked(self) -> tuple[BackboneRow, ...]:
+        """Without the control."""
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def best(self) -> str:
+        """The first in rank; what is no worse on these pictures may be cheaper, see ``as_good``."""
+        return self.ranked[0].backbone
+
+    @property
+    def as_good(self) -> tuple[str, ...]:
+        """Backbones that are not clearly behind the best, it included."""
+        return tuple(row.backbone for row in self.ranked if row.behind_low <= 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "schema_version": SCHEMA_VERSION, "rows": [asdict(row) for row in self.rows], "chance": self.chance,
+            "notes": list(self.notes), "failures": self.failures, "folds": self.folds, "classes": list(self.classes),
+        }  # fmt: skip
+
+    def save_json(self, path: Path) -> None:
+        """Everything."""
+        write_json(path, self.as_dict())
+
+    def save_csv(self, path: Path) -> None:
+        """One row a backbone."""
+        write_csv(path, COLUMNS, [asdict(row) for row in self.rows])
+
+
+def compare_backbones(
+    data: Path,
+    backbones: Sequence[str],
+    config: DataConfig | None = None,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    quarantine: bool = False,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> BackboneComparison:
+    """Features once for each backbone, then the same folds for all.
+
+    Groups and near copies stay in one fold. The test pictures of the split (the data set's own, that of a file, or
+    the one that training with the same settings draws) are not looked at.
+
+    Args:
+        backbones: names of timm ("resnet18", with pretrained weights), weights files or run folders, or "NAME:none"
+            for random weights.
+        config: layout, split, size and fit of the pictures; size None: each backbone's own.
+        folds: 3 or more.
+        seed: of the folds.
+
+    Raises:
+        ConfigError: no backbone, one named twice, too few folds, or none of them can be used (says why).
+        DataError: as in training.
+    """
+    config, observer = config or DataConfig(), observer or Observer()
+    if not backbones or len(set(backbones)) != len(backbones):
+        raise ConfigError(f"Name one or more backbones, each once; got {', '.join(backbones) or 'none'}.")
+    if folds < 3:
+        raise ConfigError(
+            f"folds is {folds}; 3 or more are needed, one of which chooses the probe's penalty."
+        )
+    prepared = prepare(data, config, quarantine=quarantine, observer=observer)
+    catalog, notes = _pool(prepared.catalog)
+    catalog = keep_together(catalog, [list(paths) for paths in prepared.alike])
+    drawn = split(catalog, SplitConfig(folds=folds, seed=seed))
+    assert drawn.folds is not None
+    fold = np.array(drawn.folds)
+    bench = _Bench(catalog, fold, config, pick_device(device), observer)
+    answers: dict[str, _Answers] = {}
+    failures: dict[str, str] = {}
+    for number, name in enumerate(backbones):
+        observer.message(f"{name} ({number + 1} of {len(backbones)})")
+        try:
+            answers[name] = bench.measure(name)
+        except FoveateError as error:
+            failures[name] = str(error)
+    if not answers:
+        raise ConfigError("No backbone could be used. " + " ".join(f"{n}: {e}" for n, e in failures.items()))
+    answers[CONTROL] = bench.control()
+    judged = np.flatnonzero(fold >= 0)
+    counts = np.bincount(catalog.labels[judged])
+    return BackboneComparison(
+        rows=_rank(answers, catalog, judged),
+        chance=float(counts.max() / counts.sum()),
+        notes=(*prepared.notes, *notes, *(n for n in drawn.notes if "folds were drawn" not in n)),
+        failures=failures,
+        folds=folds,
+        classes=catalog.classes,
+    )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    probe: np.ndarray
+    """(N,) bool, whether the linear probe is right."""
+    neighbours: np.ndarray
+    """(N,) bool."""
+    facts: dict[str, Any]
+    """The columns that are no accuracy."""
+
+
+class _Bench:
+    """The same pictures and folds for every backbone."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        folds: np.ndarray,
+        config: DataConfig,
+        device: torch.device,
+        observer: Observer,
+    ) -> None:
+        self.catalog, self.folds, self.config = catalog, folds, config
+        self.device, self.observer = device, observer
+
+    def measure(self, name: str) -> _Answers:
+        """Features, probes and cost of one backbone.
+
+        Raises:
+            ConfigError, WeightsError: it cannot be built.
+        """
+        model = build_classifier(
+            _model_config(name), classes=len(self.catalog.classes), size=self.config.size, seed=0
+        ).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        features, seconds = self._features(model.eval(), name)
+        cost = training_cost(model)
+        return self._probe(
+            features,
+            parameters=cost.parameters,
+            memory=cost.memory,
+            epoch_seconds=cost.seconds_per_picture * len(self.catalog),
+            feature_seconds=seconds,
+            size=model.input_size,
+        )
+
+    def control(self) -> _Answers:
+        """The picture shrunk to 8 x 8."""
+        side = self.config.size or 32
+        started = time.perf_counter()
+        pixels = [
+            F.interpolate(batch.float(), (8, 8), mode="bilinear", antialias=True).flatten(1)
+            for batch in self._batches(side)
+        ]
+        features = torch.cat(pixels).numpy()
+        facts = dict.fromkeys(("parameters", "memory", "epoch_seconds"))
+        return self._probe(features, **facts, feature_seconds=time.perf_counter() - started, size=side)
+
+    def _probe(self, features: np.ndarray, **facts: Any) -> _Answers:
+        started = time.perf_counter()
+        labels = self.catalog.labels
+        linear = linear_probe(features, labels, self.folds) == labels
+        near = nearest_neighbours(features, labels, self.folds) == labels
+        facts |= {"features": features.shape[1], "probe_seconds": time.perf_counter() - started}
+        return _Answers(linear, near, facts)
+
+    def _features(self, model: Classifier, name: str) -> tuple[np.ndarray, float | None]:
+        """(N, F), kept in the cache; and the seconds it took, None where they were kept and that is not known."""
+        took: list[float] = []
+
+        def compute() -> torch.Tensor:
+            started = time.perf_counter()
+            found, done = [], 0
+            mean, std = model.mean.cpu(), model.std.cpu()
+            with torch.no_grad():
+                for batch in self._batches(model.input_size):
+                    images = (batch.float() / 255 - mean[:, None, None]) / std[:, None, None]
+                    images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+                    found.append(model.features(images).float().cpu())
+                    done += len(batch)
+                    self.observer.progress(name, done, len(self.catalog))
+            took.append(time.perf_counter() - started)
+            return torch.cat(found)
+
+        settings = {"batch": BATCH, "precision": "fp32_channels_last"}
+        if not self.config.cache.enabled:
+            return compute().numpy(), took[0]
+        folder = cache_folder(self.config.cache) / "features"
+        store = SharedFeatures(folder, self._identity(model.input_size))
+        return store.get(model, settings, compute).cpu().numpy(), took[0] if took else None
+
+    def _identity(self, size: int) -> str:
+        catalog = self.catalog
+        files = [catalog.file(row).stat() for row in range(len(catalog))]
+        state = hashlib.sha256(repr([(f.st_size, f.st_mtime_ns) for f in files]).encode()).hexdigest()
+        return f"backbones {catalog.root} {catalog.hash} {state} {size} {self.config.fit}"
+
+    def _batches(self, size: int) -> Any:
+        """(B, 3, size, size) uint8, in the order of the catalog."""
+        pictures: Pictures = open_pictures(
+            self.catalog, size, self.config.fit, self.config.cache, progress=self.observer.progress
+        )
+        transform = build_transform(AugmentationConfig(preset="none"), size, train=False)
+        rows = np.arange(len(self.catalog))
+        loader = Loader(pictures, self.catalog.labels, rows, transform, BATCH, 0, shuffle=False)
+        return (batch.images for batch in loader.epoch(0))
+
+
+def _model_config(name: str) -> ModelConfig:
+    path = Path(name).expanduser()
+    if path.exists():
+        return ModelConfig(weights=str(path))
+    base, _, weights = name.partition(":")
+    if weights not in ("", "none"):
+        raise ConfigError(f"'{name}' is no backbone: after the colon only 'none' (random weights) can stand.")
+    if path.suffix in (".safetensors", ".pth", ".pt"):
+        raise ConfigError(f"The weights file {path} does not exist.")
+    return ModelConfig(backbone=base, weights=weights or "pretrained")
+
+
+def _pool(catalog: Catalog) -> tuple[Catalog, list[str]]:
+    """The labelled pictures that may be looked at, without splits; what is left alone, in words."""
+    rows = [i for i, s in enumerate(catalog.samples) if s.split in ("train", "val") and s.label != UNLABELLED]
+    left = len(catalog.indices("test"))
+    notes = [f"{left} test pictures were left alone; {len(rows)} were compared on."] if left else []
+    pool = catalog.subset(rows)
+    return pool.with_splits([""] * len(pool)), notes
+
+
+def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) -> tuple[BackboneRow, ...]:
+    """Rows in order of the probe's accuracy; intervals from drawing groups of pictures again."""
+    names = sorted(
+        (name for name in answers if name != CONTROL), key=lambda name: -answers[name].probe[judged].mean()
+    )
+    everyone = [*names, CONTROL]
+    groups = [s.group or f"path:{s.path}" for s in (catalog.samples[i] for i in judged)]
+    drawn = _draws(groups)  # (R, n)
+    total = drawn.sum(axis=1)
+    probes = {name: drawn @ answers[name].probe[judged] / total for name in everyone}
+    near = {name: drawn @ answers[name].neighbours[judged] / total for name in everyone}
+    table = np.stack([probes[name] for name in names])  # (M, R)
+    ranks = 1 + (table[None] > table[:, None]).sum(axis=1)  # how many are better, for each draw
+    rows = []
+    for place, name in enumerate(everyone):
+        one = answers[name]
+        hits, best = one.probe[judged], answers[names[0]].probe[judged]
+        low, high = _interval(probes[name])
+        behind_low, behind_high = _interval(probes[names[0]] - probes[name])
+        near_low, near_high = _interval(near[name])
+        span = np.percentile(ranks[place], (2.5, 97.5)) if name != CONTROL else None
+        rows.append(
+            BackboneRow(
+                backbone=name,
+                rank=None if span is None else place + 1,
+                rank_low=None if span is None else int(np.floor(span[0])),
+                rank_high=None if span is None else int(np.ceil(span[1])),
+                probe=float(hits.mean()),
+                probe_low=low,
+                probe_high=high,
+                behind=float(best.mean() - hits.mean()),
+                behind_low=behind_low,
+                behind_high=behind_high,
+                neighbours=float(one.neighbours[judged].mean()),
+                neighbours_low=near_low,
+                neighbours_high=near_high,
+                pictures=len(judged),
+                **one.facts,
+            )
+        )
+    return tuple(rows)
+
+
+def _draws(groups: Sequence[str]) -> np.ndarray:
+    """(RESAMPLES, n): how often each picture is in a bootstrap sample of the groups."""
+    _, member = np.unique(np.array(groups), return_inverse=True)
+    count = int(member.max()) + 1
+    rng = numpy_generator("compare backbones", count)
+    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)[:, member].astype(np.float64)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
