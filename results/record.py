@@ -13,7 +13,7 @@ from foveate.reporting.study_folder import publish_study, study_info
 from foveate.studies.collect import open_study, read_study
 from foveate.studies.engine import folder_of, is_finished
 
-FILES = ("study.yaml", "table.csv", "comparisons.csv", "table.md")
+FILES = ("study.yaml", "table.csv", "comparisons.csv", "table.md", "settings.md")
 HERE = Path(__file__).parent
 
 
@@ -24,6 +24,11 @@ def record(study: Path, name: str, figures: list[str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         shutil.copyfile(study / file, place / file)
+    weights = str(open_study(study).base.get("model", {}).get("weights", ""))
+    if Path(weights).is_absolute():  # a folder of this machine
+        text = (place / "study.yaml").read_text(encoding="utf-8")
+        relative = f"weights/{Path(weights).name}"
+        (place / "study.yaml").write_text(text.replace(weights, relative), encoding="utf-8")
     for figure in figures:
         shutil.copyfile(study / "figures" / f"{figure}.png", place / f"{figure}.png")
     values = [

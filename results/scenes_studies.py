@@ -18,6 +18,8 @@ SIDE = 3
 """The report's square of 10 px in 224, at 64 px."""
 SUPERVISED, ROTATION, PERTURBATION = 3, 3, 1
 """Epochs of whole networks."""
+LONG = 12
+"""Of one more supervised model, to see what the few epochs cost."""
 PRECISION = "fp32_channels_last"
 
 
@@ -59,6 +61,9 @@ def studies(weights: Path) -> dict[str, Study]:
         "rotation-drifting": reduced("scenes-rotation", weights, ["Rotation-classifier 3"], **drifting),
         "perturbation-drifting": reduced(
             "scenes-perturbation", weights, ["Perturbation-classifier 3"], **drifting
+        ),
+        "supervised-long": reduced(
+            "scenes-supervised", weights, ["Supervised Final"], **{**short, "training.phases.0.epochs": LONG}
         ),
         "supervised-faithful": reduced(
             "scenes-supervised", weights, ["Supervised Final"], **{**short, "data.split.judge": "val"}
