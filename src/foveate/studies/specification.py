@@ -148,7 +148,10 @@ class Cell:
     def start(self) -> "Cell | None":
         """The pretext run that this cell starts from, which cells share: an ordinary run folder beside theirs."""
         first = self.experiment.first()
-        return None if first is None else Cell(f"pretext {first.task_name}", self.block, self.seed, first)
+        if first is None:
+            return None
+        kind = "faithful " if getattr(first.task, "faithful", False) else ""
+        return Cell(f"pretext {kind}{first.task_name}", self.block, self.seed, first)
 
     def __str__(self) -> str:
         return ", ".join(part for part in (self.block, self.arm, f"seed {self.seed}") if part)
