@@ -32,7 +32,10 @@ def table(title: str, found: dict[str, Any] | None, names: tuple[str, ...], by: 
     if found is None:
         return
     scores = found["scores"]
-    better = [scores[name]["title"] + (" ↓" if scores[name]["better"] == "lower" else "") for name in names]
+    better = [
+        scores[name]["title"].replace("|", r"\|") + (" ↓" if scores[name]["better"] == "lower" else "")
+        for name in names
+    ]
     print(f"\n## {title}\n\n{found['pictures']} pictures, class: {found['target']}.\n")
     print("| method | s a picture | n | " + " | ".join(better) + " |")
     print("|---" * (3 + len(names)) + "|")
@@ -49,8 +52,6 @@ def table(title: str, found: dict[str, Any] | None, names: tuple[str, ...], by: 
             shown = name if row["kind"] == "method" else f"*{name}*"
             cells = " | ".join(cell(row, score) for score in names)
             print(f"| {shown} | {'' if seconds is None else f'{seconds:.3f}'} | {count} | {cells} |")
-    for name, why in found["skipped"].items():
-        print(f"\n`{name}` is left out: {why}")
 
 
 if __name__ == "__main__":
@@ -59,4 +60,6 @@ if __name__ == "__main__":
         mark = read(out / f"{network}-mark")
         table(f"{network} network: the mark", mark, LOCALISATION, "auc")
         table(f"{network} network: faithfulness", mark, FAITHFULNESS, "road")
+    for name, why in (read(out / "guided-mark") or {"skipped": {}})["skipped"].items():
+        print(f"\n`{name}` is left out: {why}")
     table("Guided network: sanity", read(out / "guided-sanity"), SANITY, "random_absolute")
