@@ -42,15 +42,19 @@ def main() -> int:
         parser.error(
             f"no benchmark {unknown}; there are {', '.join(BENCHMARKS)}" if unknown else "--repeats from 1"
         )
-    drawn = cache_folder(CacheConfig()) / "benchmark-photos"
-    try:
-        photos = open_photos(arguments.photos) if arguments.photos else draw_photos(drawn)
-    except FoveateError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for name in arguments.names or BENCHMARKS:
+    names = arguments.names or list(BENCHMARKS)
+    photos = None
+    if set(names) != {"explanation"}:  # which explains noise
+        drawn = cache_folder(CacheConfig()) / "benchmark-photos"
+        try:
+            photos = open_photos(arguments.photos) if arguments.photos else draw_photos(drawn)
+        except FoveateError as error:
+            print(error, file=sys.stderr)
+            return 1
+    for name in names:
         started = time.monotonic()
-        about = {"machine": machine(), "photos": photos.source, "repeats": arguments.repeats}
+        source = photos.source if photos and name != "explanation" else "noise"
+        about = {"machine": machine(), "photos": source, "repeats": arguments.repeats}
         print(f"{name} ...", flush=True)
         extra = {"weights": arguments.weights} if name == "explanation" else {}
         rows = BENCHMARKS[name](photos, arguments.repeats, arguments.quick, **extra)

@@ -37,7 +37,7 @@ MASKS = 200
 Ways = dict[str, Callable[[], Any]]
 
 
-def run(photos: Photos, repeats: int, quick: bool = False, weights: Path | None = None) -> list[Row]:
+def run(photos: Photos | None, repeats: int, quick: bool = False, weights: Path | None = None) -> list[Row]:
     """Grad-CAM, occlusion, RISE, integrated gradients, SmoothGrad on random weights; Score-CAM also on ``weights``.
 
     With random weights hardly any channel is dead, so a trained network's file is what shows that part of Score-CAM.

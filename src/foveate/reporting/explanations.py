@@ -39,7 +39,7 @@ FOLDER = "explanations"
 MANIFEST = "manifest.json"
 RECORD = "record"
 """The key of a picture's record (JSON text) in its ``.npz``."""
-PACKAGES = ("foveate", "torch", "timm", "captum", "numpy", "pillow")
+PACKAGES = ("foveate", "torch", "timm", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
