@@ -3,7 +3,9 @@
 Each note says how far from its floor Foveate is: the passes that the method cannot do without, and nothing else.
 """
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from foveate.explanation import explain
 from foveate.explanation.probe import Probe
 from foveate.models.classifier import ModelConfig
 from foveate.models.modes import untouched
-from foveate.models.weights import load_backbone, read_tensors, resolve_weights
+from foveate.models.weights import read_tensors, resolve_weights
 
 import pytorch_grad_cam  # isort: skip
 import timm  # isort: skip
@@ -51,14 +53,14 @@ def run(photos: Photos | None, repeats: int, quick: bool = False, weights: Path 
         rows += [_occlusion(name, model, repeats), _rise(name, model, repeats, 64 if quick else MASKS)]
         rows += [_integrated_gradients(name, model, repeats), _smooth_grad(name, model, repeats)]
         if not name.startswith("vit"):
-            rows += _score_cam(f"{name}, random weights", model, min(repeats, 2))
+            rows.append(_score_cam(f"{name}, random weights", model, min(repeats, 2)))
     if weights is not None:
         found = resolve_weights(ModelConfig(weights=str(weights)))
         model = timm.create_model(
-            found.architecture, num_classes=found.card.classes or 10, **found.card.architecture_kwargs
+            found.architecture, num_classes=found.card.classes, **found.card.architecture_kwargs
         )
-        load_backbone(model, read_tensors(weights), found.card, str(weights))
-        rows += _score_cam(f"{found.architecture}, trained", model.eval(), min(repeats, 2))
+        model.load_state_dict(read_tensors(weights))
+        rows.append(_score_cam(f"{found.architecture}, trained", model.eval(), min(repeats, 2)))
     return rows
 
 
@@ -92,30 +94,31 @@ def _grad_cam(name: str, model: nn.Module, repeats: int) -> Row:
     return _row("Grad-CAM", f"{name}, batch {BATCH}", ways, repeats, BATCH)
 
 
-def _score_cam(case: str, model: nn.Module, repeats: int) -> list[Row]:
+def _score_cam(case: str, model: nn.Module, repeats: int) -> Row:
     images, targets = _pictures(1)
     path = Probe(model).resolve(None, images)
     theirs: list[torch.Tensor] = []
 
     def grad_cam() -> None:
-        with pytorch_grad_cam.ScoreCAM(model, [model.get_submodule(path)]) as cam:
+        silent = redirect_stderr(io.StringIO())  # it draws a bar for every picture
+        with silent, pytorch_grad_cam.ScoreCAM(model, [model.get_submodule(path)]) as cam:
             theirs.append(torch.from_numpy(cam(images, [ClassifierOutputTarget(int(targets))])))
 
-    rows = []
+    options = {"corners": True}  # as grad-cam upsamples
+    ways: Ways = {
+        "foveate": partial(explain, model, images, targets, "scorecam", **options),
+        "foveate, auto": partial(explain, model, images, targets, "scorecam", precision="auto", **options),
+        "grad-cam": grad_cam,
+        "torchcam": lambda: _torchcam(torchcam.methods.ScoreCAM, model, path, images, targets),
+    }
+    row = _row("Score-CAM", f"{case}, 1 picture", ways, repeats, 1)
     live = _live(model, images, path)
-    for precision in ("float32", "auto"):
-        options = {"precision": precision, "corners": True}
-        ways: Ways = {
-            "foveate": partial(explain, model, images, targets, "scorecam", **options),
-            "grad-cam": grad_cam,
-            "torchcam": lambda: _torchcam(torchcam.methods.ScoreCAM, model, path, images, targets),
-        }
-        row = _row(f"Score-CAM, {precision}", f"{case}, 1 picture", ways, repeats, 1)
-        found = explain(model, images, targets, "scorecam", **options)
-        apart = float((found - theirs[-1]).abs().max())
-        note = f"; {int(live.sum())} of {len(live)} channels live; at most {apart:.1e} from grad-cam's map"
-        rows.append(replace(row, note=row.note + note))
-    return rows
+    apart = [float((ways[name]() - theirs[-1]).abs().max()) for name in ("foveate", "foveate, auto")]
+    note = (
+        f"; {int(live.sum())} of {len(live)} channels live; at most {apart[0]:.1e} (auto: {apart[1]:.1e}) from "
+        "grad-cam's map"
+    )
+    return replace(row, note=row.note + note)
 
 
 def _live(model: nn.Module, images: torch.Tensor, path: str) -> torch.Tensor:
