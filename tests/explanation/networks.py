@@ -12,7 +12,7 @@ import timm  # isort: skip
 
 SIZE = 64
 NAMES = ("resnet18", "mobilenetv3_small_100", "efficientnet_b0", "vit_tiny_patch16_224")
-"""The four that the issue of explanations was settled on."""
+"""Three kinds of convolutional network and a transformer."""
 
 
 @cache
