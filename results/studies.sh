@@ -16,6 +16,7 @@ run learn2look-weights --data data/wbc1 --quarantine --out "$out/weights-wbc1"
 run learn2look-weights "${birds[@]}" --set base.data.split.train_per_class=20 --out "$out/weights-amazonbirds5"
 run learn2look-taps --data data/potato2 "${fifty[@]}" --out "$out/taps-potato2"
 run learn2look-taps --data data/ph2 --out "$out/taps-ph2"
+run learn2look-taps --data data/wbc1 --quarantine --set base.training.precision=fp32_channels_last --out "$out/taps-wbc1"
 run learn2look-second-set "${birds[@]}" --set base.data.split.train_per_class=20 --out "$out/second-amazonbirds5"
 run learn2look-future --data data/potato2 "${fifty[@]}" --block MobileNetV3-Small --out "$out/future-potato2"
 
