@@ -19,7 +19,7 @@ setup: $(READY) ## make the environment in .venv
 demo: $(READY) ## draw pictures, train plainly and guided, compare (offline, about a minute)
 	$(BIN)/foveate demo --out demo
 
-test: $(READY) ## run all tests (about two minutes on two cores)
+test: $(READY) ## run all tests (about seven minutes on two cores)
 	$(BIN)/python -m pytest -n 2
 
 quality: $(READY) ## formatting, lint, types, import directions
