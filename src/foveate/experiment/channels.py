@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 
 from foveate.core.errors import DataError
@@ -40,7 +41,7 @@ def channels_of_run(
             taken[label] = taken.get(label, 0) + 1
             if taken[label] <= limit:
                 kept.append(row)
-        rows = rows[[row in set(kept) for row in rows.tolist()]]
+        rows = np.array(kept, dtype=rows.dtype)
     if not len(rows):
         raise DataError(
             f"The split '{split}' of {run.folder} has no labelled picture; choose train, val or test."

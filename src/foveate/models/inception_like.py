@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
+from foveate.models.plain import PooledCnn
 
 from timm.models import generate_default_cfgs, register_model  # isort: skip
 from timm.models import build_model_with_cfg  # isort: skip
@@ -61,11 +62,13 @@ class InceptionModule(nn.Module):
         return torch.cat((self.one(x), self.three(x), self.five(x), self.pool(x)), dim=1)
 
 
-class InceptionLike(nn.Module):
+class InceptionLike(PooledCnn):
     """A strided 5x5 convolution and pooling, then modules with a pooling between them; average; one linear layer.
 
     With the defaults a picture of 96 px ends as a map of 480 x 12 x 12 after about 0.52 million parameters.
     """
+
+    timm_name = "foveate_inception_like"
 
     def __init__(
         self,
@@ -93,30 +96,6 @@ class InceptionLike(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.num_features = self.head_hidden_size = channels
         self.reset_classifier(num_classes)
-
-    def get_classifier(self) -> nn.Module:
-        """The last linear layer, or an identity without classes."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh last layer; 0 classes: none. ``global_pool``: only the average exists."""
-        if global_pool not in (None, "avg"):
-            raise ValueError(f"foveate_inception_like pools by the average only, not by {global_pool!r}")
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, K, h, w)."""
-        return self.stages(x)
-
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """(B, K, h, w) -> (B, K) with ``pre_logits``, else (B, C)."""
-        x = nn.functional.dropout(x.mean((2, 3)), self.drop_rate, self.training)
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, C)."""
-        return self.forward_head(self.forward_features(x))
 
 
 @register_model

@@ -31,11 +31,47 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-class SmallCnn(nn.Module):
+class PooledCnn(nn.Module):
+    """Base: ``stages`` to a map, global average, dropout, one linear layer; the methods that timm asks for."""
+
+    timm_name: str
+    stages: nn.Sequential
+    num_features: int
+    drop_rate: float
+
+    def get_classifier(self) -> nn.Module:
+        """The last linear layer, or an identity without classes."""
+        return self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A fresh last layer; 0 classes: none. ``global_pool``: only the average exists."""
+        if global_pool not in (None, "avg"):
+            raise ValueError(f"{self.timm_name} pools by the average only, not by {global_pool!r}")
+        self.num_classes = num_classes
+        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, K, h, w)."""
+        return self.stages(x)
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """(B, K, h, w) -> (B, K) with ``pre_logits``, else (B, C)."""
+        x = x.mean((2, 3))
+        x = nn.functional.dropout(x, self.drop_rate, self.training)
+        return x if pre_logits else self.fc(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, C)."""
+        return self.forward_head(self.forward_features(x))
+
+
+class SmallCnn(PooledCnn):
     """Stages of 3x3 convolution, batch norm, ReLU; global average; one linear layer.
 
     With the defaults a picture of 96 px ends as a map of 160 x 12 x 12 after about 0.35 million parameters.
     """
+
+    timm_name = "foveate_small_cnn"
 
     def __init__(
         self,
@@ -60,31 +96,6 @@ class SmallCnn(nn.Module):
             self.feature_info.append({"num_chs": width, "reduction": reduction, "module": f"stages.{index}"})
         self.stages = nn.Sequential(*stages)
         self.reset_classifier(num_classes)
-
-    def get_classifier(self) -> nn.Module:
-        """The last linear layer, or an identity without classes."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh last layer; 0 classes: none. ``global_pool``: only the average exists."""
-        if global_pool not in (None, "avg"):
-            raise ValueError(f"foveate_small_cnn pools by the average only, not by {global_pool!r}")
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, K, h, w)."""
-        return self.stages(x)
-
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """(B, K, h, w) -> (B, K) with ``pre_logits``, else (B, C)."""
-        x = x.mean((2, 3))
-        x = nn.functional.dropout(x, self.drop_rate, self.training)
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, C)."""
-        return self.forward_head(self.forward_features(x))
 
 
 @register_model
