@@ -1,10 +1,10 @@
-"""python results/scenes_studies.py DATA WEIGHTS OUT [STUDY ...]: the studies of scenes.md, made small enough.
+"""python results/scenes_studies.py DATA WEIGHTS OUT [STUDY ...] [--seeds N]: the studies of scenes.md, small enough.
 
-They are the recipes scenes-* with 64 px instead of 224, fewer epochs, one random seed and tf_efficientnet_lite0:
-what two slow, shared cores can carry. Stopped, the same command goes on.
+They are the recipes scenes-* with 80 px instead of 224, fewer epochs and tf_efficientnet_lite0: what two cores can
+carry. Stopped, the same command goes on; with more seeds, it adds them.
 """
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,25 @@ from foveate.reporting.study_folder import publish_study
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Cell, Study
 
-SIZE = 64
-SIDE = 3
-"""The report's square of 10 px in 224, at 64 px."""
-SUPERVISED, ROTATION, PERTURBATION = 3, 3, 1
-"""Epochs of whole networks."""
-LONG = 12
-"""Of one more supervised model, to see what the few epochs cost."""
+SIZE = 80
+"""The last map of the network is then 3 x 3."""
+SIDE = 4
+"""The report's square of 10 px in 224, at 80 px."""
+SUPERVISED, ROTATION, PERTURBATION = 8, 4, 8
+"""Epochs of whole networks. A picture asks four questions in an epoch of rotation and two in one of perturbation, so
+that both tasks see as many pictures."""
+LONG = 24
+"""Of three supervised models, to see what the few epochs cost."""
+DRIFTING = 12
+"""Of a head whose trunk runs in every epoch."""
 PRECISION = "fp32_channels_last"
+TASKS = ("rotation", "perturbation", "faulty perturbation")
 
 
-def reduced(name: str, weights: Path, arms: list[str] | None = None, **changes: Any) -> Study:
+def reduced(name: str, weights: Path, seeds: int, arms: list[str] | None = None, **changes: Any) -> Study:
     """The recipe with everything that costs time made smaller; ``changes`` are dotted fields of every arm."""
     values = STUDIES[name]().to_dict()
-    values["seeds"] = [0]
+    values["seeds"] = list(range(seeds))
     base = values["base"]
     base["model"] |= {"backbone": "tf_efficientnet_lite0", "weights": str(weights)}
     base["data"]["size"] = SIZE
@@ -48,26 +53,35 @@ def reduced(name: str, weights: Path, arms: list[str] | None = None, **changes: 
     return Study.from_dict(values)
 
 
-def studies(weights: Path) -> dict[str, Study]:
-    """{name of the folder: study}, the most important rows first."""
+def studies(weights: Path, seeds: int) -> dict[str, Study]:
+    """{name of the folder: study}."""
     short = {"training.phases.0.epochs": SUPERVISED, "evaluation.neighbours": None}
-    drifting = {"training.phases.0.freeze_bn": False, "training.phases.0.epochs": 12}
-    first = ["Final", "1", "5", "6", "2", "4", "3"]
+    long = {**short, "training.phases.0.epochs": LONG}
+    drifting = {"training.phases.0.freeze_bn": False, "training.phases.0.epochs": DRIFTING}
+    final, rotation, perturbation = (
+        ["Supervised Final"],
+        ["Rotation-classifier 3"],
+        ["Perturbation-classifier 3"],
+    )
+    faithful = {"data.split.judge": "val", "data.augment.fill": "black"}
+    faulty = {**faithful, **drifting, "start.task.faithful": True}
+    untrained = {"model.weights": "none"}
+    seen = ["ImageNet", "random", *(f"ImageNet, then {task}" for task in TASKS)]
+    unseen = [f"random, then {task}" for task in TASKS]
     return {
-        "supervised": reduced("scenes-supervised", weights, [f"Supervised {k}" for k in first], **short),
-        "rotation": reduced("scenes-rotation", weights),
-        "perturbation": reduced("scenes-perturbation", weights),
-        "controls": reduced("scenes-controls", weights),
-        "rotation-drifting": reduced("scenes-rotation", weights, ["Rotation-classifier 3"], **drifting),
-        "perturbation-drifting": reduced(
-            "scenes-perturbation", weights, ["Perturbation-classifier 3"], **drifting
-        ),
+        "supervised": reduced("scenes-supervised", weights, seeds, **short),
+        "rotation": reduced("scenes-rotation", weights, seeds),
+        "perturbation": reduced("scenes-perturbation", weights, seeds),
+        "controls": reduced("scenes-controls", weights, seeds, seen),
+        "controls-random": reduced("scenes-controls", weights, 1, unseen),
         "supervised-long": reduced(
-            "scenes-supervised", weights, ["Supervised Final"], **{**short, "training.phases.0.epochs": LONG}
+            "scenes-supervised", weights, 1, ["Supervised 1", "Supervised 2", *final], **long
         ),
-        "supervised-faithful": reduced(
-            "scenes-supervised", weights, ["Supervised Final"], **{**short, "data.split.judge": "val"}
-        ),
+        "supervised-faithful": reduced("scenes-supervised", weights, 1, final, **short, **faithful),
+        "supervised-untrained": reduced("scenes-supervised", weights, 1, final, **short, **untrained),
+        "rotation-drifting": reduced("scenes-rotation", weights, seeds, rotation, **drifting),
+        "perturbation-drifting": reduced("scenes-perturbation", weights, seeds, perturbation, **drifting),
+        "perturbation-faithful": reduced("scenes-perturbation", weights, 1, perturbation, **faulty),
     }
 
 
@@ -82,8 +96,15 @@ class Told(StudyObserver):
 
 
 if __name__ == "__main__":
-    data, weights, out = map(Path, sys.argv[1:4])
-    known = studies(weights)
-    for name in sys.argv[4:] or known:
-        run_study(known[name], data, out / name, jobs=1, threads=1, quarantine=True, observer=Told())
-        print(publish_study(out / name), flush=True)
+    parser = ArgumentParser()
+    for argument in ("data", "weights", "out"):
+        parser.add_argument(argument, type=Path)
+    parser.add_argument("studies", nargs="*")
+    parser.add_argument("--seeds", type=int, default=2)
+    given = parser.parse_args()
+    known = studies(given.weights, given.seeds)
+    for name in given.studies or known:
+        run_study(
+            known[name], given.data, given.out / name, jobs=1, threads=1, quarantine=True, observer=Told()
+        )
+        print(publish_study(given.out / name), flush=True)

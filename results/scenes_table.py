@@ -1,16 +1,21 @@
 """python results/scenes_table.py STUDIES: the fifteen rows of the report's Table 3 beside ours, and the controls.
 
-STUDIES is what scenes_studies.py wrote. Figures are read from the runs; nothing is computed again.
+STUDIES is what scenes_studies.py wrote. Figures are read from the runs; no network is run again.
 """
 
-import csv
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import yaml
 
 from foveate import Run
+from foveate.evaluation.metrics import confused_pairs
+from foveate.reporting.study_confusion import confusions
+from foveate.studies.collect import open_study, read_study
+from foveate.studies.engine import folder_of
+from foveate.studies.pictures import compare_pictures
 
 REPORT = {
     "Supervised 1": 92.89, "Supervised 2": 91.85, "Supervised 3": 91.35, "Supervised 4": 92.19, "Supervised 5": 70.51,
@@ -21,99 +26,181 @@ REPORT = {
 """Per cent; of the pictures on which its epochs were chosen."""
 
 
-def cells(study: Path) -> dict[str, Run]:
-    """{arm: its finished run} of one study."""
-    if not (study / "cells.csv").is_file():
-        return {}
-    with open(study / "cells.csv", newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    runs = {row["arm"]: Run(study / "cells" / row["cell"]) for row in rows}
-    return {arm: run for arm, run in runs.items() if run.finished}
+FINALS = {
+    "Supervised Final": "supervised",
+    "Rotation-classifier 3": "rotation",
+    "Perturbation-classifier 3": "perturbation",
+}
+PAIRS = [
+    *(
+        ("supervised", f"Supervised {k}", "supervised", f"Supervised {m}")
+        for k, m in ((2, 1), (3, 2), (4, 2))
+    ),
+    ("supervised", "Supervised Final", "supervised", "Supervised 1"),
+    ("rotation", "Rotation-classifier 2", "rotation", "Rotation-classifier 1"),
+    ("rotation", "Rotation-classifier 1", "rotation", "Rotation-classifier 3"),
+    ("perturbation", "Perturbation-classifier 2", "perturbation", "Perturbation-classifier 1"),
+    ("perturbation", "Perturbation-classifier 1", "perturbation", "Perturbation-classifier 3"),
+    ("perturbation", "Perturbation-classifier 3", "rotation", "Rotation-classifier 3"),
+    ("controls", "ImageNet, then rotation", "controls", "ImageNet"),
+    ("controls", "ImageNet, then perturbation", "controls", "ImageNet"),
+    ("controls", "ImageNet, then faulty perturbation", "controls", "ImageNet"),
+    ("controls-random", "random, then rotation", "controls", "random"),
+    ("controls-random", "random, then perturbation", "controls", "random"),
+    ("controls-random", "random, then faulty perturbation", "controls", "random"),
+    *(("supervised-long", f"Supervised {k}", "supervised", f"Supervised {k}") for k in ("1", "2", "Final")),
+    ("supervised-long", "Supervised 2", "supervised-long", "Supervised 1"),
+    ("supervised-long", "Supervised Final", "supervised-long", "Supervised 1"),
+    ("supervised-long", "Supervised Final", "controls", "ImageNet"),
+    ("supervised", "Supervised Final", "controls", "ImageNet"),
+    ("supervised-untrained", "Supervised Final", "supervised", "Supervised Final"),
+    ("rotation-drifting", "Rotation-classifier 3", "rotation", "Rotation-classifier 3"),
+    ("perturbation-drifting", "Perturbation-classifier 3", "perturbation", "Perturbation-classifier 3"),
+]
+"""(study, arm, study, the arm it is compared with)."""
 
 
-def tasks(study: Path) -> list[tuple[dict[str, Any], str, Run]]:
-    """(task, weights it began with, run) of the finished pretext runs of one study."""
-    found = []
-    for file in sorted((study / "cells").glob("*/experiment.yaml")):
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        run = Run(file.parent)
-        if values.get("task") and run.finished:
-            found.append((values["task"], values["model"]["weights"], run))
+def cells(study: Path) -> dict[str, list[Run]]:
+    """{arm: its finished runs, a seed each} of one study."""
+    found: dict[str, list[Run]] = {}
+    if (study / "study.yaml").is_file():
+        for cell in open_study(study).cells():
+            run = Run(folder_of(study, cell))
+            if run.finished:
+                found.setdefault(cell.arm, []).append(run)
     return found
 
 
-def shown(metrics: dict[str, Any] | None) -> str:
-    """Accuracy and its 95 % interval, per cent."""
-    if not metrics:
-        return "–"
-    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
-    return f"{100 * metrics['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+def tasks(place: Path) -> dict[tuple[bool, str, bool], list[Run]]:
+    """{(began with ImageNet weights, task, with the published faults): finished pretext runs} of all studies."""
+    found: dict[tuple[bool, str, bool], dict[str, Run]] = {}
+    for file in sorted(place.glob("*/cells/*/experiment.yaml")):
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        task, run = values.get("task"), Run(file.parent)
+        if task and run.finished and values["data"]["split"].get("judge", "test") == "test":
+            key = values["model"]["weights"] != "none", task["kind"], bool(task.get("faithful"))
+            found.setdefault(key, {})[file.parent.name] = run  # several studies share a pretext run
+    return {key: list(runs.values()) for key, runs in found.items()}
+
+
+def percent(values: list[float]) -> str:
+    """Mean, and standard deviation over the seeds."""
+    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.1f}{spread}"
+
+
+def points(share: float, sign: str = "") -> str:
+    """Percentage points."""
+    return f"{100 * share:{sign}.1f}".replace("-", "−")
+
+
+def accuracy(runs: list[Run], split: str = "test", *, neighbours: bool = False) -> str:
+    """Of one arm."""
+    found = [run.result["metrics"].get(split) or {} for run in runs]
+    found = [metrics.get("neighbours") or {} for metrics in found] if neighbours else found
+    values = [metrics["accuracy"] for metrics in found if metrics.get("accuracy") is not None]
+    return percent(values) if values else "–"
 
 
 def fifteen(place: Path) -> list[str]:
     """Markdown lines of Table 3."""
-    runs: dict[str, Run] = {}
-    for name in ("supervised", "rotation", "perturbation"):
-        runs |= cells(place / name)
-        if name != "supervised" and (found := tasks(place / name)):
-            runs[f"{name.capitalize()} 1"] = found[0][2]
-    lines = ["| model | report | test | validation | epochs |", "|---|---:|---:|---:|---:|"]
+    runs = {
+        arm: found
+        for name in ("supervised", "rotation", "perturbation")
+        for arm, found in cells(place / name).items()
+    }
+    pretext = tasks(place)
+    for name in ("rotation", "perturbation"):
+        runs[f"{name.capitalize()} 1"] = pretext.get((True, name, False), [])
+    lines = [
+        "| model | report | test | validation | training | epochs | seeds |",
+        "|---|---:|---:|---:|---:|---|---:|",
+    ]
     for arm, theirs in REPORT.items():
-        run = runs.get(arm)
-        metrics = run.result["metrics"] if run else {}
-        val = metrics.get("val")
-        lines.append(
-            f"| {arm} | {theirs:.2f} | {shown(metrics.get('test'))} | "
-            f"{100 * val['accuracy']:.1f} | {run.result['epochs']} |"
-            if run and val
-            else f"| {arm} | {theirs:.2f} | not run | – | – |"
-        )
+        found = runs.get(arm) or []
+        if not found:
+            lines.append(f"| {arm} | {theirs:.2f} | not run | – | – | – | 0 |")
+            continue
+        learnt = percent([float(run.history[-1]["train_accuracy"]) for run in found])
+        epochs = ", ".join(str(run.result["epochs"]) for run in found)
+        shown = f"{accuracy(found)} | {accuracy(found, 'val')} | {learnt} | {epochs} | {len(found)}"
+        lines.append(f"| {arm} | {theirs:.2f} | {shown} |")
     return lines
 
 
 def controls(place: Path) -> list[str]:
     """Markdown lines: the same head on eight trunks."""
-    pretext: dict[tuple[bool, str, bool], Run] = {}
-    for task, weights, run in tasks(place / "controls"):
-        pretext[weights != "none", task["kind"], bool(task.get("faithful"))] = run
+    pretext = tasks(place)
     lines = [
-        "| trunk | pretext task, test | linear head, test | k-NN, test | training pictures right |",
-        "|---|---:|---:|---:|---:|",
+        "| trunk | pretext task, test | linear head, test | k-NN, test | training | seeds |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    for arm, run in cells(place / "controls").items():
+    for arm, runs in (cells(place / "controls") | cells(place / "controls-random")).items():
         kind = "rotation" if "rotation" in arm else "perturbation"
-        first = pretext.get((arm.startswith("ImageNet"), kind, "faulty" in arm)) if "then" in arm else None
-        test = run.result["metrics"]["test"]
-        asked = f"{100 * first.result['metrics']['test']['accuracy']:.1f}" if first else "–"
+        first = pretext.get((arm.startswith("ImageNet"), kind, "faulty" in arm), []) if "then" in arm else []
+        learnt = percent([float(run.history[-1]["train_accuracy"]) for run in runs])
+        shown = f"{accuracy(runs)} | {accuracy(runs, neighbours=True)} | {learnt} | {len(runs)}"
+        lines.append(f"| {arm} | {accuracy(first)} | {shown} |")
+    return lines
+
+
+def differences(place: Path) -> list[str]:
+    """Markdown lines: pairs of arms on the same test pictures and seeds."""
+    answers: dict[str, Any] = {}
+    for name in {name for pair in PAIRS for name in (pair[0], pair[2])}:
+        if (place / name / "study.yaml").is_file():
+            answers[name] = {
+                arm: seeds
+                for found in read_study(place / name).values()
+                for arm, seeds in found.pictures.items()
+            }
+    lines = [
+        "| | points | 95 %, seeds and pictures | gained and lost pictures, each seed | largest p, McNemar |",
+        "|---|---:|---|---|---:|",
+    ]
+    for study, arm, other, baseline in PAIRS:
+        ours, theirs = answers.get(study, {}).get(arm), answers.get(other, {}).get(baseline)
+        found = compare_pictures(theirs, ours) if ours and theirs else None
+        if found is None:
+            continue
+        interval = "one seed" if found.low is None else f"{points(found.low)} to {points(found.high)}"
+        flips = "; ".join(f"{one.gained}, {one.lost}" for one in found.by_seed.values())
+        worst = max(one.p for one in found.by_seed.values())
+        judged = "< 0.0001" if worst < 1e-4 else f"{worst:.2g}"
+        name = arm if other in (study, "controls") or arm != baseline else f"{arm}, {study}"
         lines.append(
-            f"| {arm} | {asked} | {shown(test)} | {100 * test['neighbours']['accuracy']:.1f} | "
-            f"{100 * float(run.history[-1]['train_accuracy']):.1f} |"
+            f"| {name} less {baseline} | {points(found.difference, '+')} | {interval} | {flips} | {judged} |"
         )
     return lines
 
 
 def pairs(place: Path, top: int = 5) -> list[str]:
-    """Markdown lines: what the final models confuse most."""
-    finals = {
-        "Supervised Final": "supervised",
-        "Rotation-classifier 3": "rotation",
-        "Perturbation-classifier 3": "perturbation",
-    }
+    """Markdown lines: what the final models confuse most, over all seeds."""
     lines = []
-    for arm, name in finals.items():
-        run = cells(place / name).get(arm)
-        if run:
-            found = run.result["metrics"]["test"]["confused_pairs"][:top]
-            text = ", ".join(f"{p['a']}/{p['b']} {p['n']} ({100 * p['share']:.0f} %)" for p in found)
-            lines.append(f"- {arm}: {text}")
+    for arm, name in FINALS.items():
+        if not (place / name / "study.yaml").is_file():
+            continue
+        for found in confusions(open_study(place / name), place / name):
+            if found.arm == arm:
+                shown = confused_pairs(found.counts, found.classes)[:top]
+                text = ", ".join(f"{p['a']}/{p['b']} {p['n']} ({100 * p['share']:.0f} %)" for p in shown)
+                lines.append(f"- {arm}: {text}")
     return lines
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    for part in (fifteen(place), controls(place), pairs(place)):
+    for part in (fifteen(place), controls(place), differences(place), pairs(place)):
         print("\n".join(part), end="\n\n")
-    for name in ("rotation-drifting", "perturbation-drifting", "supervised-faithful"):
-        for arm, run in cells(place / name).items():
-            metrics = run.result["metrics"]
-            print(f"{name}, {arm}: {shown(metrics.get('test') or metrics['val'])}")
+    others = (
+        "supervised-long",
+        "supervised-faithful",
+        "supervised-untrained",
+        "rotation-drifting",
+        "perturbation-drifting",
+        "perturbation-faithful",
+    )
+    for name in others:
+        for arm, runs in cells(place / name).items():
+            judged = "test" if "test" in runs[0].result["metrics"] else "val"
+            print(f"{name}, {arm}: {judged} {accuracy(runs, judged)}")

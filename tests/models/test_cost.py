@@ -27,6 +27,11 @@ def test_kept_bytes_are_the_inputs_of_what_is_differentiated() -> None:
 def test_memory_grows_with_the_batch_and_the_network_stays_as_it_was() -> None:
     model = build_classifier(ModelConfig(backbone="foveate_small_cnn", weights="none"), 3, 32, seed=0)
     model.backbone.requires_grad_(False).eval()
+    half_done = [
+        torch.full_like(p, 3.0) for p in model.head.parameters()
+    ]  # a caller between backward and step
+    for parameter, gradient in zip(model.head.parameters(), half_done, strict=True):
+        parameter.grad = gradient
     before = {key: value.clone() for key, value in model.state_dict().items()}
     small, large = training_cost(model, 8), training_cost(model, 32)
     assert small.parameters == sum(p.numel() for p in model.parameters())
@@ -38,4 +43,5 @@ def test_memory_grows_with_the_batch_and_the_network_stays_as_it_was() -> None:
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert not any(p.requires_grad for p in model.backbone.parameters())
     assert not model.backbone.training
-    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is None for p in model.backbone.parameters())
+    assert all(torch.equal(p.grad, torch.full_like(p, 3.0)) for p in model.head.parameters())

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 
 from foveate.cli.screen import guarded, out, screen_observer
-from foveate.cli.train import describe, describe_neighbours, number_or_auto
+from foveate.cli.train import describe, describe_neighbours, with_flags
 
 
 @guarded
@@ -53,20 +53,9 @@ def build_pretext(
     values = recipe.to_dict()
     if config:
         values = merge(values, read_yaml(config))
-    last = values["training"]["phases"][-1]
-    if epochs is not None:
-        last["epochs"] = epochs
-    if lr is not None:
-        last["lr"] = number_or_auto(lr, "--lr")
-    if batch_size is not None:
-        values["training"]["batch_size"] = number_or_auto(batch_size, "--batch-size")
-    if size is not None:
-        values["data"]["size"] = size
-    if split is not None:
-        values["data"]["split"]["file"] = str(split)
-    values["data"]["cache"]["enabled"] &= not no_cache
-    if device != "auto":
-        values["training"]["device"] = device
+    values = with_flags(
+        values, epochs=epochs, lr=lr, batch_size=batch_size, size=size, split=split, no_cache=no_cache, device=device
+    )  # fmt: skip
     for assignment in assignments:
         values = assign(values, assignment)
     return Experiment.from_dict(values, source=str(config) if config else "The command line")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from foveate.core.errors import ConfigError
 def train(data: Path, folder: Path, *, quarantine: bool, track: str | None, **flags: Any) -> None:
     """Build the experiment from recipe, file, flags and --set, in this order, and run it."""
     from foveate.api import train as train_and_report
-    from foveate.experiment.execute import claim
+    from foveate.experiment.claiming import claim
     from foveate.training.observers import Several
 
     experiment = build_experiment(**flags)
@@ -124,6 +125,30 @@ def build_experiment(
         values["model"] |= {name: flags["model"][name] for name in ("backbone", "weights") if name in given}
         if "augment" in given:
             values["data"]["augment"] = flags["data"]["augment"]
+    values = with_flags(
+        values, epochs=epochs, lr=lr, batch_size=batch_size, size=size, split=split, no_cache=no_cache, device=device
+    )  # fmt: skip
+    if masks is not None:
+        values["data"]["layout"]["masks"] = str(masks)
+    if group is not None:
+        values["data"]["layout"]["group"] = group
+    for assignment in assignments:
+        values = assign(values, assignment)
+    return Experiment.from_dict(
+        values, source=str(config) if isinstance(config, Path) else "The command line"
+    )
+
+
+def with_flags(
+    values: dict[str, Any], *, epochs: int | None, lr: str | None, batch_size: str | None, size: int | None,
+    split: Path | None, no_cache: bool, device: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The settings of an experiment with the flags that every training command takes; None leaves a setting alone.
+
+    Raises:
+        ConfigError: neither a number nor auto.
+    """
+    values = deepcopy(values)
     last = values["training"]["phases"][-1]
     if epochs is not None:
         last["epochs"] = epochs
@@ -135,18 +160,10 @@ def build_experiment(
         values["data"]["size"] = size
     if split is not None:
         values["data"]["split"]["file"] = str(split)
-    if masks is not None:
-        values["data"]["layout"]["masks"] = str(masks)
-    if group is not None:
-        values["data"]["layout"]["group"] = group
     values["data"]["cache"]["enabled"] &= not no_cache
     if device != "auto":
         values["training"]["device"] = device
-    for assignment in assignments:
-        values = assign(values, assignment)
-    return Experiment.from_dict(
-        values, source=str(config) if isinstance(config, Path) else "The command line"
-    )
+    return values
 
 
 def _decided_by(given: Collection[str]) -> list[str]:

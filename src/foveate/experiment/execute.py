@@ -1,45 +1,32 @@
 """run(experiment, data, out) -> Run: from a folder of pictures to a finished run folder."""
 
-import os
-import platform
 import shutil
-import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from filelock import FileLock
 
 from foveate.augmentation import build_transforms
 from foveate.core.errors import RunError
-from foveate.core.files import SCHEMA_VERSION, write_json, write_text
-from foveate.core.version import VERSION
+from foveate.core.files import write_json
 from foveate.data.cache import cache_folder, open_pictures
 from foveate.data.catalog import Catalog
-from foveate.data.loader import Loader, resolve_workers
+from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash
 from foveate.data.transforms import build_transform
-from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
-from foveate.evaluation.gallery import choose_rows, save_maps
-from foveate.evaluation.metrics import convergence_epoch, summarise_all
-from foveate.evaluation.neighbours import extract_features, nearest_neighbours
-from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.claiming import check_same_pictures, claim
 from foveate.experiment.inference import (
-    BATCH,
     asker_of,
-    background_tests,
-    judged_split,
     measured,
     pick_device,
-    predict_catalog,
     question_rows,
-    shown,
 )
-from foveate.experiment.prepare import Prepared, prepare
+from foveate.experiment.measure import neighbours_of, write_background_tests, write_predictions
+from foveate.experiment.prepare import prepare
+from foveate.experiment.records import environment_of, result_of
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier, build_classifier, picture_size
@@ -50,18 +37,6 @@ from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.ranks import from_main
 from foveate.training.shared import SharedFeatures
-
-PACKAGES = (
-    "foveate",
-    "torch",
-    "torchvision",
-    "timm",
-    "accelerate",
-    "numpy",
-    "pillow",
-    "scikit-learn",
-    "safetensors",
-)
 
 
 def run(
@@ -115,7 +90,7 @@ def run(
         )
     known = prepared.catalog
     catalog = asked(experiment, known, observer.progress)
-    _same_pictures(out, catalog)
+    check_same_pictures(out, catalog)
     for note in prepared.notes:
         observer.message(note)
     decisions = Decisions(
@@ -130,7 +105,7 @@ def run(
         observer.message(note)
     network = summarise_network(model).text()
     observer.message(network)
-    environment = _environment(data, prepared, catalog, size, experiment) | {"network": network}
+    environment = environment_of(data, prepared, catalog, size, experiment) | {"network": network}
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
@@ -154,12 +129,12 @@ def run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = _predict(experiment, seen, model, size, device, out)
-    neighbours = _neighbours(experiment, known, model, size, device)
-    tests = _test_backgrounds(experiment, seen, model, size, device, out)
+    table = write_predictions(experiment, seen, model, size, device, out)
+    neighbours = neighbours_of(experiment, known, model, size, device)
+    tests = write_background_tests(experiment, seen, model, size, device, out)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
-    result = _result(experiment, catalog, table, tests, history, time.time() - started)
+    result = result_of(experiment, catalog, table, tests, history, time.time() - started)
     for split, found in neighbours.items():
         # Where the task gives no answers (pairs of views) this is all that is measured.
         result["metrics"].setdefault(split, {"accuracy": None})["neighbours"] = found
@@ -187,55 +162,6 @@ def _adopt(
         for row in other.history
     ]
     return [row | {name: int(row[name]) for name in ("epoch", "phase_epoch")} for row in numbers]
-
-
-def claim(experiment: Experiment, out: Path) -> None:
-    """Make ``out`` this experiment's folder, or check that it is.
-
-    Raises:
-        RunError: it holds something else; the first setting that differs is named.
-    """
-    file = out / "experiment.yaml"
-    if file.is_file():
-        # Without environment.json nothing was begun: an earlier command failed before its network was built.
-        begun = (out / "environment.json").is_file()
-        found = Run.open(out).experiment if begun else experiment
-        if found.hash() != experiment.hash():
-            name, old, new = first_difference(found.to_dict(), experiment.to_dict())
-            raise RunError(
-                f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
-                "or repeat the settings of the run that is there."
-            )
-        if begun:
-            return
-    elif out.is_dir() and any(out.iterdir()):
-        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
-    write_text(file, experiment.to_yaml())
-
-
-def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
-    """Where two trees of plain values first differ: (dotted path, value there, value here)."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(name for name in new if name not in old)]:
-            if old.get(name) != new.get(name):
-                return first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for i, (a, b) in enumerate(zip(old, new, strict=True)):
-            if a != b:
-                return first_difference(a, b, f"{path}.{i}")
-    return path, old, new
-
-
-def _same_pictures(out: Path, catalog: Catalog) -> None:
-    file = out / "environment.json"
-    if not file.is_file():
-        return
-    before = Run(out).environment["catalog_hash"]
-    if before != catalog.hash:
-        raise RunError(
-            f"The pictures changed since the run in {out} began (catalog {before} then, {catalog.hash} now). "
-            "Restore them, or choose another --out."
-        )
 
 
 def _first_run(
@@ -360,137 +286,3 @@ def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
     if model.head.regularised and not any(term.loss == "head_penalty" for term in terms.values()):
         terms["head_penalty"] = HeadPenalty.Config()
     return terms
-
-
-def _predict(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
-) -> PredictionTable:
-    """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
-    cache = experiment.data.cache
-    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
-    table = predict_catalog(
-        model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
-    )
-    table.to_csv(out / "predictions.csv")
-    split = judged_split(catalog)
-    if not len(catalog.indices(split)):
-        return table  # nothing is labelled, so no picture is right or wrong
-    chosen = choose_rows(table, catalog, split=split)
-    if len(chosen):
-        pictures = open_pictures(catalog, size, experiment.data.fit, cache)
-        transform = build_transform(experiment.data.augment, size, train=False)
-        loader = Loader(pictures, catalog.labels, chosen, transform, BATCH, 0, shuffle=False)
-        taps = (experiment.evaluation.look_tap,)
-        batches = shown(loader.epoch(0), asker_of(experiment, catalog, model))
-        save_maps(out / "maps.npz", model, batches, chosen, device=device, taps=taps)
-    return table
-
-
-def _neighbours(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device
-) -> dict[str, dict[str, Any]]:
-    """{split: k-NN of the features, judged by the pictures' own classes}; empty when it is not asked for."""
-    k = experiment.evaluation.neighbours
-    if k is None or len(catalog.classes) < 2:
-        return {}
-    pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache)
-    transform = build_transform(experiment.data.augment, size, train=False)
-
-    def features(split: str) -> tuple[np.ndarray, np.ndarray]:
-        rows = catalog.indices(split)
-        loader = Loader(pictures, catalog.labels, rows, transform, BATCH, 0, shuffle=False)
-        return extract_features(model, loader.epoch(0), device=device), catalog.labels[rows]
-
-    wanted = [split for split in experiment.evaluation.splits if len(catalog.indices(split))]
-    if not wanted:
-        return {}
-    train = features("train")
-    return {split: nearest_neighbours(*train, *features(split), k=k) for split in wanted}
-
-
-def _test_backgrounds(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
-) -> BackgroundTable | None:
-    """Where there are masks: background_tests.csv and, for a few pictures, background_tests.npz."""
-    tests = background_tests(
-        model,
-        catalog,
-        experiment,
-        size=size,
-        tta=experiment.evaluation.tta,
-        device=device,
-        cache=experiment.data.cache,
-    )
-    if tests is None:
-        return None
-    tests.table.to_csv(out / TABLE)
-    tests.sheet.save(out / SHEET)
-    return tests.table
-
-
-def _environment(
-    data: Path, prepared: Prepared, catalog: Catalog, size: int, experiment: Experiment
-) -> dict[str, Any]:
-    versions = {package: version_of(package) for package in PACKAGES}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "data": str(data.resolve()),
-        "data_root": str(Path(catalog.root).resolve()),
-        "classes": list(catalog.classes),
-        "class_ids": list(catalog.class_ids),
-        "size": size,
-        "catalog_hash": catalog.hash,
-        "split_hash": split_hash(catalog),
-        "experiment_hash": experiment.hash(),
-        "notes": list(prepared.notes),
-        "quarantined": list(prepared.quarantined),
-        "command": " ".join(sys.argv),
-        "versions": versions,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def version_of(package: str) -> str:
-    """The installed version, or "not installed"; Foveate's own also where it runs from its sources."""
-    if package == "foveate":
-        return VERSION
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _result(
-    experiment: Experiment,
-    catalog: Catalog,
-    table: PredictionTable,
-    tests: BackgroundTable | None,
-    history: list[dict[str, Any]],
-    seconds: float,
-) -> dict[str, Any]:
-    metrics = summarise_all(table)
-    if tests is not None:
-        metrics[tests.split]["backgrounds"] = tests.summary()
-    # The whole loss also moves with the weights of its terms; the classification's does not.
-    known = [
-        name for name in ("val_classification", "val_loss", "train_loss") if history and name in history[-1]
-    ]
-    metric = known[0] if known else "train_loss"
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "experiment_hash": experiment.hash(),
-        "catalog_hash": catalog.hash,
-        "split_hash": split_hash(catalog),
-        "seed": experiment.seed,
-        "tta": experiment.evaluation.tta,
-        "metrics": metrics,
-        "convergence_epoch": convergence_epoch(history, metric, mode="min"),
-        "convergence_rule": f"first epoch of the lowest {metric}",
-        "epochs": len(history),
-        "train_seconds": sum(row["seconds"] for row in history),
-        "wall_seconds": seconds,
-    }

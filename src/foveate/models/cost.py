@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from foveate.models.classifier import Classifier
+from foveate.models.modes import untouched
 
 STATES = 4
 """Copies of every trained parameter: itself, its gradient, and the two moments of Adam."""
@@ -35,24 +36,19 @@ def training_cost(model: Classifier, batch_size: int = 32) -> Cost:
         batch_size: the batch that ``memory`` is for.
     """
     device = next(model.parameters()).device
-    trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    modes = [(module, module.training) for module in model.modules()]
     buffers = {name: value.detach().clone() for name, value in model.named_buffers()}
-    model.requires_grad_(True).train()
     images = torch.zeros(PICTURES, 3, model.input_size, model.input_size, device=device)
     images = images.to(memory_format=torch.channels_last)
-    try:
-        kept = _bytes_kept(model, images)
-        seconds = min(_step(model, images) for _ in range(STEPS))
-    finally:
-        for name, parameter in model.named_parameters():
-            parameter.grad = None
-            parameter.requires_grad_(trainable[name])
-        for module, mode in modes:
-            module.training = mode
-        with torch.no_grad():  # batch norms have moved on
-            for name, value in model.named_buffers():
-                value.copy_(buffers[name])
+    with untouched(model):
+        model.requires_grad_(True).train()
+        model.zero_grad()  # or the steps would add to gradients that belong to the caller
+        try:
+            kept = _bytes_kept(model, images)
+            seconds = min(_step(model, images) for _ in range(STEPS))
+        finally:
+            with torch.no_grad():  # batch norms have moved on
+                for name, value in model.named_buffers():
+                    value.copy_(buffers[name])
     parameters = sum(p.numel() for p in model.parameters())
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     return Cost(

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
 from foveate.data.decode import read_image
-from foveate.experiment.execute import version_of
+from foveate.experiment.records import version_of
 from foveate.experiment.run import Run
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig

@@ -27,8 +27,8 @@ from foveate.core.files import sha256_of_file, write_bytes, write_json
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
-from foveate.experiment.execute import version_of
 from foveate.experiment.explaining import Column, Explained, Frame, RunExplainer, in_chunks, lay_over
+from foveate.experiment.records import version_of
 from foveate.reporting.overlays import overlay
 from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
 from foveate.training import Observer

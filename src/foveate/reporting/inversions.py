@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from foveate.core.errors import DataError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
-from foveate.experiment.execute import version_of
+from foveate.experiment.records import version_of
 from foveate.experiment.run import Run
 from foveate.explanation.inversion import Inversion
 from foveate.models.store import WEIGHTS_FILE

@@ -20,7 +20,7 @@ from filelock import FileLock
 from foveate.core.errors import ConfigError, StudyError
 from foveate.core.rng import key
 from foveate.experiment import Experiment
-from foveate.experiment.execute import first_difference
+from foveate.experiment.claiming import first_difference
 from foveate.studies.space import Domain, Search, at, label
 from foveate.studies.target import Target
 

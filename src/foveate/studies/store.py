@@ -11,8 +11,8 @@ from typing import Any
 from foveate.core.files import write_json
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.discover import discover
-from foveate.experiment.execute import version_of
 from foveate.experiment.prepare import state_of_files
+from foveate.experiment.records import version_of
 from foveate.studies.specification import Cell
 
 WEIGHTS = "model.safetensors"

@@ -80,7 +80,7 @@ def run_cell(
 
     from foveate.core.files import write_json
     from foveate.experiment import Experiment, Run, run
-    from foveate.experiment.execute import claim
+    from foveate.experiment.claiming import claim
     from foveate.models.store import WEIGHTS_FILE
     from foveate.training.decisions import FILE
 

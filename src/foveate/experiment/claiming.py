@@ -1,0 +1,64 @@
+"""A run folder belongs to one experiment and one set of pictures."""
+
+from pathlib import Path
+from typing import Any
+
+from foveate.core.errors import RunError
+from foveate.core.files import write_text
+from foveate.data.catalog import Catalog
+from foveate.experiment.run import Run
+from foveate.experiment.specification import Experiment
+
+
+def claim(experiment: Experiment, out: Path) -> None:
+    """Make ``out`` this experiment's folder, or check that it is.
+
+    Raises:
+        RunError: it holds something else; the first setting that differs is named.
+    """
+    file = out / "experiment.yaml"
+    if file.is_file():
+        # Without environment.json nothing was begun: an earlier command failed before its network was built.
+        begun = (out / "environment.json").is_file()
+        found = Run.open(out).experiment if begun else experiment
+        if found.hash() != experiment.hash():
+            name, old, new = first_difference(found.to_dict(), experiment.to_dict())
+            raise RunError(
+                f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
+                "or repeat the settings of the run that is there."
+            )
+        if begun:
+            return
+    elif out.is_dir() and any(out.iterdir()):
+        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
+    write_text(file, experiment.to_yaml())
+
+
+def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two trees of plain values first differ: (dotted path, value there, value here)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            if old.get(name) != new.get(name):
+                return first_difference(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            if a != b:
+                return first_difference(a, b, f"{path}.{i}")
+    return path, old, new
+
+
+def check_same_pictures(out: Path, catalog: Catalog) -> None:
+    """Refuse to go on with a run that began on other pictures.
+
+    Raises:
+        RunError: the catalog's hash is another one.
+    """
+    file = out / "environment.json"
+    if not file.is_file():
+        return
+    before = Run(out).environment["catalog_hash"]
+    if before != catalog.hash:
+        raise RunError(
+            f"The pictures changed since the run in {out} began (catalog {before} then, {catalog.hash} now). "
+            "Restore them, or choose another --out."
+        )
