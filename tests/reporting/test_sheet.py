@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foveate.reporting import raster
 from foveate.reporting import sheet as module
 from foveate.reporting.sheet import Answer, Row, Sheet, View, draw, write_sheets
 
@@ -48,9 +49,9 @@ def test_every_picture_is_on_the_png() -> None:
 
 
 def test_long_names_are_shortened_to_fit() -> None:
-    font = module._font(14)
+    font = raster.load_font(14)
     for text in ("a", "bee", "a" * 300, "a very long name of a picture.jpg"):
-        short = module._fitting(text, 120, font)
+        short = raster.fitting(text, 120, font)
         assert font.getlength(short) <= 120
         assert short == text or "…" in short
-    assert module._fitting("x" * 50 + ".jpg", 120, font).endswith(".jpg")
+    assert raster.fitting("x" * 50 + ".jpg", 120, font).endswith(".jpg")

@@ -21,7 +21,8 @@ from foveate.experiment.run import Run
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig
 from foveate.models.store import WEIGHTS_FILE
-from foveate.reporting.inversions import PACKAGES, check_new, contact_sheet, png, safe_name, to_picture
+from foveate.reporting.inversions import PACKAGES, check_new, safe_name, to_picture
+from foveate.reporting.raster import captioned, png
 
 SCHEMA = 1
 SIDE = 160
@@ -70,7 +71,7 @@ def write_channels(
             captions.append((names[sample.label], ""))
         write_bytes(
             out / "pictures" / safe_name(layer) / f"{channel}.png",
-            png(contact_sheet(pictures, captions, columns=9)),
+            png(captioned(pictures, captions, columns=9)),
         )
     for inversion in inversions:
         for number, image in zip(inversion.numbers, inversion.images, strict=True):

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from foveate.core.errors import DataError
 from foveate.core.files import write_text
 from foveate.data.catalog import Catalog
 from foveate.data.decode import load_image, read_image, upright
 from foveate.experiment.propose import EDITED, EMPTY, FAILED, PROPOSED, Proposal
+from foveate.reporting.page import render_page
 from foveate.reporting.pictures import gallery_picture
-from foveate.reporting.text import percent
 
 PER_PAGE = 200
 """Pictures on one page: about 2 MB."""
@@ -44,15 +43,6 @@ def build_contact_sheets(catalog: Catalog, proposals: Sequence[Proposal], out: P
         proposals: what ``propose_masks`` returned.
         out: the folder of the masks.
     """
-    environment = Environment(
-        loader=PackageLoader("foveate.reporting", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    template = environment.get_template("contact.html.j2")
     file_of = {sample.path: catalog.file(row) for row, sample in enumerate(catalog.samples)}
     ordered = by_doubt(proposals)
     pages = [ordered[i : i + PER_PAGE] for i in range(0, len(ordered), PER_PAGE)]
@@ -60,11 +50,11 @@ def build_contact_sheets(catalog: Catalog, proposals: Sequence[Proposal], out: P
     states = Counter(proposal.state for proposal in proposals)
     doubtful = sum(proposal.state == PROPOSED and bool(proposal.doubt) for proposal in proposals)
     for number, (name, page) in enumerate(zip(names, pages, strict=True)):
-        text = template.render(
-            title=catalog.root.name, cards=[_card(proposal, file_of[proposal.path], out) for proposal in page],
-            names=names, number=number, total=len(proposals), states=states, doubtful=doubtful,
-        )  # fmt: skip
-        write_text(out / name, text)
+        context = {
+            "title": catalog.root.name, "cards": [_card(proposal, file_of[proposal.path], out) for proposal in page],
+            "names": names, "number": number, "total": len(proposals), "states": states, "doubtful": doubtful,
+        }  # fmt: skip
+        write_text(out / name, render_page("contact.html.j2", context))
     return [out / name for name in names]
 
 

@@ -8,7 +8,6 @@ DIR/sheet.html, sheet.png                  (sheet-2 ... where there are many pic
 A picture's ``.npz`` is written last and marks it as done, so a killed command goes on with what is missing.
 """
 
-import io
 import json
 import os
 import platform
@@ -30,6 +29,7 @@ from foveate.evaluation.gallery import read_arrays, write_arrays
 from foveate.experiment.explaining import Column, Explained, Frame, RunExplainer, in_chunks, lay_over
 from foveate.experiment.records import version_of
 from foveate.reporting.overlays import overlay
+from foveate.reporting.raster import png
 from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
 from foveate.training import Observer
 
@@ -251,7 +251,7 @@ class _Writer:
                 arrays[run.view(column)] = raw
                 values = lay_over(raw, column, item.frame, self.config.evidence)
                 drawn = overlay(picture, values, specks=not column.layer)
-                write_bytes(self.out / overlays[run.view(column)], _png(drawn))
+                write_bytes(self.out / overlays[run.view(column)], png(drawn, level=4))
         frame = found[0].frame
         record = {
             "path": path,
@@ -386,9 +386,3 @@ def _difference(key: str, before: Any, now: Any) -> str:
     if key == "runs":
         return "they are of other runs, or the runs were trained further"
     return f"{key} is {before!r} there and {now!r} now"
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=4)  # 6 is three times slower for 3 % less
-    return buffer.getvalue()

@@ -6,16 +6,14 @@ DIR/scores.csv      the score before each update
 DIR/manifest.json   what was made and how; written last, so a folder with it is whole
 """
 
-import io
 import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from foveate.core.errors import DataError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
@@ -23,11 +21,10 @@ from foveate.experiment.records import version_of
 from foveate.experiment.run import Run
 from foveate.explanation.inversion import Inversion
 from foveate.models.store import WEIGHTS_FILE
+from foveate.reporting.raster import captioned, png
 
 SCHEMA = 1
 PACKAGES = ("foveate", "torch", "timm", "torchvision", "numpy", "pillow")
-SIDE, COLUMNS, GAP, LINE = 224, 5, 12, 22
-"""Of the sheet: shortest side of a picture, pictures in a row, space, height of a line of text; in px."""
 
 
 def names_of(found: Inversion, class_names: Sequence[str]) -> list[str]:
@@ -79,7 +76,7 @@ def write_inversion(found: Inversion, out: Path, run: Run | None, class_names: S
         (entry["name"], f"p {entry['probability']:.2f}" if found.layer is None else f"{entry['score']:.2f}")
         for entry in entries
     ]
-    write_bytes(out / "sheet.png", png(contact_sheet(pictures, captions)))
+    write_bytes(out / "sheet.png", png(captioned(pictures, captions)))
     rows = [[step + 1, *map(float, row)] for step, row in enumerate(found.scores)]
     write_csv(out / "scores.csv", ["update", *names], rows)
     write_json(
@@ -103,39 +100,6 @@ def to_picture(image: torch.Tensor) -> Image.Image:
     return Image.fromarray(image.permute(1, 2, 0).mul(255).round().byte().numpy())
 
 
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=9)
-    return buffer.getvalue()
-
-
 def safe_name(name: str) -> str:
     """A name that every file system takes."""
     return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "_"
-
-
-def contact_sheet(
-    pictures: Sequence[Image.Image], captions: Sequence[tuple[str, str]], columns: int = COLUMNS
-) -> Image.Image:
-    """Pictures of one size in rows, below each its name and a figure."""
-    scale = max(1, -(-SIDE // min(pictures[0].size)))  # whole, so that a pixel stays a pixel
-    width, height = (side * scale for side in pictures[0].size)
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    font = ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 14)
-    sheet = Image.new(
-        "RGB", (columns * (width + GAP) + GAP, rows * (height + LINE + GAP) + GAP), (255, 255, 255)
-    )
-    draw = ImageDraw.Draw(sheet)
-    for i, (picture, (name, figure)) in enumerate(zip(pictures, captions, strict=True)):
-        x, y = GAP + (i % columns) * (width + GAP), GAP + (i // columns) * (height + LINE + GAP)
-        sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (x, y))
-        room = width - font.getlength(f"  {figure}")
-        while len(name) > 1 and font.getlength(name) > room:
-            name = name[:-2] + "…"
-        draw.text((x, y + height + 3), name, fill=(20, 20, 20), font=font)
-        draw.text(
-            (x + width - font.getlength(figure), y + height + 3), figure, fill=(110, 110, 110), font=font
-        )
-    return sheet

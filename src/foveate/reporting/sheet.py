@@ -2,22 +2,21 @@
 else, and the same as PNG.
 """
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from foveate.core.files import write_bytes, write_text
 from foveate.reporting.canvas import PRINT
 from foveate.reporting.overlays import colorbar, legend
 from foveate.reporting.page import render_page
 from foveate.reporting.pictures import data_uri
+from foveate.reporting.raster import fitting, load_font, png
 from foveate.reporting.text import percent
 from foveate.training import Observer
 
@@ -113,9 +112,7 @@ def write_sheets(
     for number, name in enumerate(names):
         page = [next(rows) for _ in range(min(step, total - number * step))]
         write_text(out / f"{name}.html", _html(sheet, page, names, number))
-        buffer = io.BytesIO()
-        draw(sheet, page, (number + 1, count)).save(buffer, "PNG", compress_level=9)
-        write_bytes(out / f"{name}.png", buffer.getvalue())
+        write_bytes(out / f"{name}.png", png(draw(sheet, page, (number + 1, count))))
         observer.progress("writing sheets", number + 1, count)
     return [f"{name}.{kind}" for name in names for kind in ("html", "png")]
 
@@ -166,29 +163,14 @@ class _Pen:
         bold: bool = False, centre: bool = False,
     ) -> None:  # fmt: skip
         """One line in ``width`` pixels; what does not fit is shortened in the middle."""
-        font = _font(size, bold)
-        short = _fitting(text, width, font)
+        font = load_font(size, bold)
+        short = fitting(text, width, font)
         if centre:
             x += (width - font.getlength(short)) / 2
         self.draw.text((x, y), short, fill=colour, font=font)
 
     def line(self, x0: float, x1: float, y: float) -> None:
         self.draw.line((x0, y, x1, y), fill=PRINT.grid, width=1)
-
-
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
-
-
-def _fitting(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
-    if font.getlength(text) <= width:
-        return text
-    for kept in range(len(text) - 1, 1, -1):
-        short = text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
-        if font.getlength(short) <= width:
-            return short
-    return "…"
 
 
 def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) -> Image.Image:
@@ -210,7 +192,7 @@ def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) ->
     pen.text(MARGIN, MARGIN + 30, about, right - MARGIN, colour=PRINT.muted)
     words = f"Evidence for {sheet.explained}; each map is scaled on its own"
     pen.text(MARGIN, MARGIN + 54, words + ": low", right - MARGIN, colour=PRINT.muted)
-    bar = MARGIN + round(_font(14).getlength(words + ": low")) + 8
+    bar = MARGIN + round(load_font(14).getlength(words + ": low")) + 8
     if bar + 190 < right:
         image.paste(legend(140, 12), (bar, MARGIN + 58))
         pen.text(bar + 148, MARGIN + 54, "high", 60, colour=PRINT.muted)
