@@ -102,16 +102,19 @@ def accuracy(runs: list[Run], split: str = "test", *, neighbours: bool = False) 
     return percent(values) if values else "–"
 
 
-def fifteen(place: Path) -> list[str]:
-    """Markdown lines of Table 3."""
-    runs = {
-        arm: found
-        for name in ("supervised", "rotation", "perturbation")
-        for arm, found in cells(place / name).items()
-    }
+def fifteen_runs(place: Path) -> dict[str, list[Run]]:
+    """{row of Table 3: finished runs}."""
+    studies = [cells(place / name) for name in ("supervised", "rotation", "perturbation")]
+    runs = {arm: found for study in studies for arm, found in study.items()}
     pretext = tasks(place)
     for name in ("rotation", "perturbation"):
         runs[f"{name.capitalize()} 1"] = pretext.get((True, name, False), [])
+    return runs
+
+
+def fifteen(place: Path) -> list[str]:
+    """Markdown lines of Table 3."""
+    runs = fifteen_runs(place)
     lines = [
         "| model | report | test | validation | training | epochs | seeds |",
         "|---|---:|---:|---:|---:|---|---:|",
