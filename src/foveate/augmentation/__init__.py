@@ -6,10 +6,9 @@ seed and step.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.backgrounds import BackgroundSwap
@@ -17,6 +16,7 @@ from foveate.augmentation.cutmix import CutMix
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
 from foveate.augmentation.remix import Remix
+from foveate.core.config import one_of
 from foveate.data.batch import Batch
 
 BatchTransform = Callable[[Batch, nn.Module, np.random.Generator], Batch]
@@ -30,12 +30,9 @@ TRANSFORMS: dict[str, type[Any]] = {
 }
 
 if TYPE_CHECKING:
-    BatchTransformConfig = Any  # built from the table, which a type checker cannot follow
+    BatchTransformConfig = Any
 else:
-    BatchTransformConfig = Annotated[
-        Union[tuple(transform.Config for transform in TRANSFORMS.values())],  # noqa: UP007
-        Field(discriminator="transform"),
-    ]
+    BatchTransformConfig = one_of(TRANSFORMS, "transform")
 
 
 def build_transforms(configs: tuple[Any, ...], counts: Counts) -> tuple[BatchTransform, ...]:

@@ -3,9 +3,10 @@
 A configuration class stands beside the code that reads it; ``foveate.experiment`` only composes them.
 """
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from foveate.core.errors import ConfigError
 
@@ -19,6 +20,16 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+
+
+def one_of(table: Mapping[str, Any], key: str) -> Any:
+    """The type of a field that holds the settings of any class in ``table``; ``key`` is the setting that tells which.
+
+    A class's settings are its ``Config``, or the class itself where it is one. Type checkers cannot follow a table:
+    declare ``Any`` for them.
+    """
+    configs = tuple(getattr(entry, "Config", entry) for entry in table.values())
+    return Annotated[Union[configs], Field(discriminator=key)]  # noqa: UP007
 
 
 def parse(config_class: type[C], values: dict[str, Any], *, source: str) -> C:

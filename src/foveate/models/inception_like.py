@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
-from foveate.models.plain import PooledCnn
+from foveate.models.plain import PooledCnn, plain_cfg
 
 from timm.models import generate_default_cfgs, register_model  # isort: skip
 from timm.models import build_model_with_cfg  # isort: skip
@@ -21,21 +21,7 @@ from timm.models import build_model_with_cfg  # isort: skip
 Widths = tuple[int, tuple[int, int], tuple[int, int], int]
 """Channels of a module's branches: 1x1; 1x1 then 3x3; 1x1 then 5x5; pooling then 1x1."""
 
-default_cfgs = generate_default_cfgs(
-    {
-        "foveate_inception_like": {
-            "num_classes": 1000,
-            "input_size": (3, 96, 96),
-            "pool_size": (12, 12),
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
-            "mean": (0.5, 0.5, 0.5),
-            "std": (0.5, 0.5, 0.5),
-            "first_conv": "stages.0.0.0",
-            "classifier": "fc",
-        }
-    }
-)
+default_cfgs = generate_default_cfgs({"foveate_inception_like": plain_cfg("stages.0.0.0")})
 
 
 def _convolution(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:

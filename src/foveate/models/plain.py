@@ -14,21 +14,23 @@ from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from timm.models import generate_default_cfgs, register_model  # isort: skip
 from timm.models import build_model_with_cfg  # isort: skip
 
-default_cfgs = generate_default_cfgs(
-    {
-        "foveate_small_cnn": {
-            "num_classes": 1000,
-            "input_size": (3, 96, 96),
-            "pool_size": (12, 12),
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
-            "mean": (0.5, 0.5, 0.5),
-            "std": (0.5, 0.5, 0.5),
-            "first_conv": "stages.0.0",
-            "classifier": "fc",
-        }
-    }
-)
+
+def plain_cfg(first_conv: str, **more: Any) -> dict[str, Any]:
+    """What timm wants to know of a network for pictures of 96 px whose last layer is ``fc``."""
+    return {
+        "num_classes": 1000,
+        "input_size": (3, 96, 96),
+        "pool_size": (12, 12),
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.5, 0.5, 0.5),
+        "first_conv": first_conv,
+        "classifier": "fc",
+    } | more
+
+
+default_cfgs = generate_default_cfgs({"foveate_small_cnn": plain_cfg("stages.0.0")})
 
 
 class PooledCnn(nn.Module):

@@ -10,25 +10,13 @@ import torch
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
+from foveate.models.plain import plain_cfg
 
 from timm.models import generate_default_cfgs, register_model  # isort: skip
 from timm.models import build_model_with_cfg  # isort: skip
 
 default_cfgs = generate_default_cfgs(
-    {
-        "foveate_three_conv": {
-            "num_classes": 1000,
-            "input_size": (3, 96, 96),
-            "fixed_input_size": True,
-            "pool_size": None,
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
-            "mean": (0.5, 0.5, 0.5),
-            "std": (0.5, 0.5, 0.5),
-            "first_conv": "stages.0.0",
-            "classifier": "fc",
-        }
-    }
+    {"foveate_three_conv": plain_cfg("stages.0.0", fixed_input_size=True, pool_size=None)}
 )
 
 

@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
+from foveate.core.config import one_of
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
@@ -55,12 +55,9 @@ LOSSES: dict[str, type[Any]] = {
 }
 
 if TYPE_CHECKING:
-    AnyTermConfig = Any  # built from the table, which a type checker cannot follow
+    AnyTermConfig = Any
 else:
-    AnyTermConfig = Annotated[
-        Union[tuple(loss.Config for loss in LOSSES.values())],  # noqa: UP007
-        Field(discriminator="loss"),
-    ]
+    AnyTermConfig = one_of(LOSSES, "loss")
 ObjectiveConfig = dict[str, AnyTermConfig]
 """{term name: settings with a ``loss`` from LOSSES, a ``weight`` and a ``weighting``}."""
 

@@ -8,13 +8,13 @@ in training mode only: in eval mode the weights stay as they are.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
-from foveate.core.config import Config
+from foveate.core.config import Config, one_of
 from foveate.core.errors import ConfigError
 from foveate.objectives.progress import Progress
 
@@ -319,9 +319,6 @@ WEIGHTINGS: dict[str, type[Any]] = {
 }
 
 if TYPE_CHECKING:
-    AnyWeightingConfig = Any  # built from the table, which a type checker cannot follow
+    AnyWeightingConfig = Any
 else:
-    AnyWeightingConfig = Annotated[
-        Union[tuple(weighting.Config for weighting in WEIGHTINGS.values())],  # noqa: UP007
-        Field(discriminator="kind"),
-    ]
+    AnyWeightingConfig = one_of(WEIGHTINGS, "kind")

@@ -1,9 +1,8 @@
 """Pretext tasks: they make their own labels, so that a network can be trained on pictures without any."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from foveate.core.config import one_of
 from foveate.pretext.asking import Asker, Questions, question_catalog
 from foveate.pretext.colour import Colour
 from foveate.pretext.jigsaw import Jigsaw
@@ -25,12 +24,9 @@ TASKS: dict[str, type[Any]] = {
 }
 
 if TYPE_CHECKING:
-    AnyTaskConfig = Any  # built from the table, which a type checker cannot follow
+    AnyTaskConfig = Any
 else:
-    AnyTaskConfig = Annotated[
-        Union[tuple(task.Config for task in TASKS.values())],  # noqa: UP007
-        Field(discriminator="kind"),
-    ]
+    AnyTaskConfig = one_of(TASKS, "kind")
 
 
 def build_task(config: Any) -> Task:

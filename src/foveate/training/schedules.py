@@ -5,12 +5,11 @@ is multiplied. ``lr`` is the phase's (peak) learning rate, for schedules whose r
 """
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
-from pydantic import Field
 
-from foveate.core.config import Config
+from foveate.core.config import Config, one_of
 
 
 class Schedule(Protocol):
@@ -148,6 +147,6 @@ SCHEDULES: dict[str, type[Any]] = {
 }
 
 if TYPE_CHECKING:
-    AnySchedule = Any  # built from the table, which a type checker cannot follow
+    AnySchedule = Any
 else:
-    AnySchedule = Annotated[Union[tuple(SCHEDULES.values())], Field(discriminator="schedule")]  # noqa: UP007
+    AnySchedule = one_of(SCHEDULES, "schedule")

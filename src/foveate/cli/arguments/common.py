@@ -19,3 +19,11 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quarantine = Annotated[
     bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
 ]
+Backbone = Annotated[
+    str | None,
+    typer.Option(help="Any timm network; default: the one of the weights file, else mobilenetv3_small_100."),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")]
+Tta = Annotated[
+    str | None, typer.Option(help="Test-time augmentation: none, flip, flips, shifts, rotations or plants8.")
+]

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.arguments.common import Data, Device, Group, Masks, Quarantine, RunFolder, Seed
+from foveate.cli.arguments.common import (
+    Backbone,
+    Data,
+    Device,
+    Group,
+    Masks,
+    NoCache,
+    Quarantine,
+    RunFolder,
+    Seed,
+    Tta,
+)
 
 
 def demo(
@@ -25,12 +36,7 @@ def train(
         Path,
         typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False),
     ],
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="Any timm network; default: the one of the weights file, else mobilenetv3_small_100."
-        ),
-    ] = None,
+    backbone: Backbone = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -78,7 +84,7 @@ def train(
     masks: Masks = None,
     group: Group = None,
     quarantine: Quarantine = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")] = False,
+    no_cache: NoCache = False,
     track: Annotated[
         str | None, typer.Option(help="Also log to tensorboard or wandb (extras to install).")
     ] = None,
@@ -114,12 +120,7 @@ def pretext(
         Path,
         typer.Option(help="Run folder: new, or one that was stopped (then it goes on).", show_default=False),
     ],
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="Any timm network; default: the one of the weights file, else mobilenetv3_small_100."
-        ),
-    ] = None,
+    backbone: Backbone = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -142,7 +143,7 @@ def pretext(
     lr: Annotated[str | None, typer.Option(help="Learning rate, or auto (range test).")] = None,
     split: Annotated[Path | None, typer.Option(help="Follow this split file.")] = None,
     quarantine: Quarantine = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")] = False,
+    no_cache: NoCache = False,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings of an experiment.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="One setting by its place, as task.side=8.")
@@ -213,10 +214,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Another labelled data set; default: the run's own.")
     ] = None,
-    tta: Annotated[
-        str | None,
-        typer.Option(help="Test-time augmentation: none, flip, flips, shifts, rotations or plants8."),
-    ] = None,
+    tta: Tta = None,
     out: Annotated[Path | None, typer.Option(help="Also write the prediction table here (CSV).")] = None,
     device: Device = "auto",
 ) -> None:
@@ -233,10 +231,7 @@ def predict(
     layout: Annotated[
         str, typer.Option(help="table (probabilities and all), or competition (file, class id).")
     ] = "table",
-    tta: Annotated[
-        str | None,
-        typer.Option(help="Test-time augmentation: none, flip, flips, shifts, rotations or plants8."),
-    ] = None,
+    tta: Tta = None,
     device: Device = "auto",
 ) -> None:
     """Predict new pictures with a finished run."""
