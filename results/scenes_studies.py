@@ -15,13 +15,15 @@ from foveate.studies.specification import Cell, Study
 
 SIZE = 80
 """The last map of the network is then 3 x 3."""
+DETAIL = 160
+"""Side of the stored pictures where they are cropped, so that a crop of a quarter is as sharp as the whole."""
 SIDE = 4
 """The report's square of 10 px in 224, at 80 px."""
 SUPERVISED, ROTATION, PERTURBATION = 8, 4, 8
 """Epochs of whole networks. A picture asks four questions in an epoch of rotation and two in one of perturbation, so
 that both tasks see as many pictures."""
-LONG = 24
-"""Of three supervised models, to see what the few epochs cost."""
+LONG = 16
+"""Of two supervised models, to see what the few epochs cost."""
 DRIFTING = 12
 """Of a head whose trunk runs in every epoch."""
 PRECISION = "fp32_channels_last"
@@ -50,6 +52,8 @@ def reduced(name: str, weights: Path, seeds: int, arms: list[str] | None = None,
         values["baseline"] = values["baseline"] if values["baseline"] in arms else ""
     for arm in values["arms"].values():
         arm.update(changes)
+        if arm.get("data.augment.preset") == "advanced":
+            arm["data.cache.size"] = DETAIL
     return Study.from_dict(values)
 
 
@@ -74,9 +78,7 @@ def studies(weights: Path, seeds: int) -> dict[str, Study]:
         "perturbation": reduced("scenes-perturbation", weights, seeds),
         "controls": reduced("scenes-controls", weights, seeds, seen),
         "controls-random": reduced("scenes-controls", weights, 1, unseen),
-        "supervised-long": reduced(
-            "scenes-supervised", weights, 1, ["Supervised 1", "Supervised 2", *final], **long
-        ),
+        "supervised-long": reduced("scenes-supervised", weights, 1, ["Supervised 2", *final], **long),
         "supervised-faithful": reduced("scenes-supervised", weights, 1, final, **short, **faithful),
         "supervised-untrained": reduced("scenes-supervised", weights, 1, final, **short, **untrained),
         "rotation-drifting": reduced("scenes-rotation", weights, seeds, rotation, **drifting),

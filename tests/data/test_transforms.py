@@ -40,9 +40,9 @@ def only(name: str, size: int = SIDE, fill: str = "reflect", **values) -> Transf
     return build_transform(config, size, train=True)
 
 
-def run(matrix, image, mask=None, size=SIDE, fill="reflect", copy=False):
+def run(matrix, image, mask=None, size=SIDE, fill="reflect", copy=False, mode=0):
     """Apply a matrix by resampling, or by copying whole pixels."""
-    work = _Run(image, mask, size, fill)
+    work = _Run(image, mask, size, fill, mode)
     assert work.move_whole_pixels(matrix) if copy else work.resample(matrix) is None
     return work.finish()
 
@@ -127,6 +127,42 @@ def test_rotation_agrees_with_torchvision(degrees):
     assert inside.sum() > SIDE**2 / 2
     assert ((ours.int() - theirs.int()).abs() * inside).max() <= 1
     assert (mask != v2.functional.rotate(blob(), degrees)).float().mean() < 0.005
+
+
+def test_bicubic_is_cubic_convolution():
+    """Keys, 1981, with a = -3/4, written out for a move by parts of a pixel."""
+    x, y = 0.3, 0.6
+    matrix = np.array([[1, 0, 2 * x / SIDE], [0, 1, 2 * y / SIDE], [0, 0, 1]])
+    image = torch.randint(0, 256, (3, SIDE, SIDE), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    ours, mask = run(matrix, image, blob(), mode=2)
+
+    def weight(d, a=-0.75):
+        d = abs(d)
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    pixels = image.numpy().astype(float)
+    for row, column in [(5, 7), (20, 33), (40, 2)]:
+        plain = sum(
+            weight(k - y) * weight(m - x) * pixels[:, row + k, column + m]
+            for k in (-1, 0, 1, 2)
+            for m in (-1, 0, 1, 2)
+        )
+        assert np.abs(ours[:, row, column].numpy() - plain.clip(0, 255)).max() <= 0.51
+    assert torch.equal(mask, run(matrix, image, blob())[1])  # masks stay black and white, at the same places
+
+
+def test_bicubic_keeps_a_picture_sharper_than_bilinear():
+    sharp = torch.randint(0, 256, (3, SIDE, SIDE), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+    left = {}
+    for interpolation in ("bilinear", "bicubic"):
+        config = AugmentationConfig(steps=({"name": "rotate", "degrees": 3},), interpolation=interpolation)
+        turned = [build_transform(config, SIDE, train=True)(sharp, None, "test", k)[0] for k in range(8)]
+        left[interpolation] = np.mean([image.float().diff(dim=2).var() for image in turned])
+    before = sharp.float().diff(dim=2).var()
+    assert left["bilinear"] < 0.55 * before
+    assert left["bicubic"] > 1.4 * left["bilinear"]
 
 
 def test_crop_agrees_with_torchvision():

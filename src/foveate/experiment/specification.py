@@ -187,6 +187,7 @@ LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("start",), None),
     (("evaluation", "neighbours"), None),
     (("data", "split", "judge"), "test"),
+    (("data", "augment", "interpolation"), "bilinear"),
     (("evaluation", "look_methods"), []),
     (("evaluation", "look_metrics"), ["localisation"]),
 )
@@ -201,6 +202,8 @@ def _forget_later(values: dict[str, Any]) -> None:
         if place[last] == default:
             del place[last]
     if values.get("start"):
+        if values["start"]["augment"]["interpolation"] == "bilinear":
+            del values["start"]["augment"]["interpolation"]
         for name in ("device", "checkpoint_seconds"):
             del values["start"]["training"][name]
         for name in ("workers", "pin"):
