@@ -48,7 +48,10 @@ def guidance_study() -> Study:
     return Study(
         name="Ways to use a mask",
         base={
-            "data": {"augment": {"preset": "standard"}, "split": {"val": 0, "test": 0.3}},
+            "data": {
+                "augment": {"preset": "standard", "interpolation": "bicubic"},
+                "split": {"val": 0, "test": 0.3},
+            },
             "model": {"backbone": "mobilenetv3_small_100"},
             "training": {
                 "batch_size": 16,

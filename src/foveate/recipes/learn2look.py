@@ -49,7 +49,10 @@ def base(*, epochs: int = 40, weights: str = "pretrained") -> dict[str, Any]:
     head = {"name": "head", "epochs": 15, "trainable": "head", "lr": 1e-3, "restore_best": None}
     phases = [everything | {"lr": 2e-3}] if weights == "none" else [head, everything]
     return {
-        "data": {"augment": {"preset": "standard"}, "split": {"val": 0.15, "test": 0.3}},
+        "data": {
+            "augment": {"preset": "standard", "interpolation": "bicubic"},
+            "split": {"val": 0.15, "test": 0.3},
+        },
         "model": {"backbone": "mobilenetv3_small_100", "weights": weights, "head": {"name": "deep"}},
         "objective": {
             "classification": {"loss": "cross_entropy"},

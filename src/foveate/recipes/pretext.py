@@ -47,10 +47,11 @@ def pretext(
         "schedule": {"schedule": "one_cycle"},
         "restore_best": "val_loss",
     }
+    steps = {"preset": augment} if augment else {"steps": list(own)}
     fields = {"objective": TASKS[task].objective} if hasattr(TASKS[task], "objective") else {}
     return Experiment.from_dict(
         {
-            "data": {"augment": {"preset": augment} if augment else {"steps": list(own)}, **data},
+            "data": {"augment": {**steps, "interpolation": "bicubic"}, **data},
             "model": {
                 "backbone": backbone or (None if weights not in ("pretrained", "none") else BACKBONE),
                 "weights": weights,
