@@ -48,9 +48,24 @@ PAIRS = [
     ("controls-random", "random, then rotation", "controls", "random"),
     ("controls-random", "random, then perturbation", "controls", "random"),
     ("controls-random", "random, then faulty perturbation", "controls", "random"),
-    *(("supervised-long", f"Supervised {k}", "supervised", f"Supervised {k}") for k in ("1", "2", "Final")),
-    ("supervised-long", "Supervised 2", "supervised-long", "Supervised 1"),
-    ("supervised-long", "Supervised Final", "supervised-long", "Supervised 1"),
+    *(("supervised-long", f"Supervised {k}", "supervised", f"Supervised {k}") for k in ("2", "Final")),
+    *(
+        ("supervised", f"Supervised {k}", "supervised-blurred", f"Supervised {k}")
+        for k in (2, 3, 4, 5, 6, "Final")
+    ),
+    *(
+        ("rotation", f"Rotation-classifier {k}", "rotation-blurred", f"Rotation-classifier {k}")
+        for k in (1, 2)
+    ),
+    *(
+        (
+            "perturbation",
+            f"Perturbation-classifier {k}",
+            "perturbation-blurred",
+            f"Perturbation-classifier {k}",
+        )
+        for k in (1, 2)
+    ),
     ("supervised-long", "Supervised Final", "controls", "ImageNet"),
     ("supervised", "Supervised Final", "controls", "ImageNet"),
     ("supervised-untrained", "Supervised Final", "supervised", "Supervised Final"),
@@ -170,9 +185,9 @@ def differences(place: Path) -> list[str]:
         flips = "; ".join(f"{one.gained}, {one.lost}" for one in found.by_seed.values())
         worst = max(one.p for one in found.by_seed.values())
         judged = "< 0.0001" if worst < 1e-4 else f"{worst:.2g}"
-        name = arm if other in (study, "controls") or arm != baseline else f"{arm}, {study}"
+        name, base = (f"{arm} ({study})", f"({other})") if arm == baseline else (arm, baseline)
         lines.append(
-            f"| {name} less {baseline} | {points(found.difference, '+')} | {interval} | {flips} | {judged} |"
+            f"| {name} less {base} | {points(found.difference, '+')} | {interval} | {flips} | {judged} |"
         )
     return lines
 
@@ -197,6 +212,9 @@ if __name__ == "__main__":
         print("\n".join(part), end="\n\n")
     others = (
         "supervised-long",
+        "supervised-blurred",
+        "rotation-blurred",
+        "perturbation-blurred",
         "supervised-faithful",
         "supervised-untrained",
         "rotation-drifting",
