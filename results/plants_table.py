@@ -1,4 +1,4 @@
-"""python results/plants_table.py STUDY ...: accuracy, differences and F1 of every species, for each study folder.
+"""python results/plants_table.py STUDY[:BASELINE] ...: accuracy, differences and F1 of every species, for each folder.
 
 Figures are read from the runs' predictions; no network is run again. Accuracy: mean ± standard deviation over seeds.
 Differences are paired with the baseline, 95 % over seeds and pictures (``compare_pictures``), Holm over the arms. F1:
@@ -6,7 +6,7 @@ mean over seeds, with a 95 % interval over the test pictures (percentiles, pictu
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -143,8 +143,11 @@ def _f1_lines(title: str, names: list[str], drawn: dict[str, np.ndarray], sign: 
 
 
 if __name__ == "__main__":
-    for folder in map(Path, sys.argv[1:]):
+    for argument in sys.argv[1:]:
+        place, _, baseline = argument.partition(":")
+        folder = Path(place)
         (results,) = read_study(folder).values()
+        results = replace(results, baseline=baseline or results.baseline)
         print(f"**{folder.name}**\n")
         for part in (arms_table(results), f1_tables(folder, results.baseline)):
             print("\n".join(part), end="\n\n")

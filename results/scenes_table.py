@@ -68,7 +68,7 @@ PAIRS = [
     ),
     ("supervised-long", "Supervised Final", "controls", "ImageNet"),
     ("supervised", "Supervised Final", "controls", "ImageNet"),
-    ("supervised-untrained", "Supervised Final", "supervised", "Supervised Final"),
+    ("supervised-untrained", "Supervised Final", "supervised-blurred", "Supervised Final"),
     ("rotation-drifting", "Rotation-classifier 3", "rotation", "Rotation-classifier 3"),
     ("perturbation-drifting", "Perturbation-classifier 3", "perturbation", "Perturbation-classifier 3"),
 ]
@@ -110,11 +110,14 @@ def points(share: float, sign: str = "") -> str:
 
 
 def accuracy(runs: list[Run], split: str = "test", *, neighbours: bool = False) -> str:
-    """Of one arm."""
+    """Of one arm; with one seed the 95 % interval over the test pictures instead of the deviation."""
     found = [run.result["metrics"].get(split) or {} for run in runs]
     found = [metrics.get("neighbours") or {} for metrics in found] if neighbours else found
-    values = [metrics["accuracy"] for metrics in found if metrics.get("accuracy") is not None]
-    return percent(values) if values else "–"
+    found = [metrics for metrics in found if metrics.get("accuracy") is not None]
+    if len(found) == 1 and "accuracy_low" in found[0] and split == "test":
+        low, high = found[0]["accuracy_low"], found[0]["accuracy_high"]
+        return f"{100 * found[0]['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return percent([metrics["accuracy"] for metrics in found]) if found else "–"
 
 
 def fifteen_runs(place: Path) -> dict[str, list[Run]]:
