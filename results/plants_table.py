@@ -8,9 +8,10 @@ mean over seeds, with a 95 % interval over the test pictures (percentiles, pictu
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
+from wording import flips, p_value, percent, points
 
 from foveate import Run
 from foveate.core import rng
@@ -30,17 +31,6 @@ class Answers:
     paths: np.ndarray
     label: np.ndarray
     prediction: np.ndarray
-
-
-def percent(values: list[float]) -> str:
-    """Mean and standard deviation of shares."""
-    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{spread}"
-
-
-def points(share: float, sign: str = "") -> str:
-    """Percentage points."""
-    return f"{100 * share:{sign}.1f}".replace("-", "−")
 
 
 def answers(folder: Path) -> dict[str, dict[int, Answers]]:
@@ -102,13 +92,11 @@ def arms_table(results: StudyResults) -> list[str]:
         if found:
             interval = f" ({points(found.low)} to {points(found.high)})" if found.low is not None else ""
             difference = points(found.difference, "+") + interval
-        flips = "; ".join(f"{one.gained}, {one.lost}" for one in found.by_seed.values()) if found else ""
         balanced = list(values.get("test.balanced_accuracy", {}).get(arm, {}).values())
         loss = list(values.get("test.nll", {}).get(arm, {}).values())
-        shown = "" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
         lines.append(
-            f"| {arm} | {len(seeds)} | {percent(seeds)} | {difference} | {shown} | {flips} | "
-            f"{percent(balanced) if balanced else ''} | {mean(loss):.2f} |"
+            f"| {arm} | {len(seeds)} | {percent(seeds)} | {difference} | {p_value(p)} | "
+            f"{flips(found) if found else ''} | {percent(balanced) if balanced else ''} | {mean(loss):.2f} |"
         )
     return lines
 

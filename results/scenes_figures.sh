@@ -16,7 +16,7 @@ link() { ln -sfn "$(realpath "$(run "$studies/$1" "$2")")" "$out/runs/$3"; }
 link supervised "Supervised Final" supervised
 link rotation "Rotation-classifier 3" rotation
 link perturbation "Perturbation-classifier 3" perturbation
-PYTHONPATH="$here" python "$here/scenes_matrices.py" "$studies" "$out/matrices.png"
+python "$here/scenes_matrices.py" "$studies" "$out/matrices.png"
 cd "$out"
 foveate explain runs/supervised --compare runs/rotation,runs/perturbation --agreeing 8 --method scorecam \
   --layers first,second,last --out scorecam

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from scenes_table import REPORT, fifteen_runs
 
 from foveate import Run
+from foveate.reporting.study_confusion import confusion_counts
 
 COLUMNS = 4
 Matrix = tuple[np.ndarray, tuple[str, ...], int]
@@ -24,10 +25,7 @@ Matrix = tuple[np.ndarray, tuple[str, ...], int]
 def matrix_of(runs: list[Run]) -> Matrix:
     """Of one model's test answers."""
     names = tuple(runs[0].environment["classes"])
-    counts = np.zeros((len(names), len(names)), dtype=np.int64)
-    for run in runs:
-        rows = run.predictions.of_split("test")
-        np.add.at(counts, (rows.label, rows.prediction), 1)
+    counts = np.sum([confusion_counts(run.predictions.of_split("test")) for run in runs], axis=0)
     return counts, names, len(runs)
 
 

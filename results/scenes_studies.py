@@ -22,16 +22,27 @@ SIDE = 4
 SUPERVISED, ROTATION, PERTURBATION = 8, 4, 8
 """Epochs of whole networks. A picture asks four questions in an epoch of rotation and two in one of perturbation, so
 that both tasks see as many pictures."""
-LONG = 16
-"""Of two supervised models, to see what the few epochs cost."""
 DRIFTING = 12
 """Of a head whose trunk runs in every epoch."""
 PRECISION = "fp32_channels_last"
 TASKS = ("rotation", "perturbation", "faulty perturbation")
 
 
-def reduced(name: str, weights: Path, seeds: int, arms: list[str] | None = None, **changes: Any) -> Study:
-    """The recipe with everything that costs time made smaller; ``changes`` are dotted fields of every arm."""
+def reduced(
+    name: str,
+    weights: Path,
+    seeds: int,
+    arms: list[str] | None = None,
+    *,
+    blurred: bool = False,
+    **changes: Any,
+) -> Study:
+    """The recipe with everything that costs time made smaller.
+
+    Args:
+        blurred: pictures are turned and cropped bilinearly, from pictures stored at the network's size.
+        changes: dotted fields of every arm.
+    """
     values = STUDIES[name]().to_dict()
     values["seeds"] = list(range(seeds))
     base = values["base"]
@@ -52,7 +63,9 @@ def reduced(name: str, weights: Path, seeds: int, arms: list[str] | None = None,
         values["baseline"] = values["baseline"] if values["baseline"] in arms else ""
     for arm in values["arms"].values():
         arm.update(changes)
-        if arm.get("data.augment.preset") == "advanced":
+        if blurred:
+            arm.pop("data.augment.interpolation", None)
+        elif arm.get("data.augment.preset") == "advanced":
             arm["data.cache.size"] = DETAIL
     return Study.from_dict(values)
 
@@ -60,7 +73,6 @@ def reduced(name: str, weights: Path, seeds: int, arms: list[str] | None = None,
 def studies(weights: Path, seeds: int) -> dict[str, Study]:
     """{name of the folder: study}."""
     short = {"training.phases.0.epochs": SUPERVISED, "evaluation.neighbours": None}
-    long = {**short, "training.phases.0.epochs": LONG}
     drifting = {"training.phases.0.freeze_bn": False, "training.phases.0.epochs": DRIFTING}
     final, rotation, perturbation = (
         ["Supervised Final"],
@@ -68,7 +80,6 @@ def studies(weights: Path, seeds: int) -> dict[str, Study]:
         ["Perturbation-classifier 3"],
     )
     faithful = {"data.split.judge": "val", "data.augment.fill": "black"}
-    faulty = {**faithful, **drifting, "start.task.faithful": True}
     untrained = {"model.weights": "none"}
     seen = ["ImageNet", "random", *(f"ImageNet, then {task}" for task in TASKS)]
     unseen = [f"random, then {task}" for task in TASKS]
@@ -78,12 +89,17 @@ def studies(weights: Path, seeds: int) -> dict[str, Study]:
         "perturbation": reduced("scenes-perturbation", weights, seeds),
         "controls": reduced("scenes-controls", weights, seeds, seen),
         "controls-random": reduced("scenes-controls", weights, 1, unseen),
-        "supervised-long": reduced("scenes-supervised", weights, 1, ["Supervised 2", *final], **long),
-        "supervised-faithful": reduced("scenes-supervised", weights, 1, final, **short, **faithful),
-        "supervised-untrained": reduced("scenes-supervised", weights, 1, final, **short, **untrained),
+        "supervised-blurred": reduced("scenes-supervised", weights, 1, blurred=True, **short),
+        "rotation-blurred": reduced("scenes-rotation", weights, 1, blurred=True),
+        "perturbation-blurred": reduced("scenes-perturbation", weights, 1, blurred=True),
+        "supervised-faithful": reduced(
+            "scenes-supervised", weights, 1, final, blurred=True, **short, **faithful
+        ),
+        "supervised-untrained": reduced(
+            "scenes-supervised", weights, 1, final, blurred=True, **short, **untrained
+        ),
         "rotation-drifting": reduced("scenes-rotation", weights, seeds, rotation, **drifting),
         "perturbation-drifting": reduced("scenes-perturbation", weights, seeds, perturbation, **drifting),
-        "perturbation-faithful": reduced("scenes-perturbation", weights, 1, perturbation, **faulty),
     }
 
 
@@ -102,7 +118,7 @@ if __name__ == "__main__":
     for argument in ("data", "weights", "out"):
         parser.add_argument(argument, type=Path)
     parser.add_argument("studies", nargs="*")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     known = studies(given.weights, given.seeds)
     for name in given.studies or known:

@@ -5,10 +5,10 @@ STUDIES is what scenes_studies.py wrote. Figures are read from the runs; no netw
 
 import sys
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import yaml
+from wording import flips, p_value, percent, points
 
 from foveate import Run
 from foveate.evaluation.metrics import confused_pairs
@@ -48,7 +48,6 @@ PAIRS = [
     ("controls-random", "random, then rotation", "controls", "random"),
     ("controls-random", "random, then perturbation", "controls", "random"),
     ("controls-random", "random, then faulty perturbation", "controls", "random"),
-    *(("supervised-long", f"Supervised {k}", "supervised", f"Supervised {k}") for k in ("2", "Final")),
     *(
         ("supervised", f"Supervised {k}", "supervised-blurred", f"Supervised {k}")
         for k in (2, 3, 4, 5, 6, "Final")
@@ -66,7 +65,6 @@ PAIRS = [
         )
         for k in (1, 2)
     ),
-    ("supervised-long", "Supervised Final", "controls", "ImageNet"),
     ("supervised", "Supervised Final", "controls", "ImageNet"),
     ("supervised-untrained", "Supervised Final", "supervised-blurred", "Supervised Final"),
     ("rotation-drifting", "Rotation-classifier 3", "rotation", "Rotation-classifier 3"),
@@ -96,17 +94,6 @@ def tasks(place: Path) -> dict[tuple[bool, str, bool], list[Run]]:
             key = values["model"]["weights"] != "none", task["kind"], bool(task.get("faithful"))
             found.setdefault(key, {})[file.parent.name] = run  # several studies share a pretext run
     return {key: list(runs.values()) for key, runs in found.items()}
-
-
-def percent(values: list[float]) -> str:
-    """Mean, and standard deviation over the seeds."""
-    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{spread}"
-
-
-def points(share: float, sign: str = "") -> str:
-    """Percentage points."""
-    return f"{100 * share:{sign}.1f}".replace("-", "−")
 
 
 def accuracy(runs: list[Run], split: str = "test", *, neighbours: bool = False) -> str:
@@ -185,12 +172,10 @@ def differences(place: Path) -> list[str]:
         if found is None:
             continue
         interval = "one seed" if found.low is None else f"{points(found.low)} to {points(found.high)}"
-        flips = "; ".join(f"{one.gained}, {one.lost}" for one in found.by_seed.values())
-        worst = max(one.p for one in found.by_seed.values())
-        judged = "< 0.0001" if worst < 1e-4 else f"{worst:.2g}"
+        judged = p_value(max(one.p for one in found.by_seed.values()))
         name, base = (f"{arm} ({study})", f"({other})") if arm == baseline else (arm, baseline)
         lines.append(
-            f"| {name} less {base} | {points(found.difference, '+')} | {interval} | {flips} | {judged} |"
+            f"| {name} less {base} | {points(found.difference, '+')} | {interval} | {flips(found)} | {judged} |"
         )
     return lines
 
@@ -214,7 +199,6 @@ if __name__ == "__main__":
     for part in (fifteen(place), controls(place), differences(place), pairs(place)):
         print("\n".join(part), end="\n\n")
     others = (
-        "supervised-long",
         "supervised-blurred",
         "rotation-blurred",
         "perturbation-blurred",
@@ -222,7 +206,6 @@ if __name__ == "__main__":
         "supervised-untrained",
         "rotation-drifting",
         "perturbation-drifting",
-        "perturbation-faithful",
     )
     for name in others:
         for arm, runs in cells(place / name).items():

@@ -35,6 +35,7 @@ PACKAGES = (
 def environment_of(
     data: Path, prepared: Prepared, catalog: Catalog, size: int, experiment: Experiment
 ) -> dict[str, Any]:
+    """environment.json: the data, the hashes, the command, versions and machine."""
     versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -76,6 +77,7 @@ def result_of(
     history: list[dict[str, Any]],
     seconds: float,
 ) -> dict[str, Any]:
+    """result.json: metrics of every split, when training converged, and how long it took."""
     metrics = summarise_all(table)
     if tests is not None:
         metrics[tests.split]["backgrounds"] = tests.summary()

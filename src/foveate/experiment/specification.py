@@ -188,6 +188,7 @@ LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("evaluation", "neighbours"), None),
     (("data", "split", "judge"), "test"),
     (("data", "augment", "interpolation"), "bilinear"),
+    (("start", "augment", "interpolation"), "bilinear"),
     (("evaluation", "look_methods"), []),
     (("evaluation", "look_metrics"), ["localisation"]),
 )
@@ -196,14 +197,12 @@ LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
 
 def _forget_later(values: dict[str, Any]) -> None:
     for (*steps, last), default in LATER:
-        place = values
+        place: Any = values
         for step in steps:
-            place = place[step]
-        if place[last] == default:
+            place = place.get(step) or {}  # an experiment without "start" has nothing below it
+        if last in place and place[last] == default:
             del place[last]
     if values.get("start"):
-        if values["start"]["augment"]["interpolation"] == "bilinear":
-            del values["start"]["augment"]["interpolation"]
         for name in ("device", "checkpoint_seconds"):
             del values["start"]["training"][name]
         for name in ("workers", "pin"):

@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from foveate.evaluation.metrics import confused_pairs
+from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment import Run
 from foveate.reporting.matrix import confusion_svg
 from foveate.studies.engine import folder_of
@@ -37,6 +38,13 @@ class Confusion:
         return [(p["a"], p["b"], p["a_as_b"], p["b_as_a"], p["share"]) for p in found]
 
 
+def confusion_counts(rows: PredictionTable) -> np.ndarray:
+    """(C, C) int64 of labelled rows, rows = true class, columns = predicted."""
+    counts = np.zeros((len(rows.class_ids),) * 2, dtype=np.int64)
+    np.add.at(counts, (rows.label, rows.prediction), 1)
+    return counts
+
+
 def confusions(study: Study, folder: Path) -> list[Confusion]:
     """One for each arm of each block that has a finished cell; arms of different classes are apart by nature."""
     sums: dict[tuple[str, str], Confusion] = {}
@@ -48,9 +56,7 @@ def confusions(study: Study, folder: Path) -> list[Confusion]:
         split = "test" if "test" in table.splits else "val"
         if split not in table.splits:
             continue
-        rows = table.of_split(split)
-        counts = np.zeros((len(rows.class_ids),) * 2, dtype=np.int64)
-        np.add.at(counts, (rows.label, rows.prediction), 1)
+        counts = confusion_counts(table.of_split(split))
         before = sums.get((cell.block, cell.arm))
         classes = tuple(run.environment["classes"])
         if before is not None:
