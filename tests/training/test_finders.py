@@ -47,7 +47,7 @@ def sweep(model: torch.nn.Module, seed: int = 0, **options: Any) -> finders.Lear
     def optimizer_for(network: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD([{"params": list(network.parameters()), "lr_factor": 1.0}], lr=lr)
 
-    def loss(network: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    def loss(network: torch.nn.Module, batch: torch.Tensor, number: int) -> torch.Tensor:
         torch.rand(3)  # as dropout would
         return (network(batch) - 3).square().sum() / 2
 

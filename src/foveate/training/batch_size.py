@@ -1,6 +1,5 @@
 """The batch-size finder applied to a job: real pictures, the job's objective and its last phase."""
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,8 @@ from foveate.training.finders import find_batch_size
 from foveate.training.idle import phase_objective
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
-from foveate.training.passes import pass_through
 from foveate.training.precision import Precision
+from foveate.training.step import Step
 
 
 def decide_batch_size(job: Job) -> Job:
@@ -21,30 +20,20 @@ def decide_batch_size(job: Job) -> Job:
     phase = job.config.phases[-1]
     # Memory and speed are those of the phase that trains most; precision is settled after the batch size.
     name = job.config.precision if job.config.precision != "auto" else "fp32_channels_last"
-    precision = Precision(name)
-
     apply_trainable(job.model, phase.trainable, phase.freeze_bn)
-    # A copy: what its weightings measure and its parameters' gradients are not the run's.
-    objective = copy.deepcopy(phase_objective(job, phase)[0])
+    taken = Step(job, phase_objective(job, phase)[0], Precision(name)).apart()
     read: dict[int, Batch] = {}
 
-    def first_batch(size: int) -> Batch:
+    def step(network: Classifier, size: int) -> None:
         # Read once: starting a loader for each step would make small batches look slow.
         if size not in read:
             read.clear()
-            loader = replace(job.feeds, workers=0).train(size)
-            read[size] = next(iter(loader.epoch(0)))
-        return read[size]
-
-    def step(network: Classifier, size: int) -> None:
+            read[size] = job.feeds.sample(size)
         apply_trainable(network, phase.trainable, phase.freeze_bn)
         set_modes(network, phase.trainable, phase.freeze_bn)
-        network.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
+        network.to(memory_format=taken.precision.memory_format)  # type: ignore[call-overload]
         optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)
-        batch = objective.prepare(job.prepare(first_batch(size), precision))
-        with precision.autocast(job.accelerator.device):
-            output = pass_through(objective, network, batch)
-        objective.weigh(objective(output, batch, Progress()), output, Progress()).total.backward()
+        taken.train(network, read[size], Progress(), "batch size").weighed.total.backward()
         optimizer.step()
 
     def decide() -> tuple[Any, str]:

@@ -1,7 +1,7 @@
 """What a phase is fed with: pictures through the network, or stored features when the backbone is frozen."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -65,6 +65,10 @@ class Feeds:
             return self._shuffled(batch_size, views)
         loader = self._shuffled(max(1, batch_size // self.asker.copies), views)
         return Questions(loader, self.asker.training)
+
+    def sample(self, batch_size: int) -> Batch:
+        """The first training batch of this size, made in this process: for finders and trials."""
+        return next(iter(replace(self, workers=0).train(batch_size).epoch(0)))
 
     def _shuffled(self, batch_size: int, views: int | None = None) -> Loader:
         return Loader(

@@ -32,7 +32,7 @@ class LearningRateSweep:
 def find_learning_rate(
     model: Classifier,
     feed: Feed,
-    loss: Callable[[Classifier, Batch], torch.Tensor],
+    loss: Callable[[Classifier, Batch, int], torch.Tensor],
     optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
     *,
     seed: int,
@@ -46,6 +46,9 @@ def find_learning_rate(
     the loss, which is why a plain range test on a small set suggests noise. So every batch is also shown to the
     untouched network, under the same dropout, and what is smoothed is the difference. The suggestion is the rate at
     which it falls fastest over log(rate), a tenth of the lowest point's rate at most.
+
+    Args:
+        loss: of a network on a batch at a step (from 0); what it draws hangs on the step alone.
 
     Raises:
         TrainingError: the loss is not finite from the start.
@@ -62,7 +65,7 @@ def find_learning_rate(
 
 
 def _sweep(
-    model: Classifier, feed: Feed, loss: Callable[[Classifier, Batch], torch.Tensor],
+    model: Classifier, feed: Feed, loss: Callable[[Classifier, Batch, int], torch.Tensor],
     optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
     seed: int, lowest: float, highest: float, steps: int,
 ) -> tuple[list[float], list[float]]:  # fmt: skip
@@ -80,9 +83,9 @@ def _sweep(
         rate = lowest * (highest / lowest) ** (step / (steps - 1))
         set_learning_rates(optimizer, rate, 1.0)
         seed_torch(key(seed, "finder", step), device.type)
-        before = float(loss(untouched, batch).detach())
+        before = float(loss(untouched, batch, step).detach())
         seed_torch(key(seed, "finder", step), device.type)
-        value = loss(clone, batch)
+        value = loss(clone, batch, step)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()

@@ -11,10 +11,9 @@ from timm.utils import ModelEmaV3
 
 from foveate.core.errors import TrainingError
 from foveate.core.files import write_csv
-from foveate.core.rng import key, numpy_generator, seed_torch
+from foveate.core.rng import key, seed_torch
 from foveate.data.batch import Batch
 from foveate.models.freeze import apply_trainable, set_modes
-from foveate.models.output import Output
 from foveate.objectives import Progress
 from foveate.training import state as checkpoints
 from foveate.training.checks import check_phases
@@ -22,7 +21,7 @@ from foveate.training.interrupt import Interrupted, watch_signals
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
-from foveate.training.ranks import from_main, largest, mean, share_buffers, share_gradients, share_start
+from foveate.training.ranks import from_main, largest, share_buffers, share_gradients, share_start
 from foveate.training.schedules import Plateau
 from foveate.training.setup import PhasePlan, phase_groups, plan_phase
 from foveate.training.validation import validate
@@ -90,7 +89,7 @@ class _Trainer:
         frozen = apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         plan = plan_phase(self.job, phase)
         self.job.decisions.note(f"parameters: {phase.name}", *frozen.words(phase.trainable))
-        self.model.to(memory_format=plan.precision.memory_format)  # type: ignore[call-overload]
+        self.model.to(memory_format=plan.step.precision.memory_format)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(
             phase.optimizer, phase_groups(phase, self.model, self.job.objective), plan.lr
         )
@@ -135,7 +134,7 @@ class _Trainer:
         if not position.batch:
             position.sums = {}
         # The network last: a term may hold a part of it, whose mode the phase decides.
-        plan.objective.train()
+        plan.step.objective.train()
         set_modes(self.model, phase.trainable, phase.freeze_bn)
         batches = len(plan.train)
         for raw in plan.train.epoch(position.epoch, start=position.batch):
@@ -167,17 +166,8 @@ class _Trainer:
 
     def _forward_backward(self, raw: Batch, plan: PhasePlan, progress: Progress) -> None:
         position = self.position
-        batch = plan.prepare(raw)
-        for number, transform in enumerate(self.job.transforms):
-            rng = numpy_generator(self.job.seed, "transform", number, position.step, position.batch)
-            batch = transform(batch, self.model, rng)
-        batch = plan.objective.prepare(batch)
-        with plan.precision.autocast(self.device):
-            output: Output = plan.forward(batch)
-        terms = plan.objective(output, batch, progress)
-        weighed = plan.objective.weigh(
-            terms, output, progress, average=lambda values: mean(self.accelerator, values)
-        )
+        done = plan.step.train(self.model, raw, progress, position.step, position.batch, through=plan.through)
+        terms, weighed = done.terms, done.weighed
         loss = weighed.total
         values = {name: float(value.detach()) for name, value in terms.items()}
         weights = {name: float(weight) for name, weight in weighed.weights.items()}
@@ -186,7 +176,9 @@ class _Trainer:
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(loss / self.config.accumulate)
         if self.job.feeds.labelled:
-            values["accuracy"] = float((output.logits.detach().argmax(dim=1) == batch.labels).float().mean())
+            values["accuracy"] = float(
+                (done.output.logits.detach().argmax(dim=1) == done.batch.labels).float().mean()
+            )
         if len(terms) > 1:
             values |= {f"weight_{name}": weight for name, weight in weights.items()}
             values |= {f"share_{name}": abs(weight * values[name]) for name, weight in weights.items()}
@@ -223,10 +215,8 @@ class _Trainer:
         if plan.validation is not None:
             watched = self.ema.module if self.ema is not None else self.model
             watched.eval()
-            values = validate(
-                lambda batch: plan.forward_with(watched, batch), plan.prepare, plan.validation, plan.objective,
-                self._progress(phase, (position.phase_epoch + 1) / phase.epochs), labelled=self.job.feeds.labelled,
-            )  # fmt: skip
+            progress = self._progress(phase, (position.phase_epoch + 1) / phase.epochs)
+            values = validate(plan.step, watched, plan.validation, progress, labelled=self.job.feeds.labelled)
             row |= {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
         position.seconds += time.perf_counter() - started
         (position.seconds,) = largest(self.accelerator, position.seconds)

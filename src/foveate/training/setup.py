@@ -3,8 +3,6 @@
 Every automatic choice is recorded with its reason, and a resumed run takes the recorded one.
 """
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,16 +12,16 @@ import torch
 from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 from foveate.models.freeze import is_backbone_frozen, set_modes
-from foveate.models.output import Output
 from foveate.objectives import Objective, Progress
 from foveate.training.feeds import FEATURE_LIMIT, Feed
 from foveate.training.finders import find_learning_rate
 from foveate.training.idle import phase_objective
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
-from foveate.training.passes import pass_through
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision, choose, machine, measure, remembered
+from foveate.training.ranks import mean
+from foveate.training.step import Step
 
 
 @dataclass(frozen=True)
@@ -32,15 +30,11 @@ class PhasePlan:
 
     train: Feed
     validation: Feed | None
-    precision: Precision
     lr: float
-    objective: Objective
-    """The terms that can train something in this phase."""
-    prepare: Callable[[Batch], Batch]
-    forward: Callable[[Batch], Output]
-    """The training pass."""
-    forward_with: Callable[[Classifier, Batch], Output]
-    """The same pass through another copy of the network (its moving average), for validation."""
+    step: Step
+    """With the terms that can train something in this phase."""
+    through: Any
+    """The network, wrapped where training is distributed or compiled; with stored features its head."""
 
 
 def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
@@ -124,22 +118,14 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     train = stored("train", views)
     validation = stored("val", 0) if job.feeds.validated else None
 
-    def forward_with(network: Classifier, batch: Batch) -> Output:
-        assert isinstance(network, Classifier)
-        return Output(network.classify(batch.images))
-
-    network = (
-        job.accelerator.prepare_model(job.model.head) if job.accelerator.num_processes > 1 else job.model.head
-    )
+    distributed = job.accelerator.num_processes > 1
+    step = _step(job, Precision("fp32"), stored=True)
     return PhasePlan(
         train=train,
         validation=validation,
-        precision=Precision("fp32"),
-        lr=_learning_rate(job, phase, train, lambda batch: batch, forward_with, Precision("fp32")),
-        objective=job.objective,
-        prepare=lambda batch: batch,
-        forward=lambda batch: Output(network(batch.images)),
-        forward_with=forward_with,
+        lr=_learning_rate(phase, train, step),
+        step=step,
+        through=job.accelerator.prepare_model(model.head) if distributed else model.head,
     )
 
 
@@ -150,52 +136,34 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         job.feeds.evaluation("val", job.batch_size) if job.feeds.validated else None
     )  # fmt: skip
 
-    def through(network: Classifier, batch: Batch) -> Output:
-        return pass_through(job.objective, network, batch)
-
-    precision = Precision(_precision(job, phase, train, through))
-
-    def prepare(raw: Batch) -> Batch:
-        return job.prepare(raw, precision)
-
+    step = _step(job, Precision(_precision(job, phase)))
     network: Any = job.model
     if job.accelerator.num_processes > 1:
         network = job.accelerator.prepare_model(network)
     if job.config.compile:
         network = torch.compile(network)
-    return PhasePlan(
-        train=train,
-        validation=validation,
-        precision=precision,
-        lr=_learning_rate(job, phase, train, prepare, through, precision),
-        objective=job.objective,
-        prepare=prepare,
-        forward=lambda batch: pass_through(job.objective, network, batch, plain=job.model),
-        forward_with=through,
-    )
+    return PhasePlan(train, validation, _learning_rate(phase, train, step), step, network)
 
 
-def _precision(
-    job: Job, phase: PhaseConfig, train: Feed, forward_with: Callable[[Classifier, Batch], Output]
-) -> str:
+def _step(job: Job, precision: Precision, *, stored: bool = False) -> Step:
+    return Step(job, job.objective, precision, stored, partial(mean, job.accelerator))
+
+
+def _precision(job: Job, phase: PhaseConfig) -> str:
     if job.config.precision != "auto":
         return job.config.precision
-    raw = next(iter(train.epoch(0)))
+    raw = job.feeds.sample(job.batch_size)
     shape = "x".join(str(side) for side in raw.images.shape[2:])
     key = (
         f"{job.model.card.architecture} {phase.trainable} batch {len(raw)} {shape} taps {len(job.objective.taps)}; "
         f"{machine(job.accelerator.device)}"
     )
-
-    # A copy: what its weightings measure and its parameters' gradients are not the run's.
-    objective = copy.deepcopy(job.objective).train()
+    trial = Step(job, job.objective, Precision("fp32")).apart()
 
     def step(network: Classifier, precision: Precision) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
-        batch = objective.prepare(job.prepare(raw, precision))
-        with precision.autocast(job.accelerator.device):
-            output = forward_with(network, batch)
-        objective.weigh(objective(output, batch, Progress()), output, Progress()).total.backward()
+        taken = replace(trial, precision=precision).train(network, raw, Progress(), "precision")
+        taken.weighed.total.backward()
         network.zero_grad(set_to_none=True)
 
     def decide() -> tuple[str, str]:
@@ -204,31 +172,22 @@ def _precision(
     return str(job.decisions.make(f"precision: {phase.name}", lambda: remembered(job.memory, key, decide)))
 
 
-def _learning_rate(
-    job: Job,
-    phase: PhaseConfig,
-    train: Feed,
-    prepare: Callable[[Batch], Batch],
-    forward_with: Callable[[Classifier, Batch], Output],
-    precision: Precision,
-) -> float:
+def _learning_rate(phase: PhaseConfig, train: Feed, step: Step) -> float:
     if phase.lr != "auto":
         return phase.lr
+    job = step.job
 
     def decide() -> tuple[float, str]:
-        objective = copy.deepcopy(job.objective).train()
+        trial = step.apart()
 
         def optimizer_for(network: Classifier, lr: float) -> torch.optim.Optimizer:
-            return build_optimizer(phase.optimizer, phase_groups(phase, network, objective), lr)
+            return build_optimizer(phase.optimizer, phase_groups(phase, network, trial.objective), lr)
 
-        def loss(network: Classifier, raw: Batch) -> torch.Tensor:
+        def loss(network: Classifier, raw: Batch, number: int) -> torch.Tensor:
             set_modes(network, phase.trainable, phase.freeze_bn)
-            batch = objective.prepare(prepare(raw))
-            with precision.autocast(job.accelerator.device):
-                output = forward_with(network, batch)
-            total = objective.weigh(objective(output, batch, Progress()), output, Progress()).total
+            total = trial.train(network, raw, Progress(), "finder", number).weighed.total
             # Weightings measure the first batch; from then on one set of weights makes the losses comparable.
-            objective.eval()
+            trial.objective.eval()
             return total
 
         found = find_learning_rate(job.model, train, loss, optimizer_for, seed=job.seed)

@@ -1,19 +1,24 @@
-"""What a pass offers the objective: gradients of the pictures, and the same network asked again."""
+"""The one step: finders and trials try what training computes; gradients of the pictures; the network asked again."""
 
 import copy
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 
 from foveate.core.config import parse
-from foveate.objectives import Context, Objective, objective
+from foveate.core.rng import numpy_generator
+from foveate.data.batch import Batch
+from foveate.models.freeze import apply_trainable
+from foveate.objectives import Context, Objective, Progress, objective
 from foveate.objectives.classification import CrossEntropy
 from foveate.objectives.term import TermConfig
 from foveate.training import fit
 from foveate.training.batch_size import decide_batch_size
-from foveate.training.passes import pass_through
 from foveate.training.precision import Precision
+from foveate.training.setup import plan_phase
+from foveate.training.step import Step, pass_through
 from training_helpers import phase, toy_job, weights_of
 
 
@@ -125,3 +130,54 @@ def test_dropout_stays_in_the_second_pass() -> None:
 def test_settings_of_such_terms_parse() -> None:
     assert parse(InputGradient.Config, {"weight": 2}, source="the test").weight == 2
     assert Objective(terms(InputGradient.Config()), Context(("a",), (1,))).needs_input_gradient
+
+
+class Recorder:
+    """A batch transform that paints the pictures with one draw and remembers it."""
+
+    def __init__(self) -> None:
+        self.draws: list[float] = []
+
+    def __call__(self, batch: Batch, model: torch.nn.Module, rng: np.random.Generator) -> Batch:
+        self.draws.append(float(rng.random()))
+        assert batch.images.is_floating_point(), "prepared"
+        return batch.replace(images=torch.full_like(batch.images, self.draws[-1]))
+
+
+def test_the_batch_size_finder_runs_the_batch_transforms() -> None:
+    seen = Recorder()
+    decide_batch_size(toy_job(transforms=(seen,), batch_size="auto", phases=[phase()]))
+    assert len(seen.draws) >= 2
+
+
+def test_the_precision_trial_runs_the_batch_transforms() -> None:
+    seen = Recorder()
+    job = toy_job(transforms=(seen,), precision="auto", phases=[phase()])
+    apply_trainable(job.model, "all", True)
+    plan_phase(job, job.config.phases[0])
+    assert len(seen.draws) >= 2
+
+
+def test_the_learning_rate_finder_shows_both_networks_the_same_draw_and_every_step_another() -> None:
+    seen = Recorder()
+    job = toy_job(transforms=(seen,), phases=[phase(lr="auto")])
+    apply_trainable(job.model, "all", True)
+    plan_phase(job, job.config.phases[0])
+    untouched, moved = seen.draws[::2], seen.draws[1::2]
+    assert untouched == moved
+    assert len(set(moved)) == len(moved) > 10
+
+
+def test_a_step_is_what_its_parts_come_to() -> None:
+    job = toy_job(transforms=(Recorder(),), objective=terms(CrossEntropy.Config(weight=0.5)))
+    raw = job.feeds.sample(8)
+    step = Step(job, job.objective, Precision("fp32"))
+    job.model.eval()
+    done = step.train(job.model, raw, Progress(), 3, 4)
+    draw = float(numpy_generator(job.seed, "transform", 0, 3, 4).random())
+    logits = job.model(torch.full((8, 3, 16, 16), draw)).logits
+    loss = torch.nn.functional.cross_entropy(logits, raw.targets)
+    assert torch.allclose(done.weighed.total, 1.5 * loss)
+    still = step.evaluate(job.model, raw, Progress())
+    plain = job.model(raw.prepare("cpu", job.model.mean, job.model.std).images).logits
+    assert torch.equal(still.output.logits, plain), "validation sees the pictures as they are"

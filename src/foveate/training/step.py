@@ -1,0 +1,115 @@
+"""The one step: prepare, transforms, forward, objective, weigh. Loop, validation, finders and trials all take it."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.func import functional_call
+
+from foveate.core.rng import numpy_generator
+from foveate.data.batch import Batch
+from foveate.models.classifier import Classifier
+from foveate.models.output import Output
+from foveate.objectives import Objective, Progress
+from foveate.objectives.objective import Weighed
+from foveate.training.job import Job
+from foveate.training.precision import Precision
+
+
+def _alone(values: torch.Tensor) -> torch.Tensor:
+    return values
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One batch after a step; nothing is differentiated yet."""
+
+    batch: Batch
+    """As the network saw it."""
+    output: Output
+    terms: dict[str, torch.Tensor]
+    """Every term, unweighted."""
+    weighed: Weighed
+
+
+@dataclass(frozen=True)
+class Step:
+    """What every batch of a phase goes through.
+
+    Modes of network and objective are the caller's.
+    """
+
+    job: Job
+    objective: Objective
+    precision: Precision
+    stored: bool = False
+    """Batches hold stored features of the frozen backbone: nothing is left to prepare, and the head alone is asked."""
+    average: Callable[[torch.Tensor], torch.Tensor] = _alone
+    """Mean over the processes of a distributed run, for what weightings measure."""
+
+    def train(
+        self, network: Classifier, raw: Batch, progress: Progress, *moment: int | str, through: Any = None
+    ) -> Outcome:
+        """As in training: with the batch transforms, in the phase's precision.
+
+        Args:
+            raw: from a feed.
+            moment: the key of what the transforms draw.
+            through: a wrapper of the network (distributed, compiled) that the pass goes through.
+        """
+        batch = self._prepared(raw)
+        for number, transform in enumerate(self.job.transforms):
+            batch = transform(batch, network, numpy_generator(self.job.seed, "transform", number, *moment))
+        with self.precision.autocast(self.job.accelerator.device):
+            output = self._forward(network, self.objective.prepare(batch), through)
+        return self._judged(batch, output, progress)
+
+    def evaluate(self, network: Classifier, raw: Batch, progress: Progress) -> Outcome:
+        """As in validation: the pictures as they are, in float32."""
+        batch = self.objective.prepare(self._prepared(raw))
+        return self._judged(batch, self._forward(network, batch, None), progress)
+
+    def apart(self) -> "Step":
+        """The same step for finders and trials: what weightings measure and the gradients of the objective's
+        parameters are not the run's, and every process is by itself."""
+        return replace(self, objective=copy.deepcopy(self.objective).train(), average=_alone)
+
+    def _prepared(self, raw: Batch) -> Batch:
+        return raw if self.stored else self.job.prepare(raw, self.precision)
+
+    def _forward(self, network: Classifier, batch: Batch, through: Any) -> Output:
+        if self.stored:
+            return Output((through or network.head)(batch.images))
+        return pass_through(self.objective, through or network, batch, plain=network)
+
+    def _judged(self, batch: Batch, output: Output, progress: Progress) -> Outcome:
+        terms = self.objective(output, batch, progress)
+        return Outcome(
+            batch, output, terms, self.objective.weigh(terms, output, progress, average=self.average)
+        )
+
+
+def pass_through(objective: Objective, network: Any, batch: Batch, plain: Classifier | None = None) -> Output:
+    """What ``network`` says of the batch: the feature maps that the objective wants, and ``again`` set.
+
+    Args:
+        plain: the network itself where ``network`` is a wrapper of it (distributed, compiled): ``again`` goes round
+            the wrapper, which counts on one pass a step.
+    """
+    output: Output = network(batch.images, taps=objective.taps, differentiable=objective.needs_tap_gradient)
+    asked = plain if plain is not None else network
+    device = batch.images.device.type
+    # The objective is computed outside of autocast; a second pass has the precision of the first.
+    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+
+    def again(images: torch.Tensor) -> torch.Tensor:
+        # In training mode BatchNorm takes the statistics of these pictures, as in the first pass, but its running
+        # statistics are not to know of them: the pass runs on copies of all buffers.
+        copies = {name: buffer.clone() for name, buffer in asked.named_buffers()}
+        with torch.autocast(device, dtype, enabled=enabled):
+            answer: Output = functional_call(asked, copies, (images,))
+        return answer.logits
+
+    return replace(output, again=again)
