@@ -69,7 +69,8 @@ def explain(
         precision: of the forward passes of methods that need very many (Score-CAM, RISE, occlusion). "auto" tries half
             precisions on the first pictures and takes one that is faster here and changes the scores by less than 2 %
             of their spread. Gradients always have the network's own type.
-        seed: of methods that draw at random; the same seed gives the same maps, whatever else is in the batch.
+        seed: of methods that draw at random; the same seed gives the same maps, whatever else is in the batch (to
+            rounding: 1e-5 of the largest value).
         progress: called with (done, total) by slow methods.
         settings: the method's own settings (its ``Config``).
 
