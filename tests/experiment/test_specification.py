@@ -1,4 +1,4 @@
-"""The specification: YAML there and back, what its hash counts, --set, merge, and messages with paths."""
+"""The specification: YAML there and back, --set, merge, and messages with paths."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge, read_yaml
-from foveate.recipes.demo import demo_experiment
 from training_helpers import experiment
 
 PHASES = st.fixed_dictionaries(
@@ -55,45 +54,6 @@ def test_yaml_there_and_back(
     assert other == one
     assert other.hash() == one.hash()
     assert Experiment.from_dict(yaml.safe_load(one.to_yaml())).to_yaml() == one.to_yaml()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"training": {"device": "cuda"}},
-        {"training": {"checkpoint_seconds": 5.0}},
-        {"training": {"loader": {"workers": 4}}},
-        {"training": {"loader": {"pin": False}}},
-        {"data": {"cache": {"enabled": False}}},
-        {"data": {"cache": {"folder": "elsewhere"}}},
-    ],
-)
-def test_the_hash_ignores_where_and_how_it_runs(changes: dict[str, Any]) -> None:
-    assert experiment(**changes) != experiment()
-    assert experiment(**changes).hash() == experiment().hash()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 4},
-        {"training": {"clip": 1.0}},
-        {"training": {"batch_size": 4}},
-        {"training": {"loader": {"sampling": "balanced"}}},
-        {"data": {"fit": "pad"}},
-        {"evaluation": {"tta": "flip"}},
-        {"model": {"head": {"dropout": 0.4}}},
-        {"evaluation": {"look_methods": ["gradcam"]}},
-    ],
-)
-def test_the_hash_counts_what_decides_the_result(changes: dict[str, Any]) -> None:
-    assert experiment(**changes).hash() != experiment().hash()
-
-
-def test_settings_that_came_later_leave_no_mark_at_their_default() -> None:
-    # As recorded before evaluation.look_methods existed: recorded studies find their cells by these hashes.
-    assert Experiment().hash() == "e1939442e201"
-    assert demo_experiment("none", 0).hash() == "ff35c45c02d6"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core.config import Config
+from foveate.core.config import Config as Settings
 from foveate.data.batch import Batch
 
 
@@ -19,7 +19,7 @@ class Mixup:
     each place's share of object. The mask of the mixture is known where both masks are.
     """
 
-    class Config(Config):
+    class Config(Settings):
         transform: Literal["mixup"] = "mixup"
         p: float = Field(default=1.0, ge=0, le=1)
         """Probability for each batch."""

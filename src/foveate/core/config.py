@@ -4,9 +4,11 @@ A configuration class stands beside the code that reads it; ``foveate.experiment
 """
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_jsonable_python
 
 from foveate.core.errors import ConfigError
 
@@ -17,6 +19,33 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
     )
+
+
+class Mark(Enum):
+    """What a field says about hashes; a field without a mark always counts."""
+
+    DECIDES_NOTHING = 1
+    """It changes where and how something runs, and no result."""
+    LATER = 2
+    """It came after runs had been recorded: at its default it leaves no trace."""
+
+
+def deciding(value: Any) -> Any:
+    """Plain values of all settings that can change a result, nested; what hashes are made of."""
+    if isinstance(value, Config):
+        kept = {}
+        for name, field in type(value).model_fields.items():
+            plain = deciding(getattr(value, name))
+            later = Mark.LATER in field.metadata
+            if Mark.DECIDES_NOTHING in field.metadata or (later and plain == deciding(field.get_default())):
+                continue
+            kept[field.serialization_alias or name] = plain
+        return kept
+    if isinstance(value, Mapping):
+        return {name: deciding(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [deciding(item) for item in value]
+    return to_jsonable_python(value)
 
 
 C = TypeVar("C", bound=Config)

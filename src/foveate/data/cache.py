@@ -11,14 +11,14 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import PIL
 import torch
 from pydantic import Field
 
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.data.annotations import sample_mask
 from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit, read_image, resize, resize_mask
@@ -35,14 +35,15 @@ Item = tuple[torch.Tensor, torch.Tensor, bool]
 class CacheConfig(Config):
     """Where decoded pictures are kept."""
 
-    enabled: bool = True
+    enabled: Annotated[bool, Mark.DECIDES_NOTHING] = True
     """Decode once and keep the bytes; otherwise decode in every epoch."""
-    folder: Path | None = None
+    folder: Annotated[Path | None, Mark.DECIDES_NOTHING] = None
     """The cache; None takes the environment variable FOVEATE_CACHE, else the user's cache folder."""
-    size: int | None = Field(default=None, ge=8)
+    size: Annotated[int | None, Mark.LATER] = Field(default=None, ge=8)
     """Side of the kept pictures in pixels; None takes the network's. Larger leaves detail for crops."""
-    fit: Fit = "squash"
-    """How a picture becomes square: squash, crop (largest centred square) or pad (with grey)."""
+    fit: Annotated[Fit, Mark.DECIDES_NOTHING] = "squash"
+    """How a picture becomes square: squash, crop (largest centred square) or pad (with grey); a run goes by
+    ``data.fit`` instead."""
 
 
 class Pictures(Protocol):

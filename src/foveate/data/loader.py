@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError, DataError, FoveateError
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
@@ -36,9 +36,9 @@ Job = tuple[int, np.ndarray, np.ndarray]
 class LoaderConfig(Config):
     """How batches are made."""
 
-    workers: int | Literal["auto"] = "auto"
+    workers: Annotated[int | Literal["auto"], Mark.DECIDES_NOTHING] = "auto"
     """Processes that make batches; 0 = a thread of this process; auto = see ``resolve_workers``."""
-    pin: bool = True
+    pin: Annotated[bool, Mark.DECIDES_NOTHING] = True
     """Put batches into page-locked memory when there is a CUDA device, for faster copies."""
     sampling: Sampling = Field(default="natural")
     """natural: every picture once an epoch; balanced: every class equally often, epochs of the same

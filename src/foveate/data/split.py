@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, floor
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
 from foveate.data.catalog import UNLABELLED, Catalog
@@ -53,7 +53,7 @@ class SplitConfig(Config):
     """A split file to follow instead of drawing."""
     keep_given: bool = True
     """Keep the splits that the data set came with; ``false`` pools all labelled pictures and draws anew."""
-    judge: Literal["test", "val"] = "test"
+    judge: Annotated[Literal["test", "val"], Mark.LATER] = "test"
     """"val": epochs are chosen on the test pictures themselves, and there is no other test. Many reports do this; its
     accuracy is the best of many tries on the pictures it is reported for, so it is for comparisons with them alone."""
     train_per_class: int | None = Field(default=None, ge=1)

@@ -7,14 +7,14 @@ one resampling, neighbouring colour steps one matrix; the kernels are torch's ow
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import model_validator
 
-from foveate.core.config import Config, parse
+from foveate.core.config import Config, Mark, parse
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
 from foveate.data.steps import LUMINANCE, STEPS, Colour, Geometry, Local, Operation, Step
@@ -70,7 +70,7 @@ class AugmentationConfig(Config):
     fill: Fill = "reflect"
     """What shows where a picture was moved away: its mirror image, its mean colour, or black. Masks get 0."""
 
-    interpolation: Interpolation = "bilinear"
+    interpolation: Annotated[Interpolation, Mark.LATER] = "bilinear"
     """Between pixels, where a picture is turned, scaled or moved by parts of a pixel; masks: always nearest. Bilinear
     blurs, and a network that learns from blurred pictures only may fail on sharp ones (results/plants.md): bicubic
     where pictures are kept at the network's own size. It takes seven times as long, 0.5 ms for 96 px."""

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from filelock import FileLock
 
 from foveate.augmentation import build_transforms
+from foveate.core.config import deciding
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
 from foveate.data.cache import cache_folder, open_pictures
@@ -272,10 +273,10 @@ def _job(
 
 def _identity(experiment: Experiment, catalog: Catalog, size: int) -> str:
     """What decides the pictures that reach the network: the files, and how they are read, split and augmented."""
-    data = experiment.data
     files = [catalog.file(row).stat() for row in range(len(catalog))]
     state = [(status.st_size, status.st_mtime_ns) for status in files]
-    return f"{catalog.root} {catalog.hash} {state} {size} {data.fit} {data.augment!r} {experiment.seed}"
+    settings = [deciding(part) for part in (experiment.data, experiment.task, experiment.seed)]
+    return f"{catalog.root} {catalog.hash} {state} {size} {settings}"
 
 
 def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from foveate.augmentation import BatchTransformConfig
-from foveate.core.config import Config, parse
+from foveate.core.config import Config, Mark, deciding, parse
 from foveate.core.errors import ConfigError
 from foveate.data.cache import CacheConfig
 from foveate.data.discover import LayoutConfig
@@ -39,7 +39,7 @@ class DataConfig(Config):
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded."""
     augment: AugmentationConfig = AugmentationConfig()
-    cache: CacheConfig = CacheConfig()
+    cache: Annotated[CacheConfig, Mark.LATER] = CacheConfig()
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -58,12 +58,12 @@ class EvaluationConfig(Config):
     """Where pictures have masks, also measure with other backgrounds and without the object."""
     splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
     """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
-    neighbours: int | None = Field(default=None, ge=1)
+    neighbours: Annotated[int | None, Mark.LATER] = Field(default=None, ge=1)
     """Also measure how well the k nearest training pictures in the space of the features tell the class; this is k."""
-    look_methods: tuple[str, ...] = ()
+    look_methods: Annotated[tuple[str, ...], Mark.LATER] = ()
     """Explanation methods (``foveate list explainers``) whose maps of the true class are scored for every picture, into
     columns ``<method>_<score>`` of predictions.csv."""
-    look_metrics: tuple[Literal["localisation", "faithfulness"], ...] = Field(
+    look_metrics: Annotated[tuple[Literal["localisation", "faithfulness"], ...], Mark.LATER] = Field(
         default=("localisation",), min_length=1
     )
     """Which scores (docs/look.md); localisation is empty where there are no masks."""
@@ -100,9 +100,9 @@ class Experiment(Config):
     """Batch transforms, in order."""
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    task: AnyTaskConfig | None = None
+    task: Annotated[AnyTaskConfig | None, Mark.LATER] = None
     """A pretext task: the run learns its questions instead of the pictures' own classes."""
-    start: StartConfig | None = None
+    start: Annotated[StartConfig | None, Mark.LATER] = None
     """A pretext run that is trained first (or found, where another run of a study has trained it); this run then starts
     from its network. ``model.weights`` are what the pretext run starts from."""
     seed: int = 0
@@ -158,55 +158,18 @@ class Experiment(Config):
         return cls.from_dict(read_yaml(path), source=str(path))
 
     def hash(self) -> str:
-        """12 hex digits over every field that can change the result (not device, workers, cache, checkpoints)."""
-        return _hash(self._deciding())
+        """12 hex digits over every field that is not marked as deciding nothing (``foveate.core.config.Mark``)."""
+        return _hash(deciding(self))
 
     def training_hash(self) -> str:
         """As ``hash``, without what is measured afterwards: equal for two runs that train the same network."""
-        values = self._deciding()
+        values = deciding(self)
         del values["evaluation"]
         return _hash(values)
-
-    def _deciding(self) -> dict[str, Any]:
-        values = self.to_dict()
-        del values["data"]["cache"]
-        for name in ("device", "checkpoint_seconds"):
-            del values["training"][name]
-        for name in ("workers", "pin"):
-            del values["training"]["loader"][name]
-        _forget_later(values)
-        return values
 
 
 def _hash(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
-LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
-    (("task",), None),
-    (("start",), None),
-    (("evaluation", "neighbours"), None),
-    (("data", "split", "judge"), "test"),
-    (("data", "augment", "interpolation"), "bilinear"),
-    (("start", "augment", "interpolation"), "bilinear"),
-    (("evaluation", "look_methods"), []),
-    (("evaluation", "look_metrics"), ["localisation"]),
-)
-"""Settings that came after runs had been recorded: at their default they leave no mark on an experiment's hash."""
-
-
-def _forget_later(values: dict[str, Any]) -> None:
-    for (*steps, last), default in LATER:
-        place: Any = values
-        for step in steps:
-            place = place.get(step) or {}  # an experiment without "start" has nothing below it
-        if last in place and place[last] == default:
-            del place[last]
-    if values.get("start"):
-        for name in ("device", "checkpoint_seconds"):
-            del values["start"]["training"][name]
-        for name in ("workers", "pin"):
-            del values["start"]["training"]["loader"][name]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

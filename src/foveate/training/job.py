@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from accelerate import Accelerator
 from pydantic import Field
 
 from foveate.augmentation import BatchTransform
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.data.batch import Batch
 from foveate.data.loader import LoaderConfig
 from foveate.models.classifier import Classifier
@@ -40,9 +40,9 @@ class TrainingConfig(Config):
     time_budget: float | None = Field(default=None, gt=0)
     """Minutes of training, over all restarts; what was best by then is kept."""
     loader: LoaderConfig = LoaderConfig()
-    device: str = "auto"
+    device: Annotated[str, Mark.DECIDES_NOTHING] = "auto"
     """"auto" (an accelerator if there is one), "cpu", "cuda"."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: Annotated[float, Mark.DECIDES_NOTHING] = 30.0
     """Least time between two checkpoints inside a phase; a resumed run repeats what came after the last one."""
 
 
