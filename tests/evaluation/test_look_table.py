@@ -6,26 +6,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from foveate.evaluation.look_table import LookTable, bootstrap, settle
+from foveate.evaluation.look_table import LookTable, settle
 from foveate.explanation.score import Score
 
 
-def test_bootstrap_against_theory() -> None:
+def test_cells_leave_out_what_cannot_be_measured() -> None:
     rng = np.random.default_rng(0)
-    values = rng.normal(3, 2, size=400)
-    holes = np.where(rng.random(400) < 0.5, np.nan, values)
-    (mean, low, high, n), of_holes, nothing = bootstrap([values, holes, np.full(400, np.nan)])
-    error = values.std(ddof=1) / 20
-    assert mean == pytest.approx(values.mean())
-    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.05)
-    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.05)
-    assert n == 400
+    holes = np.where(rng.random(400) < 0.5, np.nan, rng.normal(3, 2, size=400))
+    shares = np.where(rng.random(400) < 0.97, 1.0, 0.0)
+    table = LookTable(
+        paths=tuple(f"{k}.png" for k in range(400)), target="true",
+        scores=(Score("free", "Free", span=None), Score("share", "Share"), Score("none", "None")),
+        values={"m": {"free": holes, "share": shares, "none": np.full(400, np.nan)}}, methods=("m",), seconds={},
+    )  # fmt: skip
+    found = table.cells()["m"]
     known = holes[np.isfinite(holes)]
-    assert of_holes[0] == pytest.approx(known.mean())
-    assert of_holes[3] == len(known)
-    assert of_holes[2] - of_holes[1] > high - low
-    assert nothing[1:] == (None, None, 0)
+    half = 1.966 * known.std(ddof=1) / np.sqrt(len(known))
+    assert found["free"].n == len(known)
+    assert found["free"].mean == pytest.approx(known.mean())
+    assert (found["free"].low, found["free"].high) == pytest.approx(
+        (known.mean() - half, known.mean() + half), 1e-3
+    )
+    wilson = binomtest(int(shares.sum()), 400).proportion_ci(method="wilson")
+    assert (found["share"].low, found["share"].high) == pytest.approx((wilson.low, wilson.high), abs=1e-3)
+    assert "none" not in found
 
 
 def test_the_best_threshold_is_that_of_all_pictures_together() -> None:
@@ -39,7 +45,8 @@ def test_the_best_threshold_is_that_of_all_pictures_together() -> None:
 
 def test_files(tmp_path: Path) -> None:
     table = LookTable(
-        paths=("a, b.png", "c.png"), target="true", scores=(Score("one", "One"), Score("two", "Two", "lower")),
+        paths=("a, b.png", "c.png"), target="true",
+        scores=(Score("one", "One"), Score("two", "Two", "lower", span=None)),
         values={
             "m": {"one": np.array([0.25, np.nan]), "two": np.array([1.0, 2.0])},
             "chance": {"one": np.array([0.5, 0.5])},

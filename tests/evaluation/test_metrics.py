@@ -2,15 +2,15 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from foveate.core.errors import DataError
-from foveate.evaluation.metrics import confused_pairs, convergence_epoch, summarise, summarise_all, wilson
+from foveate.evaluation.metrics import confused_pairs, convergence_epoch, summarise, summarise_all
 from foveate.evaluation.predictions import PredictionTable
 
 from .conftest import make_table
@@ -56,18 +56,21 @@ def test_top_k_brier_and_chance_by_hand(table: PredictionTable) -> None:
     assert found["chance_majority"] == pytest.approx(max(labels.count(c) for c in range(5)) / len(labels))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_is_the_formula(case: tuple[int, int]) -> None:
-    hits, n = case
-    z, p = 1.959963984540054, hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    assert wilson(hits, n) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
+def test_groups_widen_the_intervals(table: PredictionTable) -> None:
+    found = summarise(table, "test")
+    alone = summarise(replace(table, group=np.full(len(table.group), "")), "test")
+    plain = binomtest(alone["correct"], alone["n"]).proportion_ci(method="wilson")
+    assert (alone["accuracy_low"], alone["accuracy_high"]) == pytest.approx((plain.low, plain.high))
+    assert found["accuracy_low"] < alone["accuracy_low"] < found["accuracy"] < alone["accuracy_high"]
+    for wide, narrow in zip(found["per_class"], alone["per_class"], strict=True):
+        plain = binomtest(narrow["correct"], narrow["support"]).proportion_ci(method="wilson")
+        assert (narrow["recall_low"], narrow["recall_high"]) == pytest.approx((plain.low, plain.high))
+        assert wide["recall_low"] <= wide["recall"] <= wide["recall_high"]
 
 
-def test_wilson_of_nothing_is_none() -> None:
-    assert wilson(0, 0) is None
+def test_one_group_says_nothing(table: PredictionTable) -> None:
+    found = summarise(replace(table, group=np.full(len(table.group), "one plant")), "test")
+    assert (found["accuracy_low"], found["accuracy_high"]) == (0, 1)
 
 
 def test_summary_is_json_and_covers_the_splits(table: PredictionTable) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from foveate.core.errors import DataError, RunError
 from foveate.core.files import write_csv
+from foveate.core.intervals import of_mean
 from foveate.evaluation.background_files import TESTS
-from foveate.evaluation.metrics import wilson
 from foveate.evaluation.predictions import PredictionTable
 from foveate.reporting import build_report
 from foveate.reporting.text import percent
@@ -27,7 +27,9 @@ def test_numbers_come_from_the_predictions(run: Path) -> None:
     with open(run / "predictions.csv", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
     hits = sum(row["label"] == row["prediction"] for row in rows)
-    interval = wilson(hits, len(rows))
+    interval = of_mean(
+        np.array([row["label"] == row["prediction"] for row in rows]), groups=[row["group"] for row in rows]
+    )
     assert interval is not None
     majority = Counter(row["label"] for row in rows).most_common(1)[0][1] / len(rows)
     page = Page(build_report(run))

@@ -160,9 +160,25 @@ def test_ranks_and_intervals_of_known_answers() -> None:
     assert (by_name["bad"].rank_low, by_name["bad"].rank_high) == (3, 3)
     assert (by_name["good"].rank_low, by_name["good"].rank_high) == (1, 2)
     assert by_name["bad"].behind_low > 0
-    # The bootstrap of independent pictures is the normal interval of a share.
     half = 1.96 * np.sqrt(bad.mean() * (1 - bad.mean()) / n)
     assert by_name["bad"].probe_high - by_name["bad"].probe_low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_the_first_of_equals_is_not_clearly_better() -> None:
+    """Ten equal backbones: the first leads by luck. Its lead must not look certain."""
+    rng = np.random.default_rng(0)
+    held = certain = 0
+    for _ in range(60):
+        easy = rng.normal(size=200)
+        given = {str(k): answers(0.8 * easy + 0.6 * rng.normal(size=200) < 1.3) for k in range(10)}
+        rows = _rank({**given, CONTROL: answers(easy < 0)}, catalog(200, 1), np.arange(200))[:-1]
+        held += sum(row.behind_low <= 0 for row in rows[1:])
+        certain += all(row.behind_low > 0 for row in rows[1:])
+        assert all(row.behind_low <= row.behind <= row.behind_high for row in rows)
+        assert all((row.rank_low or 0) <= (row.rank or 0) <= (row.rank_high or 0) for row in rows)
+        assert (rows[-1].rank_low or 10) < 10
+    assert held / (60 * 9) >= 0.95
+    assert not certain
 
 
 def test_groups_widen_the_interval() -> None:

@@ -61,7 +61,7 @@ def show(table: Any) -> None:
     if table.cascade:
         out.print(_cascade(table))
     out.print(
-        "Mean ± 95 % interval (bootstrap over pictures; the wider side). ↓ lower is better. Dim: not clearly better "
+        "Mean ± 95 % interval (over pictures; the wider side). ↓ lower is better. Dim: not clearly better "
         "than the best of the controls below the line. n: maps that are not constant.",
         style="dim",
         soft_wrap=True,

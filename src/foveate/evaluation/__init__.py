@@ -4,7 +4,7 @@ from foveate.evaluation.calibration import temperature_of
 from foveate.evaluation.gallery import Maps, choose_rows, save_maps
 from foveate.evaluation.inference import Predictions, predict_batches
 from foveate.evaluation.look import class_map, measure_look
-from foveate.evaluation.metrics import convergence_epoch, summarise, summarise_all, wilson
+from foveate.evaluation.metrics import convergence_epoch, summarise, summarise_all
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.tta import TTA
 
@@ -16,7 +16,6 @@ __all__ = [
     "summarise",
     "summarise_all",
     "convergence_epoch",
-    "wilson",
     "temperature_of",
     "measure_look",
     "class_map",

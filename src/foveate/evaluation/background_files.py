@@ -10,9 +10,9 @@ import numpy as np
 
 from foveate.core.errors import DataError, RunError
 from foveate.core.files import write_csv
+from foveate.core.intervals import wilson
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.gallery import read_arrays, write_arrays
-from foveate.evaluation.metrics import wilson
 
 TABLE = "background_tests.csv"
 SHEET = "background_tests.npz"

@@ -1,7 +1,7 @@
 """LookTable: explanation methods x scores on a set of pictures, beside controls, with intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from foveate.core.files import write_csv, write_json
-from foveate.core.rng import numpy_generator
+from foveate.core.intervals import of_mean
 from foveate.explanation.score import Score
 
 CHANCE = "chance"
 """The row of chance levels."""
-RESAMPLES = 2000
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Cell:
     mean: float
     """Over the pictures where it can be measured."""
     low: float | None
-    """Percentile bootstrap over these pictures, 95 %; None for fewer than two."""
+    """95 % interval over these pictures (``core.intervals.of_mean``); None for fewer than two."""
     high: float | None
     n: int
     """Pictures where it can be measured."""
@@ -63,13 +61,15 @@ class LookTable:
 
     def cells(self) -> dict[str, dict[str, Cell]]:
         """{row: {score: its mean with an interval}}; scores that were not measured are left out."""
-        keys = [(row, name) for row, columns in self.values.items() for name in columns]
-        found = bootstrap([self.values[row][name] for row, name in keys])
+        spans = {score.name: score.span for score in self.scores}
         table: dict[str, dict[str, Cell]] = {row: {} for row in self.values}
-        for (row, name), (mean, low, high, n) in zip(keys, found, strict=True):
-            if n:
-                threshold = self.thresholds.get(row, {}).get(name)
-                table[row][name] = Cell(mean, low, high, n, threshold)
+        for row, columns in self.values.items():
+            for name, column in columns.items():
+                known = column[np.isfinite(column)]
+                if len(known):
+                    low, high = of_mean(known, span=spans[name]) or (None, None)
+                    threshold = self.thresholds.get(row, {}).get(name)
+                    table[row][name] = Cell(float(known.mean()), low, high, len(known), threshold)
         return table
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,32 +129,6 @@ class LookTable:
         ]
         write_csv(folder / "look_pictures.csv", ["path", "row", *names], pictures)
         write_json(folder / "look.json", self.as_dict())
-
-
-def bootstrap(columns: Sequence[np.ndarray]) -> list[tuple[float, float | None, float | None, int]]:
-    """(mean, low, high, n) of each column (N,), NaN left out; 95 % percentile interval.
-
-    Every column is resampled with the same draws of pictures, so that two intervals move together.
-    """
-    if not columns:
-        return []
-    stacked = np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)  # (N, K)
-    known = np.isfinite(stacked)
-    values = np.where(known, stacked, 0.0)
-    n = len(stacked)
-    counts = numpy_generator(0, "look bootstrap", n).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (counts @ values) / (counts @ known.astype(np.float64))  # (R, K)
-        mean = values.sum(axis=0) / known.sum(axis=0)
-    result: list[tuple[float, float | None, float | None, int]] = []
-    for k in range(stacked.shape[1]):
-        m = int(known[:, k].sum())
-        drawn = means[:, k][np.isfinite(means[:, k])]
-        low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) if m > 1 else (None, None)
-        result.append(
-            (float(mean[k]), None if low is None else float(low), None if high is None else float(high), m)
-        )
-    return result
 
 
 def settle(values: np.ndarray) -> tuple[np.ndarray, float | None]:

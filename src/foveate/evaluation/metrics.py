@@ -5,29 +5,22 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
 from foveate.core.errors import DataError
+from foveate.core.intervals import Interval, of_mean, wilson
 from foveate.evaluation.calibration import expected_calibration_error, reliability
 from foveate.evaluation.predictions import PredictionTable
 
-LEVEL = 0.95
 TOP_K = (3, 5)
-
-
-def wilson(correct: int, n: int, level: float = LEVEL) -> tuple[float, float] | None:
-    """Wilson score interval of a proportion (Wilson 1927), from scipy; None for n = 0."""
-    if n == 0:
-        return None
-    interval = binomtest(int(correct), int(n)).proportion_ci(confidence_level=level, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
     """Every number of ``split``, ready for JSON (what is undefined is None).
 
-    - ``accuracy`` with ``accuracy_low``/``accuracy_high``, the 95 % Wilson interval.
+    - ``accuracy`` with ``accuracy_low``/``accuracy_high``, the 95 % Wilson interval; where pictures come in groups it
+      is wider, because pictures of one group are right and wrong together (``core.intervals.of_mean``). The same for
+      each class's recall.
     - ``balanced_accuracy``: mean recall of the classes that occur. ``macro_f1``: mean F1 of the classes that
       occur or are predicted (scikit-learn's rule for both).
     - ``top``: {"3": ...} for each k in 3, 5 below the number of classes.
@@ -48,7 +41,7 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
     n, hits = len(rows), int(rows.correct.sum())
     confusion = confusion_matrix(rows.label, rows.prediction, labels=np.arange(len(rows.class_ids)))
     per_class = _per_class(rows, confusion)
-    interval = wilson(hits, n)
+    interval = _interval(rows.correct, rows.group)
     assert interval is not None
     truth = np.eye(len(rows.class_ids))[rows.label]
     return {
@@ -152,7 +145,8 @@ def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, A
     )
     result = []
     for i, class_id in enumerate(rows.class_ids):
-        interval = wilson(confusion[i, i], support[i])
+        own = rows.label == i
+        interval = _interval(rows.correct[own], rows.group[own])
         result.append(
             {
                 "class_id": class_id,
@@ -167,6 +161,13 @@ def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, A
             }
         )
     return result
+
+
+def _interval(correct: np.ndarray, groups: np.ndarray) -> Interval | None:
+    """Of the share of right answers; None without a picture, everything from 0 to 1 when all are of one group."""
+    if not len(correct) or not any(groups):
+        return wilson(int(correct.sum()), len(correct))
+    return of_mean(correct, groups=groups) or (0.0, 1.0)
 
 
 def _groups(rows: PredictionTable) -> dict[str, Any] | None:

@@ -27,8 +27,8 @@ from foveate.models.modes import untouched
 FAITHFULNESS: tuple[Score, ...] = (
     Score("deletion", "deletion AUC", "lower"),
     Score("insertion", "insertion AUC"),
-    Score("flipping", "pixel flipping"),
-    Score("road", "ROAD"),
+    Score("flipping", "pixel flipping", span=None),
+    Score("road", "ROAD", span=(-1.0, 1.0)),
     Score("drop", "average drop", "lower"),
     Score("increase", "increase"),
     Score("infidelity", "infidelity", "lower"),

@@ -24,15 +24,15 @@ from foveate.explanation.score import Score
 from foveate.explanation.similarity import Similarity, similarity, top_overlap
 
 SANITY: tuple[Score, ...] = (
-    Score("random_spearman", "random weights, Spearman", "lower"),
+    Score("random_spearman", "random weights, Spearman", "lower", span=(-1.0, 1.0)),
     Score("random_absolute", "random weights, |Spearman|", "lower"),
-    Score("random_ssim", "random weights, SSIM", "lower"),
-    Score("cascade_spearman", "cascade mean, Spearman", "lower"),
-    Score("shift_spearman", "input shift, Spearman"),
+    Score("random_ssim", "random weights, SSIM", "lower", span=(-1.0, 1.0)),
+    Score("cascade_spearman", "cascade mean, Spearman", "lower", span=(-1.0, 1.0)),
+    Score("shift_spearman", "input shift, Spearman", span=(-1.0, 1.0)),
     Score("fragile_top_k", "after attack, top-k"),
-    Score("fragile_spearman", "after attack, Spearman"),
-    Score("noise_spearman", "after noise, Spearman"),
-    Score("sensitivity", "sensitivity-max", "lower"),
+    Score("fragile_spearman", "after attack, Spearman", span=(-1.0, 1.0)),
+    Score("noise_spearman", "after noise, Spearman", span=(-1.0, 1.0)),
+    Score("sensitivity", "sensitivity-max", "lower", span=None),
 )
 """The scores of the table, in its order."""
 

@@ -13,5 +13,7 @@ class Score:
     title: str
     """In tables."""
     better: Literal["higher", "lower", "neither"] = "higher"
+    span: tuple[float, float] | None = (0.0, 1.0)
+    """Its smallest and largest possible value; None: no bounds."""
     swept: bool = False
     """Whether it is measured at several thresholds, (B, T), of which the best one of a whole data set counts."""

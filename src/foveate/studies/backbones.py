@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from foveate.core.errors import ConfigError, FoveateError
 from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
+from foveate.core.intervals import LEVEL, of_mean
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import Pictures, cache_folder, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog
@@ -34,6 +35,8 @@ from foveate.training.shared import SharedFeatures
 CONTROL = "8 x 8 pixels"
 """Features of the control: the picture shrunk to 8 x 8 colours. A backbone must know more than that."""
 RESAMPLES = 2_000
+ALL = (0.0, 1.0)
+"""Interval of a share when all pictures are of one group."""
 COLUMNS = (
     "rank", "rank_low", "rank_high", "backbone", "probe", "probe_low", "probe_high", "behind", "behind_low",
     "behind_high", "neighbours", "neighbours_low", "neighbours_high", "features", "parameters", "memory",
@@ -56,7 +59,8 @@ class BackboneRow:
     probe_low: float
     probe_high: float
     behind: float
-    """Accuracy of the first in rank minus this one's, on the same pictures."""
+    """Accuracy of the first in rank minus this one's, on the same pictures. The interval is widened for the number of
+    backbones (Bonferroni): with 95 % the best of all pictures of this kind is in ``as_good``."""
     behind_low: float
     behind_high: float
     neighbours: float
@@ -313,25 +317,29 @@ def _pool(catalog: Catalog) -> tuple[Catalog, list[str]]:
 
 
 def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) -> tuple[BackboneRow, ...]:
-    """Rows in order of the probe's accuracy; intervals from drawing groups of pictures again."""
+    """Rows in order of the probe's accuracy; ranks' intervals from drawing groups of pictures again."""
     names = sorted(
         (name for name in answers if name != CONTROL), key=lambda name: -answers[name].probe[judged].mean()
     )
     everyone = [*names, CONTROL]
     groups = [s.group or f"path:{s.path}" for s in (catalog.samples[i] for i in judged)]
     drawn = _draws(groups)  # (R, n)
-    total = drawn.sum(axis=1)
-    probes = {name: drawn @ answers[name].probe[judged] / total for name in everyone}
-    near = {name: drawn @ answers[name].neighbours[judged] / total for name in everyone}
-    table = np.stack([probes[name] for name in names])  # (M, R)
+    table = np.stack([drawn @ answers[name].probe[judged] / drawn.sum(axis=1) for name in names])  # (M, R)
     ranks = 1 + (table[None] > table[:, None]).sum(axis=1)  # how many are better, for each draw
+    best = answers[names[0]].probe[judged].astype(np.float64)
+    # The first was chosen for its luck too: the more others there are, the less a lead over one of them says.
+    level = 1 - (1 - LEVEL) / len(names)
     rows = []
     for place, name in enumerate(everyone):
         one = answers[name]
-        hits, best = one.probe[judged], answers[names[0]].probe[judged]
-        low, high = _interval(probes[name])
-        behind_low, behind_high = _interval(probes[names[0]] - probes[name])
-        near_low, near_high = _interval(near[name])
+        hits = one.probe[judged]
+        low, high = of_mean(hits, groups=groups) or ALL
+        near_low, near_high = of_mean(one.neighbours[judged], groups=groups) or ALL
+        behind_low, behind_high = (
+            (0.0, 0.0)
+            if place == 0
+            else of_mean(best - hits, span=(-1, 1), groups=groups, level=level) or (-1.0, 1.0)
+        )
         span = np.percentile(ranks[place], (2.5, 97.5)) if name != CONTROL else None
         rows.append(
             BackboneRow(
@@ -342,7 +350,7 @@ def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) ->
                 probe=float(hits.mean()),
                 probe_low=low,
                 probe_high=high,
-                behind=float(best.mean() - hits.mean()),
+                behind=float((best - hits).mean()),
                 behind_low=behind_low,
                 behind_high=behind_high,
                 neighbours=float(one.neighbours[judged].mean()),
@@ -361,8 +369,3 @@ def _draws(groups: Sequence[str]) -> np.ndarray:
     count = int(member.max()) + 1
     rng = numpy_generator("compare backbones", count)
     return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)[:, member].astype(np.float64)
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 from statsmodels.stats.proportion import power_proportions_2indep
 
 from foveate.core.errors import ConfigError
+from foveate.core.intervals import wilson
 from foveate.studies.statistics import FEWEST, POWER, paired_t_power
 
 CORRELATION = 0.7
@@ -138,7 +139,8 @@ def plan(
             seeds=fewest(lambda s, d: paired(pictures, s, d), FEWEST),
         ),
     )
-    interval = binomtest(round(accuracy * pictures), pictures).proportion_ci(method="wilson")
+    interval = wilson(round(accuracy * pictures), pictures)
+    assert interval is not None
     return Plan(
         pictures=pictures,
         seeds=seeds,
@@ -152,8 +154,8 @@ def plan(
         spread_given=spread is not None,
         resolution=1 / pictures,
         standard_error=float(np.sqrt(accuracy * room / pictures)),
-        low=float(interval.low),
-        high=float(interval.high),
+        low=interval[0],
+        high=interval[1],
         designs=designs,
     )
 

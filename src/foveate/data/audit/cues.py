@@ -10,10 +10,8 @@ not seen.
   one fold: else the probe would recognise copies and blame the cue.
 - **Accuracy** is balanced accuracy, the mean of the classes' recalls. Its chance level is 1 / classes for
   every constant guess, that of the majority class included, so imbalance cannot fake a cue.
-- **Interval**: each class's recall gets the posterior Beta(hits + 1/C, misses + 1 - 1/C), that is, one
-  pseudo-picture that guesses among C classes (Jeffreys' prior when C = 2; it does not push weak cues away
-  from chance as a flat prior does); the interval is that of their mean (2.5 % and 97.5 % of 4000 draws).
-  Where pictures come in groups, a class counts as many pictures as it has groups.
+- **Interval**: 95 %, of the mean of the recalls (``core.intervals.of_mean_share``). Where pictures come in
+  groups, a class counts as many pictures as it has groups.
 - **Far above chance**: the lower end of the interval is above ``chance + probe_margin * (1 - chance)``,
   that is, the cue surely covers that share (0.15) of the way from guessing to knowing.
 - A cue far above chance is a warning where a network that uses it cheats, and information where it may be a
@@ -33,6 +31,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from foveate.core.intervals import of_mean_share
 from foveate.core.rng import key, numpy_generator
 from foveate.data.audit.report import Cue
 from foveate.data.catalog import UNLABELLED, Catalog
@@ -47,7 +46,6 @@ _LEAST_BACKGROUND = 0.02  # share of the picture; less is no background to speak
 _FOLDS = 5
 _CAMERAS = 20  # the rest are one
 _TREES = 100
-_DRAWS = 4000
 _MANY = 500
 
 
@@ -268,20 +266,10 @@ def _judge(
     hits = np.bincount(targets[guess == targets], minlength=len(classes))
     independent = np.array([len(np.unique(blocks[targets == c])) for c in range(len(classes))])
     accuracy = float((hits / total).mean())
-    interval = balanced_interval(hits * independent / total, independent, seed)
+    interval = of_mean_share(hits * independent / total, independent)
     far = interval[0] > chance + margin * (1 - chance)
     said = f"{kind.subject} gives the class at {accuracy:.0%}, chance {chance:.0%}"
     advice = kind.with_masks if masks and kind.with_masks else kind.advice
     weak = "a little above guessing" if interval[0] > chance else "no better than guessing"
     verdict = f"{said[0].upper()}{said[1:]}: {advice if far else weak}."
     return Cue(name, accuracy, chance, interval, verdict, len(labels), kind.kind, far)
-
-
-def balanced_interval(hits: np.ndarray, total: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean recall from each class's hits and total, both (C,), as the file's docstring
-    says."""
-    rng = numpy_generator(seed, "probe interval")
-    chance = 1 / len(hits)
-    draws = rng.beta(hits + chance, total - hits + 1 - chance, size=(_DRAWS, len(hits))).mean(1)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(low), float(high)
