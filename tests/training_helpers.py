@@ -119,6 +119,7 @@ def toy_job(
     val: int = 16,
     sampling: Any = "natural",
     transforms: tuple[Any, ...] = (),
+    feedbacks: tuple[Any, ...] = (),
     objective: dict[str, Any] | None = None,
     observer: Observer | None = None,
     folder: Path | None = None,
@@ -148,7 +149,8 @@ def toy_job(
     return Job(
         model=model, feeds=feeds, objective=Objective(terms, Context(classes, [1, 1, 1], model.head)), config=config,
         accelerator=Accelerator(cpu=True), seed=5, batch_size=config.batch_size if config.batch_size != "auto" else 0,
-        folder=folder, transforms=transforms, observer=observer or Observer(), decisions=Decisions(folder),
+        folder=folder, transforms=transforms, feedbacks=feedbacks, observer=observer or Observer(),
+        decisions=Decisions(folder),
     )  # fmt: skip
 
 

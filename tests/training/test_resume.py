@@ -28,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
         "training": {"ema": 0.9, "clip": 1.0, "accumulate": 2, "precision": "bf16"},
     },
+    "feedback": {"feedback": [{"kind": "upweighting", "epoch": 1}, {"kind": "class_sampling", "start": 4}]},
     "weights": {
         "objective": {
             "classification": {"loss": "cross_entropy"},

@@ -18,6 +18,7 @@ _TABLES = {
     "weightings": ("foveate.objectives.weighting", "WEIGHTINGS"),
     "augmentations": ("foveate.data.transforms", "PRESETS"),
     "transforms": ("foveate.augmentation", "TRANSFORMS"),
+    "feedbacks": ("foveate.feedback", "FEEDBACKS"),
     "heads": ("foveate.models.heads", "HEADS"),
     "schedules": ("foveate.training.schedules", "SCHEDULES"),
     "tasks": ("foveate.pretext", "TASKS"),

@@ -5,6 +5,7 @@ epoch or view, row). Nothing depends on what was drawn before, so any epoch, or 
 at any time by any process.
 """
 
+import copy
 import sys
 import warnings
 from collections import deque
@@ -22,6 +23,7 @@ from foveate.core.errors import ConfigError, DataError, FoveateError
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
+from foveate.data.change import Change, ChangedPictures
 from foveate.data.store import usable_cores
 from foveate.data.transforms import Transform
 
@@ -78,7 +80,6 @@ class Loader:
         seed: random seed of order and augmentation.
         shuffle: draw a new order each epoch; otherwise in the order of ``rows``.
         workers: processes; 0 uses one background thread.
-        drop_last: leave out the last batch when it is not full.
         views: augment by epoch % views, so that each picture has only this many augmented views.
         rank, world: this process and their number in distributed training. Ranks get disjoint pictures and
         equally
@@ -101,7 +102,6 @@ class Loader:
         *,
         shuffle: bool,
         workers: int = 0,
-        drop_last: bool = False,
         views: int | None = None,
         rank: int = 0,
         world: int = 1,
@@ -124,12 +124,13 @@ class Loader:
         self.seed = seed
         self.shuffle = shuffle
         self.workers = workers
-        self.drop_last = drop_last
         self.rank = rank
         self.world = world
         self.sampling = sampling
         self.pin = pin and torch.cuda.is_available()
         self.maker = BatchMaker(pictures, self.labels, transform, seed, views)
+        self._weights: np.ndarray | None = None
+        self._fixed: np.ndarray | None = None
         self._pool: torch.utils.data.DataLoader | None = None
         self._jobs: list[Job] = []
         if not len(self):
@@ -140,19 +141,48 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches an epoch, the same on every rank."""
-        full, rest = divmod(len(self.rows), self.batch_size * self.world)
-        if self.drop_last:
-            return full
+        count = len(self.rows) if self._fixed is None else len(self._fixed)
+        full, rest = divmod(count, self.batch_size * self.world)
         # In training a rest of one picture a rank joins the batch before: a batch norm that sees a single 1x1 map
         # has no variance to learn from, and torch refuses it.
         least = 2 * self.world if self.shuffle and full else self.world
         return full + (rest >= least)
 
+    def changed(self, change: Change) -> "Loader":
+        """A loader of the same pictures that shows them as ``change`` says.
+
+        Raises:
+            ConfigError: see ``Change.check``, or fewer rows than processes.
+        """
+        change.check(self.rows, self.maker.pictures.size)
+        other = copy.copy(self)
+        other._pool, other._jobs = None, []
+        other._fixed, other._weights = change.order, None
+        pictures = ChangedPictures(self.maker.pictures, change)
+        if change.beside:
+            other.rows = np.concatenate([self.rows, np.arange(len(self.maker.pictures), len(pictures))])
+        other.labels = self.labels[pictures.origin]
+        if change.weights is not None:
+            other._weights = change.weights[pictures.origin][other.rows]
+        other.maker = BatchMaker(
+            pictures, other.labels, self.maker.transform, self.seed, self.maker.views, pictures.origin
+        )
+        if not len(other):
+            raise ConfigError(
+                f"A feedback's order of {len(other.order(0)[0])} rows cannot be shared by {self.world} processes."
+            )
+        return other
+
     def order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """All ranks' rows in the order of ``epoch``, (n,), and how often each was drawn before, (n,)."""
+        if self._fixed is not None:
+            return self._fixed, _drawn_before(self._fixed)
         if not self.shuffle:
             return self.rows, np.zeros_like(self.rows)
         rng = numpy_generator(self.seed, "order", epoch)
+        if self._weights is not None:
+            drawn = rng.choice(self.rows, len(self.rows), p=self._weights / self._weights.sum())
+            return drawn, _drawn_before(drawn)
         if self.sampling == "balanced":
             return _balanced(self.rows, self.labels[self.rows], rng)
         return rng.permutation(self.rows), np.zeros_like(self.rows)
@@ -167,9 +197,8 @@ class Loader:
         rows, repeats = self.order(epoch)
         step = self.batch_size * self.world
         cuts = [step * k for k in range(1, len(self))]
-        end = step * len(self) if self.drop_last else len(rows)
         jobs = []
-        for part in np.split(np.arange(end), cuts):
+        for part in np.split(np.arange(len(rows)), cuts):
             mine = part[self.rank :: self.world]
             jobs.append((epoch, rows[mine], repeats[mine]))
         return jobs
@@ -251,9 +280,11 @@ class BatchMaker:
     """Makes the batch of a job. Holds no changing state, so any process may do it."""
 
     def __init__(
-        self, pictures: Pictures, labels: np.ndarray, transform: Transform, seed: int, views: int | None
-    ) -> None:
+        self, pictures: Pictures, labels: np.ndarray, transform: Transform, seed: int, views: int | None,
+        origin: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         self.pictures = pictures
+        self.origin = origin
         self.labels = labels
         self.transform = transform
         self.seed = seed
@@ -265,7 +296,7 @@ class BatchMaker:
             images, masks, has_mask = self.pictures.read_many(rows)
         else:
             images, masks, has_mask = self._transformed(epoch, rows, repeats)
-        index = torch.from_numpy(rows.copy())
+        index = torch.from_numpy(rows.copy() if self.origin is None else self.origin[rows])
         return Batch(images, torch.from_numpy(self.labels[rows]), masks, has_mask, index)
 
     def _transformed(
@@ -325,6 +356,16 @@ def _single_threaded() -> None:
     """
     torch.get_num_threads()
     torch.set_num_threads(1)
+
+
+def _drawn_before(rows: np.ndarray) -> np.ndarray:
+    """(n,) how often the row at each place came before it."""
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    starts = np.searchsorted(ordered, ordered)
+    before = np.empty_like(order)
+    before[order] = np.arange(len(rows)) - starts
+    return before
 
 
 def _balanced(

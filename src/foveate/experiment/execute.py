@@ -30,6 +30,7 @@ from foveate.experiment.prepare import prepare
 from foveate.experiment.records import environment_of, result_of
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
+from foveate.feedback import build_feedbacks
 from foveate.models.classifier import Classifier, build_classifier, picture_size
 from foveate.models.store import load_model, save_model
 from foveate.models.summary import summarise_network
@@ -263,6 +264,7 @@ def _job(
         batch_size=config.batch_size if config.batch_size != "auto" else 0,
         folder=out,
         transforms=build_transforms(experiment.transforms, context.counts),
+        feedbacks=build_feedbacks(experiment.feedback),
         observer=observer,
         decisions=decisions,
         memory=memory,

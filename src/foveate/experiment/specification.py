@@ -16,6 +16,7 @@ from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
 from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.tta import parse_tta
+from foveate.feedback import FeedbackConfig
 from foveate.models.classifier import ModelConfig
 from foveate.models.heads import HeadConfig
 from foveate.objectives import ObjectiveConfig, default_objective
@@ -98,6 +99,8 @@ class Experiment(Config):
     objective: ObjectiveConfig = Field(default_factory=default_objective)
     transforms: tuple[BatchTransformConfig, ...] = ()
     """Batch transforms, in order."""
+    feedback: Annotated[tuple[FeedbackConfig, ...], Mark.LATER] = ()
+    """What training has seen decides what it shows next."""
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     task: Annotated[AnyTaskConfig | None, Mark.LATER] = None

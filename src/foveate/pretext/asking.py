@@ -12,6 +12,7 @@ from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.change import Change
 from foveate.data.loader import Loader
 from foveate.data.transforms import Transform
 from foveate.pretext.task import Normal, Task, stack
@@ -101,6 +102,10 @@ class Questions:
         """See ``Loader.epoch``."""
         for batch in self.loader.epoch(epoch, start):
             yield self.ask(batch, epoch)
+
+    def changed(self, change: Change) -> "Questions":
+        """See ``Loader.changed``."""
+        return Questions(self.loader.changed(change), self.ask)
 
 
 def question_catalog(catalog: Catalog, task: Task, pictures: Pictures, transform: Transform) -> Catalog:

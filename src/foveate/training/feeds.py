@@ -1,5 +1,6 @@
 """What a phase is fed with: pictures through the network, or stored features when the backbone is frozen."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -7,8 +8,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
+from foveate.data.change import Change
 from foveate.data.loader import Loader, Sampling
 from foveate.data.transforms import Transform
 from foveate.pretext import Asker, Questions
@@ -24,6 +27,14 @@ class Feed(Protocol):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches of this epoch from batch ``start`` on."""
+        ...
+
+    def changed(self, change: Change) -> "Feed":
+        """The same feed, showing what ``change`` says.
+
+        Raises:
+            ConfigError: see ``Change.check``.
+        """
         ...
 
 
@@ -76,6 +87,12 @@ class Feeds:
             shuffle=True, workers=self.workers, views=views, sampling=self.sampling, rank=self.rank, world=self.world,
             pin=self.pin,
         )  # fmt: skip
+
+    def plain(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """Pictures of the catalog in this order, as evaluation sees them, made in this process."""
+        return Loader(
+            self.pictures, self.labels, rows, self.eval_transform, batch_size, self.seed, shuffle=False
+        ).epoch(0)
 
     def evaluation(self, split: str, batch_size: int) -> Feed:
         """A split in catalog order, not augmented."""
@@ -130,6 +147,14 @@ class FeatureFeed:
         self.features, self.order = features, order
         self._position = np.full(int(order.rows.max()) + 1, -1, dtype=np.int64)
         self._position[order.rows] = np.arange(len(order.rows))
+
+    def changed(self, change: Change) -> "FeatureFeed":
+        """See Feed; the pictures themselves cannot change."""
+        if change.pictures:
+            raise ConfigError("Stored features are those of the pictures as they are; no other can be shown.")
+        other = copy.copy(self)
+        other.order = self.order.changed(change)
+        return other
 
     def __len__(self) -> int:
         return len(self.order)

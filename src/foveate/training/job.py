@@ -11,6 +11,7 @@ from foveate.augmentation import BatchTransform
 from foveate.core.config import Config, Mark
 from foveate.data.batch import Batch
 from foveate.data.loader import LoaderConfig
+from foveate.feedback import Feedback
 from foveate.models.classifier import Classifier
 from foveate.objectives import Objective
 from foveate.training.decisions import Decisions
@@ -61,6 +62,7 @@ class Job:
     folder: Path | None = None
     """The run folder: history.csv and checkpoint/ are kept there, and training goes on from what is there."""
     transforms: tuple[BatchTransform, ...] = ()
+    feedbacks: tuple[Feedback, ...] = ()
     observer: Observer = field(default_factory=Observer)
     decisions: Decisions = field(default_factory=Decisions)
     memory: Path | None = None

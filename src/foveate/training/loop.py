@@ -13,10 +13,12 @@ from foveate.core.errors import TrainingError
 from foveate.core.files import write_csv
 from foveate.core.rng import key, seed_torch
 from foveate.data.batch import Batch
+from foveate.feedback import Moment
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
 from foveate.training import state as checkpoints
 from foveate.training.checks import check_phases
+from foveate.training.feeding_back import FeedbackLoop
 from foveate.training.interrupt import Interrupted, watch_signals
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, set_learning_rates
@@ -38,6 +40,7 @@ class Position:
     step: int = 0
     phase_step: int = 0
     seconds: float = 0.0
+    feedback_seconds: float = 0.0
     stale: int = 0
     best_metric: str | None = None
     best_value: float | None = None
@@ -70,6 +73,7 @@ class _Trainer:
         self.best: checkpoints.Tensors = {}
         self.ema: ModelEmaV3 | None = None
         self.optimizer: torch.optim.Optimizer | None = None
+        self.feedback = FeedbackLoop(job)
         self._saved_at = time.monotonic()
         self._resumed_optimizer: checkpoints.Tensors = {}
 
@@ -133,17 +137,22 @@ class _Trainer:
         started = time.perf_counter()
         if not position.batch:
             position.sums = {}
+            self.feedback.between(Moment(position.epoch, phase.name, position.phase_epoch, self.job.seed))
+            position.feedback_seconds = time.perf_counter() - started
         # The network last: a term may hold a part of it, whose mode the phase decides.
         plan.step.objective.train()
         set_modes(self.model, phase.trainable, phase.freeze_bn)
-        batches = len(plan.train)
-        for raw in plan.train.epoch(position.epoch, start=position.batch):
+        feed = self.feedback.feed(plan.train)
+        batches = len(feed)
+        for raw in feed.epoch(position.epoch, start=position.batch):
             # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
             seed_torch(
                 key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index),
                 self.device.type,
             )
-            step_in_phase = position.phase_epoch * steps_per_epoch + position.batch // accumulate
+            # A feedback may make an epoch longer or shorter; the schedule goes by the epochs all the same.
+            step = position.batch * len(plan.train) // batches // accumulate
+            step_in_phase = position.phase_epoch * steps_per_epoch + step
             factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
             set_learning_rates(self.optimizer, plan.lr, factor)
             self._forward_backward(raw, plan, self._progress(phase, step_in_phase / total_steps))
@@ -167,6 +176,7 @@ class _Trainer:
     def _forward_backward(self, raw: Batch, plan: PhasePlan, progress: Progress) -> None:
         position = self.position
         done = plan.step.train(self.model, raw, progress, position.step, position.batch, through=plan.through)
+        self.feedback.see(done)
         terms, weighed = done.terms, done.weighed
         loss = weighed.total
         values = {name: float(value.detach()) for name, value in terms.items()}
@@ -226,7 +236,9 @@ class _Trainer:
             rates = [g["lr"] for g in self.optimizer.param_groups if g["part"] == part]
             row[f"lr_{part}"] = max(rates) if rates else 0.0
         row["seconds"] = position.seconds - previous
-        row["images_per_second"] = pictures / max(train_seconds - previous, 1e-9)
+        row["images_per_second"] = pictures / max(train_seconds - position.feedback_seconds - previous, 1e-9)
+        if self.job.feedbacks:
+            row["feedback_seconds"] = position.feedback_seconds
         position.history.append(row)
         position.epoch += 1
         position.phase_epoch += 1
@@ -335,6 +347,7 @@ class _Trainer:
         if self.optimizer is not None:
             tensors |= checkpoints.prefixed("optimizer", checkpoints.flatten_optimizer(self.optimizer))
         tensors |= checkpoints.prefixed("objective", self.job.objective.state_dict())
+        tensors |= checkpoints.prefixed("feedback", self.feedback.state())
         checkpoints.save_checkpoint(self.job.folder / "checkpoint", tensors, asdict(self.position))
         self._saved_at = time.monotonic()
 
@@ -346,6 +359,7 @@ class _Trainer:
         self.position = Position(**state)
         self.model.load_state_dict(checkpoints.without_prefix("model", tensors))
         self.job.objective.load_state_dict(checkpoints.without_prefix("objective", tensors))
+        self.feedback.restore(checkpoints.without_prefix("feedback", tensors))
         self.best = checkpoints.without_prefix("best", tensors)
         self._resumed_optimizer = checkpoints.without_prefix("optimizer", tensors)
         averaged = checkpoints.without_prefix("ema", tensors)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 
@@ -16,6 +16,11 @@ def from_main(accelerator: Accelerator, value: Any) -> Any:
     if accelerator.num_processes == 1:
         return value
     return broadcast_object_list([value], from_process=0)[0]
+
+
+def everyones(accelerator: Accelerator, value: Any) -> list[Any]:
+    """The values of all processes, on every process."""
+    return [value] if accelerator.num_processes == 1 else list(gather_object([value]))
 
 
 def largest(accelerator: Accelerator, *values: float) -> list[float]:

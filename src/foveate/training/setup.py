@@ -73,6 +73,8 @@ def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
         return "the backbone is trained in this phase"
     if job.feeds.asker is not None:
         return "the pretext task changes the pictures at every step"
+    if any(feedback.changes_pictures for feedback in job.feedbacks):
+        return "a feedback may show other pictures"
     if job.transforms:
         return "batch transforms change the pictures at every step"
     if job.objective.taps:

@@ -1,0 +1,94 @@
+"""Feedback: what training has seen decides what it shows next."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from foveate.core.rng import numpy_generator
+from foveate.data.batch import Batch
+from foveate.data.cache import Pictures
+from foveate.data.change import Change
+from foveate.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One batch of training, of all processes."""
+
+    index: torch.Tensor
+    """(B,) int64, rows of the catalog."""
+    targets: torch.Tensor
+    """(B,) int64, or (B, C) float where labels were mixed."""
+    logits: torch.Tensor
+    """(B, C) float32, before the step, in training mode; detached, on the CPU."""
+
+    @property
+    def wrong(self) -> torch.Tensor:
+        """(B,) bool: another class than the label (the largest share of it) has the largest logit."""
+        labels = self.targets.argmax(dim=1) if self.targets.is_floating_point() else self.targets
+        return self.logits.argmax(dim=1) != labels
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The moment between two epochs."""
+
+    epoch: int
+    """Epochs done so far, over all phases; 0 = before the first."""
+    phase: str
+    """The phase of the epoch that comes."""
+    phase_epoch: int
+    """Epochs of that phase done so far."""
+    seed: int
+
+    def rng(self, *purpose: int | str) -> np.random.Generator:
+        """Random numbers of this moment alone, so that a run that goes on draws the same."""
+        return numpy_generator(self.seed, "feedback", self.epoch, *purpose)
+
+
+@dataclass(frozen=True)
+class TrainingPictures:
+    """The training pictures as they are, not augmented and not changed."""
+
+    pictures: Pictures
+    """Of the whole catalog; ``size`` is the side that other pictures must have."""
+    rows: np.ndarray
+    """(n,) rows of the catalog that are trained on."""
+    labels: np.ndarray
+    """(N,) int64 over the catalog."""
+    paths: Sequence[str]
+    """(N,) over the catalog."""
+    classes: int
+    prepared: Callable[[np.ndarray], Iterator[Batch]]
+    """Rows (m,) -> batches in this order, resized and normalised as in evaluation, on the network's device."""
+
+
+class Feedback:
+    """Override what you need. Its settings are its ``Config``; it is built as ``(config)``.
+
+    The loop calls ``see`` in every step and ``between`` before every epoch; a change stays in effect until the next.
+    Whatever a feedback remembers belongs into ``state``, or a run that was killed cannot go on as if it were not.
+    With several processes the main one sees the batches of all and computes; the others get its change.
+    """
+
+    changes_pictures = False
+    """Whether it shows other pictures; then features of a frozen backbone cannot be stored."""
+
+    def see(self, seen: Seen) -> None:
+        """A training step was computed."""
+
+    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change | None:
+        """What the coming epochs show; None leaves it as it is.
+
+        The network is in evaluation mode and its parameters take no gradients; it is put back afterwards.
+        """
+        return None
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that it remembers, for the checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what ``state`` gave."""

@@ -1,0 +1,56 @@
+"""Pictures that an early network gets wrong are shown more often."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from foveate.core.config import Config
+from foveate.data.change import Change
+from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
+from foveate.models.classifier import Classifier
+
+
+class Upweighting(Feedback):
+    """Training pictures answered wrong in epoch ``epoch`` weigh ``factor`` times as much from then on.
+
+    Source: Liu et al., Just train twice, ICML 2021. There a second network is trained from the start; here the same one
+    goes on. What counts is the answer during training, in the last step that showed the picture. Where no picture was
+    wrong nothing changes.
+    """
+
+    class Config(Config):
+        kind: Literal["upweighting"] = "upweighting"
+        epoch: int = Field(default=1, ge=1)
+        """The epoch (over all phases, from 1) whose errors count: T of the paper."""
+        factor: float = Field(default=6.0, gt=0)
+        """lambda of the paper, which chose between 4 and 100 on validation pictures."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._wrong: dict[int, bool] = {}
+
+    def see(self, seen: Seen) -> None:
+        """Remember the last answer to every picture."""
+        self._wrong.update(zip(seen.index.tolist(), seen.wrong.tolist(), strict=True))
+
+    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change | None:
+        """Weights after epoch ``epoch``; forgets the answers of every epoch."""
+        wrong = [row for row, error in self._wrong.items() if error]
+        self._wrong = {}
+        if moment.epoch != self.config.epoch or not wrong:
+            return None
+        weights = np.zeros(len(pictures.labels))
+        weights[pictures.rows] = 1.0
+        weights[wrong] = self.config.factor
+        return Change(weights=weights)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """(n, 2): row, wrong."""
+        answers = list(self._wrong.items())
+        return {"answers": torch.tensor(answers, dtype=torch.int64).reshape(len(answers), 2)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """See ``state``."""
+        self._wrong = {row: bool(wrong) for row, wrong in state["answers"].tolist()}

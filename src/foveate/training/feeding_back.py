@@ -1,0 +1,84 @@
+"""The feedbacks of a job at work: they see every step, and what they change is in the checkpoint."""
+
+import torch
+
+from foveate.data.change import Change, combine
+from foveate.feedback import Moment, Seen, TrainingPictures
+from foveate.models.modes import untouched
+from foveate.training.feeds import Feed
+from foveate.training.job import Job
+from foveate.training.precision import Precision
+from foveate.training.ranks import everyones, from_main
+from foveate.training.state import Tensors, prefixed, without_prefix
+from foveate.training.step import Outcome
+
+
+class FeedbackLoop:
+    """Between the loop and the job's feedbacks; does nothing where there are none."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._changes: list[Change] = [Change() for _ in job.feedbacks]
+        self._shown: tuple[Feed, Feed] | None = None
+
+    def see(self, done: Outcome) -> None:
+        """Tell the feedbacks of a training step."""
+        if not self.job.feedbacks:
+            return
+        mine = (
+            done.batch.index.cpu(), done.batch.targets.detach().cpu(), done.output.logits.detach().float().cpu()
+        )  # fmt: skip
+        parts = everyones(self.job.accelerator, mine)
+        seen = Seen(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        for feedback in self.job.feedbacks if self.job.accelerator.is_main_process else ():
+            feedback.see(seen)
+
+    def between(self, moment: Moment) -> None:
+        """Ask the feedbacks what comes next; the main process computes it."""
+        accelerator, network = self.job.accelerator, self.job.model
+        pictures = self._pictures()
+        for number, feedback in enumerate(self.job.feedbacks):
+            change = None
+            if accelerator.is_main_process:
+                with untouched(network):
+                    change = feedback.between(moment, network, pictures)
+            change = from_main(accelerator, change)
+            if change is not None:
+                self._changes[number], self._shown = change, None
+
+    def feed(self, ordinary: Feed) -> Feed:
+        """What the coming epoch is fed with.
+
+        Raises:
+            ConfigError: changes that contradict each other or do not fit the pictures.
+        """
+        if not self._changes:
+            return ordinary
+        if self._shown is None or self._shown[0] is not ordinary:
+            # Made once for each change: a new feed starts its workers anew.
+            change = combine(self._changes)
+            self._shown = (ordinary, ordinary.changed(change) if change else ordinary)
+        return self._shown[1]
+
+    def state(self) -> Tensors:
+        """For the checkpoint."""
+        found: Tensors = {}
+        for number, (feedback, change) in enumerate(zip(self.job.feedbacks, self._changes, strict=True)):
+            found |= prefixed(f"{number}.own", feedback.state()) | prefixed(
+                f"{number}.change", change.tensors()
+            )
+        return found
+
+    def restore(self, state: Tensors) -> None:
+        """Put back what ``state`` gave."""
+        for number, feedback in enumerate(self.job.feedbacks):
+            feedback.restore(without_prefix(f"{number}.own", state))
+            self._changes[number] = Change.from_tensors(without_prefix(f"{number}.change", state))
+
+    def _pictures(self) -> TrainingPictures:
+        job, feeds = self.job, self.job.feeds
+        precision = Precision("fp32_channels_last")
+        return TrainingPictures(
+            feeds.pictures, feeds.rows["train"], feeds.labels, feeds.paths, job.model.card.classes or 0,
+            lambda rows: (job.prepare(raw, precision) for raw in feeds.plain(rows, job.batch_size)),
+        )  # fmt: skip

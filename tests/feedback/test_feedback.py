@@ -1,0 +1,163 @@
+"""Feedbacks at work in the loop, and killed in the middle of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from foveate.core.config import parse
+from foveate.data.change import Change
+from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
+from foveate.feedback.class_sampling import ClassSampling
+from foveate.feedback.upweighting import Upweighting
+from foveate.models.classifier import Classifier
+from foveate.training import Observer, fit
+from training_helpers import Drawn, phase, toy_job, weights_of
+
+LABELS = np.arange(48) % 3
+
+
+class Darken(Feedback):
+    """Shows a dark copy of every picture that was answered wrong in the last epoch; keeps a diary."""
+
+    changes_pictures = True
+
+    def __init__(self, beside: bool = False) -> None:
+        self.beside, self.wrong, self.diary = beside, {}, []
+
+    def see(self, seen: Seen) -> None:
+        self.wrong.update(zip(seen.index.tolist(), seen.wrong.tolist(), strict=True))
+
+    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change:
+        assert not network.training
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        rows = np.array(sorted(row for row, wrong in self.wrong.items() if wrong), np.int64)
+        self.diary.append((moment.epoch, len(self.wrong), rows.tolist()))
+        self.wrong = {}
+        if not len(rows):
+            return Change()
+        torch.rand(3)  # a feedback that draws leaves the training's random numbers alone
+        asked = [batch.index for batch in pictures.prepared(rows)]
+        assert torch.cat(asked).tolist() == rows.tolist()
+        images = pictures.pictures.read_many(rows)[0] // 4
+        return Change(dict(zip(rows.tolist(), images, strict=True)), beside=self.beside)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"wrong": torch.tensor(list(self.wrong.items()), dtype=torch.int64).reshape(-1, 2)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        self.wrong = {row: bool(wrong) for row, wrong in state["wrong"].tolist()}
+
+
+class Stop(Observer):
+    """Breaks off after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, done: int, total: int, pictures: int) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def job(feedback: Callable[[], Feedback], **settings: object) -> object:
+    return toy_job(
+        feedbacks=(feedback(),), phases=[phase(epochs=2), phase(name="q", epochs=2)], checkpoint_seconds=0.0,
+        labels=LABELS, **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("steps", [1, 4, 5, 6, 9, 13])
+def test_killed_and_gone_on_it_ends_with_the_same_bits(tmp_path: Path, beside: bool, steps: int) -> None:
+    whole = job(lambda: Darken(beside))
+    history = fit(whole)
+    with pytest.raises(KeyboardInterrupt):
+        fit(job(lambda: Darken(beside), folder=tmp_path, observer=Stop(steps)))
+    again = job(lambda: Darken(beside), folder=tmp_path)
+    gone_on = fit(again)
+    expected, found = weights_of(whole), weights_of(again)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    timed = ("seconds", "images_per_second", "feedback_seconds")
+    assert [{k: v for k, v in row.items() if k not in timed} for row in gone_on] == [
+        {k: v for k, v in row.items() if k not in timed} for row in history
+    ]
+    assert all(row["feedback_seconds"] > 0 for row in gone_on)
+    seen = whole.feedbacks[0].diary
+    assert [epoch for epoch, _, _ in seen] == [0, 1, 2, 3]
+    assert [count for _, count, _ in seen] == [0, 32, 32, 32]
+    assert any(rows for _, _, rows in seen)
+
+
+def test_what_it_shows_is_what_is_trained_on() -> None:
+    dark, plain = job(Darken), job(Feedback)
+    fit(dark)
+    fit(plain)
+    expected, found = weights_of(plain), weights_of(dark)
+    assert any(not torch.equal(found[name], expected[name]) for name in expected)
+    without = toy_job(phases=[phase(epochs=2), phase(name="q", epochs=2)], labels=LABELS)
+    fit(without)
+    bits = weights_of(without)
+    assert all(
+        torch.equal(expected[name], bits[name]) for name in bits
+    )  # one that changes nothing changes no bit
+
+
+def test_features_are_not_stored_where_pictures_may_change() -> None:
+    frozen = [phase(trainable="head", epochs=2)]
+    for feedback, how in ((Darken(), "recomputed"), (Feedback(), "stored")):
+        made = toy_job(feedbacks=(feedback,), phases=frozen, labels=LABELS)
+        fit(made)
+        (decision,) = [d for d in made.decisions.as_list() if d["name"] == "features: p"]
+        assert decision["value"] == how
+
+
+def moment(epoch: int) -> Moment:
+    return Moment(epoch, "p", epoch, 0)
+
+
+def training(labels: np.ndarray, rows: np.ndarray) -> TrainingPictures:
+    return TrainingPictures(
+        Drawn(labels), rows, labels, [str(row) for row in labels], 3, lambda rows: iter(())
+    )
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_class_sampling_draws_classes_as_the_formula_says(power: float) -> None:
+    labels = np.array([0] * 25 + [1] * 16 + [2] * 4 + [2] * 5)
+    rows = np.arange(45)  # the last five are not trained on
+    feedback = ClassSampling(parse(ClassSampling.Config, {"power": power, "start": 2}, source="test"))
+    assert feedback.between(moment(0), None, training(labels, rows)) is None
+    change = feedback.between(moment(2), None, training(labels, rows))
+    assert (change.weights[45:] == 0).all()
+    share = np.array([change.weights[labels == label].sum() for label in range(3)])
+    expected = np.array([25, 16, 4]) ** power
+    np.testing.assert_allclose(share / share.sum(), expected / expected.sum(), rtol=1e-12)
+
+
+def test_upweighting_remembers_the_last_answers_of_its_epoch() -> None:
+    def seen(rows: list[int], right: list[bool]) -> Seen:
+        logits = torch.eye(3)[[0 if answer else 1 for answer in right]]
+        return Seen(torch.tensor(rows), torch.zeros(len(rows), dtype=torch.int64), logits)
+
+    feedback = Upweighting(parse(Upweighting.Config, {"epoch": 2, "factor": 5.0}, source="test"))
+    pictures = training(np.zeros(6, np.int64), np.arange(5))
+    feedback.see(seen([0, 1], [False, False]))
+    assert feedback.between(moment(1), None, pictures) is None  # epoch 1 does not count
+    feedback.see(seen([1, 2, 3], [False, False, True]))
+    saved = feedback.state()
+    feedback = Upweighting(feedback.config)
+    feedback.restore(saved)
+    feedback.see(seen([2], [True]))
+    assert feedback.between(moment(2), None, pictures).weights.tolist() == [1, 5, 1, 1, 1, 0]
+    assert feedback.between(moment(3), None, pictures) is None
+
+
+def test_a_mixed_label_is_wrong_when_its_largest_part_is_missed() -> None:
+    seen = Seen(
+        torch.arange(2), torch.tensor([[0.6, 0.4], [0.4, 0.6]]), torch.tensor([[2.0, 1.0], [2.0, 1.0]])
+    )
+    assert seen.wrong.tolist() == [False, True]
