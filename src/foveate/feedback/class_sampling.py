@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from foveate.core.config import Config
+from foveate.core import config as core
 from foveate.data.change import Change
 from foveate.feedback.feedback import Feedback, Moment, TrainingPictures
 from foveate.models.classifier import Classifier
@@ -20,7 +20,7 @@ class ClassSampling(Feedback):
     Source: Kang et al., Decoupling representation and classifier for long-tailed recognition, ICLR 2020, equation 1.
     """
 
-    class Config(Config):
+    class Config(core.Config):
         kind: Literal["class_sampling"] = "class_sampling"
         power: float = Field(default=0.5, ge=0, le=1)
         """q."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from foveate.core.config import Config
+from foveate.core import config as core
 from foveate.data.change import Change
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.models.classifier import Classifier
@@ -20,7 +20,7 @@ class Upweighting(Feedback):
     wrong nothing changes.
     """
 
-    class Config(Config):
+    class Config(core.Config):
         kind: Literal["upweighting"] = "upweighting"
         epoch: int = Field(default=1, ge=1)
         """The epoch (over all phases, from 1) whose errors count: T of the paper."""
