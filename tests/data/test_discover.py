@@ -9,7 +9,10 @@ import pytest
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.catalog import Sample
+from foveate.data.decode import open_image
 from foveate.data.discover import Discovery, LayoutConfig, discover, loose_pictures
+from foveate.data.scan import scan
+from foveate.data.split import SplitConfig, split
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -52,20 +55,132 @@ def test_class_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "val", "test"), ("Train", "VALID"), ("training_", "x"), ("validation", "TEST")]
+    "names",
+    [
+        {"train": "train", "val": "val", "test": "test"},
+        {"Train": "train", "VALID": "val"},
+        {"validation": "val", "TEST": "test"},
+        {"Training": "train", "Testing": "test"},
+        {"train_set": "train", "test-set": "test"},
+        {"trainData": "train", "Dev Images": "val", "evaluation": "test"},
+        {"train2017": "train", "val2017": "val"},
+        {"images_train": "train", "validate": "val"},
+        {"seg_train": "train", "seg_test": "test", "seg_pred": "test"},
+        {"ISIC2018_Task3_Training_Input": "train", "ISIC2018_Task3_Validation_Input": "val"},
+    ],
 )
-def test_split_folders(tmp_path: Path, names: tuple[str, ...]) -> None:
-    touch(tmp_path, *(f"{name}/{c}/{i}.jpg" for name in names for c in ("a", "b") for i in range(2)))
+@pytest.mark.parametrize("again", [False, True])
+def test_split_folders(tmp_path: Path, names: dict[str, str], again: bool) -> None:
+    for name in names:
+        folder = f"{name}/{name}" if again else name
+        touch(tmp_path, *(f"{folder}/{c}/{i}.jpg" for c in ("a", "b") for i in range(2)))
     found = discover(tmp_path)
-    if "x" in names:
-        assert found.layout == "class folders"
-        return
-    split = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
     assert found.layout == "split folders"
     assert found.catalog.classes == ("a", "b")
-    assert {path.split("/")[0]: where for path, (_, where) in table(found).items()} == {
-        name: split[name.lower()] for name in names
+    assert {path.split("/")[0]: where for path, (_, where) in table(found).items()} == names
+    for name, part in names.items():
+        assert noted(found, f"{name}/ is read as {part}") == (name.lower() != part)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train_station", "bus_station"), ("test_tube", "train"), ("trainers", "sandals"), ("folder_1", "x")],
+)
+def test_classes_that_are_no_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{name}/{i}.jpg" for name in names for i in range(2)))
+    if "train" in names:
+        with pytest.raises(DataError, match="say so with --label part:1"):
+            discover(tmp_path)
+    found = discover(tmp_path, LayoutConfig(label="part:1"))
+    assert (found.layout, found.catalog.classes) == ("class folders", tuple(sorted(names)))
+    if "train" not in names:
+        assert table(discover(tmp_path)) == table(found)
+
+
+def test_splits_below_the_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/train/1.jpg", "rose/test/2.jpg", "ash/train/1.jpg", "ash/test/sub/2.jpg")
+    found = discover(tmp_path)
+    assert table(found) == {
+        "rose/train/1.jpg": ("rose", "train"),
+        "rose/test/2.jpg": ("rose", "test"),
+        "ash/train/1.jpg": ("ash", "train"),
+        "ash/test/sub/2.jpg": ("ash", "test"),
     }
+    assert noted(found, "divided into test, train, which are read as splits")
+
+
+@pytest.mark.parametrize("place", ["fold_{k}", "Fold {k}", "train/fold{k}", "C-NMC_training_data/fold_{k}"])
+def test_folds_are_no_classes(tmp_path: Path, place: str) -> None:
+    folds = [place.format(k=k) for k in range(3)]
+    touch(tmp_path, *(f"{fold}/{c}/{i}.bmp" for fold in folds for c in ("all", "hem") for i in range(4)))
+    if place.startswith("train/"):
+        touch(tmp_path, "test/all/1.bmp", "test/hem/1.bmp")
+    found = discover(tmp_path)
+    assert found.catalog.classes == ("all", "hem")
+    groups = {s.path: s.group for s in found.catalog.samples}
+    assert all(group == ("" if "test" in path else path.split("/")[-3]) for path, group in groups.items())
+    assert noted(found, "are read as folds, not as classes")
+    own = discover(tmp_path, LayoutConfig(group="part:-1"))
+    assert {s.group for s in own.catalog.samples} >= {"0.bmp", "3.bmp"}
+    if not place.startswith("train/"):
+        divided = split(found.catalog, SplitConfig(folds=3))
+        of_group = {
+            (s.group, fold) for s, fold in zip(found.catalog.samples, divided.folds or (), strict=True)
+        }
+        assert sorted(of_group) == [(group, k) for k, group in enumerate(sorted({*groups.values()}))]
+
+
+def test_nested_classes(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{p}/{i}.jpg" for p in ("Aves/robin", "Aves/tit", "Mammalia/fox") for i in range(2)))
+    touch(tmp_path, "Mammalia/3.jpg")
+    found = discover(tmp_path)
+    assert found.catalog.classes == ("Aves", "Mammalia")
+    assert noted(found, "6 of 7 pictures lie deeper than their class folder, for example Aves/robin/0.jpg")
+    assert noted(found, "the folder at level 1 (Aves, Mammalia)")
+    assert noted(found, "--label part:2")
+    lower = discover(tmp_path, LayoutConfig(label="part:-2"))
+    assert lower.catalog.classes == ("Mammalia", "fox", "robin", "tit")
+    assert not noted(lower, "deeper")
+    with pytest.raises(DataError, match=r"no class in 1 of 7 paths, for example Mammalia/3\.jpg"):
+        discover(tmp_path, LayoutConfig(label="part:2"))
+    assert not noted(discover(tmp_path / "Aves"), "deeper")
+
+
+def test_nested_classes_below_splits(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        *(f"{s}/{p}/1.jpg" for s in ("train", "test") for p in ("Aves/robin", "Aves/tit", "Mammalia/fox")),
+    )
+    assert noted(discover(tmp_path), "--label part:3")
+    lower = discover(tmp_path, LayoutConfig(label="part:3"))
+    assert table(lower)["test/Aves/tit/1.jpg"] == ("tit", "test")
+
+
+def test_copies_of_one_set_as_classes_are_pointed_out(tmp_path: Path) -> None:
+    kinds, classes = ("color", "grayscale"), ("scab", "healthy")
+    touch(tmp_path, *(f"raw/{kind}/{name}/1.jpg" for kind in kinds for name in classes))
+    found = discover(tmp_path / "raw")
+    assert noted(
+        found, "color, grayscale hold folders of the same names (healthy, scab), as copies of one set do"
+    )
+    assert discover(tmp_path / "raw/color").catalog.classes == ("healthy", "scab")
+    assert discover(tmp_path / "raw", LayoutConfig(label="part:2")).catalog.classes == ("healthy", "scab")
+
+
+def test_a_label_from_the_file_name(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"train/{name}.{i}.jpg" for name in ("cat", "dog") for i in range(3)), "test/1.jpg")
+    config = LayoutConfig(label=r"regex:(cat|dog)\.")
+    found = discover(tmp_path, config)
+    assert table(found)["train/cat.0.jpg"] == ("cat", "train")
+    assert table(found)["test/1.jpg"] == ("", "test")
+    assert noted(found, "Classes by regex:(cat|dog)")
+    touch(tmp_path, "train/cow.1.jpg")
+    with pytest.raises(DataError, match=r"no class in 1 of 8 paths, for example train/cow\.1\.jpg"):
+        discover(tmp_path, config)
+    flat_folder = discover(tmp_path / "train", LayoutConfig(label="regex:(.+?)[.]"))
+    assert flat_folder.catalog.classes == ("cat", "cow", "dog")
+    (tmp_path / "list.csv").write_text("file\ntrain/cat.0.jpg\ntrain/dog.0.jpg\n")
+    assert discover(tmp_path / "list.csv", config).catalog.classes == ("cat", "dog")
 
 
 def test_ids_and_an_unlabelled_test_folder(tmp_path: Path) -> None:
@@ -126,7 +241,7 @@ def test_classes_without_training_pictures_and_case(tmp_path: Path) -> None:
     touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/A/3.jpg", "test/b/3.jpg")
     found = discover(tmp_path)
     assert noted(found, "no picture in train: A.")
-    assert noted(found, "upper and lower case only: A, a.")
+    assert noted(found, "upper and lower case or spaces only: A and a.")
 
 
 def test_an_unpacked_archive(tmp_path: Path) -> None:
@@ -179,11 +294,46 @@ def test_loose_and_unreadable_pictures_are_noted(tmp_path: Path) -> None:
 
 
 def test_symbolic_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
-    touch(tmp_path, "store/1.jpg", "data/a/1.jpg")
+    touch(tmp_path, "store/1.jpg", "store/deep/2.jpg", "data/a/1.jpg")
     os.symlink(tmp_path / "store", tmp_path / "data/b")
+    os.symlink(tmp_path / "store/deep", tmp_path / "data/z")
     os.symlink(tmp_path / "data", tmp_path / "data/a/up")
     os.symlink(tmp_path / "nowhere.jpg", tmp_path / "data/a/broken.jpg")
-    assert sorted(table(discover(tmp_path / "data"))) == ["a/1.jpg", "a/broken.jpg", "b/1.jpg"]
+    found = discover(tmp_path / "data")
+    assert sorted(table(found)) == ["a/1.jpg", "a/broken.jpg", "b/1.jpg", "b/deep/2.jpg"]
+    assert noted(
+        found, "2 links to folders that are read under another name already are left out, for example a/up"
+    )
+
+
+def test_folders_that_link_to_each_other_do_not_multiply(tmp_path: Path) -> None:
+    names = [f"f{i}" for i in range(9)]
+    touch(tmp_path, *(f"{name}/1.jpg" for name in names))
+    for name in names:
+        for other in names:
+            os.symlink(tmp_path / other, tmp_path / name / f"to_{other}")
+    found = scan(tmp_path)
+    assert list(found.pictures) == [f"{name}/1.jpg" for name in names]
+    assert len(found.links) == 81
+
+
+def test_a_pipe_is_named_and_not_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg")
+    os.mkfifo(tmp_path / "b/x.jpg")
+    with pytest.raises(DataError, match=r"b/x\.jpg is a pipe, socket or device, not a file"):
+        discover(tmp_path)
+    with pytest.raises(DataError, match="pipe"):
+        open_image(tmp_path / "b/x.jpg")
+
+
+def test_classes_that_differ_in_unicode_form_only_are_one(tmp_path: Path) -> None:
+    composed, apart = "Zaunk\u00f6nig", "Zaunko\u0308nig"
+    touch(tmp_path, f"train/{composed}/1.jpg", f"test/{apart}/2.jpg", "train/Amsel/3.jpg", "test/Amsel/4.jpg")
+    found = discover(tmp_path)
+    assert found.catalog.classes == ("Amsel", composed)
+    assert table(found)[f"test/{apart}/2.jpg"] == (composed, "test")
+    assert not noted(found, "no picture in train")
+    assert found.empty_classes == ()
 
 
 def test_names_that_are_not_unicode_are_refused(tmp_path: Path) -> None:
@@ -291,7 +441,7 @@ def test_asked_masks_elsewhere_and_of_another_kind(tmp_path: Path) -> None:
         "b/2.jpg": f"black:{tmp_path}/cut/b/2.jpg",
     }
     with pytest.raises(DataError, match="do not exist"):
-        discover(tmp_path / "data", LayoutConfig(masks=Path("none")))
+        discover(tmp_path / "data", LayoutConfig(masks=Path("nowhere")))
     touch(tmp_path, "strange/x/9.png")
     with pytest.raises(DataError, match="None of the 1 files"):
         discover(tmp_path / "data", LayoutConfig(masks=tmp_path / "strange"))
@@ -342,9 +492,11 @@ def test_groups(tmp_path: Path) -> None:
     assert groups(r"regex:frame\d") == ["frame1", "frame1", "frame2"]
     assert groups("part:1") == ["a", "b", "b"]
     assert groups("part:-1") == ["frame1_0.jpg", "frame1_1.jpg", "frame2_0.jpg"]
-    for group in ("part:3", "part:-3", "regex:camera(.)", "column:plant"):
+    for group in ("part:3", "part:-3", "regex:camera(.)"):
         with pytest.raises(DataError, match=f"Group '{group.partition('(')[0]}"):
             groups(group)
+    with pytest.raises(DataError, match=r"no table that lists pictures and has the columns plant \(group\)"):
+        groups("column:plant")
 
 
 @pytest.mark.parametrize(
@@ -352,6 +504,11 @@ def test_groups(tmp_path: Path) -> None:
     [
         {"group": "frame"},
         {"group": "part:0"},
+        {"label": "folder"},
+        {"label": "regex:["},
+        {"columns": "path"},
+        {"columns": "picture=a"},
+        {"columns": "label=a", "label": "column:b"},
         {"group": "part:x"},
         {"group": "regex:("},
         {"mask_kind": "trimap", "mask_values": (1,)},

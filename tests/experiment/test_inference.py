@@ -1,6 +1,7 @@
 """A run applied to pictures: the same numbers again, class ids as the data set writes them, clear errors."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 
 from drawn import draw_tree
 from foveate.core.errors import DataError
+from foveate.data.catalog import Catalog, Sample
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.inference import predict_catalog
+from foveate.experiment.inference import predict_catalog, relabel
 from foveate.experiment.specification import merge
 from foveate.explanation.localisation import LOCALISATION
 from training_helpers import experiment
@@ -118,3 +120,15 @@ def test_ids_of_the_competition_come_back(tmp_path: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert {row["prediction"] for row in rows} <= {"4780", "12"}
     assert {"prob_4780", "prob_12"} <= set(rows[0])
+
+
+def test_classes_that_differ_in_unicode_form_only_are_the_same() -> None:
+    composed, apart = "Zaunk\u00f6nig", "Zaunko\u0308nig"
+    known = Catalog(Path("a"), ("Amsel", composed), ())
+    other = Catalog(Path("b"), (apart,), (Sample("1.jpg", 0), Sample("2.jpg")))
+    assert relabel(other, known).labels.tolist() == [1, -1]
+    assert relabel(
+        replace(known, samples=(Sample("1.jpg", 1),)), replace(known, classes=(apart,), class_ids=(apart,))
+    ).labels.tolist() == [0]
+    with pytest.raises(DataError, match="not trained on"):
+        relabel(other, Catalog(Path("a"), ("Amsel",), ()))

@@ -6,6 +6,7 @@ Everything that trains, measures or explains starts from a Catalog. It is writte
 
 import csv
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,11 @@ from foveate.core.files import write_csv
 UNLABELLED = -1
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "class_id", "split", "group", "mask")
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form: macOS writes an accent as a character of its own, Linux does not."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True, slots=True)

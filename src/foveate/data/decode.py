@@ -124,6 +124,8 @@ def open_image(path: Path | str) -> Image.Image:
         DecodeError: missing, empty, not a picture, damaged header, or more than ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise DecodeError(path, "it is a pipe, socket or device, not a file")  # opening could wait for ever
     try:
         with quiet_pillow():
             return Image.open(path)

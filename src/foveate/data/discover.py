@@ -5,35 +5,34 @@ notes.
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import field_validator, model_validator
 
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.core.errors import DataError
-from foveate.data.catalog import UNLABELLED, Catalog, Sample
+from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.layout import (
     EXPECTED,
+    LabelOf,
     class_table,
+    depth_notes,
     empty_folders,
     find_bases,
     layout_notes,
     only_folder,
     place,
+    spelling_notes,
 )
-from foveate.data.manifest import (
-    SUFFIXES,
-    lists_pictures,
-    read_header,
-    read_manifest,
-)
+from foveate.data.manifest import read_manifest
 from foveate.data.masktrees import MaskFinds, find_masks
+from foveate.data.pathrules import check_rule, column_of, word_of
 from foveate.data.scan import Scan, scan
+from foveate.data.table import SUFFIXES, Table, parse_columns
 
 UNREADABLE = frozenset(
     {
@@ -56,42 +55,58 @@ UNREADABLE = frozenset(
 """Suffixes of pictures that are not read here."""
 
 
+NO_MASKS = Path("none")
+"""``masks``: no file is a mask."""
+
+
 class LayoutConfig(Config):
     """How to read a data folder where its names do not say it."""
 
     masks: Path | None = None
-    """Mask folder, COCO file or table of boxes, relative to the data folder; None = the usual names."""
+    """Mask folder, COCO file or table of boxes, relative to the data folder; None = the usual names; the word "none" =
+    no file is a mask."""
     mask_kind: Literal["auto", "png", "trimap", "black", "parts"] = "auto"
     """How to read mask files (see ``foveate.data.annotations``); auto goes by the folder's name, else png."""
     mask_values: tuple[int, ...] | None = None
     """Grey values that are object in png masks, for example (128, 255); None = every value but 0."""
+    label: Annotated[str | None, Mark.LATER] = None
+    """Where a picture's class is said, when not by the first folder: "column:NAME" of the manifest, "part:K" (part of
+    the path, 1 = first folder, -2 = the folder it lies in) or "regex:PATTERN" (its first group, searched in the
+    path)."""
     group: str | None = None
-    """Which pictures belong together: "column:NAME" of the manifest, "part:K" (part of the path, 1 = first
-    folder, -1 = file name) or "regex:PATTERN" (its first group, searched in the path)."""
+    """Which pictures belong together, in the same words; -1 = file name."""
+    columns: Annotated[str | None, Mark.LATER] = None
+    """What a manifest's columns are where their names do not say it, as "path=image_id,label=dx"; known are path,
+    label, split, mask, group and class_id."""
     manifest: Path | None = None
     """CSV table of pictures, relative to the data folder; None = use one that lies in the folder."""
 
-    @field_validator("group")
+    @field_validator("group", "label")
     @classmethod
-    def _check_group(cls, group: str | None) -> str | None:
-        if group is None:
-            return None
-        kind, _, value = group.partition(":")
-        if kind not in ("column", "part", "regex") or not value:
-            raise ValueError("use column:NAME, part:K or regex:PATTERN")
-        if kind == "part" and (not re.fullmatch(r"-?\d+", value) or int(value) == 0):
-            raise ValueError("part:K needs a whole number, 1 = first folder, -1 = file name")
-        if kind == "regex":
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from None
-        return group
+    def _check_rule(cls, rule: str | None) -> str | None:
+        if rule is not None:
+            check_rule(rule)
+        return rule
+
+    @field_validator("columns")
+    @classmethod
+    def _check_columns(cls, columns: str | None) -> str | None:
+        parse_columns(columns)
+        return columns
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """{what a column of the manifest is: its name}, of those that were said."""
+        said = {"label": column_of(self.label), "group": column_of(self.group)}
+        return parse_columns(self.columns) | {role: name for role, name in said.items() if name is not None}
 
     @model_validator(mode="after")
     def _check_values(self) -> "LayoutConfig":
         if self.mask_values is not None and self.mask_kind not in ("auto", "png"):
             raise ValueError(f"mask_values go with mask_kind png, not {self.mask_kind}")
+        for role in ("label", "group"):
+            if getattr(self, role) is not None and role in parse_columns(self.columns):
+                raise ValueError(f"columns and {role} both say what the {role} is; leave one out")
         return self
 
 
@@ -116,6 +131,17 @@ def discover(data: Path, config: LayoutConfig | None = None) -> Discovery:
         layouts.
     """
     config = config or LayoutConfig()
+    found = _discover(data, config)
+    catalog = _with_groups(found.catalog, config)
+    notes = (
+        *found.notes,
+        *spelling_notes("classes", catalog.classes),
+        *spelling_notes("groups", {sample.group for sample in catalog.samples}),
+    )
+    return replace(found, catalog=catalog, notes=notes)
+
+
+def _discover(data: Path, config: LayoutConfig) -> Discovery:
     data = Path(os.path.abspath(data))
     if not data.exists():
         raise DataError(f"{data} does not exist; give a folder of pictures or a CSV table.")
@@ -133,12 +159,16 @@ def discover(data: Path, config: LayoutConfig | None = None) -> Discovery:
         return _from_manifest(table, data, config, ["The table was asked for."])
     found = scan(data)
     notes: list[str] = []
-    tables = _tables(data, found, notes)
+    if found.links:
+        notes.append(
+            f"{len(found.links)} links to folders that are read under another name already are left out, "
+            f"for example {found.links[0]}."
+        )
+    tables = _tables(data, found, config, notes)
     if len(tables) == 1:
         reason = f"{tables[0].name} is used, since it is the one table with a path and a label column."
         return _from_manifest(tables[0], data, config, [*notes, reason], found)
-    result = _from_folders(data, found, config, notes, tables)
-    return replace(result, catalog=_with_groups(result.catalog, config))
+    return _from_folders(data, found, config, notes, tables)
 
 
 def loose_pictures(paths: Sequence[Path]) -> Catalog:
@@ -184,17 +214,17 @@ def flat(data: Path) -> Discovery:
     return Discovery(Catalog(pictures.root, ("picture",), samples), "flat folder", (note,))
 
 
-def _tables(data: Path, found: Scan, notes: list[str]) -> list[Path]:
+def _tables(data: Path, found: Scan, config: LayoutConfig, notes: list[str]) -> list[Path]:
     """Tables at the top of the folder that list pictures which exist."""
     tables = []
     for name in found.others:
         if "/" in name or not name.lower().endswith(SUFFIXES):
             continue
         try:
-            header = read_header(data / name)
-            if not header.is_manifest:
+            table = Table.read(data / name, config.roles, labelled=_path_rule(config.label) is None)
+            if table is None:
                 continue
-            if lists_pictures(data / name, header):
+            if table.base([data]) is not None:
                 tables.append(data / name)
             else:
                 notes.append(f"{name} lists no picture that exists, so it is not used as a manifest.")
@@ -207,9 +237,10 @@ def _from_manifest(
     table: Path, data: Path, config: LayoutConfig, notes: list[str], found: Scan | None = None
 ) -> Discovery:
     """``found`` is given when the table lies in the data folder, so that masks may be looked for there."""
-    column = config.group.partition(":")[2] if config.group and config.group.startswith("column:") else None
-    catalog = read_manifest(table, root=data, group_column=column)
-    notes.append(f"Manifest {table.name}: {len(catalog)} pictures, {len(catalog.classes)} classes.")
+    rule = _path_rule(config.label)
+    said: list[str] = []
+    catalog = read_manifest(table, root=data, columns=config.roles, label_of=rule, notes=said)
+    notes += [f"Manifest {table.name}: {len(catalog)} pictures, {len(catalog.classes)} classes.", *said]
     missing = [sample.path for row, sample in enumerate(catalog.samples) if not catalog.file(row).is_file()]
     if missing:
         notes.append(f"{len(missing)} pictures of {table.name} do not exist, for example {missing[0]}.")
@@ -218,14 +249,14 @@ def _from_manifest(
         finds = _find_masks(catalog.root, found or scan(catalog.root), config, listed)
         notes += finds.notes
         catalog = _with_masks(catalog, finds)
-    if column is None:
-        catalog = _with_groups(catalog, config)
     return Discovery(catalog, "manifest", tuple(notes))
 
 
 def _find_masks(
     root: Path, found: Scan, config: LayoutConfig, pictures: list[str] | None = None
 ) -> MaskFinds:
+    if config.masks == NO_MASKS:
+        return MaskFinds()
     return find_masks(
         root, found, masks=config.masks, kind=config.mask_kind, values=config.mask_values, pictures=pictures
     )
@@ -236,35 +267,26 @@ def _with_masks(catalog: Catalog, finds: MaskFinds) -> Catalog:
     return replace(catalog, samples=tuple(samples))
 
 
+def _path_rule(rule: str | None) -> LabelOf | None:
+    """The rule's word of a path; None without a rule, and when it names a column."""
+    return None if rule is None or column_of(rule) else word_of(rule, folders=True)
+
+
 def _with_groups(catalog: Catalog, config: LayoutConfig) -> Catalog:
     """Groups from the path, as configured.
 
     Raises:
-        DataError: a column was asked for but there is no manifest, or a path has no such part or match.
+        DataError: a path has no such part or match.
     """
-    if config.group is None:
+    if config.group is None or column_of(config.group):
         return catalog
-    kind, _, value = config.group.partition(":")
-    if kind == "column":
-        raise DataError(f"Group '{config.group}' needs a manifest with that column; {catalog.root} has none.")
-    groups = []
-    for sample in catalog.samples:
-        group = _part(sample.path, int(value)) if kind == "part" else _match(sample.path, value)
-        if not group:
-            raise DataError(f"Group '{config.group}' finds nothing in the path {sample.path}; mend it.")
-        groups.append(group)
+    word = word_of(config.group)
+    groups = [word(sample.path).strip() for sample in catalog.samples]
+    if "" in groups:
+        path = catalog.samples[groups.index("")].path
+        raise DataError(f"Group '{config.group}' finds nothing in the path {path}; mend it.")
     pairs = zip(catalog.samples, groups, strict=True)
-    return replace(catalog, samples=tuple(replace(sample, group=group) for sample, group in pairs))
-
-
-def _part(path: str, k: int) -> str:
-    parts = path.split("/")
-    return parts[k - 1 if k > 0 else k] if 1 <= abs(k) <= len(parts) else ""
-
-
-def _match(path: str, pattern: str) -> str:
-    match = re.search(pattern, path)
-    return "" if match is None else (match.group(1) or "" if match.re.groups else match.group())
+    return replace(catalog, samples=tuple(replace(s, group=composed(group)) for s, group in pairs))
 
 
 def _from_folders(
@@ -273,6 +295,11 @@ def _from_folders(
     if not found.pictures:
         formats = _others_note(found) or "It holds no other files either."
         raise DataError(f"{data} holds no pictures. {formats}\n{EXPECTED}")
+    if config.roles:
+        columns = ", ".join(f"{name} ({role})" for role, name in config.roles.items())
+        raise DataError(
+            f"{data} holds no table that lists pictures and has the columns {columns}; name the table as DATA."
+        )
     finds = _find_masks(data, found, config)
     pictures = [path for path in found.pictures if path not in finds.files]
     inner = only_folder(pictures)
@@ -281,10 +308,11 @@ def _from_folders(
             f"All pictures lie in {inner}/, which has several folders itself, so it is read instead."
         )
         masks = data / config.masks if config.masks and (data / config.masks).exists() else config.masks
-        below = discover(data / inner, config.model_copy(update={"masks": masks}))
+        below = _discover(data / inner, config.model_copy(update={"masks": masks}))
         return replace(below, notes=(*notes, *below.notes))
-    bases = find_bases(data, pictures)
-    placed = place(pictures, bases, notes)
+    rule = _path_rule(config.label)
+    bases = find_bases(data, pictures, notes, rule)
+    placed = place(pictures, bases, notes, rule)
     folders = sorted({folder for folder, _ in placed.values() if folder})
     if not folders:
         many = f"several tables ({', '.join(table.name for table in tables)}), name one as the manifest"
@@ -296,16 +324,24 @@ def _from_folders(
         notes.append(f"The class folders count and not the tables {names}, since there are several of them.")
     table = class_table(folders)
     samples = tuple(
-        Sample(path, table.index.get(folder, UNLABELLED), split, finds.references.get(path, ""))
+        Sample(
+            path,
+            table.index.get(folder, UNLABELLED),
+            split,
+            finds.references.get(path, ""),
+            next((base.fold for base in bases if base.fold and path.startswith(base.prefix)), ""),
+        )
         for path, (folder, split) in sorted(placed.items())
     )
     catalog = Catalog(data, table.classes, samples, table.class_ids)
-    layout = "split folders" if any(base.split for base in bases) else "class folders"
+    layout = "split folders" if any(split for _, split in placed.values()) else "class folders"
     summary = f"{len(samples)} pictures, {len(table.classes)} classes, {table.reason}"
-    notes.append(f"{layout.capitalize()}: {summary}.")
+    how = layout.capitalize() if rule is None else f"Classes by {config.label}"
+    notes.append(f"{how}: {summary}.")
     notes += finds.notes + layout_notes(placed, pictures)
+    notes += [] if rule else depth_notes(placed, bases)
     notes += [note for note in [_others_note(found)] if note]
-    empty = empty_folders(found.folders, pictures, bases, finds.files)
+    empty = () if rule else empty_folders(found.folders, pictures, bases, finds.files)
     return Discovery(catalog, layout, tuple(notes), empty)
 
 

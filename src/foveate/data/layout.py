@@ -6,13 +6,15 @@ Everything here looks at paths only.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foveate.core.errors import DataError
-from foveate.data.manifest import SPLIT_NAMES, sorted_classes
+from foveate.data.catalog import composed
+from foveate.data.manifest import sorted_classes
 from foveate.data.masktrees import TREES, WRAPPERS
+from foveate.data.splitnames import fold_folders, is_fold, split_folders, split_of
 
 EXPECTED = """Expected one of:
   DATA/<class>/<picture>
@@ -25,6 +27,9 @@ NEVER_CLASSES = frozenset({"masks", "segmentations", "segmentation", "trimaps"})
 
 _ID_AND_NAME = re.compile(r"(\d+)[ _.-]+(.+)", re.ASCII | re.DOTALL)
 
+LabelOf = Callable[[str], str]
+"""{picture path: class, or ""}"""
+
 Placed = dict[str, tuple[str, str]]
 """{picture path: (class folder or "", split or "")}"""
 
@@ -36,6 +41,13 @@ class Base:
     prefix: str
     """"" or a path that ends with a slash."""
     split: str
+    fold: str = ""
+    """The fold of a cross-validation that the folder is, by its name."""
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, in lower case."""
+        return self.prefix[:-1].rpartition("/")[2].lower()
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,10 @@ def class_table(folders: Sequence[str]) -> ClassTable:
     """Names, ids and order of class folders.
 
     ``<id>_<name>`` (also ``.``, ``-``, space) in every folder gives ids and names, ordered by id; all
-    numbers are ordered as numbers; otherwise alphabetically.
+    numbers are ordered as numbers; otherwise alphabetically. Names that differ in their Unicode form only (as macOS
+    and Linux write an accent) are one class.
     """
+    own, folders = folders, sorted({composed(folder) for folder in folders})
     matches = {folder: _ID_AND_NAME.fullmatch(folder) for folder in folders}
     pairs = {folder: (match[1], match[2]) for folder, match in matches.items() if match}
     if (
@@ -70,7 +84,8 @@ def class_table(folders: Sequence[str]) -> ClassTable:
         order = sorted_classes({folder: folder for folder in folders})
         ids = names = tuple(order)
         reason = "sorted by number" if order != sorted(folders) else "sorted alphabetically"
-    return ClassTable(names, ids, {folder: i for i, folder in enumerate(order)}, reason)
+    number = {folder: i for i, folder in enumerate(order)}
+    return ClassTable(names, ids, {folder: number[composed(folder)] for folder in own}, reason)
 
 
 def tops(pictures: Iterable[str], prefix: str = "") -> list[str]:
@@ -84,43 +99,82 @@ def only_folder(pictures: Sequence[str]) -> str | None:
     names = tops(pictures)
     if (
         len(names) != 1
-        or names[0].lower() in WRAPPERS | SPLIT_NAMES.keys()
+        or names[0].lower() in WRAPPERS
+        or split_of(names[0])
         or any("/" not in p for p in pictures)
     ):
         return None
     inside = tops(pictures, f"{names[0]}/")
-    named = any(name.lower() in WRAPPERS | SPLIT_NAMES.keys() for name in inside)
+    named = any(name.lower() in WRAPPERS or split_of(name) for name in inside)
     return names[0] if len(inside) >= 2 or named else None
 
 
 def _unwrap(pictures: Sequence[str], prefix: str) -> str:
-    """``prefix``, or ``prefix/images/`` when all its pictures lie there."""
+    """``prefix``, or the one folder in it that holds all its pictures: ``images/``, or of the same name again."""
     names = tops(pictures, prefix)
-    return f"{prefix}{names[0]}/" if len(names) == 1 and names[0].lower() in WRAPPERS else prefix
+    again = prefix.split("/")[-2:-1]
+    return (
+        f"{prefix}{names[0]}/"
+        if len(names) == 1 and (names[0].lower() in WRAPPERS or names == again)
+        else prefix
+    )
 
 
-def find_bases(data: Path, pictures: Sequence[str]) -> list[Base]:
-    """Where the class folders are: one place, or one for each split folder.
+def find_bases(
+    data: Path, pictures: Sequence[str], notes: list[str], label_of: LabelOf | None = None
+) -> list[Base]:
+    """Where the class folders are: one place, or one for each folder that is a split or a fold.
+
+    Args:
+        label_of: the rule that names a picture's class, when one was given; then folders are splits or folds only
+            where that is certain and the rule does not call a class so.
 
     Raises:
-        DataError: split folders lie beside other folders, or a mask tree that is not recognised does.
+        DataError: such folders lie beside others, or a mask tree that is not recognised does.
     """
     prefix = _unwrap(pictures, "")
     names = tops(pictures, prefix)
-    splits = [name for name in names if name.lower() in SPLIT_NAMES]
-    others = [name for name in names if name not in splits]
-    if splits and others:
+    splits, folds = split_folders(names), fold_folders(names)
+    others = [name for name in names if name not in splits and name not in folds]
+    if label_of is not None and (others or not names or {label_of(path) for path in pictures} & {*names}):
+        return [Base("", "")]
+    if others and (splits or folds):
         raise DataError(
-            f"{data} has the split folders {', '.join(splits)} beside {', '.join(others[:5])}, so it is not "
-            "clear what the classes are; move one kind away, or list the pictures in a table.\n" + EXPECTED
+            f"{data} has the folders {', '.join([*splits, *folds])} (splits or folds, by their names) beside "
+            f"{', '.join(others[:5])}, so it is not clear what the classes are. If all of them are classes, say so "
+            f"with --label part:{prefix.count('/') + 1}; else move one kind away, or list the pictures in a table.\n"
+            f"{EXPECTED}"
         )
-    if splits:
-        bases = [Base(_unwrap(pictures, f"{prefix}{name}/"), SPLIT_NAMES[name.lower()]) for name in splits]
-    else:
-        bases = [Base(prefix, "")]
-    for base in bases:
-        _refuse_mask_trees(data, pictures, base.prefix)
+    bases = [Base(f"{prefix}{name}/", split) for name, split in splits.items()]
+    bases += [Base(f"{prefix}{name}/", "", name) for name in folds]
+    renamed = [
+        f"{base.prefix} is read as {base.split}" for base in bases if base.split not in ("", base.name)
+    ]
+    notes += [f"{', '.join(renamed)}."] if renamed else []
+    bases = [below for base in bases or [Base(prefix, "")] for below in _folds_below(pictures, base)]
+    folded = [base for base in bases if base.fold]
+    if folded:
+        number = len({base.fold for base in folded})
+        notes.append(
+            f"{', '.join(base.prefix for base in folded)} are read as folds, not as classes: the pictures of one stay "
+            f"together, unless other groups are given; split --folds {number} takes them as they are."
+        )
+    bases = [replace(base, prefix=_unwrap(pictures, base.prefix)) for base in bases]
+    if label_of is None:
+        for base in bases:
+            _refuse_mask_trees(data, pictures, base.prefix)
     return bases
+
+
+def _folds_below(pictures: Sequence[str], base: Base) -> list[Base]:
+    """A base for each fold folder in it, when it holds nothing else."""
+    names = tops(pictures, base.prefix)
+    folds = [] if base.fold else fold_folders(names)
+    return (
+        [Base(f"{base.prefix}{name}/", base.split, name) for name in folds]
+        if folds and folds == names
+        else [base]
+    )
 
 
 def _refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None:
@@ -147,25 +201,60 @@ def _refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None
             )
 
 
-def place(pictures: Sequence[str], bases: Sequence[Base], notes: list[str]) -> Placed:
-    """Class folder and split of each picture; without splits, pictures outside class folders are left out."""
+def place(
+    pictures: Sequence[str], bases: Sequence[Base], notes: list[str], label_of: LabelOf | None = None
+) -> Placed:
+    """Class folder and split of each picture; without splits, pictures outside class folders are left out.
+
+    Args:
+        label_of: the rule that names a picture's class instead; it may find none for pictures of val and test.
+
+    Raises:
+        DataError: the rule finds no class for another picture.
+    """
     placed: Placed = {}
+    unnamed = []
     for base in bases:
         for path in pictures:
-            if path.startswith(base.prefix):
-                folder, slash, _ = path[len(base.prefix) :].partition("/")
-                if slash or base.split:
-                    placed[path] = (folder if slash else "", base.split)
+            if not path.startswith(base.prefix):
+                continue
+            folder, slash, _ = path[len(base.prefix) :].partition("/")
+            label = composed((folder if slash else "") if label_of is None else label_of(path).strip())
+            if label or (base.split and (label_of is None or base.split != "train")):
+                placed[path] = (label, base.split)
+            elif label_of is not None:
+                unnamed.append(path)
+    if unnamed:
+        raise DataError(
+            f"The label rule finds no class in {len(unnamed)} of {len(pictures)} paths, for example {unnamed[0]}; mend "
+            "it, or move the files away."
+        )
+    if label_of is not None:
+        return placed
+    _splits_below_classes(placed, bases, notes)
     trained = {folder for folder, split in placed.values() if split == "train"}
     for base in bases:
-        names = tops(pictures, base.prefix)
+        names = [composed(name) for name in tops(pictures, base.prefix)]
         if trained and base.split in ("val", "test") and len(names) == 1 and names[0] not in trained:
-            folder = f"{base.prefix}{names[0]}"
-            notes.append(f"{folder}/ is no class of train, so its pictures count as unlabelled.")
-            for path in pictures:
-                if path.startswith(f"{base.prefix}{names[0]}/"):
-                    placed[path] = ("", base.split)
+            notes.append(
+                f"{base.prefix}{names[0]}/ is no class of train, so its pictures count as unlabelled."
+            )
+            placed |= {path: ("", base.split) for path in pictures if path.startswith(base.prefix)}
     return placed
+
+
+def _splits_below_classes(placed: Placed, bases: Sequence[Base], notes: list[str]) -> None:
+    """``rose/train/1.jpg``: when every class folder is divided into splits, they are the splits."""
+    if len(bases) > 1 or bases[0].split:
+        return
+    below = {path: path[len(bases[0].prefix) :].split("/")[1:-1] for path in placed}
+    names = {rest[0] if rest else "" for rest in below.values()}
+    splits = split_folders(names)
+    if len(splits) == len(names) and "train" in splits.values() and len(set(splits.values())) > 1:
+        placed |= {path: (folder, splits[below[path][0]]) for path, (folder, _) in placed.items()}
+        notes.append(
+            f"Each class folder is divided into {', '.join(sorted(names))}, which are read as splits."
+        )
 
 
 def layout_notes(placed: Mapping[str, tuple[str, str]], pictures: Sequence[str]) -> list[str]:
@@ -184,11 +273,53 @@ def layout_notes(placed: Mapping[str, tuple[str, str]], pictures: Sequence[str])
     untrained = sorted(folder for folder, splits in folders.items() if splits.isdisjoint({"train", ""}))
     if untrained and any("train" in splits for splits in folders.values()):
         notes.append(f"These classes have no picture in train: {', '.join(untrained)}.")
-    spellings = Counter(folder.casefold() for folder in folders)
-    twice = sorted(folder for folder in folders if spellings[folder.casefold()] > 1)
-    if twice:
-        notes.append(f"These classes differ in upper and lower case only: {', '.join(twice)}.")
     return notes
+
+
+def depth_notes(placed: Placed, bases: Sequence[Base]) -> list[str]:
+    """Sentences on pictures that lie deeper than right below their class folder."""
+    deep: dict[str, set[str]] = defaultdict(set)
+    count, example, level = 0, "", 0
+    for base in bases:
+        for path, (folder, _) in placed.items():
+            parts = path[len(base.prefix) :].split("/") if path.startswith(base.prefix) else []
+            named = [part for part in parts[1:-1] if part.lower() not in WRAPPERS and not split_of(part)]
+            if folder and named:
+                deep[folder].add(named[0])
+                count += 1
+                example, level = example or path, base.prefix.count("/") + 1
+    if not deep:
+        return []
+    tops_ = sorted({folder for folder, _ in placed.values() if folder})
+    text = (
+        f"{count} of {len(placed)} pictures lie deeper than their class folder, for example {example}; the class is "
+        f"the folder at level {level} ({_few(tops_)}), and the folders below it are not."
+    )
+    shared = set.intersection(*deep.values()) if len(deep) == len(tops_) > 1 else set()
+    if len(shared) > 1:
+        text += f" But {_few(tops_)} hold folders of the same names ({_few(sorted(shared))}), as copies of one set do: "
+        text += "then give one of them as DATA, or"
+    else:
+        text += " To"
+    return [
+        f"{text} choose the level with --label part:{level + 1}, or part:-2 for the folder each picture lies in."
+    ]
+
+
+def spelling_notes(what: str, names: Iterable[str]) -> list[str]:
+    """A sentence when names differ in case or spaces only."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        spellings["".join(name.casefold().split())].add(name)
+    twice = [sorted(same) for same in spellings.values() if len(same) > 1]
+    if not twice:
+        return []
+    listed = _few(sorted(" and ".join(same) for same in twice))
+    return [f"These {what} differ in upper and lower case or spaces only: {listed}."]
+
+
+def _few(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def empty_folders(
@@ -203,7 +334,7 @@ def empty_folders(
             name = folder[len(base.prefix) :]
             if not folder.startswith(base.prefix) or "/" in name:
                 continue
-            if name.lower() in TREES or name.lower() in SPLIT_NAMES or name in classes:
+            if name.lower() in TREES or split_of(name) or is_fold(name) or name in classes:
                 continue
             if (base.prefix, name) not in mask_tops:
                 empty.add(name)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from foveate.core.errors import DataError
-from foveate.data.manifest import PATH_COLUMNS, SPLIT_NAMES, read_header, read_rows, relative
 from foveate.data.scan import Scan, scan
 from foveate.data.shapes import coco_index, parse_boxes
+from foveate.data.splitnames import split_of
+from foveate.data.table import PATH_COLUMNS, read_header, read_rows, relative
 
 WRAPPERS = frozenset({"images", "image", "pictures", "photos"})
 """Lower-case names of a folder that only holds the pictures beside their masks."""
@@ -187,7 +188,7 @@ def _stem(path: str) -> str:
 
 def _without_split(key: str) -> str:
     first, _, rest = key.partition("/")
-    return rest if rest and first.lower() in SPLIT_NAMES else key
+    return rest if rest and split_of(first) else key
 
 
 class _Lookup:

@@ -1,6 +1,7 @@
 """A folder's files as sorted relative paths, found without opening any of them."""
 
 import os
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,44 +22,65 @@ class Scan:
     """Every other file that is not ignored."""
     folders: tuple[str, ...]
     """All folders that are not ignored, empty ones included."""
+    links: tuple[str, ...] = ()
+    """Links to folders that are listed under another name already; they are not listed again."""
 
 
 def scan(root: Path) -> Scan:
-    """List ``root`` recursively; follows symbolic links, but not in circles.
+    """List ``root`` recursively. Symbolic links are followed, but every real folder is listed once only.
+
+    Real folders come before links to them, then the first by name; so links in circles end, and folders that
+    link to each other do not multiply.
 
     Raises:
-        DataError: a folder cannot be read, or a name is not valid Unicode (it could not be written to a
-        table).
+        DataError: a folder cannot be read, a name is not valid Unicode (it could not be written to a table), or
+        is a pipe, socket or device (reading it could wait for ever).
     """
-    pictures: list[str] = []
-    others: list[str] = []
-    folders: list[str] = []
-    pending = [(str(root), "", frozenset({os.path.realpath(root)}))]
-    while pending:
-        folder, prefix, above = pending.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if name.startswith(".") or name.lower() in IGNORED_NAMES:
-                        continue
-                    if not name.isascii():
-                        _check_name(name, folder)
-                    path = prefix + name
-                    if entry.is_dir():
-                        real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                        if real not in above:
-                            folders.append(path)
-                            pending.append((entry.path, path + "/", above | {real}))
-                    elif os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                        pictures.append(path)  # also a broken link: the audit will name it
-                    else:
-                        others.append(path)
-        except OSError as error:
-            raise DataError(
-                f"The folder {folder} cannot be listed: {error.strerror}; mend it or move it away."
-            ) from error
-    return Scan(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(folders)))
+    found: dict[str, list[str]] = {"pictures": [], "others": [], "folders": [], "links": []}
+    real = os.path.realpath(root)
+    seen = {real}
+    pending, linked = deque([(str(root), "", real)]), deque[tuple[str, str, str]]()
+    while pending or linked:
+        folder, path, real = (pending or linked).popleft()
+        if path and real in seen:
+            found["links"].append(path)
+            continue
+        if path:
+            seen.add(real)
+            found["folders"].append(path)
+        for entry in _entries(folder):
+            below = f"{path}/{entry.name}" if path else entry.name
+            if entry.is_dir():
+                if entry.is_symlink():
+                    linked.append((entry.path, below, os.path.realpath(entry.path)))
+                else:
+                    pending.append((entry.path, below, os.path.join(real, entry.name)))
+            elif not entry.is_file() and os.path.exists(entry.path):
+                raise DataError(f"{entry.path} is a pipe, socket or device, not a file; move it away.")
+            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                found["pictures"].append(below)  # also a broken link: the audit will name it
+            else:
+                found["others"].append(below)
+    return Scan(**{name: tuple(sorted(paths)) for name, paths in found.items()})
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in ``folder`` and is not left behind by a file manager, by name."""
+    try:
+        with os.scandir(folder) as entries:
+            kept = [
+                entry
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name.lower() not in IGNORED_NAMES
+            ]
+    except OSError as error:
+        raise DataError(
+            f"The folder {folder} cannot be listed: {error.strerror}; mend it or move it away."
+        ) from error
+    for entry in kept:
+        if not entry.name.isascii():
+            _check_name(entry.name, folder)
+    return sorted(kept, key=lambda entry: entry.name)
 
 
 def _check_name(name: str, folder: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from foveate.core.errors import DataError
 from foveate.data.batch import Batch
 from foveate.data.cache import CacheConfig, open_pictures
-from foveate.data.catalog import UNLABELLED, Catalog, Sample
+from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.discover import discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
@@ -211,16 +211,15 @@ def relabel(catalog: Catalog, known: Catalog) -> Catalog:
     Raises:
         DataError: a class of ``catalog`` is unknown.
     """
-    index = {name: i for i, name in enumerate(known.class_ids)}
-    unknown = sorted(
-        {catalog.class_ids[s.label] for s in catalog.samples if s.label != UNLABELLED} - set(index)
-    )
+    index = {composed(name): i for i, name in enumerate(known.class_ids)}
+    ids = [composed(name) for name in catalog.class_ids]
+    unknown = sorted({ids[s.label] for s in catalog.samples if s.label != UNLABELLED} - set(index))
     if unknown:
         raise DataError(f"{catalog.root} has the classes {unknown}, which the run was not trained on.")
     samples = tuple(
         Sample(
             s.path,
-            index[catalog.class_ids[s.label]] if s.label != UNLABELLED else UNLABELLED,
+            index[ids[s.label]] if s.label != UNLABELLED else UNLABELLED,
             "test",
             s.mask,
             s.group,

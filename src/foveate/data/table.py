@@ -1,0 +1,220 @@
+"""CSV tables: their columns by name, separator found by itself, and what the cells of a table of pictures mean."""
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foveate.core.errors import DataError
+from foveate.data.catalog import composed
+
+PATH_COLUMNS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img_path"),
+    *("image_name", "image_file", "filenames", "filepaths", "images"),
+)
+LABEL_COLUMNS = ("label", "class", "species", "target", "category", "class_name", "labels")
+ROLES = ("path", "label", "split", "mask", "group", "class_id")
+FLAGS = {"is_valid": "val", "is_val": "val", "is_test": "test"}
+"""{column of True and False: the split where it is true}; the others train."""
+SUFFIXES = (".csv", ".tsv")
+
+NOTHING = frozenset({"nan", "<na>", "#n/a", "n/a", "null"})
+"""What programs write into a cell that holds nothing, in lower case."""
+_TRUE = frozenset({"1", "1.0", "true", "yes"})
+_FALSE = frozenset({"0", "0.0", "false", "no", ""})
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a table."""
+
+    delimiter: str
+    columns: dict[str, int]
+    """{lower-case name: position}"""
+    names: tuple[str, ...] = ()
+    """The names as they are written."""
+
+    def first(self, names: Iterable[str]) -> str | None:
+        """The first of ``names`` that is a column."""
+        return next((name for name in names if name in self.columns), None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of pictures."""
+
+    path: Path
+    header: Header
+    rows: list[tuple[int, list[str]]]
+    columns: dict[str, str]
+    """{role: column}"""
+    one_hot: tuple[str, ...] = ()
+    """Columns of 0 and 1, one for each class, when there is no label column."""
+
+    @classmethod
+    def read(cls, path: Path, roles: Mapping[str, str] = {}, *, labelled: bool = True) -> "Table | None":
+        """None when the table has no path column, or no label where one is needed.
+
+        Args:
+            path: the table.
+            roles: {role: column} where the columns' names do not say it.
+            labelled: whether the label must come from the table.
+
+        Raises:
+            DataError: unreadable, or a column of ``roles`` is not there.
+        """
+        header = read_header(path)
+        columns = {}
+        for role in ROLES:
+            usual = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS}.get(role, (role,))
+            named = roles.get(role, "").strip().lower()
+            if named and named not in header.columns:
+                raise DataError(
+                    f"{path} has no column '{roles[role]}' for the {role}; it has {', '.join(header.columns)}."
+                )
+            column = named or header.first(usual)
+            if column:
+                columns[role] = column
+        if "path" not in columns:
+            return None
+        table = cls(path, header, read_rows(path, header), columns)
+        if "label" in columns or not labelled:
+            return table
+        one_hot = table._one_hot()
+        return cls(path, header, table.rows, columns, one_hot) if one_hot else None
+
+    def text(self, row: list[str], role: str) -> str:
+        """The cell as it is written."""
+        column = self.columns.get(role)
+        return "" if column is None else row[self.header.columns[column]]
+
+    def cell(self, row: list[str], role: str) -> str:
+        """The cell without spaces around it; "" for what programs write into a cell that holds nothing."""
+        return _clean(self.text(row, role))
+
+    def label(self, row: list[str]) -> str:
+        """The class; "" when there is none."""
+        if not self.one_hot:
+            return composed(self.cell(row, "label"))
+        return next(
+            name for name in self.one_hot if _clean(row[self.header.columns[name.lower()]]).lower() in _TRUE
+        )
+
+    def split(self, row: list[str]) -> str:
+        """The split as it is written, or as a column of True and False says it; "" when there is none."""
+        flag = self.flag
+        if "split" in self.columns or flag is None:
+            return self.cell(row, "split")
+        value = _clean(row[self.header.columns[flag]]).lower()
+        return FLAGS[flag] if value in _TRUE else "train" if value in _FALSE else value
+
+    @property
+    def flag(self) -> str | None:
+        """The column of True and False that says the split."""
+        return None if "split" in self.columns else self.header.first(FLAGS)
+
+    def base(self, bases: Sequence[Path]) -> Path | None:
+        """The first folder below which any of the pictures exists."""
+        pictures = [self.text(row, "path") for _, row in self.rows]
+        for base in bases:
+            if any(picture.strip() and (base / relative(base, picture)).is_file() for picture in pictures):
+                return base
+        return None
+
+    def _one_hot(self) -> tuple[str, ...]:
+        used = {*self.columns.values(), *FLAGS}
+        names = [name for name in self.header.names if name.lower() not in used]
+        cells = {
+            name: [_clean(row[self.header.columns[name.lower()]]).lower() for _, row in self.rows]
+            for name in names
+        }
+        binary = {name: column for name, column in cells.items() if {*column} <= (_TRUE | _FALSE) - {""}}
+        ones = [sum(cell in _TRUE for cell in row) for row in zip(*binary.values(), strict=True)]
+        return tuple(binary) if len(binary) > 1 and ones and set(ones) == {1} else ()
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """``path=image_id,label=dx`` -> {role: column}.
+
+    Raises:
+        ValueError: not of that form, or an unknown role.
+    """
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    for role, _, column in pairs:
+        if role.strip() not in ROLES or not column.strip():
+            raise ValueError(f"use path=NAME,label=NAME; known are {', '.join(ROLES)}")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+def _clean(text: str) -> str:
+    text = text.strip()
+    return "" if text.lower() in NOTHING else text
+
+
+def read_header(path: Path) -> Header:
+    """Read the column names; the separator is the one of comma, semicolon and tab that gives most columns.
+
+    Raises:
+        DataError: unreadable, not UTF-8, or the same column twice.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            line = stream.readline()
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    best: tuple[str, list[str]] = (",", [])
+    for delimiter in ",;\t":
+        names = next(csv.reader([line], delimiter=delimiter), [])
+        if len(names) > len(best[1]):
+            best = (delimiter, names)
+    names = [name.strip().lower() for name in best[1]]
+    if len(set(names)) < len(names):
+        raise DataError(f"{path} has the same column twice: {', '.join(names)}; rename one.")
+    written = tuple(name.strip() for name in best[1])
+    return Header(best[0], {name: i for i, name in enumerate(names)}, written)
+
+
+def read_rows(path: Path, header: Header) -> list[tuple[int, list[str]]]:
+    """[(line number, cells)] below the header; empty lines are skipped.
+
+    Raises:
+        DataError: not UTF-8, not CSV, or a row with another number of cells than the header.
+    """
+    rows = []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, delimiter=header.delimiter)
+            next(reader, None)
+            for row in reader:
+                if not any(cell.strip() for cell in row):
+                    continue
+                if len(row) != len(header.columns):
+                    counts = f"{len(row)} cells, the header has {len(header.columns)}"
+                    raise DataError(
+                        f"{path}, line {reader.line_num}: {counts}; quote cells that hold a separator."
+                    )
+                rows.append((reader.line_num, row))
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from None
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV table: {error}.") from error
+    return rows
+
+
+def relative(base: Path, text: str) -> str:
+    """A path of a table as a catalog holds it: relative to ``base`` when inside it, with forward slashes.
+
+    Spaces around it count only where there is such a file.
+    """
+    if text != text.strip() and not (base / text).exists():
+        text = text.strip()
+    if "\\" in text and not (base / text).exists():
+        text = text.replace("\\", "/")  # a table written on Windows
+    if os.path.isabs(text):
+        normal = os.path.normpath(text)
+        inside = Path(normal).is_relative_to(base)
+        return Path(normal).relative_to(base).as_posix() if inside else normal
+    return os.path.normpath(text) if text else ""
