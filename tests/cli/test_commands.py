@@ -23,15 +23,15 @@ SURFACE = {
     "compare-backbones": "data --backbones --size --folds --split --group --quarantine --csv --json --seed --device",
     "split": "data --out --group --folds --val --test --seed",
     "train": "data --out --backbone --weights --from --trunk --size --augment --guide --epochs --batch-size --lr "
-    "--split --masks --group --quarantine --no-cache --track --config --set --seed --device",
-    "pretext": "data --task --out --backbone --weights --size --augment --faithful --epochs --batch-size --lr "
-    "--split --quarantine --no-cache --config --set --seed --device",
+    "--split --masks --group --no-cache --seed --device --set --quarantine --track --config",
+    "pretext": "data --out --task --backbone --weights --size --augment --faithful --epochs --batch-size --lr "
+    "--split --no-cache --seed --device --set --quarantine --config",
     "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
-    "tune": "data --out --config --trials --jobs --storage --backbone --weights --size --guide --split --masks --group "
-    "--quarantine --set --seed --device",
+    "tune": "data --out --config --backbone --weights --size --guide --split --masks --group --seed --device --set "
+    "--trials --jobs --storage --quarantine",
     "evaluate": "run --data --tta --out --device",
-    "study run": "study --data --out --backbone --weights --size --seeds --arm --block --jobs --threads "
-    "--quarantine --set",
+    "study run": "study --data --out --backbone --weights --size --set --seeds --arm --block --jobs --threads "
+    "--quarantine",
     "study show": "folder --trim",
     "masks propose": "data --out --prior --run --share --iterations --limit --all --overwrite --masks --set --device",
     "masks compare": "data proposed --masks --values --out",
@@ -210,43 +210,6 @@ def test_errors_are_one_sentence_and_status_1(
     assert message in said(result)
     assert result.output.startswith("error ")
     assert "Traceback" not in result.output
-
-
-def test_typed_flags_win_over_the_file_and_defaults_do_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import foveate.cli.train as module
-
-    class Built(Exception):
-        pass
-
-    def stop(**flags: Any) -> None:
-        raise Built(real(**flags))
-
-    real = module.build_experiment
-    monkeypatch.setattr(module, "build_experiment", stop)
-    file = tmp_path / "e.yaml"
-    file.write_text(
-        "seed: 5\nmodel: {backbone: resnet18, weights: none}\ndata: {augment: {preset: plant, fill: black}}\n"
-        "objective: {classification: {loss: focal}}\ntraining: {phases: [{name: mine, epochs: 3}]}\n"
-    )
-
-    def build(*arguments: str) -> Any:
-        result = foveate("train", "data", "--out", "run", "--config", file, *arguments)
-        assert isinstance(result.exception, Built), result.output
-        return result.exception.args[0]
-
-    plain = build()
-    assert (plain.seed, plain.model.backbone, plain.data.augment.preset) == (5, "resnet18", "plant")
-    assert plain.objective["classification"].loss == "focal"
-    assert [p.name for p in plain.training.phases] == ["mine"]
-    typed = build(
-        "--seed", "0", "--backbone", "resnet34", "--weights", "none", "--augment", "standard", "--guide", "none",
-        "--epochs", "7", "--set", "training.phases.0.lr=0.5",
-    )  # fmt: skip
-    assert (typed.seed, typed.model.backbone, typed.data.augment.preset) == (0, "resnet34", "standard")
-    assert typed.objective["classification"].loss == "cross_entropy"
-    assert [(p.name, p.epochs, p.lr) for p in typed.training.phases] == [("mine", 7, 0.5)]
 
 
 def test_wrong_usage_is_status_2() -> None:

@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> str:
 
 def test_flags_are_laid_over_the_file(file: str) -> None:
     study = build_study(
-        file, weights="net.safetensors", size=96, seeds=3, assignments=["base.training.clip=1.0"]
+        file, {"weights": "net.safetensors", "size": 96, "set": ["base.training.clip=1.0"]}, seeds=3
     )
     assert study.seeds == (0, 1, 2)
     for cell in study.cells():
@@ -51,7 +51,7 @@ def test_the_order_is_the_studys_and_names_may_hold_commas(file: str) -> None:
 
 
 def test_a_named_baseline_stays(file: str) -> None:
-    study = build_study(file, only_arms=["none"], assignments=["baseline=swapped"])
+    study = build_study(file, {"set": ["baseline=swapped"]}, only_arms=["none"])
     assert list(study.arms) == ["none", "swapped"]
     assert study.baseline_arm == "swapped"
 

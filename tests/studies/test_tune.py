@@ -348,14 +348,11 @@ def test_trials_are_ordinary_runs_without_test_pictures(tuned: tuple[Path, Ranki
 
 
 def test_best_yaml_is_the_winner_with_its_test(tuned: tuple[Path, Ranking, Heard]) -> None:
-    from foveate.cli.train import build_experiment
+    from foveate.cli.flags import build_experiment
+    from foveate.recipes import finetune
 
     out, found, _ = tuned
-    built = build_experiment(
-        backbone=None, weights="pretrained", size=None, augment="standard", guide="none", epochs=None, batch_size=None,
-        lr=None, split=None, masks=None, group=None, no_cache=False, config=out / "best.yaml", assignments=[], seed=0,
-        device="auto", given=(),
-    )  # fmt: skip
+    built = build_experiment(finetune, {}, out / "best.yaml")
     assert built == found.experiment
     assert found.best is not None
     trained = Run.open(out / "trials" / str(found.best.number)).experiment.to_dict()

@@ -1,20 +1,30 @@
 """foveate evaluate, predict, report"""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.arguments.common import Device, RunFolder, Tta
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
 
 
 @guarded
 def evaluate(
-    run: Path, *, data: Path | None, tta: str | None, out_file: Path | None = None, device: str
+    run: RunFolder,
+    data: Annotated[
+        Path | None, typer.Option(help="Another labelled data set; default: the run's own.")
+    ] = None,
+    tta: Tta = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Also write the prediction table here (CSV).")
+    ] = None,
+    device: Device = "auto",
 ) -> None:
-    """Print the metrics of every split that was measured."""
+    """Measure a finished run: accuracy with interval, per class, calibration, where it looks."""
     from foveate.cli.train import describe, describe_backgrounds
     from foveate.evaluation.metrics import summarise_all
     from foveate.experiment import Run
@@ -56,9 +66,18 @@ def _figure(value: float | None) -> str:
 
 @guarded
 def predict(
-    run: Path, paths: list[Path], out_file: Path, *, layout: str, tta: str | None, device: str
+    run: RunFolder,
+    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.", show_default=False)],
+    out_file: Annotated[
+        Path, typer.Option("--out", help="The file to write, .csv or .json.", show_default=False)
+    ],
+    layout: Annotated[
+        str, typer.Option(help="table (probabilities and all), or competition (file, class id).")
+    ] = "table",
+    tta: Tta = None,
+    device: Device = "auto",
 ) -> None:
-    """Write predictions of new pictures."""
+    """Predict new pictures with a finished run."""
     from foveate.experiment import Run
     from foveate.experiment.export import LAYOUTS
 
@@ -72,8 +91,13 @@ def predict(
 
 
 @guarded
-def report(folder: Path, out_file: Path | None) -> None:
-    """Write the report of a run or a study again."""
+def report(
+    run: RunFolder,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Where to write it; default: RUN/report.html.")
+    ] = None,
+) -> None:
+    """Write the run's report: one HTML file that needs nothing else."""
     from foveate.api import report as write
 
-    out.print(f"Report: [bold]{escape(str(write(folder, out_file)))}[/]", soft_wrap=True)
+    out.print(f"Report: [bold]{escape(str(write(run, out_file)))}[/]", soft_wrap=True)

@@ -1,16 +1,24 @@
 """foveate demo"""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.arguments.common import Seed
 from foveate.cli.screen import guarded, out, screen_observer
 
 
 @guarded
-def demo(folder: Path, seed: int) -> None:
-    """Run the demo and print its table."""
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for pictures, runs and demo.json.")] = Path(
+        "demo"
+    ),
+    seed: Seed = 0,
+) -> None:
+    """Draw look-alike insects whose background gives them away, train plainly and guided, and compare."""
     from foveate.recipes.demo import run_demo
 
     screen = screen_observer()

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.arguments import comparing, data, explaining, training
+from foveate.cli import apply, demo, pretext, train, tune
+from foveate.cli import study as studies
+from foveate.cli.arguments import comparing, data, explaining
 
 app = typer.Typer(
     name="foveate",
@@ -17,16 +19,16 @@ app = typer.Typer(
 study = typer.Typer(
     help="Compare arms over several random seeds, with paired statistics.", no_args_is_help=True
 )
-study.command("run")(comparing.study_run)
-study.command("show")(comparing.study_show)
+study.command("run")(studies.run)
+study.command("show")(studies.show)
 masks = typer.Typer(help="Masks where there are none: propose and compare them.", no_args_is_help=True)
 masks.command("propose")(data.masks_propose)
 masks.command("compare")(data.masks_compare)
 
 for command in (
-    training.demo, data.check, data.split, training.train, training.pretext, comparing.compare_backbones,
-    comparing.plan, training.evaluate, training.predict, explaining.explain, explaining.look, explaining.invert,
-    explaining.summit, training.report, training.tune,
+    demo.demo, data.check, data.split, train.train, pretext.pretext, comparing.compare_backbones, comparing.plan,
+    apply.evaluate, apply.predict, explaining.explain, explaining.look, explaining.invert, explaining.summit,
+    apply.report, tune.tune,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(study, name="study")

@@ -2,35 +2,54 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 
+from foveate.cli.arguments.common import Quarantine
+from foveate.cli.flags import FLAGS, Typed, takes, with_flag
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
 
 
+@takes("backbone", "weights", "size", "set")
 @guarded
 def run(
-    name: str, data: Path, folder: Path, *, backbone: str | None, weights: str | None, size: int | None,
-    seeds: int | None, only_arms: Sequence[str], only_blocks: Sequence[str], jobs: int, threads: int | None,
-    quarantine: bool, assignments: Sequence[str],
-) -> None:  # fmt: skip
-    """Compute the cells, then print the table."""
+    study: Annotated[
+        str, typer.Argument(help="A study recipe (foveate list studies), or a YAML file.", show_default=False)
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of pictures, or a CSV manifest.", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Option("--out", help="The study's folder: new, or one that was stopped.", show_default=False),
+    ],
+    typed: Typed,
+    seeds: Annotated[int | None, typer.Option(help="Random seeds 0 to N - 1; default: the study's.")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Only this arm and the baseline; may be repeated; default: all.")
+    ] = None,
+    block: Annotated[
+        list[str] | None, typer.Option(help="Only this block; may be repeated; default: all.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Cells trained at the same time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads of each; default: all cores divided by jobs.")
+    ] = None,
+    quarantine: Quarantine = False,
+) -> None:
+    """Run every arm with every seed; finished cells are kept, and the same command goes on."""
     from foveate.studies.engine import run_study
 
-    study = build_study(
-        name, backbone=backbone, weights=weights, size=size, seeds=seeds, only_arms=only_arms,
-        only_blocks=only_blocks, assignments=assignments,
-    )  # fmt: skip
-    cells = study.cells()
-    arms = len(study.arm_changes())
-    blocks = f" x {len(study.blocks)} blocks" if study.blocks else ""
+    design = build_study(study, typed, seeds=seeds, only_arms=arm or [], only_blocks=block or [])
+    cells = design.cells()
+    arms = len(design.arm_changes())
+    blocks = f" x {len(design.blocks)} blocks" if design.blocks else ""
     out.print(
-        f"[bold]{escape(study.name)}[/]: {arms} arms{blocks} x {len(study.seeds)} seeds = {len(cells)} cells"
+        f"[bold]{escape(design.name)}[/]: {arms} arms{blocks} x {len(design.seeds)} seeds = {len(cells)} cells"
     )
     try:
-        run_study(study, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=_screen())
+        run_study(design, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=_screen())
     except KeyboardInterrupt:
         out.print("Stopped; finished cells are kept, and the same command goes on.")
         raise SystemExit(130) from None
@@ -38,20 +57,21 @@ def run(
 
 
 def build_study(
-    name: str, *, backbone: str | None = None, weights: str | None = None, size: int | None = None,
-    seeds: int | None = None, only_arms: Sequence[str] = (), only_blocks: Sequence[str] = (),
-    assignments: Sequence[str] = (),
+    name: str, typed: Typed | None = None, *, seeds: int | None = None, only_arms: Sequence[str] = (),
+    only_blocks: Sequence[str] = (),
 ) -> Any:  # fmt: skip
-    """The study of a recipe's name or a YAML file, with the flags and ``--set`` laid over it.
+    """The study of a recipe's name or a YAML file, with the typed flags and ``--set`` laid over it.
 
     Args:
+        typed: flags that change the base; what arms and blocks change stays theirs.
         only_arms: leave out the other arms; the baseline stays, and so does the study's order. Empty: all.
         only_blocks: leave out the other blocks. Empty: all.
 
     Raises:
         ConfigError: no such recipe, file, arm or block; a setting does not fit.
     """
-    from foveate.experiment.specification import assign, merge
+    from foveate.experiment.specification import assign
+    from foveate.models.weights import brings_backbone
     from foveate.recipes import STUDIES
     from foveate.studies.specification import Study
 
@@ -63,21 +83,18 @@ def build_study(
         raise ConfigError(
             f"There is no study recipe '{name}'; choose one of {', '.join(STUDIES)}, or a YAML file."
         )
+    typed = typed or {}
     values = study.to_dict()
-    model: dict[str, Any] = {}
-    if weights is not None:
-        model["weights"] = weights
-        # A weights file brings its own network; its card names it.
-        model["backbone"] = None if weights not in ("pretrained", "none") else study.base["model"]["backbone"]
-    if backbone is not None:
-        model["backbone"] = backbone
-    changes: dict[str, Any] = {"model": model} if model else {}
-    if size is not None:
-        changes["data"] = {"size": size}
-    values["base"] = merge(values["base"], changes)
+    settings = {flag: value for flag, value in typed.items() if flag != "set"}
+    if brings_backbone(settings.get("weights", "none")):
+        settings.setdefault("backbone", None)
+    for flag, value in settings.items():
+        values["base"].pop(FLAGS[flag].places[0], None)  # a dotted name in the file would win
+        values["base"] = with_flag(values["base"], flag, value)
     if seeds is not None:
         values["seeds"] = list(range(seeds))
-    for assignment in assignments:
+    for assignment in typed.get("set", ()):
+        values["base"].pop(assignment.partition("=")[0].removeprefix("base."), None)
         values = assign(values, assignment)
     whole = Study.from_dict(values, source=f"The study '{name}'")
     if only_arms:
@@ -99,8 +116,13 @@ def _only(wanted: Sequence[str], known: dict[str, Any], what: str, keep: str = "
 
 
 @guarded
-def show(folder: Path, trim: str) -> None:
-    """Print what is measured so far, and write tables, figures and report."""
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
+    trim: Annotated[
+        str, typer.Option(help="Where mean curves end: shortest (with the first run that ended) or end.")
+    ] = "shortest",
+) -> None:
+    """Print and write the tables of what is finished so far."""
     _show(folder, trim)
 
 

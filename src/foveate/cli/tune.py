@@ -2,162 +2,54 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from rich.markup import escape
-from rich.progress import TaskID
-from rich.table import Table
+import typer
 
-from foveate.cli.screen import fail, guarded, new_progress, out
-from foveate.cli.train import build_experiment
-from foveate.core.config import parse
-from foveate.experiment.specification import read_yaml
-from foveate.studies.ranking import ENOUGH, Entry, Ranking
-from foveate.studies.space import Search
-from foveate.studies.tune import shown
-from foveate.studies.tune import tune as run_search
-from foveate.training import Observer
-
-TOP = 5
+from foveate.cli.arguments.common import Data, Quarantine
+from foveate.cli.flags import Typed, build_experiment, takes
+from foveate.cli.screen import guarded
 
 
+@takes("backbone", "weights", "size", "guide", "split", "masks", "group", "seed", "device", "set")
 @guarded
 def tune(
-    data: Path, folder: Path, *, config: Path, trials: int | None, storage: str | None, jobs: int, quarantine: bool,
-    **flags: Any,
-) -> None:  # fmt: skip
-    """Search, then say what was found and what that is worth."""
+    data: Data,
+    folder: Annotated[
+        Path,
+        typer.Option("--out", help="The search's folder: new, or one that was stopped.", show_default=False),
+    ],
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="YAML file: experiment (as for train), space, metric, trials ...", show_default=False
+        ),
+    ],
+    typed: Typed,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many trials; default: the file's, else 20.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at the same time, each in its own process.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database that several machines share; default: SQLite in the folder."),
+    ] = None,
+    quarantine: Quarantine = False,
+) -> None:
+    """Search for good settings on the validation pictures; the test pictures are left alone."""
+    from foveate.cli.tune_screen import Screen, show
+    from foveate.core.config import parse
+    from foveate.experiment.specification import read_yaml
+    from foveate.recipes import finetune
+    from foveate.studies.space import Search
+    from foveate.studies.tune import tune as search_for
+
     values = read_yaml(config)
     if trials is not None:
         values["trials"] = trials
     search = parse(Search, values, source=str(config))
-    base = build_experiment(
-        config=search.experiment,
-        augment="standard",
-        epochs=None,
-        batch_size=None,
-        lr=None,
-        no_cache=False,
-        **flags,
-    )
-    ranking = run_search(
-        search, base, data, folder, storage=storage or "", jobs=jobs, quarantine=quarantine,
-        make_observer=partial(Screen, bars=jobs == 1),
+    ranking = search_for(
+        search, build_experiment(finetune, typed, search.experiment), data, folder, storage=storage or "", jobs=jobs,
+        quarantine=quarantine, make_observer=partial(Screen, bars=jobs == 1),
     )  # fmt: skip
     show(ranking, data, folder, quarantine)
-
-
-def show(ranking: Ranking, data: Path, folder: Path, quarantine: bool) -> None:
-    """Print the best trials, what mattered, and the next command."""
-    best = ranking.best
-    if best is None:
-        failed = ranking.of("failed")
-        fail(
-            f"No trial was completed; {f'the first error: {failed[0].error}' if failed else 'nothing is known yet.'}"
-        )
-    out.print(_table(ranking))
-    computed = ranking.of("complete", "pruned", "failed")
-    counts = [
-        (len(ranking.of("pruned")), "ended early"),
-        (len(ranking.of("failed")), "failed"),
-        (
-            sum(e.copy_of is not None for e in ranking.entries),
-            "not computed again, having the settings of another",
-        ),
-        (len(ranking.of("running")), "still worked on by another process"),
-        (len(ranking.of("open")), "still open"),
-    ]
-    said = [f"{number} {what}" for number, what in counts if number]
-    out.print(f"{len(ranking.entries)} trials{': ' if said else ''}{', '.join(said)}.")
-    for entry in ranking.of("failed"):
-        out.print(f"Trial {entry.number} failed: {escape(str(entry.error))}", style="yellow", soft_wrap=True)
-    if ranking.importance:
-        shares = ", ".join(f"{place} {share:.2f}" for place, share in ranking.importance.items())
-        out.print(f"What mattered, as shares: {escape(shares)}")
-    else:
-        out.print(f"Which setting mattered is estimated from {ENOUGH} different trials on.", style="dim")
-    tied = f" (the first of {ranking.ties} equal ones)" if ranking.ties > 1 else ""
-    out.print(
-        f"The best of {len(computed)}{tied} was chosen by its {ranking.metric} of {best.value:.4g}, which is therefore "
-        f"optimistic{_spread(ranking)}"
-    )
-    more = " --quarantine" if quarantine else ""
-    command = f"foveate train {data} --config {folder / 'best.yaml'} --out {folder / 'best'}{more}"
-    out.print("What it is worth on the test pictures, which nothing here has seen:")
-    out.print(f"[bold]{escape(command)}[/]", soft_wrap=True)
-
-
-def _spread(ranking: Ranking) -> str:
-    if ranking.interval is None or ranking.inseparable is None:
-        return "."
-    low, high = ranking.interval
-    return (
-        f". Its 95 % interval is {low:.3f} to {high:.3f}; {ranking.inseparable} of {len(ranking.of('complete'))} "
-        "complete trials lie in it, so these pictures hardly tell them apart."
-        if ranking.inseparable > 1
-        else f". Its 95 % interval is {low:.3f} to {high:.3f}."
-    )
-
-
-def _table(ranking: Ranking) -> Table:
-    entries = ranking.top(TOP)
-    table = Table(title=f"The {len(entries)} best trials")
-    for column in ("trial", ranking.metric, "epochs run"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for place in _places(entries):
-        table.add_column(escape(place), justify="right", overflow="fold")
-    for entry in entries:
-        settings = [escape(shown(value)) for value in entry.settings.values()]
-        table.add_row(str(entry.number), f"{entry.value:.4f}", str(entry.epochs or ""), *settings)
-    return table
-
-
-def _places(entries: list[Entry]) -> list[str]:
-    """The settings' names, as short as they can be told apart."""
-    places = [place.split(".") for place in entries[0].settings]
-    names = []
-    for place in places:
-        length = 1
-        while length < len(place) and sum(other[-length:] == place[-length:] for other in places) > 1:
-            length += 1
-        names.append(".".join(place[-length:]))
-    return names
-
-
-class Screen(Observer):
-    """A line for every trial; with ``bars`` also how far the one that is running has come. Made in every process."""
-
-    def __init__(self, bars: bool) -> None:
-        self.bar = new_progress()
-        self.bars = bars
-        self.tasks: dict[str, TaskID] = {}
-        self.running, self.done = "", 0
-        if bars:
-            self.bar.start()
-
-    def message(self, text: str) -> None:
-        out.print(escape(text), soft_wrap=True)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        self._show(what, done, total)
-
-    def phase(self, name: str, epochs: int, steps: int) -> None:
-        if self.running:
-            self._show(self.running, 1, 1)
-        self.running, self.done, self.total = name, 0, epochs * steps
-
-    def step(self, done: int, total: int, pictures: int) -> None:
-        self.done += 1
-        self._show(self.running, min(self.done, self.total - 1), self.total)
-
-    def _show(self, what: str, done: int, total: int) -> None:
-        if not self.bars:
-            return
-        if what not in self.tasks:
-            self.tasks[what] = self.bar.add_task(what, total=total, note="")
-        self.bar.update(self.tasks[what], completed=done, total=total)
-        if done >= total:
-            self.bar.remove_task(self.tasks.pop(what))
-
-    def close(self) -> None:
-        self.bar.stop()

@@ -200,6 +200,8 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     if any(tag in changes and changes[tag] != base.get(tag) for tag in TAGS):
         return dict(changes)
     merged = dict(base)
+    if "preset" in changes and base.get("steps"):
+        merged["steps"] = None  # steps of one's own would win over it
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(merged.get(name), dict):
             merged[name] = merge(merged[name], value)
@@ -221,6 +223,15 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
+    return put(values, path, value)
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """``values`` with ``value`` at the place ``a.b.0.c`` of nested mappings and lists.
+
+    Raises:
+        ConfigError: a step does not exist.
+    """
     result: dict[str, Any] = json.loads(json.dumps(values))
     place: Any = result
     *steps, last = path.split(".")
@@ -234,6 +245,8 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         if last in TAGS and place.get(last) != value and steps[-2:-1] != ["phases"]:
             for other in [name for name in place if name not in KEPT]:
                 del place[other]
+        if last == "preset" and place.get("steps"):
+            place["steps"] = None  # steps of one's own would win over it
         place[last] = value
     else:
         raise ConfigError(f"--set {path}: '{last}' cannot be set inside {place!r}.")

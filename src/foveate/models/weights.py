@@ -61,10 +61,11 @@ def resolve_weights(config: "ModelConfig") -> Weights:
         return Weights(_known(config.backbone), download=config.weights == "pretrained")
     file = Path(config.weights).expanduser()
     if file.is_dir():
-        file = file / "model.safetensors"
+        file = _in_folder(file, config.backbone)
     if not file.is_file():
         raise WeightsError(
-            f"There is no weights file {file}; give a file, a run's folder, 'pretrained' or 'none'."
+            f"There is no weights file {file}; give a file, a run's folder, a folder with a file for each network, "
+            "'pretrained' or 'none'."
         )
     card = read_card(file)
     name = config.backbone or (card.architecture if card else None)
@@ -75,6 +76,43 @@ def resolve_weights(config: "ModelConfig") -> Weights:
     if card and name.split(".")[0] != card.architecture.split(".")[0]:
         raise ConfigError(f"The backbone is {name!r}, but the card of {file} says {card.architecture!r}.")
     return Weights(_known(name), file, card)
+
+
+def brings_backbone(weights: str) -> bool:
+    """Whether these weights say which network they belong to: a file and a run do, a folder with several files not."""
+    if weights in ("pretrained", "none"):
+        return False
+    folder = Path(weights).expanduser()
+    return not folder.is_dir() or (folder / "model.safetensors").is_file()
+
+
+def _in_folder(folder: Path, backbone: str | None) -> Path:
+    """A run's weights, or of a folder with a file for each network that of ``backbone``, by its card or its name.
+
+    Raises:
+        ConfigError: several files, and no backbone is named.
+        WeightsError: none of them is of this network, or more than one.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix in (".safetensors", ".pth"))
+    if brings_backbone(str(folder)) or not files:
+        return folder / "model.safetensors"
+    cards = {file: read_card(file) for file in files}
+    names = {file: card.architecture if card else file.stem for file, card in cards.items()}
+    if backbone is None:
+        raise ConfigError(f"{folder} holds weights of {_some(list(names.values()))}; name the backbone.")
+    exact = [file for file in files if names[file] == backbone]
+    # Without a tag any weights of the architecture are meant.
+    fitting = exact or [
+        file
+        for file, name in names.items()
+        if name.split(".")[0] == backbone.split(".")[0] and not ("." in name and "." in backbone)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = f"more than one ({_some([file.name for file in fitting])})" if fitting else "none"
+    raise WeightsError(
+        f"Of the weights files in {folder} {found} belongs to {backbone!r}; put it there as {backbone}.safetensors."
+    )
 
 
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:

@@ -1,9 +1,11 @@
 """The default way: a pretrained network, head first, then everything; or the same network from scratch."""
 
+from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import ConfigError
 from foveate.experiment.specification import Experiment
+from foveate.models.weights import brings_backbone
 from foveate.recipes.guides import guidance
 
 BACKBONE = "mobilenetv3_small_100"
@@ -16,6 +18,7 @@ def finetune(
     *,
     backbone: str | None = None,
     weights: str = "pretrained",
+    start: Path | str | None = None,
     guide: str = "none",
     augment: str = "standard",
     trunk: str = "trained",
@@ -30,6 +33,7 @@ def finetune(
     Pictures are turned and scaled bicubically, or all that is learnt from would be blurred (results/plants.md).
 
     Args:
+        start: instead of ``weights`` a finished run (see pretext), whose features are judged by their neighbours too.
         trunk: "trained"; "frozen" trains the head alone (a linear probe); "faithful" does so too, but the BatchNorm
             statistics of the frozen trunk keep moving, as in the 15-Scene report.
 
@@ -38,6 +42,7 @@ def finetune(
     """
     if trunk not in TRUNKS:
         raise ConfigError(f"--trunk takes {', '.join(TRUNKS)}, got '{trunk}'.")
+    weights = weights if start is None else str(start)
     phases: list[dict[str, Any]] = [
         {"name": "head", "epochs": 40, "trainable": "head", "lr": 2e-3, "schedule": {"schedule": "cosine"}},
         {
@@ -59,11 +64,11 @@ def finetune(
         {
             "data": {"augment": {"preset": augment, "interpolation": "bicubic"}, **data},
             "model": {
-                "backbone": backbone or (None if weights not in ("pretrained", "none") else BACKBONE),
+                "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
             },
             "training": {"phases": phases, "clip": 1.0},
-            "evaluation": {"neighbours": None if trunk == "trained" else 20},
+            "evaluation": {"neighbours": None if trunk == "trained" and start is None else 20},
             "seed": seed,
             **guidance(guide),
         }

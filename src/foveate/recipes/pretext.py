@@ -4,6 +4,7 @@ from typing import Any
 
 from foveate.core.errors import ConfigError
 from foveate.experiment.specification import Experiment
+from foveate.models.weights import brings_backbone
 from foveate.pretext import TASKS
 from foveate.recipes.finetune import BACKBONE
 
@@ -53,7 +54,7 @@ def pretext(
         {
             "data": {"augment": {**steps, "interpolation": "bicubic"}, **data},
             "model": {
-                "backbone": backbone or (None if weights not in ("pretrained", "none") else BACKBONE),
+                "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
                 "head": getattr(TASKS[task], "head", {}),
             },

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from foveate.core.config import Config, parse
-from foveate.experiment.specification import Experiment, assign, merge, read_yaml
+from foveate.experiment.specification import Experiment, merge, put, read_yaml
 
 Changes = dict[str, Any]
 """Fields of an experiment: nested, or with dotted names ("training.phases.1.lr": 0.001)."""
@@ -163,7 +163,7 @@ def lay(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
     values = merge(values, nested)
     for name, value in changes.items():
         if "." in name:
-            values = assign(values, f"{name}={json.dumps(value)}")
+            values = put(values, name, value)
     return values
 
 

@@ -19,11 +19,15 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quarantine = Annotated[
     bool, typer.Option("--quarantine", help="Leave out pictures with errors instead of refusing.")
 ]
-Backbone = Annotated[
-    str | None,
-    typer.Option(help="Any timm network; default: the one of the weights file, else mobilenetv3_small_100."),
+RunOut = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Run folder: new, or one that was stopped (then it goes on).", show_default=False
+    ),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Decode pictures again every epoch.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="YAML file with settings of an experiment; typed flags win over it.")
+]
 Tta = Annotated[
     str | None, typer.Option(help="Test-time augmentation: none, flip, flips, shifts, rotations or plants8.")
 ]

@@ -1,4 +1,4 @@
-"""Commands about comparisons: study, compare-backbones, plan."""
+"""Commands about comparisons: compare-backbones, plan."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,57 +6,6 @@ from typing import Annotated
 import typer
 
 from foveate.cli.arguments.common import Data, Device, Group, Quarantine, Seed
-
-
-def study_run(
-    study: Annotated[
-        str, typer.Argument(help="A study recipe (foveate list studies), or a YAML file.", show_default=False)
-    ],
-    data: Annotated[Path, typer.Option(help="Folder of pictures, or a CSV manifest.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option(help="The study's folder: new, or one that was stopped.", show_default=False)
-    ],
-    backbone: Annotated[str | None, typer.Option(help="Any timm network; default: the study's.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="pretrained, none, or a weights file; default: the study's.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the square picture, in pixels.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Random seeds 0 to N - 1; default: the study's.")] = None,
-    arm: Annotated[
-        list[str] | None, typer.Option(help="Only this arm and the baseline; may be repeated; default: all.")
-    ] = None,
-    block: Annotated[
-        list[str] | None, typer.Option(help="Only this block; may be repeated; default: all.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Cells trained at the same time.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option(help="Processor threads of each; default: all cores divided by jobs.")
-    ] = None,
-    quarantine: Quarantine = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One setting of the study by its place, as base.data.size=96."),
-    ] = None,
-) -> None:
-    """Run every arm with every seed; finished cells are kept, and the same command goes on."""
-    from foveate.cli.study import run as command
-
-    command(
-        study, data, out, backbone=backbone, weights=weights, size=size, seeds=seeds, only_arms=arm or [],
-        only_blocks=block or [], jobs=jobs, threads=threads, quarantine=quarantine, assignments=set_ or [],
-    )  # fmt: skip
-
-
-def study_show(
-    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
-    trim: Annotated[
-        str, typer.Option(help="Where mean curves end: shortest (with the first run that ended) or end.")
-    ] = "shortest",
-) -> None:
-    """Print and write the tables of what is finished so far."""
-    from foveate.cli.study import show as command
-
-    command(folder, trim)
 
 
 def compare_backbones(

@@ -1,0 +1,219 @@
+"""Flags that are settings of an experiment: one line each, and one rule for all commands that take them.
+
+A typed flag wins over the file (``--config``), the file over the recipe; a flag that was not typed decides nothing.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce, wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foveate.core.errors import ConfigError
+
+Typed = dict[str, Any]
+"""{name in FLAGS: value} of the flags that were typed."""
+
+
+def number_or_auto(text: str, option: str) -> float | int | str:
+    """ "auto" or a number.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if text == "auto":
+        return text
+    try:
+        return float(text) if "." in text or "e" in text.lower() else int(text)
+    except ValueError:
+        raise ConfigError(f"{option} takes a number or auto, got '{text}'.") from None
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag."""
+
+    help: str
+    places: tuple[str, ...] = ()
+    """The settings that it decides."""
+    kind: type = str
+    option: str | None = None
+    """As it is typed, where that is not its name."""
+    metavar: str | None = None
+    read: Callable[[Any, str], Any] = lambda value, option: str(value) if isinstance(value, Path) else value
+    """(what was typed, the option) -> the setting's value."""
+
+
+# A new flag: one line here, and its name in the commands that take it.
+FLAGS: dict[str, Flag] = {
+    "task": Flag("What is asked (foveate list tasks): rotation, perturbation ...", ("task.kind",)),
+    "faithful": Flag(
+        "The published program with its faults (perturbation).", ("task.faithful",), bool, "--faithful"
+    ),
+    "backbone": Flag(
+        "Any timm network; default: the one of the weights file, else the recipe's.", ("model.backbone",)
+    ),
+    "weights": Flag(
+        "pretrained (timm downloads them once; default for labelled pictures), none (random; default for pretext), a "
+        ".safetensors or .pth file, a run folder, or a folder with a file for each network.",
+        ("model.weights", "model.backbone"),
+    ),
+    "start": Flag(
+        "Start from the network of a finished run (see pretext).",
+        ("model.weights", "model.backbone"), Path, "--from", "RUN",
+    ),
+    "trunk": Flag(
+        "The backbone: trained (default), frozen (linear probe), or faithful (frozen, its BatchNorm statistics move).",
+        ("training.phases",),
+    ),
+    "size": Flag(
+        "Side of the square picture the network sees, in pixels; default: that of the weights.", ("data.size",), int
+    ),
+    "augment": Flag(
+        "How training pictures are varied: none, basic, standard, advanced or plant; default: the recipe's.",
+        ("data.augment.preset",),
+    ),
+    "guide": Flag(
+        "Use of the masks: none (default), backgrounds, class-map, ... (foveate list guides), or several joined by +.",
+        ("objective", "transforms"),
+    ),
+    "epochs": Flag("Epochs of the last phase, at most; default: the recipe's.", ("training.phases.-1.epochs",), int),
+    "batch_size": Flag(
+        "Pictures (or questions) a step, or auto (measured); default: 32.",
+        ("training.batch_size",), read=number_or_auto,
+    ),
+    "lr": Flag(
+        "Learning rate of the last phase, or auto (range test); default: the recipe's.",
+        ("training.phases.-1.lr",), read=number_or_auto,
+    ),
+    "split": Flag(
+        "Follow this split file (see foveate split); default: draw a split.", ("data.split.file",), Path
+    ),
+    "masks": Flag("Folder of masks, when it is not found by itself.", ("data.layout.masks",), Path),
+    "group": Flag(
+        "What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group.",
+        ("data.layout.group",),
+    ),
+    "no_cache": Flag(
+        "Decode pictures again every epoch.", ("data.cache.enabled",), bool, "--no-cache",
+        read=lambda value, option: not value,
+    ),
+    "seed": Flag("Random seed; default: 0.", ("seed",), int),
+    "device": Flag("auto (default), cpu or cuda.", ("training.device",)),
+    "set": Flag(
+        "One setting by its place, as training.phases.0.epochs=5; may be repeated; wins over all other flags.",
+        kind=list[str],
+    ),
+}  # fmt: skip
+
+
+def option_of(name: str) -> str:
+    """The flag as it is typed."""
+    return FLAGS[name].option or f"--{name.replace('_', '-')}"
+
+
+def takes(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that takes these flags; those that were typed come as its argument ``typed``, in this order.
+
+    Args:
+        needs: flags that must be typed.
+    """
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def call(**given: Any) -> None:
+            typed = {name: given.pop(name) for name in names}
+            command(**given, typed={name: value for name, value in typed.items() if value is not None})
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command).parameters.values():
+            if parameter.name == "typed":
+                parameters += (_parameter(name, name in needs) for name in names)
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return call
+
+    return add
+
+
+def _parameter(name: str, needed: bool) -> inspect.Parameter:
+    flag = FLAGS[name]
+    option = typer.Option(option_of(name), help=flag.help, metavar=flag.metavar, show_default=False)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if needed else None,
+        annotation=Annotated[flag.kind if needed else flag.kind | None, option],
+    )
+
+
+def build_experiment(
+    recipe: Callable[..., Any], typed: Typed, config: Path | dict[str, Any] | None = None
+) -> Any:
+    """The experiment: the recipe's settings, over them the file's, over them the typed flags, over them ``--set``.
+
+    Args:
+        recipe: makes an Experiment of those flags that it has an argument for.
+        config: a file with settings, or the settings themselves.
+
+    Raises:
+        ConfigError: whatever does not fit, with its path.
+    """
+    from foveate.experiment import Experiment
+    from foveate.experiment.specification import assign, merge, put, read_yaml
+
+    file = _longhand(read_yaml(config) if isinstance(config, Path) else config or {})
+    arguments = inspect.signature(recipe).parameters
+    flagged = recipe(**{n: v for n, v in _network(typed, file).items() if n in arguments}).to_dict()
+    settings = {name: value for name, value in typed.items() if name != "set"}
+    for name, value in settings.items():
+        if name not in arguments:
+            flagged = with_flag(flagged, name, value)
+    values = merge(flagged, file)
+    for name in settings:
+        for place in FLAGS[name].places:
+            values = put(values, place, _at(flagged, place))
+    for assignment in typed.get("set", ()):
+        values = assign(values, assignment)
+    source = str(config) if isinstance(config, Path) else "The command line"
+    return Experiment.from_dict(values, source=source)
+
+
+def with_flag(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """``values`` of an experiment with one typed flag."""
+    from foveate.experiment.specification import put
+
+    return put(values, FLAGS[name].places[0], FLAGS[name].read(value, option_of(name)))
+
+
+def _longhand(file: dict[str, Any]) -> dict[str, Any]:
+    data = file.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("augment"), str):
+        return file
+    return {**file, "data": {**data, "augment": {"preset": data["augment"]}}}
+
+
+def _network(typed: Typed, file: dict[str, Any]) -> Typed:
+    """The typed flags, and what the file says about the network instead of those that were not typed.
+
+    A recipe goes by the weights: random ones are not frozen, and a file or run brings its own backbone.
+    """
+    from foveate.models.weights import brings_backbone
+
+    model = file.get("model")
+    model = model if isinstance(model, dict) and "start" not in typed else {}
+    told = {name: model[name] for name in ("backbone", "weights") if isinstance(model.get(name), str)}
+    if brings_backbone(typed.get("weights", "none")):
+        told.pop("backbone", None)
+    return {**told, **typed}
+
+
+def _at(values: Any, path: str) -> Any:
+    return reduce(
+        lambda place, step: place[int(step) if isinstance(place, list) else step], path.split("."), values
+    )
