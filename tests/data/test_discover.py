@@ -478,7 +478,7 @@ def test_coco(tmp_path: Path, name: str, file_name: str) -> None:
     (tmp_path / name).write_text(json.dumps({"images": images, "annotations": annotations}))
     assert masks(discover(tmp_path)) == {"images/a/1.jpg": f"coco:{name}#5", "images/b/2.jpg": ""}
     (tmp_path / name).write_text("[]")
-    with pytest.raises(DataError, match="not a COCO file"):
+    with pytest.raises(DataError, match="none of the annotations that are read here"):
         discover(tmp_path)
 
 
@@ -605,3 +605,88 @@ def test_loose_pictures(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="No picture"):
         loose_pictures([tmp_path / "empty"])
+
+
+LABELME = json.dumps({"shapes": [{"points": [[0, 0], [2, 0], [2, 2]]}], "imagePath": "1.jpg"})
+VOC = "<annotation><filename>1.jpg</filename></annotation>"
+
+
+@pytest.mark.parametrize("place", ["images/a/{}", "annotations/a/{}", "a/labels/{}"])
+@pytest.mark.parametrize(("kind", "suffix", "text"), [("labelme", "json", LABELME), ("voc", "xml", VOC)])
+def test_documents_beside_pictures(tmp_path: Path, place: str, kind: str, suffix: str, text: str) -> None:
+    base = "images/" if place.startswith("images") else ""
+    touch(tmp_path, f"{base}a/1.jpg", f"{base}a/2.jpg", f"{base}b/3.jpg")
+    document = place.format(f"1.{suffix}")
+    touch(tmp_path, document, f"{base}b/3.json")
+    (tmp_path / document).write_text(text)
+    (tmp_path / f"{base}b/3.json").write_text('{"camera": "x"}')  # something else beside a picture
+    expected = {f"{base}a/1.jpg": f"{kind}:{document}", f"{base}a/2.jpg": "", f"{base}b/3.jpg": ""}
+    found = discover(tmp_path)
+    assert masks(found) == expected
+    assert noted(found, "1 other files are left alone (1 .json)")
+    folder = document.rsplit("/", 1)[0]
+    assert masks(discover(tmp_path, LayoutConfig(masks=folder))) == expected
+
+
+def test_cvat_and_label_studio(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a/1.jpg", "images/b/1.jpg", "images/b/2.jpg")
+    image = '<image name="{}" width="9" height="9"><box xtl="0" ytl="0" xbr="2" ybr="2"/></image>'
+    names = ("set/b/1.jpg", "2.jpg", "b/gone.jpg")
+    (tmp_path / "annotations.xml").write_text(
+        f"<annotations>{''.join(map(image.format, names))}</annotations>"
+    )
+    found = discover(tmp_path)
+    expected = {"images/a/1.jpg": "", "images/b/1.jpg": "cvat:annotations.xml#set/b/1.jpg"}
+    assert masks(found) == {**expected, "images/b/2.jpg": "cvat:annotations.xml#2.jpg"}
+    assert noted(
+        found, "1 entries of annotations.xml belong to no picture and are left out, for example b/gone.jpg"
+    )
+    (tmp_path / "annotations.xml").unlink()
+    area = {"type": "rectanglelabels", "value": {}, "original_width": 9, "original_height": 9}
+    names = ("/data/upload/1/1a2b3c4d-2.jpg", "/data/local-files/?d=set/a/1.jpg", "s3://bucket/c/1.jpg")
+    tasks = [
+        {"id": k, "data": {"image": name}, "annotations": [{"result": [area]}]}
+        for k, name in enumerate(names)
+    ]
+    (tmp_path / "project-1.json").write_text(json.dumps(tasks))
+    found = discover(tmp_path)
+    expected = {"images/a/1.jpg": "labelstudio:project-1.json#1", "images/b/1.jpg": ""}
+    assert masks(found) == {**expected, "images/b/2.jpg": "labelstudio:project-1.json#0"}
+    assert noted(found, "for example c/1.jpg")
+
+
+def test_brush_masks_of_label_studio(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "images/a/1-x.jpg", "images/b/2.jpg", "masks/a/1-x-red-leaf-0.png", "masks/a/1-x-spot-1.png"
+    )
+    joined = "png:masks/a/1-x-red-leaf-0.png|masks/a/1-x-spot-1.png"
+    assert masks(discover(tmp_path)) == {"images/a/1-x.jpg": joined, "images/b/2.jpg": ""}
+    touch(tmp_path, "strokes/task-7-annotation-1-by-1-tag-leaf-0.png")
+    for config in (LayoutConfig(), LayoutConfig(masks="strokes")):
+        with pytest.raises(DataError, match=r"task-7-annotation-1-by-1-tag-leaf-0.png .* export as JSON"):
+            discover(tmp_path, config)
+    area = {"type": "brushlabels", "value": {"rle": []}, "original_width": 9, "original_height": 9}
+    task = {"id": 7, "data": {"image": "/x/2.jpg"}, "annotations": [{"result": [area]}]}
+    (tmp_path / "export.json").write_text(json.dumps([task]))
+    for config in (LayoutConfig(), LayoutConfig(masks="strokes")):
+        found = discover(tmp_path, config)
+        assert masks(found)["images/b/2.jpg"] == "labelstudio:export.json#7"
+        assert found.catalog.classes == ("a", "b")
+
+
+def test_annotations_without_a_picture_and_pictures_named_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a/1.jpg", "images/b/2.jpg")
+    images = [{"id": 5, "file_name": "a/1.jpg"}, {"id": 6, "file_name": "1.jpg"}]
+    annotations = [
+        {"id": 1, "image_id": 5, "bbox": [0, 0, 2, 2]},
+        {"id": 9, "image_id": 77, "bbox": [0, 0, 2, 2]},
+    ]
+    (tmp_path / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    found = discover(tmp_path)
+    assert masks(found)["images/a/1.jpg"] == "coco:annotations.json#5"
+    assert noted(found, "1 annotations of annotations.json belong to no picture that it lists")
+    assert noted(found, "annotation 9 (of image 77)")
+    annotations[1]["image_id"] = 6
+    (tmp_path / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    with pytest.raises(DataError, match=r"two entries for the picture images/a/1.jpg \(5 and 6\)"):
+        discover(tmp_path)

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
-from foveate.data.shapes import CocoImage, close, draw_coco, unpack_runs
+from foveate.data.shapes import Runs, close, unpack_runs
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.booleans())
 
@@ -17,8 +17,8 @@ masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), 
 @given(mask=masks)
 def test_what_pycocotools_packs_is_unpacked(mask: np.ndarray) -> None:
     packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    entry = CocoImage("a", None, ({"id": 1, "segmentation": packed},))
-    assert np.array_equal(draw_coco(entry, mask.shape[1], mask.shape[0]), mask)
+    height, width = mask.shape
+    assert np.array_equal(Runs(unpack_runs(packed["counts"]), width, height).draw(width, height), mask)
 
 
 @settings(max_examples=60, deadline=None)
@@ -40,6 +40,5 @@ def test_closing_equals_the_plain_one(mask: np.ndarray, radius: int) -> None:
 
 @pytest.mark.parametrize("bad", ["0", "~~~~", ""])
 def test_nonsense_runs_are_refused(bad: str) -> None:
-    entry = CocoImage("a", None, ({"id": 5, "segmentation": {"size": [10, 10], "counts": bad}},))
-    with pytest.raises(ValueError, match="annotation 5 is malformed" if bad else "annotation 5"):
-        draw_coco(entry, 10, 10)
+    with pytest.raises(ValueError, match="do not add up to 10 x 10"):
+        Runs(unpack_runs(bad), 10, 10).draw(10, 10)

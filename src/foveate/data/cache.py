@@ -24,7 +24,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit, read_image, resize, resize_mask
 from foveate.data.store import HashMemo, Store
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the bytes of a store would change."""
 
 Progress = Callable[[str, int, int], None]

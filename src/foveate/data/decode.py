@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -117,8 +118,12 @@ def _reason(error: Exception) -> str:
     return f"the file is damaged ({text or type(error).__name__})"
 
 
-def open_image(path: Path | str) -> Image.Image:
+def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     """Open lazily: the header is read and checked, no pixel is decoded. Use it in a ``with`` block.
+
+    Args:
+        path: the file.
+        content: bytes to open instead; ``path`` then says in messages where they stand.
 
     Raises:
         DecodeError: missing, empty, not a picture, damaged header, or more than ``MAX_PIXELS`` pixels.
@@ -128,25 +133,26 @@ def open_image(path: Path | str) -> Image.Image:
         raise DecodeError(path, "it is a pipe, socket or device, not a file")  # opening could wait for ever
     try:
         with quiet_pillow():
-            return Image.open(path)
+            return Image.open(path if content is None else BytesIO(content))
     except MemoryError:
         raise
     except Exception as error:  # on damaged files Pillow raises nearly every built-in exception
-        if isinstance(error, UnidentifiedImageError) and path.stat().st_size == 0:
+        empty = not content if content is not None else path.is_file() and path.stat().st_size == 0
+        if isinstance(error, UnidentifiedImageError) and empty:
             raise DecodeError(path, "the file is empty") from error
         raise DecodeError(path, _reason(error)) from error
 
 
-def load_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
+def load_image(path: Path | str, *, at_least: int | None = None, content: bytes | None = None) -> Image.Image:
     """Open and decode, nothing converted or turned: for label maps and other pictures whose mode matters.
 
-    ``at_least`` as in ``read_image``.
+    ``at_least`` as in ``read_image``, ``content`` as in ``open_image``.
 
     Raises:
         DecodeError: as ``read_image``.
     """
     path = Path(path)
-    image = open_image(path)
+    image = open_image(path, content)
     try:
         with quiet_pillow():
             if at_least is not None:

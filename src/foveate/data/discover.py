@@ -6,7 +6,7 @@ notes.
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +29,8 @@ from foveate.data.layout import (
     spelling_notes,
 )
 from foveate.data.manifest import read_manifest
-from foveate.data.masktrees import MaskFinds, find_masks
+from foveate.data.masktrees import find_masks
+from foveate.data.matching import MaskFinds
 from foveate.data.pathrules import check_rule, column_of, word_of
 from foveate.data.scan import Scan, scan
 from foveate.data.table import SUFFIXES, Table, parse_columns
@@ -63,12 +64,12 @@ class LayoutConfig(Config):
     """How to read a data folder where its names do not say it."""
 
     masks: Path | None = None
-    """Mask folder, COCO file or table of boxes, relative to the data folder; None = the usual names; the word "none" =
-    no file is a mask."""
+    """Mask folder, file of annotations or table of boxes, relative to the data folder; None = the usual names; the
+    word "none" = no file is a mask."""
     mask_kind: Literal["auto", "png", "trimap", "black", "parts"] = "auto"
     """How to read mask files (see ``foveate.data.annotations``); auto goes by the folder's name, else png."""
     mask_values: tuple[int, ...] | None = None
-    """Grey values that are object in png masks, for example (128, 255); None = every value but 0."""
+    """Grey values that are object in png masks, for example (128, 255); None = found out for each mask."""
     label: Annotated[str | None, Mark.LATER] = None
     """Where a picture's class is said, when not by the first folder: "column:NAME" of the manifest, "part:K" (part of
     the path, 1 = first folder, -2 = the folder it lies in) or "regex:PATTERN" (its first group, searched in the
@@ -340,14 +341,18 @@ def _from_folders(
     notes.append(f"{how}: {summary}.")
     notes += finds.notes + layout_notes(placed, pictures)
     notes += [] if rule else depth_notes(placed, bases)
-    notes += [note for note in [_others_note(found)] if note]
+    notes += [note for note in [_others_note(found, finds.documents)] if note]
     empty = () if rule else empty_folders(found.folders, pictures, bases, finds.files)
     return Discovery(catalog, layout, tuple(notes), empty)
 
 
-def _others_note(found: Scan) -> str:
+def _others_note(found: Scan, used: Collection[str] = ()) -> str:
     """A sentence on the files that are no pictures; "" when there are none."""
-    others = [name for name in found.others if "/" in name or not name.lower().endswith((*SUFFIXES, ".json"))]
+    others = [
+        name
+        for name in found.others
+        if name not in used and ("/" in name or not name.lower().endswith((*SUFFIXES, ".json")))
+    ]
     suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in others)
     unreadable = sorted(UNREADABLE & suffixes.keys())
     parts = []

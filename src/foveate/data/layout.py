@@ -13,7 +13,8 @@ from pathlib import Path
 from foveate.core.errors import DataError
 from foveate.data.catalog import composed
 from foveate.data.manifest import sorted_classes
-from foveate.data.masktrees import TREES, WRAPPERS
+from foveate.data.masktrees import TREES
+from foveate.data.matching import WRAPPERS
 from foveate.data.splitnames import fold_folders, is_fold, split_folders, split_of
 
 EXPECTED = """Expected one of:

@@ -1,14 +1,12 @@
-"""Drawn annotations -> (H, W) bool arrays: boxes, COCO polygons, COCO run lengths; and closing of gaps.
+"""Drawn shapes -> (H, W) bool arrays: boxes, polygons, bitmaps, run lengths; and closing of gaps.
 
 Everything here raises ValueError with a reason; ``annotations`` knows the file it came from and says so.
 """
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -16,11 +14,164 @@ from scipy import ndimage
 
 CLOSING_RADIUS = 0.01
 """Radius of the closing of united parts, as a share of the short side: fills gaps between strokes."""
-BOX_OVERSHOOT = 0.05
-"""How far a box may reach over the edge, as a share of the side, before it is taken for a mistake."""
+OVERSHOOT = 0.05
+"""How far a shape may reach over the edge, as a share of the side, before it is taken for a mistake."""
+ELLIPSE_CORNERS = 120
 
-Box = tuple[float, float, float, float]
+Extent = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in pixels; corners are pixel edges, so 0,0,10,10 covers ten columns and ten rows."""
+
+
+class Shape(Protocol):
+    """Something drawn on a picture, in its pixels."""
+
+    @property
+    def extent(self) -> Extent:
+        """The box around it."""
+
+    def draw(self, width: int, height: int) -> np.ndarray:
+        """(height, width) bool, True inside; what reaches over the edge is cut."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A pixel belongs to a box that covers its centre.
+
+    Raises:
+        ValueError: it has no area.
+    """
+
+    extent: Extent
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.extent
+        if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, self.extent))):
+            text = ",".join(f"{edge:g}" for edge in self.extent)
+            raise ValueError(f"box {text} has no area (x0 < x1 and y0 < y1 are needed)")
+
+    def draw(self, width: int, height: int) -> np.ndarray:
+        mask = np.zeros((height, width), dtype=bool)
+        left, top, right, bottom = (max(0, math.ceil(edge - 0.5)) for edge in self.extent)
+        mask[top:bottom, left:right] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """Corners x, y; drawn as pycocotools draws.
+
+    Raises:
+        ValueError: fewer than three corners, or one that is not finite.
+    """
+
+    corners: Sequence[tuple[float, float]]
+
+    def __post_init__(self) -> None:
+        if len(self.corners) < 3:
+            raise ValueError("a polygon needs at least three points")
+        if not np.isfinite(self.corners).all():
+            raise ValueError("a polygon has a point that is not finite")
+
+    @property
+    def extent(self) -> Extent:
+        x, y = zip(*self.corners, strict=True)
+        return min(x), min(y), max(x), max(y)
+
+    def draw(self, width: int, height: int) -> np.ndarray:
+        flat = np.asarray(self.corners, dtype=np.float64).ravel().tolist()
+        (runs,) = coco_mask.frPyObjects([flat], height, width)
+        return Runs(unpack_runs(runs["counts"]), width, height).draw(width, height)
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """Pixels whose first column and row lie at (left, top) of the picture."""
+
+    pixels: np.ndarray
+    """(h, w) bool"""
+    left: int = 0
+    top: int = 0
+
+    @property
+    def extent(self) -> Extent:
+        height, width = self.pixels.shape
+        return self.left, self.top, self.left + width, self.top + height
+
+    def draw(self, width: int, height: int) -> np.ndarray:
+        mask = np.zeros((height, width), dtype=bool)
+        x, y = max(0, self.left), max(0, self.top)
+        part = self.pixels[y - self.top : height - self.top, x - self.left : width - self.left]
+        mask[y : y + part.shape[0], x : x + part.shape[1]] = part
+        return mask
+
+
+@dataclass(frozen=True)
+class Runs:
+    """COCO's run lengths over a whole picture: down the columns, beginning with background."""
+
+    lengths: Sequence[int]
+    width: int
+    height: int
+
+    @property
+    def extent(self) -> Extent:
+        return 0, 0, self.width, self.height
+
+    def draw(self, width: int, height: int) -> np.ndarray:
+        if (self.width, self.height) != (width, height):
+            made = f"{self.width} x {self.height}"
+            raise ValueError(f"its run lengths are made for {made} pixels, not for {width} x {height}")
+        if any(run < 0 for run in self.lengths) or sum(self.lengths) != width * height:
+            raise ValueError(f"its run lengths do not add up to {width} x {height}")
+        # Not pycocotools' decode: it warns on numpy 2 and reads beyond the picture where the lengths do not add up.
+        return np.repeat(np.arange(len(self.lengths)) % 2 == 1, self.lengths).reshape(width, height).T
+
+
+def turned_box(
+    x0: float, y0: float, x1: float, y1: float, degrees: float, pivot: tuple[float, float]
+) -> Polygon:
+    """A box turned clockwise about ``pivot``."""
+    turn = np.deg2rad(degrees)
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) - pivot
+    matrix = np.array([(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))])
+    return Polygon([(x, y) for x, y in (corners @ matrix + pivot).tolist()])
+
+
+def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> Polygon:
+    """An ellipse about (x, y), turned clockwise, as a polygon."""
+    angle, turn = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False), np.deg2rad(degrees)
+    along, across = rx * np.cos(angle), ry * np.sin(angle)
+    xs = x + along * np.cos(turn) - across * np.sin(turn)
+    ys = y + along * np.sin(turn) + across * np.cos(turn)
+    return Polygon(list(zip(xs.tolist(), ys.tolist(), strict=True)))
+
+
+def fits(extent: Extent, width: int, height: int) -> bool:
+    """Whether it stays in the picture, up to ``OVERSHOOT`` of the side (2 pixels at least)."""
+    slack_x, slack_y = max(2.0, OVERSHOOT * width), max(2.0, OVERSHOOT * height)
+    x0, y0, x1, y1 = extent
+    return x0 >= -slack_x and y0 >= -slack_y and x1 <= width + slack_x and y1 <= height + slack_y
+
+
+def draw(shapes: Sequence[tuple[str, Shape]], width: int, height: int) -> np.ndarray:
+    """(height, width) bool, the union of ``shapes``, each with a name for messages ("" for none).
+
+    Raises:
+        ValueError: a shape reaches out of the picture, see ``fits``, or is made for another one.
+    """
+    mask = np.zeros((height, width), dtype=bool)
+    for name, shape in shapes:
+        if not isinstance(shape, Runs) and not fits(shape.extent, width, height):
+            x0, y0, x1, y1 = shape.extent
+            raise ValueError(
+                f"{name or 'a box'} reaches out of the picture of {width} x {height} pixels "
+                f"(x {x0:g} to {x1:g}, y {y0:g} to {y1:g})"
+            )
+        try:
+            mask |= shape.draw(width, height)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return mask
 
 
 def parse_boxes(payload: str) -> list[Box]:
@@ -35,27 +186,8 @@ def parse_boxes(payload: str) -> list[Box]:
             x0, y0, x1, y1 = (float(number) for number in text.split(","))
         except ValueError:
             raise ValueError(f"'{text}' is not four numbers x0,y0,x1,y1") from None
-        if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, (x0, y0, x1, y1)))):
-            raise ValueError(f"box {text} has no area (x0 < x1 and y0 < y1 are needed)")
-        boxes.append((x0, y0, x1, y1))
+        boxes.append(Box((x0, y0, x1, y1)))
     return boxes
-
-
-def draw_boxes(boxes: list[Box], width: int, height: int) -> np.ndarray:
-    """(height, width) bool, True inside any box; a pixel belongs to a box that covers its centre.
-
-    Raises:
-        ValueError: a box reaches out of the picture by more than ``BOX_OVERSHOOT`` (and 2 pixels).
-    """
-    mask = np.zeros((height, width), dtype=bool)
-    slack_x, slack_y = max(2.0, BOX_OVERSHOOT * width), max(2.0, BOX_OVERSHOOT * height)
-    for x0, y0, x1, y1 in boxes:
-        if x0 < -slack_x or y0 < -slack_y or x1 > width + slack_x or y1 > height + slack_y:
-            box = f"{x0:g},{y0:g},{x1:g},{y1:g}"
-            raise ValueError(f"box {box} reaches out of the picture of {width} x {height} pixels")
-        left, top, right, bottom = (max(0, math.ceil(edge - 0.5)) for edge in (x0, y0, x1, y1))
-        mask[top:bottom, left:right] = True
-    return mask
 
 
 def close(mask: np.ndarray, share: float = CLOSING_RADIUS) -> np.ndarray:
@@ -70,80 +202,6 @@ def close(mask: np.ndarray, share: float = CLOSING_RADIUS) -> np.ndarray:
     dilated = ndimage.distance_transform_edt(~np.pad(mask, margin)) <= radius
     closed = ndimage.distance_transform_edt(dilated) > radius
     return closed[margin:-margin, margin:-margin]
-
-
-@dataclass(frozen=True)
-class CocoImage:
-    """One entry of ``images`` of a COCO file, with its annotations."""
-
-    file_name: str
-    size: tuple[int, int] | None
-    """(width, height); None when the file does not say."""
-    annotations: tuple[dict[str, Any], ...]
-
-
-def coco_index(path: Path) -> dict[str, CocoImage]:
-    """{image id as text: CocoImage} of a COCO file, read once as long as the file does not change.
-
-    Raises:
-        OSError: missing or unreadable.
-        ValueError: not JSON, or without ``images`` and ``annotations``.
-    """
-    return _coco_index(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _coco_index(path: Path, _modified: int) -> dict[str, CocoImage]:
-    try:
-        content = json.loads(path.read_bytes())
-        by_image: dict[str, list[dict[str, Any]]] = {str(entry["id"]): [] for entry in content["images"]}
-        for annotation in content["annotations"]:
-            by_image[str(annotation["image_id"])].append(annotation)
-        index = {}
-        for entry in content["images"]:
-            width, height = int(entry.get("width") or 0), int(entry.get("height") or 0)
-            size = (width, height) if width and height else None
-            image_id = str(entry["id"])
-            index[image_id] = CocoImage(str(entry["file_name"]), size, tuple(by_image[image_id]))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is not a COCO file ({type(error).__name__}: {error})") from error
-    return index
-
-
-def draw_coco(entry: CocoImage, width: int, height: int) -> np.ndarray:
-    """(height, width) bool: the union of an image's polygons and run lengths; failing both, boxes.
-
-    Raises:
-        ValueError: an annotation is malformed or made for another size.
-    """
-    mask = np.zeros((height, width), dtype=bool)
-    for annotation in entry.annotations:
-        try:
-            mask |= _draw_annotation(annotation, width, height)
-        except Exception as error:  # pycocotools raises bare Exceptions
-            raise ValueError(f"annotation {annotation.get('id')} is malformed ({error})") from error
-    return mask
-
-
-def _draw_annotation(annotation: dict[str, Any], width: int, height: int) -> np.ndarray:
-    shape = annotation.get("segmentation")
-    if not shape:
-        x, y, w, h = annotation["bbox"]
-        return draw_boxes([(x, y, x + w, y + h)], width, height)
-    if isinstance(shape, list):
-        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
-            raise ValueError("a polygon needs at least three points")
-        shape = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
-    if list(shape["size"]) != [height, width]:
-        drawn = " x ".join(map(str, reversed(shape["size"])))
-        raise ValueError(f"its run lengths are made for {drawn}, not for {width} x {height}")
-    runs = shape["counts"] if isinstance(shape["counts"], list) else unpack_runs(shape["counts"])
-    if sum(runs) != width * height:
-        raise ValueError(f"its run lengths do not add up to {width} x {height}")
-    # Runs go down the columns and begin with background. Not pycocotools' decode: it warns on numpy 2 and
-    # reads beyond the picture where the lengths do not add up.
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
 
 
 def unpack_runs(text: str | bytes) -> list[int]:

@@ -1,14 +1,12 @@
 """One picture of a catalog -> its cut: the prior from the middle, from its boxes, or from where a run looks."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image
 
 from foveate.core.errors import DataError
 from foveate.core.rng import key
-from foveate.data.annotations import MaskReference, sample_mask
+from foveate.data.annotations import only_boxes, sample_mask
 from foveate.data.batch import Batch
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.decode import open_image, read_image, resize, unfit, upright_size
@@ -22,19 +20,9 @@ from foveate.data.propose import (
     seeds_from_map,
     working_size,
 )
-from foveate.data.shapes import coco_index
 from foveate.evaluation.look import class_map
 from foveate.experiment.inference import pick_device
 from foveate.experiment.run import Run
-
-
-def is_boxes(root: Path, reference: MaskReference) -> bool:
-    """Whether a reference is nothing but boxes."""
-    if reference.kind != "coco":
-        return reference.kind == "box"
-    name, _, image_id = reference.payload.rpartition("#")
-    entry = coco_index(root / name).get(image_id)
-    return entry is not None and not any(shape.get("segmentation") for shape in entry.annotations)
 
 
 def cut_picture(
@@ -58,8 +46,9 @@ def cut_picture(
         mask = sample_mask(catalog, row)
         if mask is None:
             raise DataError(f"{sample.path} has no box.")
-        boxes = is_boxes(catalog.root, MaskReference.parse(sample.mask))
-        inside = np.asarray(mask) > 0 if boxes else boxes_of(np.asarray(mask) > 0)
+        inside = (
+            np.asarray(mask) > 0 if only_boxes(catalog.root, sample.mask) else boxes_of(np.asarray(mask) > 0)
+        )
         small = Image.fromarray(inside.astype(np.uint8) * 255).resize(working, Image.Resampling.BOX)
         regions = np.asarray(small) >= 128
         seeds = seeds_from_boxes(regions, config.box_core)

@@ -21,12 +21,12 @@ from PIL import PngImagePlugin
 
 from foveate.core.errors import ConfigError, DataError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv
-from foveate.data.annotations import MaskReference
+from foveate.data.annotations import MaskReference, only_boxes
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
-from foveate.data.masktrees import mirrored
+from foveate.data.matching import mirrored
 from foveate.data.propose import USED, ProposeConfig, opencv, to_picture
-from foveate.experiment.cutting import ClassMaps, cut_picture, is_boxes
+from foveate.experiment.cutting import ClassMaps, cut_picture
 from foveate.experiment.run import Run
 from foveate.training import Observer
 
@@ -183,7 +183,7 @@ def _tasks(
     tasks = []
     for row, sample in enumerate(catalog.samples):
         name, reason = names[sample.path], ""
-        boxes = bool(sample.mask) and is_boxes(catalog.root, MaskReference.parse(sample.mask))
+        boxes = bool(sample.mask) and only_boxes(catalog.root, sample.mask)
         if sample.mask and not boxes and not everything:
             continue
         prior = config.prior

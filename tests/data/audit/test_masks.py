@@ -64,3 +64,45 @@ def test_mask_of_the_picture_as_stored_fits_after_turning(tmp_path: Path) -> Non
     assert facts.scaled_from is None
     assert facts.area == pytest.approx(0.25)
     assert look_at_mask(tmp_path, "png:mask.png", (48, 64)).failure[0] == "mask-shape"
+
+
+def plain(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def ring(inside: int, outside: int) -> Image.Image:
+    values = np.full((48, 64), outside)
+    values[15:35, 20:40] = inside
+    return plain(values)
+
+
+SOFT = plain(np.clip(np.mgrid[:48, :64][1] * 8 - 120, 0, 255))
+READINGS = {
+    "plain": ([ring(255, 0)] * 4, []),
+    "inverted": ([ring(0, 255)] * 3 + [ring(255, 0)], [("mask-inverted", "3 of 4 masks run along", 3)]),
+    "one inverted": ([ring(0, 255)] + [ring(255, 0)] * 3, []),
+    "no zero": ([ring(255, 1)] * 2 + [ring(255, 0)] * 2, [("mask-no-zero", "2 of 4 masks hold no 0", 2)]),
+    "soft": ([SOFT] * 4, [("mask-read-as", "4 of 4 masks are soft", 4)]),
+    "labels": (
+        [ring(255, 0)] * 3 + [plain(np.mgrid[:48, :64][1] // 16)],
+        [("mask-read-as", "1 of 4 masks hold sev", 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_how_masks_were_read_is_said_once(make: Callable, tmp_path: Path, name: str) -> None:
+    pictures, expected = READINGS[name]
+    for k, picture in enumerate(pictures):
+        picture.save(tmp_path / f"mask{k}.png")
+    rows = [("x", f"{k}.png", scene(k), {"mask": f"png:mask{k}.png"}) for k in range(4)]
+    found = audit(make(rows), PLAIN).problems
+    assert [(p.code, len(p.related)) for p in found] == [(code, count) for code, _, count in expected]
+    assert all(p.message.startswith(words) for p, (_, words, _) in zip(found, expected, strict=True))
+
+
+def test_what_is_advised_for_inverted_masks_turns_them_round(make: Callable, tmp_path: Path) -> None:
+    ring(0, 255).save(tmp_path / "mask.png")
+    rows = [("x", f"{k}.png", scene(k), {"mask": "png[0]:mask.png"}) for k in range(4)]
+    assert audit(make(rows), PLAIN).problems == ()
+    assert look_at_mask(tmp_path, "png[0]:mask.png", (64, 48)).area == pytest.approx(20 * 20 / (48 * 64))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from foveate.data.audit.scan import Facts
 
 _FULL = 0.999
+_SURROUNDS = 0.9
+"""Share of the picture's edge, from which on a mask that covers half of it and more may mark the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +31,32 @@ class MaskFacts:
     """(W, H) as stored, when that is not the picture's size."""
     area: float = 0.0
     """Share of the picture that is object, 0 to 1."""
+    edge: float = 0.0
+    """Share of the picture's outermost pixels that is object, 0 to 1."""
+    how: str = ""
+    """How it was understood (``annotations.HOW``), when that was not plain."""
     thumb: np.ndarray | None = None
     """(64, 64) uint8, share of object in each cell, 0 to 255."""
 
 
 def look_at_mask(root: Path, reference: str, size: tuple[int, int], orientation: int = 1) -> MaskFacts:
     """Read one mask of an upright picture of ``size`` (W, H) that EXIF ``orientation`` turned."""
-    sizes = {size, size[::-1]} if orientation >= 5 else {size}
     try:
-        stored = annotations.mask_size(root, reference)
-        if stored is not None and not any(annotations.same_shape(stored, known) for known in sizes):
-            reason = f"it is {stored[0]}x{stored[1]}, the picture {size[0]}x{size[1]}"
-            return MaskFacts(("mask-shape", reason))
-        mask = annotations.read_mask(root, reference, size, orientation)
+        found = annotations.find_mask(root, reference, size, orientation)
+    except annotations.MaskShapeError as error:
+        return MaskFacts(("mask-shape", error.reason))
     except annotations.MaskError as error:
         return MaskFacts(("mask-unreadable", error.reason))
-    small = np.asarray(mask.resize((THUMB, THUMB), Image.Resampling.BOX))
-    scaled = None if stored in sizes else stored
-    return MaskFacts(None, scaled, float((np.asarray(mask) > 127).mean()), small)
+    marked = np.asarray(found.image) > 127
+    edge = np.concatenate([marked[0], marked[-1], marked[:, 0], marked[:, -1]])
+    sizes = {size, size[::-1]} if orientation >= 5 else {size}
+    return MaskFacts(
+        scaled_from=None if found.own in sizes else found.own,
+        area=float(marked.mean()),
+        edge=float(edge.mean()),
+        how=found.how,
+        thumb=np.asarray(found.image.resize((THUMB, THUMB), Image.Resampling.BOX)),
+    )
 
 
 def problems(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
@@ -71,8 +81,33 @@ def problems(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
             found.append(
                 Problem.of("mask-full", sample.path, "The mask marks the whole picture: it guides nowhere.")
             )
+    found += _readings(catalog, facts)
     missing = [sample.path for sample in catalog.samples if not sample.mask]
     if missing:
         message = f"{len(missing)} of {len(catalog)} pictures have no mask; mask terms skip them."
         found.append(Problem.of("mask-missing", "", message, missing))
+    return found
+
+
+def _readings(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
+    """What was decided about masks that are not plain, and whether they seem to mark the background: once a kind."""
+    rows = [
+        (s.path, f.mask) for s, f in zip(catalog.samples, facts, strict=True) if f.mask and not f.mask.failure
+    ]
+    found = []
+    for how, words in annotations.HOW.items():
+        alike = [path for path, mask in rows if mask.how == how]
+        if alike:
+            text = f"{len(alike)} of {len(rows)} {words}."
+            found.append(Problem.of("mask-no-zero" if how == "no zero" else "mask-read-as", "", text, alike))
+    marked = [(path, mask) for path, mask in rows if 0 < mask.area < _FULL]
+    around = [path for path, mask in marked if mask.area > 0.5 and mask.edge >= _SURROUNDS]
+    if 2 * len(around) > len(marked):
+        area = float(np.median([mask.area for _, mask in marked]))
+        text = (
+            f"{len(around)} of {len(marked)} masks run along the whole edge of the picture and cover most of it "
+            f"(median {area:.0%}): are object and background swapped? If so, --set 'data.layout.mask_values=[0]' "
+            "reads mask files the other way round."
+        )
+        found.append(Problem.of("mask-inverted", "", text, around))
     return found

@@ -74,6 +74,9 @@ CODES: Mapping[str, Code] = {
     "mask-missing": Code("warning", "Without a mask"),
     "mask-empty": Code("warning", "Empty mask"),
     "mask-full": Code("warning", "Mask covers everything"),
+    "mask-inverted": Code("warning", "Masks seem to mark the background"),
+    "mask-no-zero": Code("warning", "Masks without a 0"),
+    "mask-read-as": Code("info", "How masks were read"),
     # the Clever-Hans probe
     "shortcut": Code("warning", "A trivial cue gives the class"),
 }

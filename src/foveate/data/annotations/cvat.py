@@ -1,0 +1,88 @@
+"""CVAT for images 1.1: one XML file for a task or a project."""
+
+from functools import partial
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from foveate.data.annotations.documents import Document, DocumentReader, Entry, Named, number, read_xml
+from foveate.data.decode import MAX_PIXELS
+from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box
+
+DRAWN = frozenset({"polygon", "box", "ellipse", "mask"})
+"""Elements that mark an area; points, polylines, tags and skeletons do not."""
+
+
+class CvatReader(DocumentReader):
+    """Polygons, boxes, ellipses and masks are object. Pictures are known by their name."""
+
+    title = "CVAT for images"
+    suffix = ".xml"
+    start = b"<"
+    marks = (b"<annotations>", b"<annotations ")
+
+    def parse(self, path: Path) -> Document:
+        top = read_xml(path, "annotations")
+        if top.find("track") is not None:
+            raise ValueError("it is of CVAT for video; export it as CVAT for images 1.1")
+        entries = {}
+        for image in top.findall("image"):
+            name = image.get("name", "")
+            if not name:
+                raise ValueError(f"image {image.get('id')} has no name")
+            if name in entries:
+                raise ValueError(f"two images are called {name}; export each task by itself")
+            width, height = (number(image.get(side, "0"), side) for side in ("width", "height"))
+            size = (round(width), round(height)) if width and height else None
+            drawn = [element for element in image if element.tag in DRAWN]
+            entries[name] = Entry(name, size, partial(_shapes, drawn), bool(drawn))
+        return Document(entries)
+
+
+def _shapes(elements: list[Element]) -> list[Named]:
+    named = []
+    for position, element in enumerate(elements, start=1):
+        name = f"{element.tag} {position} ({element.get('label', 'no label')})"
+        try:
+            named.append((name, _shape_of(element)))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return named
+
+
+def _shape_of(element: Element) -> Shape:
+    def read(*names: str) -> list[float]:
+        return [number(element.get(name), name) for name in names]
+
+    turn = number(element.get("rotation", "0"), "rotation")
+    match element.tag:
+        case "polygon":
+            pairs = [pair.split(",") for pair in element.get("points", "").split(";")]
+            if any(len(pair) != 2 for pair in pairs):
+                raise ValueError("its points are not written x,y;x,y")
+            return Polygon([(number(x, "x"), number(y, "y")) for x, y in pairs])
+        case "ellipse":
+            x, y, rx, ry = read("cx", "cy", "rx", "ry")
+            return ellipse(x, y, rx, ry, turn)
+        case "mask":
+            return _bitmap(
+                element.get("rle", ""), *(round(side) for side in read("left", "top", "width", "height"))
+            )
+        case _:
+            x0, y0, x1, y1 = read("xtl", "ytl", "xbr", "ybr")
+            return (
+                turned_box(x0, y0, x1, y1, turn, ((x0 + x1) / 2, (y0 + y1) / 2))
+                if turn
+                else Box((x0, y0, x1, y1))
+            )
+
+
+def _bitmap(rle: str, left: int, top: int, width: int, height: int) -> Bitmap:
+    """Run lengths go along the rows of the box and begin with background."""
+    runs = [round(number(run, "rle")) for run in rle.split(",")]
+    if min(width, height) < 1 or width * height > MAX_PIXELS:
+        raise ValueError(f"it is {width} x {height} pixels large")
+    if min(runs) < 0 or sum(runs) != width * height:
+        raise ValueError(f"its run lengths do not add up to {width} x {height}")
+    return Bitmap(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width), left, top)

@@ -1,0 +1,88 @@
+"""Masks that are pictures: ordinary ones and label maps, trimaps, part masks, copies on black."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from foveate.data.annotations.reader import Drawn, MaskError, MaskReference, Reader, Size
+from foveate.data.annotations.values import listed, mask_values, object_of
+from foveate.data.decode import DecodeError, load_image, upright
+from foveate.data.shapes import close
+
+BLACK_LOSSLESS, BLACK_JPEG = 4, 20
+"""Brightest channel up to which a pixel counts as black background."""
+SPECK = 1e-4
+"""Objects of a "black background" copy smaller than this share of the picture are compression noise."""
+SEPARATOR = "|"
+"""Between several files of one picture."""
+
+
+class FileReader(Reader):
+    """One mask file, or several that are united. Subclasses say which pixels are object."""
+
+    def read(self, root: Path, reference: MaskReference, picture: Size) -> Drawn:
+        drawn = [self._one(root / file, reference) for file in _files(reference)]
+        if len({part.mask.shape for part in drawn}) > 1:
+            sizes = ", ".join(f"{part.mask.shape[1]} x {part.mask.shape[0]}" for part in drawn)
+            raise MaskError(reference.payload, f"its parts have different sizes ({sizes})")
+        if len(drawn) == 1:
+            return drawn[0]
+        how = next((part.how for part in drawn if part.how), "")
+        return Drawn(np.logical_or.reduce([part.mask for part in drawn]), how)
+
+    def _one(self, path: Path, reference: MaskReference) -> Drawn:
+        try:
+            with load_image(path) as image:
+                lossy = image.format in ("JPEG", "MPO")
+                return self.select(upright(image), lossy, reference.values)
+        except DecodeError as error:
+            raise MaskError(error.path, error.reason) from error
+
+    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
+        """The object in an upright mask picture; ``lossy`` when it was a JPEG."""
+        raise NotImplementedError
+
+
+def _files(reference: MaskReference) -> list[str]:
+    files = [file for file in reference.payload.split(SEPARATOR) if file]
+    if not files:
+        raise MaskError(str(reference), "it names no file")
+    return files
+
+
+class PngReader(FileReader):
+    """An ordinary mask picture, or chosen values of a label map."""
+
+    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
+        grey = mask_values(image)
+        return Drawn(listed(grey, values, lossy=lossy)) if values else Drawn(*object_of(grey, lossy=lossy))
+
+
+class TrimapReader(FileReader):
+    """Oxford-IIIT Pet trimaps (1 object, 2 background, 3 border), or 0 background, 128 border, 255 object."""
+
+    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
+        grey = mask_values(image)
+        return Drawn(np.isin(grey, (1, 3)) if grey.max() <= 3 else np.asarray(grey >= 64))
+
+
+class BlackReader(FileReader):
+    """A copy of the picture whose background was painted black."""
+
+    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
+        brightest = np.asarray(image.convert("RGB")).max(axis=2)
+        found, count = ndimage.label(brightest > (BLACK_JPEG if lossy else BLACK_LOSSLESS), np.ones((3, 3)))
+        areas = np.bincount(found.ravel(), minlength=count + 1)
+        keep = areas >= SPECK * found.size
+        keep[0] = False  # the background
+        return Drawn(np.asarray(ndimage.binary_fill_holes(keep[found])))
+
+
+class PartsReader(PngReader):
+    """Part masks (head|thorax|abdomen), united and closed."""
+
+    def read(self, root: Path, reference: MaskReference, picture: Size) -> Drawn:
+        drawn = super().read(root, reference, picture)
+        return Drawn(close(drawn.mask), drawn.how)

@@ -1,0 +1,161 @@
+"""Label Studio's own export (format JSON): polygons, boxes, ellipses and brush strokes in one file for a project."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+import pydantic
+
+from foveate.data.annotations.documents import Checked, Document, DocumentReader, Entry, Named, read_json
+from foveate.data.decode import MAX_PIXELS
+from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box
+
+AREAS = (
+    "brushlabels",
+    "brush",
+    "polygonlabels",
+    "polygon",
+    "rectanglelabels",
+    "rectangle",
+    "ellipselabels",
+    "ellipse",
+)
+"""Types of results that mark an area; choices, key points, texts and relations do not."""
+
+
+class _Result(Checked):
+    id: str | int | None = None
+    type: str = ""
+    value: dict[str, Any] = pydantic.Field(default_factory=dict)
+    original_width: int | None = None
+    original_height: int | None = None
+    image_rotation: float = 0
+
+
+class _Annotation(Checked):
+    result: list[_Result]
+    was_cancelled: bool = False
+
+
+class _Task(Checked):
+    id: int | str
+    data: dict[str, Any]
+    annotations: list[_Annotation]
+
+
+class LabelStudioReader(DocumentReader):
+    """Every area of every annotation that was not cancelled is object; sizes and places are of the upright picture."""
+
+    title = "Label Studio JSON"
+    start = b"["
+    marks = (b'"annotations"', b'"data"')
+
+    def parse(self, path: Path) -> Document:
+        tasks: list[_Task] = read_json(path, pydantic.TypeAdapter(list[_Task]))
+        entries = {}
+        for task in tasks:
+            name = next((text for text in map(_picture, task.data.values()) if text), None)
+            if name is None:
+                raise ValueError(f"task {task.id} names no picture")
+            if str(task.id) in entries:
+                raise ValueError(f"two tasks have the id {task.id}")
+            kept = [a for a in task.annotations if not a.was_cancelled]
+            results = [r for a in kept for r in a.result if r.type in AREAS]
+            sizes = {(r.original_width, r.original_height) for r in results}
+            if len(sizes) > 1:
+                raise ValueError(f"task {task.id} gives several sizes of one picture")
+            width, height = sizes.pop() if sizes else (None, None)
+            size = (width, height) if width and height else None
+            entries[str(task.id)] = Entry(name, size, partial(_shapes, results, size), bool(results))
+        return Document(entries)
+
+
+def _picture(value: object) -> str:
+    """The picture's path in a value of ``data``, "" when it names none.
+
+    Written as /data/upload/1/1a2b3c4d-leaf.jpg, /data/local-files/?d=leaves/leaf.jpg, s3://... or https://...
+    """
+    if not isinstance(value, str):
+        return ""
+    try:
+        address = urlsplit(value)
+    except ValueError:
+        return ""
+    path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
+    return path.lstrip("/") if "." in path.rsplit("/", 1)[-1] else ""
+
+
+def _shapes(results: list[_Result], size: tuple[int, int] | None) -> list[Named]:
+    named = []
+    for result in results:
+        name = f"result {result.id} ({result.type})"
+        try:
+            if size is None:
+                raise ValueError("it does not say how large the picture is")
+            named.append((name, _shape_of(result, *size)))
+        except KeyError as error:
+            raise ValueError(f"{name} is malformed (it has no {error})") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(f"{name} is malformed ({error})") from None
+    return named
+
+
+def _shape_of(result: _Result, width: int, height: int) -> Shape:
+    """Places and lengths are per cent of the picture's sides."""
+    value = result.value
+    if result.image_rotation:
+        raise ValueError(f"the picture was turned by {result.image_rotation:g} degrees; turn it back")
+    if result.type.startswith("brush"):
+        return Bitmap(unpack_brush(value["rle"], width, height))
+    x_unit, y_unit = width / 100, height / 100
+    if result.type.startswith("polygon"):
+        return Polygon([(float(x) * x_unit, float(y) * y_unit) for x, y in value["points"]])
+    x, y, turn = float(value["x"]) * x_unit, float(value["y"]) * y_unit, float(value.get("rotation", 0))
+    if result.type.startswith("ellipse"):
+        return ellipse(x, y, float(value["radiusX"]) * x_unit, float(value["radiusY"]) * y_unit, turn)
+    x1, y1 = x + float(value["width"]) * x_unit, y + float(value["height"]) * y_unit
+    return turned_box(x, y, x1, y1, turn, (x, y)) if turn else Box((x, y, x1, y1))
+
+
+def unpack_brush(packed: list[int], width: int, height: int) -> np.ndarray:
+    """(height, width) bool of Label Studio's run lengths of an RGBA picture, whose alpha is the mask.
+
+    Bits: 32 number of values, 5 their width - 1, four times 4 a length's width - 1. Then runs: 1 whether one value is
+    repeated, 2 which of the four widths, the length - 1, and one value or as many as the length
+    (https://github.com/thi-ng/umbrella, package rle-pack).
+
+    Raises:
+        ValueError: not bytes, not of this size, or cut off.
+    """
+    if not isinstance(packed, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in packed):
+        raise ValueError("its rle is no list of bytes")
+    bits = np.unpackbits(np.array(packed, dtype=np.uint8))
+    place = 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        if place + count > len(bits):
+            raise ValueError("its rle is cut off")
+        place += count
+        return int.from_bytes(np.packbits(np.pad(bits[place - count : place], (-count % 8, 0))).tobytes())
+
+    total = take(32)
+    if total != 4 * width * height or width * height > MAX_PIXELS:
+        raise ValueError(f"its rle holds {total // 4} pixels, not {width} x {height}")
+    word = take(5) + 1
+    lengths = [take(4) + 1 for _ in range(4)]
+    values = np.zeros(total, dtype=np.uint8)
+    done = 0
+    while done < total:
+        repeated = take(1)
+        length = take(lengths[take(2)]) + 1
+        if done + length > total:
+            raise ValueError("its rle holds more than the picture")
+        if repeated:
+            values[done : done + length] = min(take(word), 255)
+        else:
+            values[done : done + length] = [min(take(word), 255) for _ in range(length)]
+        done += length
+    return values.reshape(height, width, 4)[..., 3] > 127

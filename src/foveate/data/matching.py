@@ -1,0 +1,135 @@
+"""Which picture does a mask mean: by the path that it mirrors, by the name that a document gives."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from foveate.data.splitnames import split_of
+
+WRAPPERS = frozenset({"images", "image", "pictures", "photos"})
+"""Lower-case names of a folder that only holds the pictures beside their masks."""
+
+STEM_ENDINGS = ("_mask", "-mask", "_segmentation", "_seg", "_trimap")
+"""Endings that masks carry besides the picture's stem."""
+
+_TAGGED = re.compile(r"(.+)-\d+", re.DOTALL)
+"""A brush mask of Label Studio named by its picture: <stem>-<class>-<number>."""
+FLAT_SHARE = 0.9
+"""Share of a flat mask folder's files that must find a picture by stem before it counts as one."""
+
+
+@dataclass
+class MaskFinds:
+    """What was found."""
+
+    references: dict[str, str] = field(default_factory=dict)
+    """{picture path: mask reference}"""
+    files: set[str] = field(default_factory=set)
+    """Files of the data folder that are masks, so not pictures."""
+    documents: set[str] = field(default_factory=set)
+    """Files of annotations that were read."""
+    notes: list[str] = field(default_factory=list)
+
+    def assign(self, found: dict[str, str], source: str, unmatched: Sequence[str] = ()) -> None:
+        """Take references for pictures that have none yet, and say so."""
+        new = {picture: ref for picture, ref in found.items() if picture not in self.references}
+        self.references.update(new)
+        if new:
+            self.notes.append(f"{len(new)} masks come from {source}.")
+        else:
+            self.notes.append(f"The masks in {source} are not used, since the pictures have others already.")
+        if unmatched:
+            self.notes.append(
+                f"{len(unmatched)} entries of {source} belong to no picture and are left out, "
+                f"for example {unmatched[0]}."
+            )
+
+
+def mirrored(picture: str) -> str:
+    """Where the mask of a picture lies in a mask tree, without suffix: its path without suffix and wrappers."""
+    return "/".join(part for part in stem(picture).split("/") if part.lower() not in WRAPPERS)
+
+
+def stem(path: str) -> str:
+    return os.path.splitext(path)[0]
+
+
+def _tagged(key: str) -> list[str]:
+    """What may be the picture's key in ``<key>-<class>-<number>``: class names may hold hyphens."""
+    match = _TAGGED.fullmatch(key)
+    cuts = [] if match is None else [i for i, letter in enumerate(match[1]) if letter == "-"]
+    return [key[:cut] for cut in reversed(cuts) if "/" not in key[cut:]]
+
+
+def _without_split(key: str) -> str:
+    first, _, rest = key.partition("/")
+    return rest if rest and split_of(first) else key
+
+
+class Lookup:
+    """Pictures by key; a key of two pictures finds neither."""
+
+    def __init__(self, pictures: Iterable[str]) -> None:
+        self.pictures = list(pictures)
+        self.exact: dict[str, str | None] = {}
+        self.splitless: dict[str, str | None] = {}
+        self.flat: dict[str, str | None] = {}
+        for picture in self.pictures:
+            key = mirrored(picture)
+            for table, name in (
+                (self.exact, key),
+                (self.splitless, _without_split(key)),
+                (self.flat, key.rsplit("/", 1)[-1]),
+            ):
+                table[name] = None if name in table else picture
+        self.known = set(self.pictures)
+        self.by_name: dict[str, list[str]] = defaultdict(list)
+        for picture in self.pictures:
+            self.by_name[picture.rsplit("/", 1)[-1]].append(picture)
+        self.folders = len({picture.rsplit("/", 1)[0] for picture in self.pictures})
+
+    def match(self, files: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[str]]:
+        """[(picture, mask path)] and the mask paths without a picture."""
+        matched, unmatched = self._match(files, (self.exact, self.splitless))
+        if not matched and self.folders >= 2:
+            # One flat folder for all classes. By stem alone is weak evidence, so nearly all must fit.
+            flat = [(path, key.rsplit("/", 1)[-1]) for path, key in files]
+            by_stem, rest = self._match(flat, (self.flat,))
+            if len(by_stem) >= FLAT_SHARE * len(files):
+                return by_stem, rest
+        return matched, unmatched
+
+    def named(self, places: Sequence[str]) -> str | None:
+        """The picture that a document means: at one of ``places``, else the one with the name and the most folders
+        alike; Label Studio puts eight digits before the names of what was uploaded."""
+        exact = next((place for place in places if place in self.known), None)
+        if exact:
+            return exact
+        parts = places[0].split("/")
+        for name in (parts[-1], re.sub(r"^[0-9a-f]{8}-", "", parts[-1])):
+            alike = self.by_name.get(name, [])
+            for count in range(1, len(parts) + 1):
+                if len(alike) <= 1:
+                    break
+                tail = [*parts[-count:-1], name]
+                alike = [picture for picture in alike if picture.split("/")[-count:] == tail]
+            if len(alike) == 1:
+                return alike[0]
+        return None
+
+    @staticmethod
+    def _match(
+        files: Sequence[tuple[str, str]], tables: Sequence[dict[str, str | None]]
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        matched, unmatched = [], []
+        for path, key in files:
+            keys = [key, *(key[: -len(ending)] for ending in STEM_ENDINGS if key.lower().endswith(ending))]
+            keys += _tagged(key)
+            picture = next((table[k] for k in keys for table in tables if table.get(k)), None)
+            if picture is None:
+                unmatched.append(path)
+            else:
+                matched.append((picture, path))
+        return matched, unmatched
