@@ -66,6 +66,8 @@ def train(
     """
     finished = run(experiment or finetune(**settings), data, out, quarantine=quarantine, observer=observer)
     if finished.finished and not (finished.folder / REPORT).is_file():
+        if observer:
+            observer.message("Writing the report.")
         build_report(finished.folder)
     return finished
 

@@ -65,7 +65,7 @@ class Train:
             if epoch == 3 and number == self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)
             if epoch == 3 and number == self.interrupt:
-                raise Interrupted(epoch, 0, 1)
+                raise Interrupted(f" in epoch {epoch + 1}")
         return Fake(experiment, history, {"train_seconds": 0.0})
 
 

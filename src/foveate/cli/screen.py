@@ -15,6 +15,9 @@ from foveate.core.errors import FoveateError
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+SILENCE = 5.0
+"""Seconds of work after which it is said what is being done."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -26,7 +29,7 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """A command whose FoveateErrors are printed as one sentence; Interrupted leaves with status 130."""
+    """A command whose FoveateErrors are printed as one sentence; what was stopped leaves with status 130."""
 
     @wraps(command)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,6 +37,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except FoveateError as error:
             fail(str(error), 130 if type(error).__name__ == "Interrupted" else 1)
+        except KeyboardInterrupt:
+            fail("Stopped; what was finished is kept. Run the same command again.", 130)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -43,6 +48,27 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             )
 
     return call
+
+
+class SlowWork:
+    """Whether it is time to say, where there is no progress bar, what work is going on: after ``SILENCE`` seconds, and
+    again after twice as long each time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock, self.what = clock, ""
+        self.next = self.wait = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> bool:
+        now = self.clock()
+        if what != self.what:
+            self.what, self.wait, self.next = what, SILENCE, now + SILENCE
+        if done >= total:
+            self.what = ""
+        if now < self.next or done >= total:
+            return False
+        self.wait *= 2
+        self.next = now + self.wait
+        return True
 
 
 def new_progress() -> Progress:
@@ -68,7 +94,7 @@ def screen_observer() -> Any:
     class Screen(Observer):
         def __init__(self) -> None:
             self.bar = new_progress()
-            self.bar.start()
+            self.slow = SlowWork(time.monotonic)
             self.task: TaskID | None = None
             self.work: dict[str, TaskID] = {}
             self.epochs = 0
@@ -78,11 +104,17 @@ def screen_observer() -> Any:
             self.seen = 0
 
         def progress(self, what: str, done: int, total: int) -> None:
+            self._tell_slow(what, done, total)
+            self.bar.start()  # again, where the end of a training has stopped it
             if what not in self.work:
                 self.work[what] = self.bar.add_task(what, total=total, note="")
             self.bar.update(self.work[what], completed=done, total=total)
             if done >= total:
                 self.bar.remove_task(self.work.pop(what))
+
+        def _tell_slow(self, what: str, done: int, total: int) -> None:
+            if self.bar.disable and self.slow(what, done, total):
+                out.print(escape(f"{what}: {done} of {total}"), style="dim", soft_wrap=True)
 
         def decision(self, decision: Decision) -> None:
             out.print(
@@ -97,10 +129,12 @@ def screen_observer() -> Any:
             self.name, self.epochs, self.epoch_number = name, epochs, 0
             if self.task is not None:
                 self.bar.remove_task(self.task)
+            self.bar.start()
             self.task = self.bar.add_task(f"{name}", total=epochs * steps, note="")
             out.print(f"[bold]Phase {escape(name)}[/]: at most {epochs} epochs of {steps} batches")
 
         def step(self, done: int, total: int, pictures: int) -> None:
+            self._tell_slow(f"epoch {self.epoch_number + 1} of {self.epochs}, batch", done, total)
             self.seen += pictures
             rate = self.seen / max(time.perf_counter() - self.since, 1e-9)
             if self.task is not None:

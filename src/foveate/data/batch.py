@@ -1,5 +1,6 @@
 """Batch: what a loader yields and a training step consumes."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,3 +68,15 @@ class Batch:
             has_mask=self.has_mask.to(device, non_blocking=True),
             index=self.index,
         )
+
+
+def counted(
+    batches: Iterable[Batch], total: int, tell: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[Batch]:
+    """The same batches; ``tell(done, total)`` is called with the number of pictures before each and at the end."""
+    done = 0
+    for batch in batches:
+        tell(done, total)
+        yield batch
+        done = min(done + len(batch), total - 1)
+    tell(total, total)

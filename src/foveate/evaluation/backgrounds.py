@@ -8,7 +8,7 @@ Objects are cut along their mask as in training (``foveate.augmentation.backgrou
 inside a mask stays: with boxes that is a rim all around, and all tests but ``removed`` are milder than they seem.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from foveate.augmentation.backgrounds import blur, compose, others, without_object
 from foveate.core.rng import key, numpy_generator
-from foveate.data.batch import Batch
+from foveate.data.batch import Batch, counted
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import Loader
@@ -108,6 +108,7 @@ def measure_backgrounds(
     memory_format: torch.memory_format = torch.contiguous_format,
     batch_size: int = 32,
     workers: int = 0,
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> BackgroundTests | None:
     """Ask ``model`` about every labelled picture of ``split`` that has a mask, as each test shows it.
 
@@ -119,6 +120,7 @@ def measure_backgrounds(
         transform: resizing to the network's size, without randomness.
         tta: test-time augmentation of every answer.
         size: side in px that the network sees, where that of ``pictures`` is the one that ``tta`` asks for.
+        tell: called with (pictures done, of how many).
 
     Raises:
         DataError: a picture cannot be read.
@@ -141,7 +143,8 @@ def measure_backgrounds(
             )
             for listed in (rows, np.where(chosen >= 0, rows[chosen], rows))
         )
-        for own, lent in zip(*(reader.epoch(0) for reader in readers), strict=True):
+        first, second = (reader.epoch(0) for reader in readers)
+        for own, lent in zip(counted(first, len(rows), tell), second, strict=True):
             visible = own.masks.flatten(1).any(dim=1).nonzero()[:, 0].tolist()
             shown: dict[str, list[torch.Tensor]] = {}
             for k in visible:

@@ -37,10 +37,12 @@ from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
+from foveate.training.interrupt import watch_signals
 from foveate.training.ranks import from_main
 from foveate.training.shared import SharedFeatures
 
 
+@watch_signals()
 def run(
     experiment: Experiment,
     data: Path | str,
@@ -131,9 +133,9 @@ def run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = write_predictions(experiment, seen, model, size, device, out)
-    neighbours = neighbours_of(experiment, known, model, size, device)
-    tests = write_background_tests(experiment, seen, model, size, device, out)
+    table = write_predictions(experiment, seen, model, size, device, out, observer.progress)
+    neighbours = neighbours_of(experiment, known, model, size, device, observer.progress)
+    tests = write_background_tests(experiment, seen, model, size, device, out, observer.progress)
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = result_of(experiment, catalog, table, tests, history, time.time() - started)

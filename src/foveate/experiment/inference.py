@@ -1,6 +1,7 @@
 """A trained run applied to pictures: loose ones, its own splits again, or another labelled data set."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 import torch
 
 from foveate.core.errors import DataError
-from foveate.data.batch import Batch
-from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.batch import Batch, counted
+from foveate.data.cache import CacheConfig, Progress, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.discover import discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
@@ -27,6 +28,10 @@ from foveate.pretext import Asker, Normal, build_task, question_catalog
 
 BATCH = 32
 """Pictures a batch in prediction; fixed, so that figures do not depend on the training's batch size."""
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -49,6 +54,7 @@ def predict_catalog(
     cache: CacheConfig | None = None,
     look: bool = True,
     ask: bool = True,
+    progress: Progress = quiet,
 ) -> PredictionTable:
     """Predict these rows of a catalog; with masks, also where the network looks.
 
@@ -56,23 +62,24 @@ def predict_catalog(
         size: side of the picture the network sees.
         look: measure energy in the mask where pictures have masks.
         ask: in a pretext run, ask its task's questions; otherwise the pictures are shown as they are.
+        progress: called with (what, pictures done, of how many) for each pass over the pictures.
     """
     cache = cache or CacheConfig(enabled=False)
     side = parse_tta(tta).side
 
-    def batches(side: int) -> Iterator[Batch]:
+    def batches(side: int, what: str) -> Iterator[Batch]:
         # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
         pictures = open_pictures(catalog, side, experiment.data.fit, cache)
         transform = build_transform(experiment.data.augment, side, train=False)
         loader = Loader(
             pictures, catalog.labels, rows, transform, BATCH, experiment.seed, shuffle=False, workers=workers
         )  # fmt: skip
-        return loader.epoch(0)
+        return counted(loader.epoch(0), len(rows), partial(progress, what))
 
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = predict_batches(
         model,
-        shown(batches(side or size), asker_of(experiment, catalog, model) if ask else None),
+        shown(batches(side or size, "predicting"), asker_of(experiment, catalog, model) if ask else None),
         device=device,
         tta=tta,
         size=size,
@@ -80,12 +87,17 @@ def predict_catalog(
     )
     table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
     if look and any(catalog.samples[row].mask for row in rows):
-        _, columns = measure_look(model, batches(size), device=device, taps=(experiment.evaluation.look_tap,))
+        _, columns = measure_look(
+            model,
+            batches(size, "measuring where it looks"),
+            device=device,
+            taps=(experiment.evaluation.look_tap,),
+        )
         table = table.with_look(columns)
     if look and experiment.evaluation.look_methods:
         table = table.with_look(
             look_columns(
-                model, batches(size), device=device, methods=experiment.evaluation.look_methods,
+                model, batches(size, "scoring explanations"), device=device, methods=experiment.evaluation.look_methods,
                 metrics=experiment.evaluation.look_metrics,
             )
         )  # fmt: skip
@@ -135,6 +147,7 @@ def background_tests(
     device: torch.device,
     workers: int = 0,
     cache: CacheConfig | None = None,
+    progress: Progress = quiet,
 ) -> BackgroundTests | None:
     """The background tests of the split that the run is judged on; None without masks, or when they are off."""
     split = judged_split(catalog)
@@ -154,6 +167,7 @@ def background_tests(
         memory_format=torch.channels_last,
         batch_size=BATCH,
         workers=workers,
+        tell=partial(progress, "testing other backgrounds"),
     )
 
 

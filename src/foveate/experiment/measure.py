@@ -1,12 +1,14 @@
 """What is measured of a trained network at the end of a run, and the files that hold it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from foveate.data.cache import open_pictures
+from foveate.data.batch import counted
+from foveate.data.cache import Progress, open_pictures
 from foveate.data.catalog import Catalog
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
@@ -20,6 +22,7 @@ from foveate.experiment.inference import (
     background_tests,
     judged_split,
     predict_catalog,
+    quiet,
     shown,
 )
 from foveate.experiment.specification import Experiment
@@ -27,14 +30,16 @@ from foveate.models.classifier import Classifier
 
 
 def write_predictions(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
-) -> PredictionTable:
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path,
+    progress: Progress = quiet,
+) -> PredictionTable:  # fmt: skip
     """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
     cache = experiment.data.cache
     rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     table = predict_catalog(
-        model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache
-    )
+        model, catalog, rows, experiment, size=size, tta=experiment.evaluation.tta, device=device, cache=cache,
+        progress=progress,
+    )  # fmt: skip
     table.to_csv(out / "predictions.csv")
     split = judged_split(catalog)
     if not len(catalog.indices(split)):
@@ -51,8 +56,9 @@ def write_predictions(
 
 
 def neighbours_of(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device
-) -> dict[str, dict[str, Any]]:
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device,
+    progress: Progress = quiet,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """{split: k-NN of the features, judged by the pictures' own classes}; empty when it is not asked for."""
     k = experiment.evaluation.neighbours
     if k is None or len(catalog.classes) < 2:
@@ -63,7 +69,8 @@ def neighbours_of(
     def features(split: str) -> tuple[np.ndarray, np.ndarray]:
         rows = catalog.indices(split)
         loader = Loader(pictures, catalog.labels, rows, transform, BATCH, 0, shuffle=False)
-        return extract_features(model, loader.epoch(0), device=device), catalog.labels[rows]
+        batches = counted(loader.epoch(0), len(rows), partial(progress, f"features for neighbours ({split})"))
+        return extract_features(model, batches, device=device), catalog.labels[rows]
 
     wanted = [split for split in experiment.evaluation.splits if len(catalog.indices(split))]
     if not wanted:
@@ -73,8 +80,9 @@ def neighbours_of(
 
 
 def write_background_tests(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path
-) -> BackgroundTable | None:
+    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path,
+    progress: Progress = quiet,
+) -> BackgroundTable | None:  # fmt: skip
     """Where there are masks: background_tests.csv and, for a few pictures, background_tests.npz."""
     tests = background_tests(
         model,
@@ -84,6 +92,7 @@ def write_background_tests(
         tta=experiment.evaluation.tta,
         device=device,
         cache=experiment.data.cache,
+        progress=progress,
     )
     if tests is None:
         return None

@@ -69,6 +69,7 @@ def run_demo(out: Path, seed: int, observer: Observer) -> DemoResult:
     for arm, guide in ARMS.items():
         observer.message(f"Training the {arm} network (guidance: {guide}).")
         runs[arm] = run(demo_experiment(guide, seed), pictures, out / arm, observer=observer)
+        observer.message("Writing the report.")
         build_report(runs[arm].folder)
     arms = {arm: figures(finished) for arm, finished in runs.items()}
     write_json(out / "demo.json", arms)

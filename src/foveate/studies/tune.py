@@ -166,7 +166,7 @@ def work(task: Task, observer: Observer, run_trial: RunTrial = run) -> None:
     """
     board = task.board()
     try:
-        with watch_signals() as stopped:
+        with watch_signals() as stopped, stopped.held():
             while (claim := _next(board, stopped)) is not None:
                 try:
                     with board.at_work(claim):
@@ -371,7 +371,7 @@ def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
     if main:
         signal.signal(signal.SIGINT, before)
     told = False
-    with watch_signals() as stopped:
+    with watch_signals() as stopped, stopped.held():
         while any(worker.is_alive() for worker in workers):
             if stopped() and not told:
                 told = True

@@ -1,6 +1,7 @@
 """The batch-size finder applied to a job: real pictures, the job's objective and its last phase."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from foveate.data.batch import Batch
@@ -38,6 +39,7 @@ def decide_batch_size(job: Job) -> Job:
 
     def decide() -> tuple[Any, str]:
         pictures = len(job.feeds.rows["train"])
-        return find_batch_size(step, job.model, job.accelerator.device, pictures=pictures)
+        tell = partial(job.observer.progress, "trying batch sizes")
+        return find_batch_size(step, job.model, job.accelerator.device, pictures=pictures, tell=tell)
 
     return replace(job, batch_size=int(job.decisions.make("batch size", decide)))

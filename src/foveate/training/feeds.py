@@ -3,13 +3,14 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from foveate.core.errors import ConfigError
-from foveate.data.batch import Batch
+from foveate.data.batch import Batch, counted
 from foveate.data.cache import Pictures
 from foveate.data.change import Change
 from foveate.data.loader import Loader, Sampling
@@ -105,28 +106,30 @@ class Feeds:
     def stored(
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
         keep: Callable[[Callable[[], torch.Tensor]], torch.Tensor] = lambda compute: compute(),
+        tell: Callable[[int, int], None] = lambda done, total: None,
     ) -> "FeatureFeed":  # fmt: skip
         """Features of every picture of a split, ``views`` augmented views each (0 = not augmented, in order).
 
-        ``keep(compute)`` gives them, computed now or found where another run left them.
+        ``keep(compute)`` gives them, computed now or found where another run left them; ``tell(done, total)``
+        counts the pictures.
         """
-        features = keep(lambda: self._features(split, views, batch_size, extract))
+        features = keep(lambda: self._features(split, views, batch_size, extract, tell))
         order = (
             self._shuffled(batch_size) if views else self._in_order(split, self.eval_transform, batch_size)
         )
         return FeatureFeed(features, order)
 
     def _features(
-        self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor]
-    ) -> torch.Tensor:
-        source = self._in_order(
-            split, self.train_transform if views else self.eval_transform, max(batch_size, 32)
-        )
-        features = torch.stack(
-            [torch.cat([extract(batch) for batch in source.epoch(view)]) for view in range(max(views, 1))]
-        )
+        self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
+        tell: Callable[[int, int], None],
+    ) -> torch.Tensor:  # fmt: skip
+        transform = self.train_transform if views else self.eval_transform
+        source = self._in_order(split, transform, max(batch_size, 32))
+        shown, pictures = max(views, 1), len(source.rows)
+        every = chain.from_iterable(source.epoch(view) for view in range(shown))
+        features = torch.cat([extract(batch) for batch in counted(every, shown * pictures, tell)])
         source.close()
-        return features
+        return features.view(shown, pictures, -1)
 
     def _in_order(self, split: str, transform: Transform, batch_size: int) -> Loader:
         return Loader(

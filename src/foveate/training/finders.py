@@ -39,6 +39,7 @@ def find_learning_rate(
     lowest: float = 1e-6,
     highest: float = 1.0,
     steps: int = 60,
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> LearningRateSweep:
     """Raise the rate exponentially over real training steps until the loss blows up; suggest the steepest descent.
 
@@ -49,13 +50,15 @@ def find_learning_rate(
 
     Args:
         loss: of a network on a batch at a step (from 0); what it draws hangs on the step alone.
+        tell: called with (steps done, steps at most).
 
     Raises:
         TrainingError: the loss is not finite from the start.
     """
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        rates, smoothed = _sweep(model, feed, loss, optimizer_for, seed, lowest, highest, steps)
+        rates, smoothed = _sweep(model, feed, loss, optimizer_for, seed, lowest, highest, steps, tell)
+    tell(steps, steps)
     if not rates:
         raise TrainingError(
             "The learning-rate finder saw a loss that is not finite at its very first, smallest step; give lr as a "
@@ -67,7 +70,7 @@ def find_learning_rate(
 def _sweep(
     model: Classifier, feed: Feed, loss: Callable[[Classifier, Batch, int], torch.Tensor],
     optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
-    seed: int, lowest: float, highest: float, steps: int,
+    seed: int, lowest: float, highest: float, steps: int, tell: Callable[[int, int], None],
 ) -> tuple[list[float], list[float]]:  # fmt: skip
     """Rates and smoothed losses of a copy of the model, until the loss blows up.
 
@@ -80,6 +83,7 @@ def _sweep(
     average, start = 0.0, 0.0
     device = next(model.parameters()).device
     for step, batch in enumerate(_endless(feed, steps)):
+        tell(step, steps)
         rate = lowest * (highest / lowest) ** (step / (steps - 1))
         set_learning_rates(optimizer, rate, 1.0)
         seed_torch(key(seed, "finder", step), device.type)
@@ -132,12 +136,14 @@ def find_batch_size(
     *,
     pictures: int,
     largest: int = 1024,
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[int, str]:
     """Double the batch while real training steps get faster a picture and memory allows.
 
     Args:
         step: one forward, backward and optimizer step of a copy of the network on a batch of this size.
         pictures: training pictures; a batch never holds more than an eighth of them, so that an epoch has steps.
+        tell: called with (pictures of the batch that is tried, largest batch).
 
     Returns:
         The smallest size within 10 % of the best pictures/s, and the figures in words. Memory is checked before each
@@ -149,6 +155,7 @@ def find_batch_size(
     ceiling = max(8, min(largest, pictures // 8))
     size, rates, stopped = 8, {}, f"an epoch should keep eight steps ({pictures} pictures)"
     while size <= ceiling:
+        tell(size // 2, ceiling)
         clone = copy.deepcopy(model)
         before = _used(device)
         try:
@@ -167,6 +174,7 @@ def find_batch_size(
             stopped = f"{2 * size} would take more than 60 % of the free memory"
             break
         size *= 2
+    tell(ceiling, ceiling)
     if not rates:
         raise TrainingError(
             f"Not even a batch of {size} pictures fits into memory; set training.batch_size to less, or data.size."

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ from foveate.objectives import Progress
 from foveate.training import state as checkpoints
 from foveate.training.checks import check_phases
 from foveate.training.feeding_back import FeedbackLoop
-from foveate.training.interrupt import Interrupted, watch_signals
+from foveate.training.interrupt import Interrupted, Signals, watch_signals
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
@@ -54,12 +53,12 @@ def fit(job: Job) -> list[dict[str, Any]]:
 
     Raises:
         TrainingError: the loss is not finite (names the pictures of the batch), or a checkpoint cannot be written.
-        Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was written, unless there was nothing new to save.
     """
     trainer = _Trainer(job)
     try:
-        with watch_signals() as interrupted:
-            trainer.run(interrupted)
+        with watch_signals() as signals:
+            trainer.run(signals)
     finally:
         job.observer.close()
     return trainer.position.history
@@ -79,16 +78,16 @@ class _Trainer:
 
     # -- the whole ---------------------------------------------------------------------------------------------------
 
-    def run(self, interrupted: Callable[[], bool]) -> None:
+    def run(self, signals: Signals) -> None:
         check_phases(self.job)
         share_start(self.accelerator, self.job.objective)
         self._resume()
         while self.position.phase < len(self.config.phases):
-            self._run_phase(self.config.phases[self.position.phase], interrupted)
+            self._run_phase(self.config.phases[self.position.phase], signals)
 
     # -- one phase ---------------------------------------------------------------------------------------------------
 
-    def _run_phase(self, phase: PhaseConfig, interrupted: Callable[[], bool]) -> None:
+    def _run_phase(self, phase: PhaseConfig, signals: Signals) -> None:
         position = self.position
         frozen = apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         plan = plan_phase(self.job, phase)
@@ -106,7 +105,7 @@ class _Trainer:
         self.job.observer.phase(phase.name, phase.epochs, len(plan.train))
         ended = False
         while position.phase_epoch < phase.epochs and not ended:
-            self._run_epoch(phase, plan, steps, interrupted)
+            self._run_epoch(phase, plan, steps, signals)
             ended = self._after_epoch(phase)
         self._end_phase(phase)
 
@@ -127,9 +126,7 @@ class _Trainer:
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
-    def _run_epoch(
-        self, phase: PhaseConfig, plan: PhasePlan, steps_per_epoch: int, interrupted: Callable[[], bool]
-    ) -> None:
+    def _run_epoch(self, phase: PhaseConfig, plan: PhasePlan, steps_per_epoch: int, signals: Signals) -> None:
         position, accumulate = self.position, self.config.accumulate
         assert self.optimizer is not None
         total_steps = phase.epochs * steps_per_epoch
@@ -144,34 +141,35 @@ class _Trainer:
         set_modes(self.model, phase.trainable, phase.freeze_bn)
         feed = self.feedback.feed(plan.train)
         batches = len(feed)
-        for raw in feed.epoch(position.epoch, start=position.batch):
-            # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
-            seed_torch(
-                key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index),
-                self.device.type,
-            )
-            # A feedback may make an epoch longer or shorter; the schedule goes by the epochs all the same.
-            step = position.batch * len(plan.train) // batches // accumulate
-            step_in_phase = position.phase_epoch * steps_per_epoch + step
-            factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
-            set_learning_rates(self.optimizer, plan.lr, factor)
-            self._forward_backward(raw, plan, self._progress(phase, step_in_phase / total_steps))
-            position.batch += 1
-            position.seconds += time.perf_counter() - started
-            started = time.perf_counter()
-            if position.batch % accumulate and position.batch < batches:
-                continue
-            self._update(phase)
-            self.job.observer.step(position.batch, batches, len(raw))
-            stop, spent = largest(self.accelerator, interrupted(), self._over_budget())
-            if stop:
-                self._save()
-                raise Interrupted(position.epoch, position.batch, batches)
-            if spent:
-                break
-            if time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
-                self._save()
-        self._finish_epoch(phase, plan, started)
+        with signals.held():
+            for raw in feed.epoch(position.epoch, start=position.batch):
+                # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
+                seed_torch(
+                    key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index),
+                    self.device.type,
+                )
+                # A feedback may make an epoch longer or shorter; the schedule goes by the epochs all the same.
+                step = position.batch * len(plan.train) // batches // accumulate
+                step_in_phase = position.phase_epoch * steps_per_epoch + step
+                factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
+                set_learning_rates(self.optimizer, plan.lr, factor)
+                self._forward_backward(raw, plan, self._progress(phase, step_in_phase / total_steps))
+                position.batch += 1
+                position.seconds += time.perf_counter() - started
+                started = time.perf_counter()
+                if position.batch % accumulate and position.batch < batches:
+                    continue
+                self._update(phase)
+                self.job.observer.step(position.batch, batches, len(raw))
+                stop, spent = largest(self.accelerator, signals(), self._over_budget())
+                if stop:
+                    self._save()
+                    raise self._interrupted(batches)
+                if spent:
+                    break
+                if time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
+                    self._save()
+        self._finish_epoch(phase, plan, started, signals)
 
     def _forward_backward(self, raw: Batch, plan: PhasePlan, progress: Progress) -> None:
         position = self.position
@@ -209,25 +207,26 @@ class _Trainer:
         if self.ema is not None:
             self.ema.update(self.model, step=self.position.phase_step)
 
-    def _finish_epoch(self, phase: PhaseConfig, plan: PhasePlan, started: float) -> None:
+    def _finish_epoch(self, phase: PhaseConfig, plan: PhasePlan, started: float, signals: Signals) -> None:
         position = self.position
-        self._reduce(position.sums)
-        pictures = position.sums.pop("pictures")
-        self._shares(position.sums, pictures)
+        sums = dict(position.sums)  # until the epoch is over the position may have to be saved
+        self._reduce(sums)
+        pictures = sums.pop("pictures")
+        self._shares(sums, pictures)
         train_seconds = position.seconds
         row: dict[str, Any] = {
             "epoch": position.epoch + 1,
             "phase": phase.name,
             "phase_epoch": position.phase_epoch + 1,
-            **{f"train_{name}": value / pictures for name, value in position.sums.items()},
+            **{f"train_{name}": value / pictures for name, value in sums.items()},
         }
         share_buffers(self.accelerator, self.model)
-        if plan.validation is not None:
-            watched = self.ema.module if self.ema is not None else self.model
-            watched.eval()
-            progress = self._progress(phase, (position.phase_epoch + 1) / phase.epochs)
-            values = validate(plan.step, watched, plan.validation, progress, labelled=self.job.feeds.labelled)
-            row |= {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
+        try:
+            signals.check()
+            row |= self._validated(phase, plan)
+        except KeyboardInterrupt:
+            self._save()
+            raise self._interrupted(len(self.feedback.feed(plan.train))) from None
         position.seconds += time.perf_counter() - started
         (position.seconds,) = largest(self.accelerator, position.seconds)
         previous = sum(r["seconds"] for r in position.history)
@@ -244,6 +243,15 @@ class _Trainer:
         position.phase_epoch += 1
         position.batch = 0
         position.sums = {}
+
+    def _validated(self, phase: PhaseConfig, plan: PhasePlan) -> dict[str, float]:
+        if plan.validation is None:
+            return {}
+        watched = self.ema.module if self.ema is not None else self.model
+        watched.eval()
+        progress = self._progress(phase, (self.position.phase_epoch + 1) / phase.epochs)
+        values = validate(plan.step, watched, plan.validation, progress, labelled=self.job.feeds.labelled)
+        return {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
 
     def _after_epoch(self, phase: PhaseConfig) -> bool:
         """Book-keeping after an epoch; whether the phase is over."""
@@ -314,6 +322,12 @@ class _Trainer:
 
     def _over_budget(self) -> bool:
         return self.config.time_budget is not None and self.position.seconds > 60 * self.config.time_budget
+
+    def _interrupted(self, batches: int) -> Interrupted:
+        position = self.position
+        return Interrupted(
+            f" in epoch {position.epoch + 1} after batch {position.batch} of {batches}; the position is saved"
+        )
 
     def _not_finite(self, raw: Batch, values: dict[str, float]) -> str:
         files = [self.job.feeds.paths[i] for i in raw.index.tolist()]

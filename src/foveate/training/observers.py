@@ -22,7 +22,7 @@ class Observer:
         """An epoch ended with this row of history.csv."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Work before training: ``done`` of ``total`` pictures checked, decoded, ..."""
+        """Work outside of the epochs: ``done`` of ``total`` pictures checked, decoded, measured, steps tried ..."""
 
     def decision(self, decision: Decision) -> None:
         """Something was decided automatically."""

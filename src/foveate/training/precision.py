@@ -5,18 +5,25 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import torch
 
 from foveate.core.files import write_json
+from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 
 PRECISIONS = ("fp32", "fp32_channels_last", "bf16", "bf16_channels_last")
+SECONDS = 2.0
+"""A trial begins no step after this time."""
+ROUNDS = 3
+FEW = 2
+"""Pictures of the first step, which decides how many the others have."""
+SET_UP = 0.25
+"""Seconds: a first step that takes longer is hardly lengthened by what is set up once."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,27 @@ class Precision:
             yield
 
 
+def candidates(device: torch.device) -> tuple[tuple[str, ...], str]:
+    """Names worth trying on a device, the more promising first after fp32, and why others are not ("" = all are)."""
+    if device.type == "cpu" and not _processor_has_bf16():
+        # Without instructions for it a step in bf16 takes ten times as long as one in fp32.
+        return ("fp32", "fp32_channels_last"), "bf16 not tried: this processor has no instructions for it"
+    return ("fp32", "bf16_channels_last", "fp32_channels_last", "bf16"), ""
+
+
+def _processor_has_bf16() -> bool:
+    """AVX512-BF16 or AMX (or Arm's own), there and not switched off (ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA)."""
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    # AVX512 alone is enough for oneDNN to call it supported: it is emulated there.
+    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(has) and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def machine(device: torch.device) -> str:
-    """What a measurement is valid for: processor or accelerator, threads, torch version."""
+    """What a measurement is valid for: processor or accelerator, its instructions, threads, torch version."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     flags = ""
@@ -50,60 +76,105 @@ def machine(device: torch.device) -> str:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         found = [line for line in lines if line.startswith(("flags", "Features", "model name"))][:2]
         flags = hashlib.sha256("".join(sorted(found)).encode()).hexdigest()[:8]
-    return f"{platform.machine()} {flags}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    used = f"{torch.backends.cpu.get_cpu_capability()}{' bf16' * _processor_has_bf16()}"
+    return (
+        f"{platform.machine()} {flags} {used}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was measured."""
+
+    rates: dict[str, float]
+    """{candidate: pictures/s}; those that were dropped early are rough."""
+    complete: bool
+    """Every candidate had two turns before the time was over, so that chance decides little."""
 
 
 def measure(
-    step: Callable[[Classifier, Precision], None],
+    step: Callable[[Classifier, Precision, Batch], None],
+    sample: Callable[[int], Batch],
     model: Classifier,
     device: torch.device,
-    rounds: int = 3,
-    steps: int = 2,
-) -> dict[str, float]:
-    """Seconds of ``step(copy of model, precision)`` for each candidate: interleaved rounds, median.
+    batch_size: int,
+    names: Sequence[str] = PRECISIONS,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Trial:
+    """Pictures/s of ``step(copy of model, precision, raw batch)`` for each candidate, the best of interleaved rounds.
 
-    The model itself is not touched. A candidate that the device cannot compute is left out.
+    Batches are small enough for every candidate to have two steps within ``SECONDS``. One that takes twice as long as
+    the best is dropped after its first round; after ``SECONDS`` no step is begun, but for the first one of the second
+    candidate. The model itself is not touched. A candidate that the device cannot compute is left out, unless it is
+    the first, which is the yardstick.
+
+    Args:
+        sample: makes a raw batch of so many pictures.
+        batch_size: largest number of pictures.
+        tell: called with (steps done, steps at most).
     """
-    candidates: dict[str, Classifier] = {}
-    for name in PRECISIONS:
+    began = time.perf_counter()
+    copies: dict[torch.memory_format, Classifier] = {}
+
+    def rate(name: str, raw: Batch) -> float:
         precision = Precision(name)
-        clone = copy.deepcopy(model).to(memory_format=precision.memory_format)  # type: ignore[call-overload]
-        try:
-            step(clone, precision)  # warm-up; also tells whether it works at all
-        except RuntimeError:
-            if name == "fp32":
-                raise
-            continue
-        candidates[name] = clone
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, clone in candidates.items():
-            _wait(device)
-            start = time.perf_counter()
-            for _ in range(steps):
-                step(clone, Precision(name))
-            _wait(device)
-            seconds[name].append((time.perf_counter() - start) / steps)
-    return {name: median(values) for name, values in seconds.items()}
+        layout = precision.memory_format
+        if layout not in copies:
+            copies[layout] = copy.deepcopy(model).to(memory_format=layout)  # type: ignore[call-overload]
+        _wait(device)
+        start = time.perf_counter()
+        step(copies[layout], precision, raw)
+        _wait(device)
+        return len(raw) / max(time.perf_counter() - start, 1e-9)
+
+    def first_rate(name: str, raw: Batch) -> float:
+        # A first step also pays for what is set up once: where that can matter, a second one decides.
+        found = rate(name, raw)
+        return found if len(raw) / found > SET_UP else max(found, rate(name, raw))
+
+    raw = sample(min(FEW, batch_size))
+    possible = first_rate(names[0], raw) * SECONDS / (2 * len(names))
+    if possible > len(raw):
+        raw = sample(min(int(possible), batch_size))
+    rates: dict[str, float] = {}
+    waiting = list(names)
+    for turn in range(ROUNDS):
+        for number, name in enumerate(waiting):
+            if time.perf_counter() - began > SECONDS and len(rates) > 1:
+                return Trial(rates, complete=turn > 1)
+            tell(turn * len(names) + number, ROUNDS * len(names))
+            try:
+                found = rate(name, raw) if turn else first_rate(name, raw)
+            except RuntimeError:
+                if name == names[0]:
+                    raise
+                continue
+            rates[name] = max(found, rates.get(name, 0.0))
+        best = max(rates.values())
+        waiting = [name for name in waiting if rates.get(name, 0.0) > best / 2]
+    return Trial(rates, complete=True)
 
 
-def choose(seconds: dict[str, float], batch_size: int) -> tuple[str, str]:
+def choose(rates: dict[str, float]) -> tuple[str, str]:
     """The fastest candidate (plain fp32 unless another is 3 % faster) and the figures in words."""
-    fastest = min(seconds, key=lambda name: seconds[name])
-    if seconds[fastest] > 0.97 * seconds["fp32"]:
+    fastest = max(rates, key=lambda name: rates[name])
+    if rates["fp32"] > 0.97 * rates[fastest]:
         fastest = "fp32"
-    rates = ", ".join(f"{name} {batch_size / value:.0f}" for name, value in seconds.items())
-    return fastest, f"measured here, pictures/s: {rates}"
+    return fastest, f"measured here, pictures/s: {', '.join(f'{n} {rate:.3g}' for n, rate in rates.items())}"
 
 
-def remembered(memory: Path | None, key: str, decide: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    """``decide()``, or what an earlier run on this machine found under the same key (file ``memory``)."""
+def remembered(memory: Path | None, key: str, decide: Callable[[], tuple[str, str, bool]]) -> tuple[str, str]:
+    """``decide()``, or what an earlier run on this machine found under the same key (file ``memory``).
+
+    Args:
+        decide: value, reason, and whether it is worth remembering.
+    """
     known = json.loads(memory.read_text(encoding="utf-8")) if memory and memory.is_file() else {}
     if key in known:
         value, reason = known[key]
         return value, f"{reason} (remembered from an earlier run on this machine)"
-    value, reason = decide()
-    if memory:
+    value, reason, sure = decide()
+    if memory and sure:
         # Another process may have written in between: read again, so that only this key is added.
         known = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
         write_json(memory, {**known, key: [value, reason]})

@@ -19,9 +19,11 @@ from foveate.training.idle import phase_objective
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.phases import PhaseConfig
-from foveate.training.precision import Precision, choose, machine, measure, remembered
+from foveate.training.precision import Precision, candidates, choose, machine, measure, remembered
 from foveate.training.ranks import mean
 from foveate.training.step import Step
+
+SPLITS = {"train": "training", "val": "validation"}
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,11 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
 
     def stored(split: str, views: int) -> Feed:
         settings = {"split": split, "views": views, "batch": job.batch_size, "precision": precision.name}
+        tell = partial(job.observer.progress, f"features of the {SPLITS[split]} pictures")
         if job.shared is None:
-            return job.feeds.stored(split, views, job.batch_size, extract)
+            return job.feeds.stored(split, views, job.batch_size, extract, tell=tell)
         keep = partial(job.shared.get, model, settings)
-        return job.feeds.stored(split, views, job.batch_size, extract, keep)
+        return job.feeds.stored(split, views, job.batch_size, extract, keep, tell)
 
     train = stored("train", views)
     validation = stored("val", 0) if job.feeds.validated else None
@@ -154,22 +157,26 @@ def _step(job: Job, precision: Precision, *, stored: bool = False) -> Step:
 def _precision(job: Job, phase: PhaseConfig) -> str:
     if job.config.precision != "auto":
         return job.config.precision
-    raw = job.feeds.sample(job.batch_size)
-    shape = "x".join(str(side) for side in raw.images.shape[2:])
+    device, side = job.accelerator.device, job.model.input_size
     key = (
-        f"{job.model.card.architecture} {phase.trainable} batch {len(raw)} {shape} taps {len(job.objective.taps)}; "
-        f"{machine(job.accelerator.device)}"
+        f"{job.model.card.architecture} {phase.trainable} batch {job.batch_size} {side} taps "
+        f"{len(job.objective.taps)}; {machine(device)}"
     )
     trial = Step(job, job.objective, Precision("fp32")).apart()
 
-    def step(network: Classifier, precision: Precision) -> None:
+    def step(network: Classifier, precision: Precision, raw: Batch) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
         taken = replace(trial, precision=precision).train(network, raw, Progress(), "precision")
         taken.weighed.total.backward()
         network.zero_grad(set_to_none=True)
 
-    def decide() -> tuple[str, str]:
-        return choose(measure(step, job.model, job.accelerator.device), len(raw))
+    def decide() -> tuple[str, str, bool]:
+        names, why = candidates(device)
+        tell = partial(job.observer.progress, "trying precisions")
+        found = measure(step, job.feeds.sample, job.model, device, job.batch_size, names, tell)
+        tell(1, 1)
+        value, reason = choose(found.rates)
+        return value, "; ".join(part for part in (reason, why) if part), found.complete
 
     return str(job.decisions.make(f"precision: {phase.name}", lambda: remembered(job.memory, key, decide)))
 
@@ -192,7 +199,8 @@ def _learning_rate(phase: PhaseConfig, train: Feed, step: Step) -> float:
             trial.objective.eval()
             return total
 
-        found = find_learning_rate(job.model, train, loss, optimizer_for, seed=job.seed)
+        tell = partial(job.observer.progress, "trying learning rates")
+        found = find_learning_rate(job.model, train, loss, optimizer_for, seed=job.seed, tell=tell)
         return found.suggestion, found.reason
 
     return float(job.decisions.make(f"learning rate: {phase.name}", decide))

@@ -1,0 +1,57 @@
+"""What the screen says while work goes on, and what a command that was stopped says."""
+
+import os
+import signal
+
+import pytest
+import typer
+
+from foveate.cli.screen import SlowWork, guarded, screen_observer
+
+
+def test_slow_work_is_told_after_five_seconds_and_then_ever_more_rarely() -> None:
+    moment = 0.0
+    slow = SlowWork(lambda: moment)
+    told = []
+    for second in range(101):
+        moment = float(second)
+        if slow("predicting", second, 1000):
+            told.append(second)
+    assert told == [5, 15, 35, 75]
+    assert not slow("measuring", 0, 10), "other work begins anew"
+    moment += 5
+    assert slow("measuring", 5, 10)
+    moment += 50
+    assert not slow("measuring", 10, 10), "it is over"
+
+
+def test_quick_work_is_not_told() -> None:
+    moment = 0.0
+    slow = SlowWork(lambda: moment)
+    for number in range(100):
+        moment += 0.1
+        assert not slow("predicting", number % 20, 20), "each time it is over the clock starts anew"
+        slow("predicting", 20, 20)
+
+
+def test_the_screen_tells_what_is_slow_where_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = screen_observer()
+    screen.slow = SlowWork(iter([0.0, 6.0, 7.0, 8.0]).__next__)
+    for done in (0, 32, 64):
+        screen.progress("testing other backgrounds", done, 64)
+    screen.close()
+    screen.progress("predicting", 1, 2)  # after the end of a training there is more to come
+    screen.close()
+    assert capsys.readouterr().out == "testing other backgrounds: 32 of 64\n"
+
+
+def test_ctrl_c_in_any_command_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    @guarded
+    def command() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+
+    with pytest.raises(typer.Exit) as caught:
+        command()
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err.startswith("error Stopped;")
