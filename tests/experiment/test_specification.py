@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.core.errors import ConfigError
+from foveate.core.reading import read_yaml
 from foveate.experiment import Experiment
-from foveate.experiment.specification import assign, merge, read_yaml
+from foveate.experiment.specification import assign, merge
 from training_helpers import experiment
 
 PHASES = st.fixed_dictionaries(

@@ -164,8 +164,9 @@ def build_experiment(
     Raises:
         ConfigError: whatever does not fit, with its path.
     """
+    from foveate.core.reading import read_yaml
     from foveate.experiment import Experiment
-    from foveate.experiment.specification import assign, merge, put, read_yaml
+    from foveate.experiment.specification import assign, merge, put
 
     file = _longhand(read_yaml(config) if isinstance(config, Path) else config or {})
     arguments = inspect.signature(recipe).parameters

@@ -39,7 +39,7 @@ def tune(
     """Search for good settings on the validation pictures; the test pictures are left alone."""
     from foveate.cli.tune_screen import Screen, show
     from foveate.core.config import parse
-    from foveate.experiment.specification import read_yaml
+    from foveate.core.reading import read_yaml
     from foveate.recipes import finetune
     from foveate.studies.space import Search
     from foveate.studies.tune import tune as search_for

@@ -10,7 +10,10 @@ from typing import Annotated, Any, TypeVar, Union
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_jsonable_python
 
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, FoveateError, shortened, shown
+
+MOST = 6
+"""Wrong fields that a message names."""
 
 
 class Config(BaseModel):
@@ -61,18 +64,23 @@ def one_of(table: Mapping[str, Any], key: str) -> Any:
     return Annotated[Union[configs], Field(discriminator=key)]  # noqa: UP007
 
 
-def parse(config_class: type[C], values: dict[str, Any], *, source: str) -> C:
+def parse(
+    config_class: type[C], values: dict[str, Any], *, source: str, error: type[FoveateError] = ConfigError
+) -> C:
     """Validate ``values``; ``source`` names where they came from (a file, a flag).
 
     Raises:
-        ConfigError: one line for each wrong field, with its dotted path, its value and what is allowed.
+        error: one clause for each wrong field, with its dotted path, its value and what is allowed.
     """
     try:
         return config_class.model_validate(values)
-    except ValidationError as error:
+    except ValidationError as problem:
+        details = problem.errors(include_url=False, include_context=False)
         lines = []
-        for detail in error.errors():
-            path = ".".join(str(part) for part in detail["loc"]) or "(top level)"
-            given = "" if detail["type"] == "missing" else f" (got {detail['input']!r})"
+        for detail in details[:MOST]:
+            path = shortened(".".join(str(part) for part in detail["loc"]), 80) or "(top level)"
+            given = "" if detail["type"] == "missing" else f" (got {shown(detail['input'])})"
             lines.append(f"{path}: {detail['msg']}{given}")
-        raise ConfigError(f"{source} is not a valid {config_class.__name__}: " + "; ".join(lines)) from None
+        if len(details) > MOST:
+            lines.append(f"and {len(details) - MOST} more")
+        raise error(f"{source} is not a valid {config_class.__name__}: " + "; ".join(lines)) from None

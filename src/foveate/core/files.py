@@ -19,7 +19,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         OSError: the disk is full or the folder is not writable; nothing was changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not the name itself: with more around it it may be too long for the disk.
+    temporary = path.with_name(f".{hash(path.name):x}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
             stream.write(content)

@@ -4,7 +4,6 @@ Everything that trains, measures or explains starts from a Catalog. It is writte
 ``catalog.csv`` and can be read back without looking at the pictures again.
 """
 
-import csv
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
+from foveate.core.reading import read_csv
 
 UNLABELLED = -1
 SPLITS = ("train", "val", "test")
@@ -159,16 +159,11 @@ class Catalog:
             raise DataError(f"{path} does not exist.")
         index = {name: i for i, name in enumerate(classes)}
         samples = []
-        with open(path, newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            missing = set(COLUMNS) - set(reader.fieldnames or ())
-            if missing:
-                raise DataError(f"{path} lacks the columns {sorted(missing)}.")
-            for line, row in enumerate(reader, start=2):
-                if row["label"] and row["label"] not in index:
-                    raise DataError(
-                        f"{path}, line {line}: class '{row['label']}' is not one of {list(classes)}."
-                    )
-                label = index[row["label"]] if row["label"] else UNLABELLED
-                samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"]))
+        for line, row in read_csv(path, COLUMNS).records():
+            if row["label"] and row["label"] not in index:
+                raise DataError(
+                    f"{path}, line {line}: class {shown(row['label'])} is not one of {shown(list(classes))}."
+                )
+            label = index[row["label"]] if row["label"] else UNLABELLED
+            samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"]))
         return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids))

@@ -4,14 +4,15 @@ A CSV with the columns path, label, split, group and fold, sorted by path. All r
 one file.
 """
 
-import csv
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
+from foveate.core.reading import read_csv
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 
 SPLIT_COLUMNS = ("path", "label", "split", "group", "fold")
@@ -75,24 +76,20 @@ def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
     """The catalog with splits and groups of the file, and one fold a row."""
     if not path.is_file():
         raise DataError(f"The split file {path} does not exist; make it with 'foveate split'.")
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"path", "label", "split"} - set(reader.fieldnames or ())
-        if missing:
+    table = read_csv(
+        path, ("path", "label", "split"), advice=f"; a split file has {', '.join(SPLIT_COLUMNS)}"
+    )
+    rows: dict[str, dict[str, str]] = {}
+    for line, row in table.records():
+        if row["path"] in rows:
+            raise DataError(f"{path}, line {line}: {row['path']} is listed twice.")
+        if row["split"] not in ("", *SPLITS):
             raise DataError(
-                f"{path} lacks the columns {sorted(missing)}; a split file has {', '.join(SPLIT_COLUMNS)}."
+                f"{path}, line {line}: split {shown(row['split'])} is none of {', '.join(SPLITS)}."
             )
-        rows: dict[str, dict[str, str]] = {}
-        for line, row in enumerate(reader, start=2):
-            if row["path"] in rows:
-                raise DataError(f"{path}, line {line}: {row['path']} is listed twice.")
-            if row["split"] not in ("", *SPLITS):
-                raise DataError(
-                    f"{path}, line {line}: split '{row['split']}' is none of {', '.join(SPLITS)}."
-                )
-            if row.get("fold") and not row["fold"].isdigit():
-                raise DataError(f"{path}, line {line}: fold '{row['fold']}' is not a number from 0.")
-            rows[row["path"]] = row
+        if row.get("fold") and not re.fullmatch("[0-9]{1,6}", row["fold"]):
+            raise DataError(f"{path}, line {line}: fold {shown(row['fold'])} is not a number from 0.")
+        rows[row["path"]] = row
     known = {s.path for s in catalog.samples}
     for paths, what in ((known - set(rows), "lacks"), (set(rows) - known, "lists, but the data set lacks,")):
         if paths:

@@ -1,6 +1,5 @@
 """What the background tests leave in a run folder: a table of every answer, and a few of the changed pictures."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from foveate.core.errors import DataError, RunError
 from foveate.core.files import write_csv
 from foveate.core.intervals import wilson
+from foveate.core.reading import read_csv
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.gallery import read_arrays, write_arrays
 
@@ -109,18 +109,16 @@ class BackgroundTable:
         path = Path(path)
         if not path.is_file():
             raise DataError(f"{path} does not exist; evaluate the run to write it.")
-        with open(path, newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-        tests = [test for test in TESTS if f"{test}_prediction" in (reader.fieldnames or ())]
+        table = read_csv(path, COLUMNS, advice="; evaluate the run again")
+        tests = [test for test in TESTS if f"{test}_prediction" in table.header]
         needed = [*COLUMNS, *(f"{test}_{what}" for test in tests for what in ("prediction", "probability"))]
-        missing = set(needed) - set(reader.fieldnames or ())
-        if missing or not tests or not rows:
+        missing = set(needed) - set(table.header)
+        if missing or not tests or not table.rows:
             raise DataError(
                 f"{path} has no rows or lacks the columns {sorted(missing)}; evaluate the run again."
             )
         index = {class_id: i for i, class_id in enumerate(class_ids)} | {"": UNLABELLED}
-        columns = {name: [row[name] for row in rows] for name in needed}
+        columns = {name: table.column(name) for name in needed}
 
         def classes(name: str) -> np.ndarray:
             return np.array([index[value] for value in columns[name]], dtype=np.int64)

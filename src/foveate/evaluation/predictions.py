@@ -4,7 +4,6 @@ It is written into the run folder as ``predictions.csv``. Probabilities and loss
 with nine significant digits, which is exact: a table read back equals the table written, bit for bit.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,8 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
+from foveate.core.reading import read_csv
 from foveate.data.catalog import UNLABELLED, Catalog
 
 COLUMNS = ("path", "split", "group", "label", "prediction", "correct", "loss", "confidence", "entropy")
@@ -244,23 +244,18 @@ class PredictionTable:
         path = Path(path)
         if not path.is_file():
             raise DataError(f"{path} does not exist; evaluate the run to write it.")
-        with open(path, newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
-            header = next(reader, [])
-            rows = list(reader)
-        missing = [name for name in COLUMNS if name not in header]
-        ids = [name.removeprefix(PROBABILITY) for name in header if name.startswith(PROBABILITY)]
-        if missing or not ids:
-            raise DataError(f"{path} lacks the columns {missing or [PROBABILITY + '<class id>']}.")
-        for line, row in enumerate(rows, start=2):
-            if len(row) != len(header):
-                raise DataError(f"{path}, line {line}: {len(row)} cells instead of {len(header)}.")
-        columns = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
+        read = read_csv(path, COLUMNS)
+        ids = [name.removeprefix(PROBABILITY) for name in read.header if name.startswith(PROBABILITY)]
+        if not ids:
+            raise DataError(f"{path} lacks the columns {[PROBABILITY + '<class id>']}.")
+        columns = {name: read.column(name) for name in read.header}
         index = {class_id: i for i, class_id in enumerate(ids)} | {"": UNLABELLED}
         for line, pair in enumerate(zip(columns["label"], columns["prediction"], strict=True), start=2):
             for class_id in pair:
                 if class_id not in index:
-                    raise DataError(f"{path}, line {line}: '{class_id}' is not one of the classes {ids}.")
+                    raise DataError(
+                        f"{path}, line {line}: {shown(class_id)} is not one of the classes {shown(ids)}."
+                    )
         numbers = {n: _floats(c, path, n) for n, c in columns.items() if n not in COLUMNS or n in _NUMERIC}
         table = cls(
             class_ids=tuple(ids),

@@ -5,7 +5,6 @@ was made. Hence a killed command goes on with what is missing, nothing drawn by 
 different settings do not mix.
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from PIL import PngImagePlugin
 
 from foveate.core.errors import ConfigError, DataError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv
+from foveate.core.reading import read_csv
 from foveate.data.annotations import MaskReference, only_boxes
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
@@ -147,8 +147,7 @@ def listed_in(out: Path) -> set[str] | None:
     table = out / TABLE
     if not table.is_file():
         return None
-    with open(table, newline="", encoding="utf-8") as stream:
-        return {row["path"] for row in csv.DictReader(stream)}
+    return set(read_csv(table, ("path",)).column("path"))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict, Field, model_validator
 
+from foveate.core.config import Config
+from foveate.core.errors import RunError, shown
 from foveate.core.files import SCHEMA_VERSION
+from foveate.core.reading import read_csv
 from foveate.core.version import VERSION
 from foveate.data.catalog import Catalog
 from foveate.data.split import split_hash
@@ -30,6 +34,122 @@ PACKAGES = (
     "scikit-learn",
     "safetensors",
 )
+
+
+class Record(Config):
+    """Fields of a file that Foveate wrote, as far as they are read again; the file may hold more."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class Noted(Record):
+    """environment.json, as far as a report shows it."""
+
+    decisions: list[dict[str, Any]] | None = None
+    quarantined: list[Any] | None = None
+    network: str | None = None
+
+
+class Environment(Noted):
+    """environment.json."""
+
+    data: str
+    data_root: str
+    classes: list[str]
+    class_ids: list[str]
+    size: int = Field(ge=1, le=2**16)
+    catalog_hash: str
+    versions: dict[str, str] = Field(default={})
+
+
+class Neighbours(Record):
+    """The k nearest neighbours in result.json."""
+
+    k: int
+    n: int
+    accuracy: float
+
+
+class BackgroundScore(Record):
+    """One background test in result.json."""
+
+    accuracy: float
+    as_background: float | None = None
+
+
+class Backgrounds(Record):
+    """The background tests in result.json."""
+
+    n: int
+    chance_majority: float
+    original: BackgroundScore
+    removed: BackgroundScore
+    swapped: BackgroundScore | None = None
+    blurred: BackgroundScore | None = None
+    grey: BackgroundScore | None = None
+    noise: BackgroundScore | None = None
+
+
+class OfClass(Record):
+    """A class in result.json."""
+
+    class_id: str
+    f1: float | None
+
+
+class Metrics(Record):
+    """A split in result.json: what was measured."""
+
+    accuracy: float | None
+    n: int | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    chance_majority: float | None = None
+    per_class: list[OfClass] = Field(default=[])
+    neighbours: Neighbours | None = None
+    backgrounds: Backgrounds | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Metrics":
+        needed = (
+            "n", "accuracy_low", "accuracy_high", "balanced_accuracy", "macro_f1", "chance_majority"
+        )  # fmt: skip
+        missing = [name for name in needed if self.accuracy is not None and getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"there is an accuracy, but no {', '.join(missing)}")
+        return self
+
+
+class Result(Record):
+    """result.json."""
+
+    experiment_hash: str
+    catalog_hash: str
+    split_hash: str
+    metrics: dict[str, Metrics]
+    wall_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """history.csv: a row an epoch; ``epoch`` and ``phase_epoch`` int, ``phase`` text, the rest float or None.
+
+    Raises:
+        RunError: unreadable, or a cell holds no number.
+    """
+    rows = []
+    for line, cells in read_csv(path, ("epoch",), RunError).records():
+        row: dict[str, Any] = {"phase": cells.pop("phase", "")}
+        for name, text in cells.items():
+            try:
+                kind = int if name in ("epoch", "phase_epoch") else float
+                row[name] = kind(text) if text or kind is int else None
+            except ValueError:
+                raise RunError(f"{path}, line {line}: {name} {shown(text)} is no number.") from None
+        rows.append(row)
+    return rows
 
 
 def environment_of(

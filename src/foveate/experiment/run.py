@@ -1,17 +1,16 @@
 """Run: a folder that training writes and everything else reads."""
 
-import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from foveate.core.config import Config, parse
 from foveate.core.errors import RunError
+from foveate.core.reading import read_json, read_yaml
 from foveate.data.catalog import Catalog
 from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.records import Environment, Result, read_history
 from foveate.experiment.specification import Experiment
 
 if TYPE_CHECKING:
@@ -50,20 +49,20 @@ class Run:
     @cached_property
     def experiment(self) -> Experiment:
         """What was run."""
-        text = (self.folder / "experiment.yaml").read_text(encoding="utf-8")
-        return Experiment.from_dict(yaml.safe_load(text), source=str(self.folder / "experiment.yaml"))
+        file = self.folder / "experiment.yaml"
+        return Experiment.from_dict(read_yaml(file, RunError), source=str(file))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, data root, classes, automatic decisions, quarantined files."""
-        return self._json("environment.json")
+        return self._json("environment.json", Environment)
 
     @cached_property
     def result(self) -> dict[str, Any]:
         """Metrics of every split, hashes, seconds."""
         if not self.finished:
             raise RunError(f"{self.folder} is not finished; run the same train command again to go on.")
-        return self._json("result.json")
+        return self._json("result.json", Result)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -79,10 +78,9 @@ class Run:
         return PredictionTable.from_csv(self.folder / "predictions.csv")
 
     @property
-    def history(self) -> list[dict[str, str]]:
-        """Rows of history.csv, as text."""
-        with open(self.folder / "history.csv", newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of history.csv: epoch and phase_epoch int, phase text, everything else float or None."""
+        return read_history(self.folder / "history.csv")
 
     @cached_property
     def model(self) -> "Classifier":
@@ -219,9 +217,10 @@ class Run:
             progress=progress, settings=settings,
         )  # fmt: skip
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _json(self, name: str, shape: type[Config]) -> dict[str, Any]:
         path = self.folder / name
         if not path.is_file():
             raise RunError(f"{self.folder} has no {name}; run the same train command again to go on.")
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, dict)
+        parse(shape, content, source=str(path), error=RunError)
         return content

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from foveate.augmentation import BatchTransformConfig
 from foveate.core.config import Config, Mark, deciding, parse
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, shown
+from foveate.core.reading import parse_yaml, read_yaml
 from foveate.data.cache import CacheConfig
 from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
@@ -175,23 +176,6 @@ def _hash(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        ConfigError: it does not exist, is not YAML, or is not a mapping.
-    """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"The configuration file {path} does not exist.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} should hold settings (name: value), but holds {type(values).__name__}.")
-    return values
-
-
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """``base`` with ``changes`` laid over it: mappings are merged, everything else is replaced.
 
@@ -211,19 +195,16 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
-    """Apply ``a.b.0.c=value`` (value in YAML) to nested mappings and lists.
+    """``values`` with ``a.b.0.c=value`` (value in YAML).
 
     Raises:
-        ConfigError: no ``=``, or a step that does not exist.
+        ConfigError: no ``=``, a value that is not YAML, or a step that does not exist.
     """
     path, separator, text = assignment.partition("=")
+    path = path.strip()
     if not separator or not path:
-        raise ConfigError(f"--set takes name.of.setting=value, got '{assignment}'.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    return put(values, path, value)
+        raise ConfigError(f"--set takes name.of.setting=value, got {shown(assignment)}.")
+    return put(values, path, parse_yaml(text, f"--set {path}"))
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -249,12 +230,12 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             place["steps"] = None  # steps of one's own would win over it
         place[last] = value
     else:
-        raise ConfigError(f"--set {path}: '{last}' cannot be set inside {place!r}.")
+        raise ConfigError(f"--set {path}: '{last}' cannot be set inside {shown(place)}.")
     return result
 
 
 def _child(place: Any, step: str, path: str) -> Any:
-    if isinstance(place, list) and step.lstrip("-").isdigit() and -len(place) <= int(step) < len(place):
+    if isinstance(place, list) and step in map(str, range(-len(place), len(place))):
         return place[int(step)]
     if isinstance(place, dict) and isinstance(place.get(step), dict | list):
         return place[step]

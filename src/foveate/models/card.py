@@ -4,7 +4,6 @@
 have one format, so that one run's ``model.safetensors`` can be the next run's ``--weights``.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import Field
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import SCHEMA_VERSION
+from foveate.core.reading import read_json
 from foveate.models.heads import HeadConfig
 
 Triple = tuple[float, float, float]
@@ -72,11 +72,6 @@ def read_card(weights_file: Path) -> Card | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise WeightsError(f"The card {path} holds no JSON object.")
-        return parse(Card, values, source=str(path))
-    except ValueError as error:
-        raise WeightsError(f"The card {path} is not readable JSON: {error}.") from None
+        return parse(Card, read_json(path, dict, ConfigError), source=str(path))
     except ConfigError as error:
         raise WeightsError(f"{error} Mend the card, or move it away to do without one.") from None

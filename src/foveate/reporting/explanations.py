@@ -20,14 +20,17 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import Field, model_validator
 
+from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.files import sha256_of_file, write_bytes, write_json
+from foveate.core.reading import parse_json, read_json
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
 from foveate.experiment.explaining import Column, Explained, Frame, RunExplainer, in_chunks, lay_over
-from foveate.experiment.records import version_of
+from foveate.experiment.records import Record, version_of
 from foveate.reporting.overlays import overlay
 from foveate.reporting.raster import png
 from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
@@ -75,6 +78,63 @@ class Explanations:
     def sheets(self) -> list[Path]:
         """The HTML sheets."""
         return [self.folder / name for name in self.manifest["sheets"] if name.endswith(".html")]
+
+
+class _Answer(Record):
+    prediction: str
+    probability: float
+    target: str
+    target_probability: float
+
+
+class _Record(Record):
+    path: str
+    sha256: str
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    label: str | None
+    answers: list[_Answer] = Field(min_length=1)
+
+
+class _Listed(_Record):
+    overlays: dict[str, str]
+    maps: str
+
+
+class _Path(Record):
+    path: str
+
+
+class _Explained(Record):
+    name: str
+    weights_sha256: str
+    layers: dict[str, str]
+
+
+class _Column(Record):
+    name: str
+
+
+class _Manifest(Record):
+    schema_version: int
+    identity: dict[str, Any]
+    pictures: list[_Path]
+    finished: bool
+
+
+class _Finished(Record):
+    pictures: list[_Listed]
+    runs: list[_Explained] = Field(min_length=1)
+    columns: list[_Column]
+    sheets: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "_Finished":
+        names = {column.name for column in self.columns}
+        for picture in self.pictures:
+            if not names <= picture.overlays.keys() or len(picture.answers) != len(self.runs):
+                raise ValueError(f"the entry of {picture.path} is incomplete")
+        return self
 
 
 @dataclass(frozen=True)
@@ -363,7 +423,8 @@ def _maps_name(path: str) -> str:
 def _record_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     if RECORD not in arrays:
         raise RunError("A file of maps lacks its record.")
-    record: dict[str, Any] = json.loads(str(arrays[RECORD]))
+    record = parse_json(str(arrays[RECORD]), dict, "The record of a file of maps")
+    parse(_Record, record, source="The record of a file of maps", error=RunError)
     return record
 
 
@@ -371,14 +432,12 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not {"schema_version", "identity", "pictures"} <= manifest.keys():
-        raise RunError(f"{path} is not the manifest of explanations; name another folder.")
-    if manifest["schema_version"] > SCHEMA:
-        raise RunError(f"{path} was written by a newer Foveate (schema {manifest['schema_version']}).")
+    manifest = read_json(path, dict)
+    known = parse(_Manifest, manifest, source=str(path), error=RunError)
+    if known.schema_version > SCHEMA:
+        raise RunError(f"{path} was written by a newer Foveate (schema {known.schema_version}).")
+    if known.finished:
+        parse(_Finished, manifest, source=str(path), error=RunError)
     return manifest
 
 

@@ -144,7 +144,7 @@ def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
             f"{SPLIT_NAMES[summary['split']]} pictures, on which choices were made; expect less on new ones."
         )
     task = run.experiment.get("task")
-    if task:
+    if isinstance(task, dict):
         notices.append(
             f"This is a pretext run: its classes are the answers to the task '{task.get('kind')}', not those of the "
             "data set. Mistakes are shown as the pictures are, before the question was made of them."

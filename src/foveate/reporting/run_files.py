@@ -1,20 +1,19 @@
 """Reading a run folder, which is all that a report may know."""
 
-import csv
-import json
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from foveate.core.config import parse
 from foveate.core.errors import RunError
+from foveate.core.reading import parse_yaml, read_csv, read_json, read_text
 from foveate.data.catalog import COLUMNS as CATALOG_COLUMNS
 from foveate.evaluation.background_files import SHEET, TABLE, BackgroundSheet, BackgroundTable
 from foveate.evaluation.gallery import Maps
 from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.records import Noted, read_history
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,9 @@ class RunFiles:
             raise RunError(f"{folder} is not a run folder.")
         if not (folder / "predictions.csv").is_file():
             raise RunError(f"{folder} has no predictions.csv; finish the training or evaluate the run first.")
-        text = _text(folder / "experiment.yaml")
-        try:
-            experiment = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise RunError(f"{folder / 'experiment.yaml'} is not valid YAML ({error}).") from None
+        settings = folder / "experiment.yaml"
+        text = read_text(settings, RunError) if settings.is_file() else ""
+        experiment = parse_yaml(text, str(settings), RunError)
         table = PredictionTable.from_csv(folder / "predictions.csv")
         tests, sheet = folder / TABLE, folder / SHEET
         return cls(
@@ -61,11 +58,11 @@ class RunFiles:
             table=table,
             experiment=experiment if isinstance(experiment, dict) else {},
             experiment_text=text,
-            environment=_json(folder / "environment.json"),
+            environment=_noted(folder / "environment.json"),
             model=_json(folder / "model.json"),
             result=_json(folder / "result.json"),
             catalog=_catalog(folder / "catalog.csv"),
-            history=_history(folder / "history.csv"),
+            history=read_history(folder / "history.csv") if (folder / "history.csv").is_file() else [],
             maps=Maps.load(folder / "maps.npz") if (folder / "maps.npz").is_file() else None,
             background_table=BackgroundTable.from_csv(tests, table.class_ids) if tests.is_file() else None,
             background_sheet=BackgroundSheet.load(sheet) if sheet.is_file() else None,
@@ -111,47 +108,17 @@ def _find(tree: dict[str, Any], name: str) -> Any:
     return None
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path} is not UTF-8 text ({error}).") from None
-
-
 def _json(path: Path) -> dict[str, Any]:
-    text = _text(path)
-    try:
-        value = json.loads(text) if text else {}
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is not valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise RunError(f"{path} holds a {type(value).__name__}; a mapping was expected.")
-    return value
+    return read_json(path, dict) if path.is_file() else {}
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as stream:
-        return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(stream)]
+def _noted(path: Path) -> dict[str, Any]:
+    values = _json(path)
+    parse(Noted, values, source=str(path), error=RunError)
+    return values
 
 
 def _catalog(path: Path) -> list[dict[str, str]]:
-    rows = _rows(path)
-    missing = set(CATALOG_COLUMNS) - set(rows[0]) if rows else set()
-    if missing:
-        raise RunError(f"{path} lacks the columns {sorted(missing)}.")
-    return rows
-
-
-def _history(path: Path) -> list[dict[str, Any]]:
-    result = []
-    for line, row in enumerate(_rows(path), start=2):
-        try:
-            numbers = {k: float(v) if v else None for k, v in row.items() if k not in ("phase", "epoch")}
-            result.append({"epoch": int(row["epoch"]), "phase": row.get("phase", ""), **numbers})
-        except (KeyError, ValueError) as error:
-            raise RunError(f"{path}, line {line} cannot be read ({error}).") from None
-    return result
+    if not path.is_file():
+        return []
+    return [row for _, row in read_csv(path, CATALOG_COLUMNS, RunError).records()]

@@ -1,11 +1,11 @@
 """A study folder -> StudyResults: reads finished cells, and refuses to compare what does not fit together."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from foveate.core.errors import StudyError
+from foveate.core.reading import read_json
 from foveate.experiment import Run
 from foveate.studies.axes import axis_values
 from foveate.studies.engine import folder_of
@@ -88,7 +88,7 @@ def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]
         if not run.finished:
             failed = folder / "cells" / f"{cell.key}.failed.json"
             if failed.is_file():
-                failures[cell.arm, cell.seed] = json.loads(failed.read_text(encoding="utf-8"))["error"]
+                failures[cell.arm, cell.seed] = str(read_json(failed, dict, StudyError).get("error"))
             continue
         for name, value in measure(run, metrics).items():
             values[name][cell.arm][cell.seed] = value

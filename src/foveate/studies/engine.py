@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.store import CellStore
 from foveate.studies.worker import SHARED, attempt
 from foveate.training.decisions import FILE as DECISIONS
+from foveate.training.decisions import read_decisions
 
 SHARED_DECISIONS = ("precision", "batch size")
 """Automatic choices that every arm must share, or a difference between arms could be one of rounding."""
@@ -183,16 +184,21 @@ def _undecided(cells: Sequence[Cell]) -> bool:
 
 
 def _shared_decisions(out: Path) -> list[dict[str, Any]]:
-    file = out / DECISIONS
-    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    return found
+    return _decisions_in(out)
+
+
+def _decisions_in(folder: Path) -> list[dict[str, Any]]:
+    file = folder / DECISIONS
+    return [asdict(decision) for decision in read_decisions(file)] if file.is_file() else []
 
 
 def _adopt_decisions(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """The first cell's choices, for all; a phase in which it had nothing to measure takes the measured precision."""
-    file = folder_of(out, cells[0]) / DECISIONS
-    made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    shared = {d["name"]: d for d in made if d["name"].startswith(SHARED_DECISIONS)}
+    shared = {
+        d["name"]: d
+        for d in _decisions_in(folder_of(out, cells[0]))
+        if d["name"].startswith(SHARED_DECISIONS)
+    }
     measured = [d for name, d in shared.items() if name.startswith("precision: ")]
     phases = {phase.name for cell in cells for phase in cell.experiment.training.phases}
     for name in sorted(f"precision: {phase}" for phase in phases):

@@ -32,7 +32,7 @@ def _at(path: str) -> Read:
         value: Any = result["metrics"]
         for step in path.split("."):
             value = value.get(step) if isinstance(value, dict) else None
-        return None if value is None else float(value)
+        return float(value) if type(value) in (int, float) else None
 
     return read
 
@@ -221,6 +221,6 @@ def numbers(run: Run) -> History:
     for row in run.history:
         if row["phase"] not in phases:
             phases.append(row["phase"])
-        values = {name: float(text) for name, text in row.items() if name != "phase" and text}
+        values = {name: float(value) for name, value in row.items() if name != "phase" and value is not None}
         rows.append({**values, "phase": float(phases.index(row["phase"]))})
     return rows

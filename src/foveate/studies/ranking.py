@@ -7,6 +7,7 @@ from typing import Any
 
 from foveate.core.files import write_csv, write_text
 from foveate.experiment import Experiment
+from foveate.experiment.run import Run
 from foveate.studies.board import Board
 
 ENOUGH = 10
@@ -140,13 +141,13 @@ def rank(board: Board) -> Ranking:
 
 def _interval(board: Board, best: Entry | None) -> tuple[float, float] | None:
     *places, last = board.target.name.replace("val_", "val.", 1).split(".")
-    file = board.folder(best.number) / "result.json" if best else None
-    if last != "accuracy" or file is None or not file.is_file():
+    run = Run(board.folder(best.number)) if best else None
+    if last != "accuracy" or run is None or not run.finished:
         return None
-    place = json.loads(file.read_text(encoding="utf-8"))["metrics"]
+    place: Any = run.result["metrics"]
     for step in places:
-        place = place[step]
-    if "accuracy_low" not in place:
+        place = place.get(step) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or place.get("accuracy_low") is None:
         return None
     return place["accuracy_low"], place["accuracy_high"]
 

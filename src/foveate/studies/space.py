@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import Field, model_validator
 
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key, numpy_generator
-from foveate.experiment.specification import TAGS, Experiment, assign
+from foveate.experiment.specification import TAGS, Experiment, put
 
 TRIALS = 20
 GRID_LIMIT = 10_000
@@ -164,8 +163,7 @@ class Search(Config):
         values = base.to_dict()
         # What chooses a kind comes first: it takes the old kind's settings away.
         for path in sorted(settings, key=lambda path: path.rsplit(".", 1)[-1] not in TAGS):
-            text = yaml.safe_dump(settings[path], default_flow_style=True, width=math.inf)
-            values = assign(values, f"{path}={text}")
+            values = put(values, path, settings[path])
         if self.seeds == "per_trial":
             values["seed"] = key(base.seed, "trial", number) % 2**31
         return Experiment.from_dict(values, source=f"Trial {number}")

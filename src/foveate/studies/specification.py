@@ -11,7 +11,8 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from foveate.core.config import Config, parse
-from foveate.experiment.specification import Experiment, merge, put, read_yaml
+from foveate.core.reading import read_yaml
+from foveate.experiment.specification import Experiment, merge, put
 
 Changes = dict[str, Any]
 """Fields of an experiment: nested, or with dotted names ("training.phases.1.lr": 0.001)."""

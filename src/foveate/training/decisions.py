@@ -1,12 +1,13 @@
 """Everything decided automatically, with its value and its reason; kept in the run so that a resumed run agrees."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from foveate.core.errors import RunError, shown
 from foveate.core.files import write_json
+from foveate.core.reading import read_json
 
 FILE = "decisions.json"
 
@@ -21,6 +22,36 @@ class Decision:
     """JSON-able."""
     reason: str
     """One clause in words, with the figures that decided."""
+
+
+def read_decisions(path: Path) -> list[Decision]:
+    """What was decided, from a ``decisions.json``.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    found = []
+    for entry in read_json(path, list):
+        fields = entry if isinstance(entry, dict) else {}
+        name = fields.get("name")
+        if not (
+            set(fields) == {"name", "value", "reason"}
+            and isinstance(name, str)
+            and isinstance(fields["reason"], str)
+            and _POSSIBLE.get(name.partition(":")[0], lambda value: True)(fields["value"])
+        ):
+            raise RunError(
+                f"{path} is damaged at {shown(entry)}; restore it, or begin again in a new folder."
+            )
+        found.append(Decision(**fields))
+    return found
+
+
+_POSSIBLE: dict[str, Callable[[Any], bool]] = {
+    "precision": lambda value: isinstance(value, str),
+    "batch size": lambda value: type(value) is int and value > 0,
+    "learning rate": lambda value: type(value) in (int, float) and value > 0,
+}
 
 
 class Decisions:
@@ -45,8 +76,7 @@ class Decisions:
         self._announce, self._agree, self._write = announce, agree, write
         self._made: dict[str, Decision] = {}
         if self._path and self._path.is_file():
-            for entry in json.loads(self._path.read_text(encoding="utf-8")):
-                self._made[entry["name"]] = Decision(**entry)
+            self._made = {decision.name: decision for decision in read_decisions(self._path)}
 
     def make(self, name: str, decide: Callable[[], tuple[Any, str]]) -> Any:
         """The value under ``name``: the recorded one, or what ``decide() -> (value, reason)`` says now."""

@@ -4,17 +4,18 @@
 ``state.json`` (position, history, accumulators). Nothing is pickled.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from foveate.core.errors import TrainingError
+from foveate.core.errors import RunError, TrainingError, shown
 from foveate.core.files import write_json
+from foveate.core.reading import read_json
 
 Tensors = dict[str, torch.Tensor]
 
@@ -81,12 +82,26 @@ def save_checkpoint(folder: Path, tensors: Tensors, state: dict[str, Any]) -> No
 
 
 def load_checkpoint(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
-    """The newest complete checkpoint, or None."""
+    """The newest complete checkpoint, or None.
+
+    Raises:
+        RunError: it is damaged.
+    """
     complete = sorted(folder.glob("saved-*"))
     if not complete:
         return None
-    tensors = load_file(complete[-1] / "tensors.safetensors")
-    return tensors, json.loads((complete[-1] / "state.json").read_text(encoding="utf-8"))
+    try:
+        tensors = load_file(complete[-1] / "tensors.safetensors")
+    except (SafetensorError, OSError) as error:
+        raise damaged(folder, error) from None
+    return tensors, read_json(complete[-1] / "state.json", dict)
+
+
+def damaged(folder: Path, why: object) -> RunError:
+    """The error of a checkpoint that cannot be gone on with."""
+    return RunError(
+        f"The checkpoint in {folder} is damaged ({shown(why)}); remove that folder to begin again."
+    )
 
 
 def prefixed(prefix: str, tensors: Tensors) -> Tensors:

@@ -5,7 +5,6 @@ drawn, and two data sets that differ in ``tie`` alone hold the same animals.
 """
 
 import errno
-import json
 import os
 import shutil
 from collections import Counter
@@ -20,6 +19,7 @@ from pydantic import Field, model_validator
 from foveate.core.config import Config
 from foveate.core.errors import DataError
 from foveate.core.files import write_json
+from foveate.core.reading import read_json
 from foveate.core.rng import numpy_generator
 from foveate.data.catalog import SPLITS, Catalog, Sample
 from foveate.data.synthetic.backgrounds import BACKGROUNDS, Sheet, draw_sheet
@@ -241,14 +241,11 @@ def _tied_shares(items: list[Planned]) -> dict[str, float]:
 
 def _read_manifest(root: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(root / MANIFEST, dict, DataError)
+    except DataError as error:
         raise DataError(
-            f"{root} has no readable {MANIFEST}; it is not a synthetic data set. Name another folder."
+            f"{root} has no readable {MANIFEST} ({error}); it is not a synthetic data set. Name another folder."
         ) from None
-    if not isinstance(manifest, dict):
-        raise DataError(f"{root / MANIFEST} does not describe a synthetic data set. Name another folder.")
-    return manifest
 
 
 def _check_reusable(out: Path, config: SyntheticConfig, items: list[Planned]) -> None:
