@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from foveate.core.config import parse
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, refusals_in_words
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
@@ -43,6 +43,7 @@ from foveate.training import Observer
 REPORT = "report.html"
 
 
+@refusals_in_words()
 def train(
     data: Path | str,
     out: Path | str,
@@ -72,6 +73,7 @@ def train(
     return finished
 
 
+@refusals_in_words()
 def report(run: Run | Path | str, out: Path | str | None = None) -> Path:
     """Write the report of a run or of a study: one HTML file, into its folder unless ``out`` says where.
 
@@ -84,6 +86,7 @@ def report(run: Run | Path | str, out: Path | str | None = None) -> Path:
     return build_report(Run.open(folder).folder, file)
 
 
+@refusals_in_words()
 def study(
     design: Study | str,
     data: Path | str,
@@ -118,6 +121,7 @@ def study(
     return measure_study(folder)
 
 
+@refusals_in_words()
 def explain_pictures(
     run: Run | Path | str,
     paths: Path | str | Sequence[Path | str] = (),
@@ -162,6 +166,7 @@ def explain_pictures(
     return write_explanations(explainers, pictures_of(chosen), folder, observer)
 
 
+@refusals_in_words()
 def invert(
     run: Run | nn.Module | Path | str,
     classes: Sequence[str | int] | str | int | None = None,
@@ -200,6 +205,7 @@ def invert(
     return found
 
 
+@refusals_in_words()
 def summit(
     run: Run | Path | str,
     out: Path | str,
@@ -251,12 +257,14 @@ def _class_numbers(classes: Sequence[str | int] | str | int | None, names: Seque
     return [names.index(value) if isinstance(value, str) else value for value in wanted]
 
 
+@refusals_in_words()
 def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:
     """What is wrong with a folder of pictures, and which trivial cues give the class away."""
     found = discover(Path(data), layout or LayoutConfig())
     return audit(found.catalog, empty_classes=found.empty_classes)
 
 
+@refusals_in_words()
 def propose_masks(
     data: Path | str,
     out: Path | str,
@@ -296,12 +304,14 @@ def propose_masks(
     return proposals
 
 
+@refusals_in_words()
 def look(run: Run | Path | str, data: Path | str | None = None, **settings: Any) -> LookTable:
     """Are the maps right: explanation methods x scores on a run's test pictures, or on ``data``; see ``Run.look``."""
     opened = run if isinstance(run, Run) else Run.open(run)
     return opened.look(data, **settings)
 
 
+@refusals_in_words()
 def compare_masks(data: Path | str, proposed: Path | str, layout: LayoutConfig | None = None) -> Comparison:
     """Compare the masks in ``proposed`` with the known ones of ``data``, beside controls that need no method.
 
@@ -315,6 +325,7 @@ def compare_masks(data: Path | str, proposed: Path | str, layout: LayoutConfig |
     return compare_catalogs(known, other, tried=listed_in(Path(proposed)))
 
 
+@refusals_in_words()
 def compare_backbones(
     data: Path | str,
     backbones: Sequence[str],

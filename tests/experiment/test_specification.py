@@ -126,7 +126,7 @@ def test_merge_lays_mappings_over_each_other_and_replaces_the_rest() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "does not exist"), ("a: [", "not valid YAML"), ("- 1", "holds list"), ("", "NoneType")],
+    [(None, "does not exist"), ("a: [", "not valid YAML"), ("- 1", "holds a list"), ("", "holds nothing")],
 )
 def test_files_that_hold_no_settings(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:

@@ -38,8 +38,8 @@ def test_no_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "not readable JSON"),
-        ("[]", "holds no JSON object"),
+        ("{", "is not valid JSON"),
+        ("[]", "holds a list"),
         ("{}", "architecture: Field required"),
         ('{"architecture": "resnet18", "men": [0, 0, 0]}', "men: Extra inputs"),
         ('{"architecture": "resnet18", "mean": [0.5]}', "mean"),

@@ -221,7 +221,7 @@ def test_a_folder_of_something_else_is_left_alone(
             foveate.explain_pictures(**arguments)  # type: ignore[arg-type]
     assert files(out) == before
     (out / "manifest.json").write_text("{}")
-    with pytest.raises(RunError, match="is not the manifest of explanations"):
+    with pytest.raises(RunError, match="is not a valid Manifest"):
         foveate.explain_pictures(finished, pictures / "class0", out)
     with pytest.raises(RunError, match="holds no explanations"):
         Explanations.open(tmp_path / "mine")

@@ -1,6 +1,5 @@
 """What the command line shows: messages, decisions, progress bars. The only place that knows the screen."""
 
-import errno
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from foveate.core.errors import FoveateError
+from foveate.core.errors import FoveateError, refusals_in_words
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -29,23 +28,18 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """A command whose FoveateErrors are printed as one sentence; what was stopped leaves with status 130."""
+    """A command whose FoveateErrors, and what the system refuses, are printed as one sentence; what was stopped leaves
+    with status 130."""
 
     @wraps(command)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with refusals_in_words():
+                return command(*args, **kwargs)
         except FoveateError as error:
             fail(str(error), 130 if type(error).__name__ == "Interrupted" else 1)
         except KeyboardInterrupt:
             fail("Stopped; what was finished is kept. Run the same command again.", 130)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            fail(
-                f"The disk is full ({error.filename or 'while writing'}); what was finished is kept. "
-                "Free some space and run the same command again."
-            )
 
     return call
 

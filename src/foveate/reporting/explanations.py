@@ -87,7 +87,7 @@ class _Answer(Record):
     target_probability: float
 
 
-class _Record(Record):
+class PictureRecord(Record):
     path: str
     sha256: str
     width: int = Field(ge=1)
@@ -96,7 +96,7 @@ class _Record(Record):
     answers: list[_Answer] = Field(min_length=1)
 
 
-class _Listed(_Record):
+class _Listed(PictureRecord):
     overlays: dict[str, str]
     maps: str
 
@@ -115,21 +115,21 @@ class _Column(Record):
     name: str
 
 
-class _Manifest(Record):
+class Manifest(Record):
     schema_version: int
     identity: dict[str, Any]
     pictures: list[_Path]
     finished: bool
 
 
-class _Finished(Record):
+class FinishedManifest(Record):
     pictures: list[_Listed]
     runs: list[_Explained] = Field(min_length=1)
     columns: list[_Column]
     sheets: list[str] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _complete(self) -> "_Finished":
+    def _complete(self) -> "FinishedManifest":
         names = {column.name for column in self.columns}
         for picture in self.pictures:
             if not names <= picture.overlays.keys() or len(picture.answers) != len(self.runs):
@@ -424,7 +424,7 @@ def _record_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     if RECORD not in arrays:
         raise RunError("A file of maps lacks its record.")
     record = parse_json(str(arrays[RECORD]), dict, "The record of a file of maps")
-    parse(_Record, record, source="The record of a file of maps", error=RunError)
+    parse(PictureRecord, record, source="The record of a file of maps", error=RunError)
     return record
 
 
@@ -433,11 +433,11 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     manifest = read_json(path, dict)
-    known = parse(_Manifest, manifest, source=str(path), error=RunError)
+    known = parse(Manifest, manifest, source=str(path), error=RunError)
     if known.schema_version > SCHEMA:
         raise RunError(f"{path} was written by a newer Foveate (schema {known.schema_version}).")
     if known.finished:
-        parse(_Finished, manifest, source=str(path), error=RunError)
+        parse(FinishedManifest, manifest, source=str(path), error=RunError)
     return manifest
 
 
