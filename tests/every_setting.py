@@ -14,7 +14,19 @@ from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 
-TEXTS = ("other", "part:1", "basic", "deep", "head", "early", "flip", "cpu", "val_accuracy", "frequency")
+TEXTS = (
+    "other",
+    "part:1",
+    "path=file,label=kind",
+    "basic",
+    "deep",
+    "head",
+    "early",
+    "flip",
+    "cpu",
+    "val_accuracy",
+    "frequency",
+)
 NUMBERS = (1, 2, 3, 4, 5, 16, 64, 0.5, 0.1, 0.05, 0.7, 0.9, 1.5, 0, 6.0, 30)
 """Whatever is tried, what a class refuses is passed over."""
 TOGETHER: dict[str, dict[str, Any]] = {

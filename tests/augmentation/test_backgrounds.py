@@ -9,6 +9,7 @@ from scipy.stats import chi2_contingency
 from torch import nn
 
 from foveate.augmentation.backgrounds import BackgroundSwap, paint_out, partners, widen
+from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 MODEL = nn.Identity()
@@ -24,7 +25,9 @@ def make_batch(seed: int = 0, n: int = 6, side: int = 16) -> Batch:
 
 
 def swap(batch: Batch, seed: int = 0, **settings: object) -> Batch:
-    return BackgroundSwap(BackgroundSwap.Config(**settings))(batch, MODEL, np.random.default_rng(seed))
+    return BackgroundSwap(BackgroundSwap.Config(**settings))(
+        batch, MODEL, np.random.default_rng(seed), Progress()
+    )
 
 
 @pytest.mark.parametrize("fill", ["swap", "blur", "noise", "flat"])

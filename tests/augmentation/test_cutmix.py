@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from foveate.augmentation.cutmix import CutMix, draw_box
+from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 MODEL = nn.Identity()
@@ -28,7 +29,7 @@ def make_batch(n: int = 6, height: int = 10, width: int = 14) -> Batch:
 def test_labels_are_the_shares_of_the_pixels(seed: int, side: int) -> None:
     batch = make_batch(height=side, width=side + 3)
     before = batch.targets.clone()
-    found = CutMix(CutMix.Config(), COUNTS)(batch, MODEL, np.random.default_rng(seed))
+    found = CutMix(CutMix.Config(), COUNTS)(batch, MODEL, np.random.default_rng(seed), Progress())
     for k in range(len(found)):
         shares = torch.zeros(3)
         for value in found.images[k, 0].flatten().tolist():  # each pixel says from which picture it comes
@@ -39,7 +40,7 @@ def test_labels_are_the_shares_of_the_pixels(seed: int, side: int) -> None:
 
 def test_masks_go_along_and_are_known_where_both_are() -> None:
     batch = make_batch()
-    found = CutMix(CutMix.Config(), COUNTS)(batch, MODEL, np.random.default_rng(4))
+    found = CutMix(CutMix.Config(), COUNTS)(batch, MODEL, np.random.default_rng(4), Progress())
     whose = found.images[:, :1]
     known = torch.tensor([k % 3 != 0 for k in range(6)])
     for k in range(6):
@@ -52,16 +53,16 @@ def test_masks_go_along_and_are_known_where_both_are() -> None:
 def test_it_is_drawn_by_the_key_and_in_place() -> None:
     transform = CutMix(CutMix.Config(), COUNTS)
     batch = make_batch()
-    found = transform(batch, MODEL, np.random.default_rng(1))
+    found = transform(batch, MODEL, np.random.default_rng(1), Progress())
     assert found.images.data_ptr() == batch.images.data_ptr()
-    again = transform(make_batch(), MODEL, np.random.default_rng(1))
+    again = transform(make_batch(), MODEL, np.random.default_rng(1), Progress())
     assert torch.equal(found.images, again.images)
     assert torch.equal(found.targets, again.targets)
 
 
 def test_probability_zero_changes_nothing() -> None:
     batch = make_batch()
-    assert CutMix(CutMix.Config(p=0.0), COUNTS)(batch, MODEL, np.random.default_rng(0)) is batch
+    assert CutMix(CutMix.Config(p=0.0), COUNTS)(batch, MODEL, np.random.default_rng(0), Progress()) is batch
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,4 +88,4 @@ def test_boxes_have_the_area_of_the_formula_where_nothing_is_clipped() -> None:
 def test_unlabelled_pictures_cannot_be_mixed() -> None:
     batch = make_batch().replace(targets=torch.full((6,), -1))
     with pytest.raises(Exception, match="unlabelled pictures"):
-        CutMix(CutMix.Config(), COUNTS)(batch, MODEL, np.random.default_rng(0))
+        CutMix(CutMix.Config(), COUNTS)(batch, MODEL, np.random.default_rng(0), Progress())

@@ -42,7 +42,7 @@ def test_mixup_is_its_formula(seed: int, alpha: float) -> None:
     before = make_batch([0, 1, 2, 0, 1])
     kept, partner = drawn(seed, 5, alpha)
     found = Mixup(Mixup.Config(alpha=alpha), (3, 3, 3))(
-        make_batch([0, 1, 2, 0, 1]), MODEL, np.random.default_rng(seed)
+        make_batch([0, 1, 2, 0, 1]), MODEL, np.random.default_rng(seed), Progress()
     )
     one_hot = torch.eye(3)[before.targets]
     for k in range(5):
@@ -76,9 +76,9 @@ def test_remix_is_its_formula(seed: int, counts: list[int], kappa: float, tau: f
     targets = [0, 1, 2, 0, 2, 1]
     kept, partner = drawn(seed, 6, 1.0)
     found = Remix(Remix.Config(kappa=kappa, tau=tau), counts)(
-        make_batch(targets), MODEL, np.random.default_rng(seed)
+        make_batch(targets), MODEL, np.random.default_rng(seed), Progress()
     )
-    plain = Mixup(Mixup.Config(), counts)(make_batch(targets), MODEL, np.random.default_rng(seed))
+    plain = Mixup(Mixup.Config(), counts)(make_batch(targets), MODEL, np.random.default_rng(seed), Progress())
     assert torch.equal(found.images, plain.images)
     one_hot = torch.eye(3)
     for k, own in enumerate(targets):
@@ -95,8 +95,12 @@ def test_remix_gives_the_rare_class_what_mixup_would_share() -> None:
     rare, plain = 0.0, 0.0
     for seed in range(100):
         targets = [0, 1] * 8
-        found = Remix(Remix.Config(), (10, 100))(make_batch(targets), MODEL, np.random.default_rng(seed))
-        mixed = Mixup(Mixup.Config(), (10, 100))(make_batch(targets), MODEL, np.random.default_rng(seed))
+        found = Remix(Remix.Config(), (10, 100))(
+            make_batch(targets), MODEL, np.random.default_rng(seed), Progress()
+        )
+        mixed = Mixup(Mixup.Config(), (10, 100))(
+            make_batch(targets), MODEL, np.random.default_rng(seed), Progress()
+        )
         rare += float(found.targets[:, 0].mean()) / 100
         plain += float(mixed.targets[:, 0].mean()) / 100
     assert rare == pytest.approx(0.5 * 0.5 + 0.5 * 5 / 8, abs=0.015)
@@ -110,7 +114,7 @@ def test_mixed_labels_can_be_mixed_again_and_every_loss_takes_them() -> None:
     assert {"cutmix", "mixup", "remix"} < set(TRANSFORMS)
     batch = make_batch([0, 1, 2, 0, 1])
     for number, transform in enumerate(build_transforms(experiment.transforms, (4, 2, 1))):
-        batch = transform(batch, MODEL, np.random.default_rng(number))
+        batch = transform(batch, MODEL, np.random.default_rng(number), Progress())
     torch.testing.assert_close(batch.targets.sum(1), torch.ones(5))
     output = Output(torch.randn(5, 3, generator=torch.Generator().manual_seed(1)))
     context = Context(("a", "b", "c"), [4, 2, 1])

@@ -138,7 +138,9 @@ class Recorder:
     def __init__(self) -> None:
         self.draws: list[float] = []
 
-    def __call__(self, batch: Batch, model: torch.nn.Module, rng: np.random.Generator) -> Batch:
+    def __call__(
+        self, batch: Batch, model: torch.nn.Module, rng: np.random.Generator, progress: Progress
+    ) -> Batch:
         self.draws.append(float(rng.random()))
         assert batch.images.is_floating_point(), "prepared"
         return batch.replace(images=torch.full_like(batch.images, self.draws[-1]))

@@ -1,8 +1,9 @@
 """Batch transforms: augmentations that need the whole batch, its masks, or the network.
 
 A transform is built as ``(config, counts)``, counts: training pictures a class, and called as
-``(batch, model, rng) -> batch`` on a prepared batch, which is its own and may be changed in place; ``rng`` is keyed by
-seed and step.
+``(batch, model, rng, progress) -> batch`` on a prepared batch, which is its own and may be changed in place; ``rng`` is
+keyed by seed and step, ``progress`` says where training stands. The batch may come back with several linked views of
+every picture (``Batch.views``), or with changes of feature maps inside the network (``Batch.edits``).
 """
 
 from collections.abc import Callable
@@ -11,20 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from foveate.augmentation.augmix import AugMix
 from foveate.augmentation.backgrounds import BackgroundSwap
 from foveate.augmentation.cutmix import CutMix
+from foveate.augmentation.manifold_mixup import ManifoldMixup
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
 from foveate.augmentation.remix import Remix
 from foveate.core.config import one_of
+from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
-BatchTransform = Callable[[Batch, nn.Module, np.random.Generator], Batch]
+BatchTransform = Callable[[Batch, nn.Module, np.random.Generator, Progress], Batch]
 
 # A new augmentation: one class in one file, one line here.
 TRANSFORMS: dict[str, type[Any]] = {
+    "augmix": AugMix,
     "background_swap": BackgroundSwap,
     "cutmix": CutMix,
+    "manifold_mixup": ManifoldMixup,
     "mixup": Mixup,
     "remix": Remix,
 }

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from foveate.core.config import Config
+from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 PAINT_MARGIN = 2
@@ -116,7 +117,7 @@ class BackgroundSwap:
     def __init__(self, config: Config, counts: Sequence[int] = ()) -> None:
         self.config = config  # counts are for transforms that mix labels
 
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
+    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         chosen = (
             torch.from_numpy(rng.random(len(batch)) < self.config.p).to(batch.images.device) & batch.has_mask
         )

@@ -9,6 +9,7 @@ from torch import nn
 
 from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
 from foveate.core.config import Config as Settings
+from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 
@@ -29,7 +30,7 @@ class Mixup:
     def __init__(self, config: Config, counts: Counts) -> None:
         self.config, self.classes = config, len(counts)
 
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
+    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         if rng.random() >= self.config.p:
             return batch
         kept = float(rng.beta(self.config.alpha, self.config.alpha))

@@ -1,7 +1,8 @@
 """Batch: what a loader yields and a training step consumes."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -27,6 +28,11 @@ class Batch:
     """(B,) bool."""
     index: torch.Tensor
     """(B,) int64, row in the Catalog."""
+    views: int = 1
+    """How many views of each picture a batch transform has made: those of one picture lie in a row, the plain one
+    first."""
+    edits: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+    """{tap: (B, K, h, w) -> the same shape}: what a batch transform does to feature maps inside the network."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -36,7 +42,7 @@ class Batch:
         """(B,) int64: the class, or the one with the largest share where labels are mixed."""
         return self.targets.argmax(dim=1) if self.targets.is_floating_point() else self.targets
 
-    def replace(self, **changes: torch.Tensor) -> "Batch":
+    def replace(self, **changes: Any) -> "Batch":
         """A copy with some fields exchanged."""
         return replace(self, **changes)
 

@@ -253,6 +253,7 @@ def _job(
         model.tap_channels,
         experiment.seed,
         model,
+        model.branches,
     )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"

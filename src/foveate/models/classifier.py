@@ -73,6 +73,8 @@ class Classifier(nn.Module):
 
     mean: torch.Tensor
     std: torch.Tensor
+    branches: tuple[str, ...] = ()
+    """Names of ``Output.branches`` that it gives in training."""
 
     def __init__(
         self, backbone: nn.Module, card: Card, classes: int, seed: int, notes: Sequence[str] = ()

@@ -57,9 +57,9 @@ def tap_gradients(output: Output, batch: Batch, taps: Sequence[str]) -> list[tor
         ConfigError: the logits do not depend on a tap, or the tap has no graph.
     """
     if batch.targets.is_floating_point():
-        score = (output.logits * batch.targets).sum()
+        score = (output.local * batch.targets).sum()
     else:
-        score = output.logits.gather(1, batch.targets[:, None]).sum()
+        score = output.local.gather(1, batch.targets[:, None]).sum()
     able = [tap for tap in taps if score.requires_grad and output.taps[tap].requires_grad]
     found = (
         torch.autograd.grad(

@@ -14,6 +14,7 @@ from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.attention_mining import AttentionMining
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
+from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.contrast import NTXent
 from foveate.objectives.distillation import SelfDistillation
 from foveate.objectives.right_reasons import RightReasons
@@ -26,7 +27,7 @@ from foveate.objectives.spatial import (
     SpatialL1,
     SpatialMSE,
 )
-from foveate.objectives.term import Context, Progress, Term
+from foveate.objectives.term import Context, Progress, Term, addressed
 from foveate.objectives.weighting import WEIGHTINGS, Constant, Plan, Situation, Weight, Weighting
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -50,6 +51,7 @@ LOSSES: dict[str, type[Any]] = {
     "spatial_energy": SpatialEnergy,
     "right_reasons": RightReasons,
     "attention_mining": AttentionMining,
+    "jensen_shannon": JensenShannon,
     "nt_xent": NTXent,
     "self_distillation": SelfDistillation,
 }
@@ -95,6 +97,17 @@ class Objective(nn.Module):
             _check_name(name)
         self._terms: dict[str, Term] = {name: LOSSES[c.loss](c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
+        self._on = {name: c.on for name, c in config.items()}
+        for name, term in self._terms.items():
+            if self._on[name] not in ("", "first", *context.branches):
+                raise ConfigError(
+                    f"The term '{name}' is on '{self._on[name]}', which this network does not have; "
+                    f"choose one of {', '.join(('first', *context.branches))}, or leave 'on' out."
+                )
+            if self._on[name] and (term.taps or getattr(term, "needs_input_gradient", False)):
+                raise ConfigError(
+                    f"The term '{name}' is about places of the whole picture; it cannot be on '{self._on[name]}'."
+                )
         self._weightings: dict[str, Weighting] = {
             # Weight 0 is "measured, not trained on" with any weighting.
             name: WEIGHTINGS[c.weighting.kind](c.weighting) if c.weight else Constant(Constant.Config())
@@ -171,8 +184,17 @@ class Objective(nn.Module):
         return batch
 
     def forward(self, output: Output, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
-        """Every term, unweighted."""
-        return {name: term(output, batch, progress) for name, term in self._terms.items()}
+        """Every term, unweighted; without those on a branch that ``output`` does not have."""
+        found = {}
+        for name, term in self._terms.items():
+            seen = addressed(output, batch, self._on[name]) if self._on[name] else (output, batch)
+            if seen is not None:
+                found[name] = term(*seen, progress)
+        return found
+
+    def always(self, name: str) -> bool:
+        """Whether a term is computed in evaluation for certain."""
+        return self._on[name] in ("", "first")
 
     def weigh(
         self,
@@ -187,19 +209,20 @@ class Objective(nn.Module):
             average: mean over the processes of a distributed run, for what weightings measure.
         """
         weights: dict[str, Weight] = {}
-        for stage in sorted({weighting.stage for weighting in self._weightings.values()}):
+        weightings = {name: self._weightings[name] for name in terms}
+        for stage in sorted({weighting.stage for weighting in weightings.values()}):
             now = Situation(
                 terms=terms,
                 weights={name: _detached(weight) for name, weight in weights.items()},
-                weightings=self._weightings,
-                taps={name: [output.taps[tap] for tap in term.taps] for name, term in self._terms.items()},
-                classification=self._classification(),
+                weightings=weightings,
+                taps={name: [output.taps[tap] for tap in self._terms[name].taps] for name in terms},
+                classification=tuple(name for name in self._classification() if name in terms),
                 progress=progress,
                 average=average,
             )
             weights |= {
                 name: self._weights[name] * weighting(name, now)
-                for name, weighting in self._weightings.items()
+                for name, weighting in weightings.items()
                 if weighting.stage == stage
             }
         # A term with weight 0 is left out: its backward pass would be work for nothing.
@@ -208,7 +231,7 @@ class Objective(nn.Module):
             for name, value in terms.items()
             if isinstance(weights[name], torch.Tensor) or weights[name]
         ] or [value * 0.0 for value in terms.values()]
-        summands += [e for e in (w.extra() for w in self._weightings.values()) if e is not None]
+        summands += [e for e in (w.extra() for w in weightings.values()) if e is not None]
         return Weighed(torch.stack(summands).sum(), {name: _detached(weights[name]) for name in terms})
 
     def _any(self, attribute: str) -> bool:

@@ -1,20 +1,21 @@
 """What a loss term is, and what it may ask for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from pydantic import field_validator
 from torch import nn
 
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
+from foveate.core.errors import ConfigError
+from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 from foveate.models.output import Output
-from foveate.objectives.progress import Progress
 from foveate.objectives.weighting import AnyWeightingConfig, Constant
 
-__all__ = ["Context", "Progress", "Term", "TermConfig", "nothing"]
+__all__ = ["Context", "Progress", "Term", "TermConfig", "addressed", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Context:
     """Of a term's own random parameters."""
     network: nn.Module | None = None
     """The network that is trained, for terms that keep an average of it."""
+    branches: tuple[str, ...] = ()
+    """Further logits that the network gives, which a loss may be on."""
 
 
 class TermConfig(Config):
@@ -40,6 +43,10 @@ class TermConfig(Config):
 
     weight: float = 1.0
     """Factor of this term in the sum that is differentiated; 0 measures without training on it."""
+    on: Annotated[str, Mark.LATER] = ""
+    """The logits that the loss is of: "" those that predict; "first" those of the first of several linked views (see
+    ``Batch.views``); else a branch of the network, the labels repeated to fit. In evaluation a branch may be absent; so
+    is the loss then."""
     weighting: AnyWeightingConfig = Constant.Config()
     """How the factor changes over time, by ``kind``; it multiplies ``weight``."""
 
@@ -67,6 +74,35 @@ class Term(Protocol):
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
         """A scalar, averaged over the pictures that take part; zero (with a graph) when none does."""
         ...
+
+
+PER_PICTURE = ("targets", "masks", "has_mask", "index")
+
+
+def addressed(output: Output, batch: Batch, on: str) -> tuple[Output, Batch] | None:
+    """Output and batch as a loss ``on`` these logits sees them (see ``TermConfig.on``); None where they are absent.
+
+    Raises:
+        ConfigError: the branch does not hold the same number of logits for every picture.
+    """
+    if on == "first":
+        if batch.views == 1:
+            return output, batch
+        first = slice(None, None, batch.views)
+        part = batch.replace(
+            views=1, **{name: getattr(batch, name)[first] for name in ("images", *PER_PICTURE)}
+        )
+        return replace(output, logits=output.logits[first], whole=None, taps={}), part
+    if on not in output.branches:
+        return None
+    logits = output.branches[on]
+    times, rest = divmod(len(logits), len(batch))
+    if rest or not times:
+        raise ConfigError(
+            f"The branch '{on}' gives {len(logits)} rows of logits for {len(batch)} pictures, not as many for each."
+        )
+    repeated = {name: getattr(batch, name).repeat_interleave(times, 0) for name in PER_PICTURE}
+    return replace(output, logits=logits, whole=None, taps={}), batch.replace(**repeated)
 
 
 def nothing(output: Output) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import nn
 
 from foveate.core.config import Config, one_of
 from foveate.core.errors import ConfigError
-from foveate.objectives.progress import Progress
+from foveate.core.progress import Progress
 
 Weight = float | torch.Tensor
 """A factor: a number, or a scalar tensor where it is measured or learned."""

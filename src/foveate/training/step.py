@@ -2,17 +2,21 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.func import functional_call
 
+from foveate.core.errors import ConfigError
+from foveate.core.progress import Progress
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 from foveate.models.output import Output
-from foveate.objectives import Objective, Progress
+from foveate.models.taps import edit_tap
+from foveate.objectives import Objective
 from foveate.objectives.objective import Weighed
 from foveate.training.job import Job
 from foveate.training.precision import Precision
@@ -61,7 +65,13 @@ class Step:
         """
         batch = self._prepared(raw)
         for number, transform in enumerate(self.job.transforms):
-            batch = transform(batch, network, numpy_generator(self.job.seed, "transform", number, *moment))
+            rng = numpy_generator(self.job.seed, "transform", number, *moment)
+            batch = transform(batch, network, rng, progress)
+        if batch.edits and self.job.config.compile:
+            raise ConfigError(
+                "A batch transform changes feature maps inside the network, which a compiled network does not notice; "
+                "leave training.compile or the transform out."
+            )
         with self.precision.autocast(self.job.accelerator.device):
             output = self._forward(network, self.objective.prepare(batch), through)
         return self._judged(batch, output, progress)
@@ -82,7 +92,10 @@ class Step:
     def _forward(self, network: Classifier, batch: Batch, through: Any) -> Output:
         if self.stored:
             return Output((through or network.head)(batch.images))
-        return pass_through(self.objective, through or network, batch, plain=network)
+        with ExitStack() as stack:
+            for tap, edit in batch.edits.items():
+                stack.enter_context(edit_tap(network.backbone, tap, batch.images, edit))
+            return pass_through(self.objective, through or network, batch, plain=network)
 
     def _judged(self, batch: Batch, output: Output, progress: Progress) -> Outcome:
         terms = self.objective(output, batch, progress)
