@@ -158,7 +158,8 @@ def measure_backgrounds(
             for test, images in shown.items():
                 asked.extend([test] * len(images))
                 part = (own.targets, own.masks, own.has_mask, own.index)
-                yield Batch(torch.stack(images), *(values[visible] for values in part))
+                targets, masks, has_mask, index = (values[visible] for values in part)
+                yield Batch(torch.stack(images), targets, masks, has_mask, index)
 
     found = predict_batches(model, feed(), device=device, tta=tta, size=size, memory_format=memory_format)
     if not asked:
