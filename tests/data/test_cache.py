@@ -1,6 +1,5 @@
 """The cache: same bytes as decoding, keyed by content, whole or absent."""
 
-import json
 import multiprocessing
 import os
 import pickle
@@ -18,6 +17,7 @@ import torch
 from PIL import Image
 
 from foveate.core.errors import DataError
+from foveate.core.memo import read_memo
 from foveate.data import cache, store
 from foveate.data.cache import CacheConfig, CachedPictures, open_pictures
 from foveate.data.catalog import Catalog, Sample
@@ -57,7 +57,7 @@ def settings(folder: Path, **values) -> CacheConfig:
 
 
 def stores(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != "hashes")
+    return sorted(path.name for path in folder.iterdir() if path.name not in ("hashes", store.LOCKS))
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
@@ -170,7 +170,7 @@ def test_a_damaged_memo_is_made_again(tmp_path):
     memo = HashMemo(tmp_path / "cache", catalog.root).path
     memo.write_text("{half")
     open_pictures(catalog, 32, config=config)
-    json.loads(memo.read_text())
+    assert read_memo(memo) is not None
 
 
 def test_a_bad_picture_is_named_and_nothing_stays(tmp_path):
@@ -216,6 +216,94 @@ def test_a_store_of_wrong_size_is_built_again(tmp_path):
     [images] = (tmp_path / "cache").glob("images-*")
     (images / "bytes.u8").write_bytes(b"short")
     assert torch.equal(open_pictures(catalog, 32, config=config).read(0)[0], expected)
+
+
+def damage(path: Path, kind: str, rng: np.random.Generator) -> None:
+    content = bytearray(path.read_bytes())
+    place = int(rng.integers(len(content)))
+    if kind == "flip":
+        content[place] ^= int(rng.integers(1, 256))
+    elif kind == "zero":
+        content[place:] = bytes(len(content) - place)
+    elif kind == "truncate":
+        del content[place:]
+    elif kind == "grow":
+        content += b"0"
+    else:
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        return
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["flip", "zero", "truncate", "grow", "delete", "folder"])
+def test_damage_anywhere_is_noticed_said_and_mended(tmp_path, monkeypatch, caplog, kind):
+    monkeypatch.setattr(store, "RACY", 0)
+    monkeypatch.setattr(store, "BLOCK", 5000)  # several blocks
+    catalog = draw(tmp_path / "data")
+    folder = tmp_path / "cache"
+    plain = open_pictures(catalog, 32, config=CacheConfig(enabled=False)).read_many(range(6))
+    time.sleep(0.02)
+    open_pictures(catalog, 32, config=settings(folder))
+    rng = np.random.default_rng(0)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    assert len(files) == 5  # a memo, two stores of two files
+    for path in files * 8:
+        before = path.read_bytes()
+        caplog.clear()
+        damage(path, kind, rng)
+        changed = not path.is_file() or path.read_bytes() != before
+        found = open_pictures(catalog, 32, config=settings(folder))
+        for one, other in zip(found.read_many(range(6)), plain, strict=True):
+            assert torch.equal(one, other)
+        if path.parent.name == "hashes" and kind == "folder":
+            path.rmdir()  # what a user put there stays, and is said
+            open_pictures(catalog, 32, config=settings(folder))
+        elif path.suffix == ".u8" and changed:
+            assert path.read_bytes() == before
+            assert "was damaged; the" in caplog.text
+            assert "decoded again" in caplog.text
+
+
+def test_bytes_are_compared_once_in_a_process(tmp_path, monkeypatch):
+    catalog = draw(tmp_path / "data")
+    opened = []
+    real = store.Store._described
+    monkeypatch.setattr(
+        store.Store, "_described", lambda self, *rest: opened.append(self.what) or real(self, *rest)
+    )
+    for _ in range(3):
+        open_pictures(catalog, 32, config=settings(tmp_path / "cache"))
+    assert opened == ["pictures", "masks"] * 2  # when written, and when opened
+
+
+@pytest.mark.parametrize("name", ["x", "host-1-abc", "", "images-0", "a-b"])
+@pytest.mark.parametrize("folder", [True, False])
+def test_leftovers_of_a_build_are_removed(tmp_path, name, folder):
+    catalog = draw(tmp_path / "data", masks=False)
+    left = tmp_path / "cache" / f"{store.BUILDING}{name}"
+    left.parent.mkdir()
+    if folder:
+        left.mkdir()
+        (left / "bytes.u8").write_bytes(b"half")
+    else:
+        left.write_bytes(b"half")
+    open_pictures(catalog, 32, config=settings(tmp_path / "cache"))
+    assert [found[:7] for found in stores(tmp_path / "cache")] == ["images-"]
+
+
+def test_a_cache_that_can_only_be_read_serves(tmp_path, monkeypatch):
+    catalog = draw(tmp_path / "data")
+    expected = open_pictures(catalog, 32, config=settings(tmp_path / "cache")).read(0)[0]
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store.Path, "mkdir", refuse)
+    assert torch.equal(open_pictures(catalog, 32, config=settings(tmp_path / "cache")).read(0)[0], expected)
+    with pytest.raises(DataError, match=r"cannot be written \(Permission denied\); point FOVEATE_CACHE"):
+        open_pictures(catalog, 24, config=settings(tmp_path / "cache"))
 
 
 def test_progress_is_reported(tmp_path):
@@ -271,36 +359,64 @@ def test_two_processes_build_at_once(tmp_path):
     assert [name[:7] for name in stores(tmp_path / "cache")] == ["images-"]
 
 
-def test_a_killed_build_is_never_taken_for_a_cache(tmp_path):
-    catalog = draw(tmp_path / "data", masks=False)
+def child(catalog: Catalog, folder: Path, seconds: float) -> subprocess.Popen:
+    """A process that builds and takes so long for each picture; it is at the first."""
     code = f"""
         import time
         from pathlib import Path
-        from foveate.data import cache, store
+        from foveate.data import cache
         from foveate.data.catalog import Catalog, Sample
 
         def slow(catalog, row, size, fit, real=cache._decode):
-            if row == 3:
-                print("inside", flush=True)
-                time.sleep(60)
+            print("inside", flush=True)
+            time.sleep({seconds})
             return real(catalog, row, size, fit)
 
         cache._decode = slow
         samples = tuple(Sample(path) for path in {[s.path for s in catalog.samples]!r})
         catalog = Catalog(Path({str(catalog.root)!r}), ("a",), samples)
-        cache.open_pictures(catalog, 32, config=cache.CacheConfig(folder=Path({str(tmp_path / "cache")!r})))
+        cache.open_pictures(catalog, 32, config=cache.CacheConfig(folder=Path({str(folder)!r})))
     """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "inside\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "inside\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_build_is_never_taken_for_a_cache(tmp_path, number):
+    catalog = draw(tmp_path / "data", count=30 * (os.cpu_count() or 1), masks=False, size=(20, 20))
+    with child(catalog, tmp_path / "cache", 5) as process:
         [left] = stores(tmp_path / "cache")
         assert left.startswith(store.BUILDING)
         store._clean(tmp_path / "cache")
         assert stores(tmp_path / "cache") == [left]  # its process is alive
-        child.send_signal(signal.SIGKILL)
+        process.send_signal(number)
+        process.communicate(timeout=60)  # all pictures together would take hundreds of seconds
+        assert process.returncode == -number
+    if number == signal.SIGINT:
+        assert stores(tmp_path / "cache") == []
     pictures = open_pictures(catalog, 32, config=settings(tmp_path / "cache"))
     assert [name[:7] for name in stores(tmp_path / "cache")] == ["images-"]
+    plain = open_pictures(catalog, 32, config=CacheConfig(enabled=False))
+    rows = range(len(catalog))
+    assert torch.equal(pictures.read_many(rows)[0], plain.read_many(rows)[0])
+
+
+def test_who_waits_for_another_process_says_so_and_decodes_nothing(tmp_path, monkeypatch):
+    catalog = draw(tmp_path / "data", masks=False)
+    with child(catalog, tmp_path / "cache", 1.5):
+        monkeypatch.setattr(cache, "_decode", None)
+        seen = []
+        pictures = open_pictures(
+            catalog, 32, None, settings(tmp_path / "cache"), lambda *report: seen.append(report)
+        )
+    assert ("waiting for another process that decodes the pictures", 0, 5) in seen
+    monkeypatch.undo()
     plain = open_pictures(catalog, 32, config=CacheConfig(enabled=False))
     assert torch.equal(pictures.read_many(range(6))[0], plain.read_many(range(6))[0])

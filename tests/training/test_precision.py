@@ -1,6 +1,5 @@
 """Precision: the processor is asked, the rest measured on copies within seconds, chosen by time, remembered by key."""
 
-import json
 import os
 import platform
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from foveate.core.memo import read_memo
 from foveate.training import fit, precision
 from foveate.training.precision import (
     PRECISIONS,
@@ -159,7 +159,7 @@ def test_remembered_by_key(tmp_path: Path) -> None:
     assert remembered(memory, "two", lambda: decide("fp32"))[0] == "fp32"
     assert asked == ["bf16", "fp32"]
     assert remembered(memory, "three", lambda: decide("cut short", sure=False))[0] == "cut short"
-    assert set(json.loads(memory.read_text())) == {"one", "two"}
+    assert set(read_memo(memory)) == {"one", "two"}
     assert remembered(None, "one", lambda: decide("none"))[0] == "none"
 
 

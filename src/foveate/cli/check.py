@@ -1,24 +1,29 @@
 """``foveate check``: what is wrong with a set of pictures, before a network is trained on it."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from foveate.cli.screen import SlowWork, err
 from foveate.core.config import parse
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, LayoutConfig, discover
 from foveate.data.split import load_split
+from foveate.experiment.prepare import remember
 from foveate.reporting.check import build_check_page
 
 _EXAMPLES = 3
@@ -65,6 +70,8 @@ def check(
     catalog = load_split(split, found.catalog) if split else found.catalog
     with _progress() as progress:
         result = audit(catalog, config, empty_classes=found.empty_classes, progress=progress)
+    if config in (None, AuditConfig()):
+        remember(replace(found, catalog=catalog), result)
     _print_summary(console, data, found, catalog)
     _print_classes(console, catalog)
     _print_problems(console, result)
@@ -79,10 +86,16 @@ def check(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on standard error when that is a terminal, else nothing."""
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error when that is a terminal, else a line there for what is slow."""
     if not sys.stderr.isatty():
-        yield None
+        slow = SlowWork(time.monotonic)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if slow(stage, done, total):
+                err.print(escape(f"{stage}: {done} of {total}"), style="dim", soft_wrap=True)
+
+        yield tell
         return
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -1,8 +1,9 @@
 """Pictures decoded once: a memory-mapped cache of bytes, keyed by content and shared by all runs that need
 it.
 
-A store is a folder ``<cache>/<kind>-<key>/`` with one raw file of uint8 and a ``store.json``. It is built
-under another name and renamed when whole, so whatever has the final name is complete. Pictures lie channel
+A store is a folder ``<cache>/<kind>-<key>/`` with one raw file of uint8 and a ``store.json`` with its checksums. It is
+built under another name and renamed when whole; what was damaged since is noticed when it is opened, and made again.
+Pictures lie channel
 first: measured over augmentation, batching and normalisation this is never slower than channel last (the
 resampling does not care, flips, shifts and the copy into the batch are faster).
 """
@@ -183,10 +184,10 @@ def build_cache(
 
     recipe = f"{FORMAT} {PIL.__version__} {size} {fit}"
     contents = [hashes[file] for file in files]
-    images, slots, firsts = _plan(folder, "images", recipe, contents, 3, size)
+    images, slots, firsts = _plan(folder, "images", "pictures", recipe, contents, 3, size)
     images.build(
         lambda slot: _decode(catalog, firsts[slot], size, fit),
-        lambda done: report("decoding pictures", done, len(firsts)),
+        report,
         memo.refuse_changed,
     )
     # A mask depends on its reference, on the bytes of its files, and on the size and turn of its picture.
@@ -194,11 +195,11 @@ def build_cache(
         " ".join((s.mask, contents[row], *(hashes[file] for file in mask_files[s.mask]))) if s.mask else ""
         for row, s in enumerate(catalog.samples)
     ]
-    masks, mask_slots, mask_firsts = _plan(folder, "masks", recipe, mask_contents, 1, size)
+    masks, mask_slots, mask_firsts = _plan(folder, "masks", "masks", recipe, mask_contents, 1, size)
     if mask_firsts:
         masks.build(
             lambda slot: _decode_mask(catalog, mask_firsts[slot], size, fit),
-            lambda done: report("decoding masks", done, len(mask_firsts)),
+            report,
             memo.refuse_changed,
         )
     names = tuple(str(file) for file in files)
@@ -206,7 +207,7 @@ def build_cache(
 
 
 def _plan(
-    folder: Path, kind: str, recipe: str, contents: Sequence[str], channels: int, size: int
+    folder: Path, kind: str, what: str, recipe: str, contents: Sequence[str], channels: int, size: int
 ) -> tuple[Store, np.ndarray, list[int]]:
     """The store for these contents, the place of each row in it (-1 where the content is ""), and a row for
     each place.
@@ -222,7 +223,7 @@ def _plan(
     digest = hashlib.sha256("\n".join([kind, recipe, *ordered]).encode()).hexdigest()[:24]
     slots = np.array([place.get(content, -1) for content in contents], dtype=np.int64)
     return (
-        Store(folder / f"{kind}-{digest}", len(ordered), channels, size),
+        Store(folder / f"{kind}-{digest}", what, len(ordered), channels, size),
         slots,
         [first[c] for c in ordered],
     )

@@ -1,43 +1,60 @@
 """Stores: read-only files of bytes that are whole or absent, and remembered content hashes of files.
 
-A store is built under another name and renamed when whole, so whatever has the final name is complete, also
-after a kill and with several processes building at once.
+A store is built under another name and renamed when whole; its checksums are compared when a process opens it. Whoever
+builds holds a lock, which the system takes back when its process ends in whatever way.
 """
 
 import errno
 import json
+import logging
 import os
 import shutil
-import socket
 import time
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+from filelock import FileLock, Timeout
 
 from foveate.core.errors import DataError
 from foveate.core.files import sha256_of_file, write_json
+from foveate.core.memo import read_memo, write_memo
 from foveate.core.rng import key as random_key
 
+log = logging.getLogger(__name__)
+
 BUILDING = ".building-"
+LOCKS = "locks"
 SPARE = 64 * 2**20
 """Bytes that a build leaves free on the disk."""
-ABANDONED = 7 * 24 * 3600
-"""Seconds after which an unfinished build of another machine is removed."""
+BLOCK = 4 * 2**20
+"""Bytes that one checksum covers."""
 RACY = 2_000_000_000
 """Nanoseconds: a file changed less than this before it was hashed may change again without a new time
 stamp."""
 
+Report = Callable[[str, int, int], None]
+"""Called with (what is being done, done, total)."""
+
+_verified: dict[Path, tuple[int, ...]] = {}
+"""{folder: state of its files when this process compared their checksums}."""
+
 
 class Store:
-    """A read-only file of ``count`` uint8 arrays of (channels, size, size). Pickled by its path."""
+    """A read-only file of ``count`` uint8 arrays of (channels, size, size). Pickled by its path.
 
-    def __init__(self, folder: Path, count: int, channels: int, size: int) -> None:
+    Args:
+        what: the arrays' name in words, "pictures" or "masks".
+    """
+
+    def __init__(self, folder: Path, what: str, count: int, channels: int, size: int) -> None:
         self.folder = folder
+        self.what = what
         self.count = count
         self.channels = channels
         self.size = size
@@ -59,70 +76,105 @@ class Store:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "array"}
 
-    def whole(self) -> bool:
-        """Whether the folder is there with a file of the right size."""
+    def whole(self, report: Report) -> bool:
+        """Whether the files are there and hold the bytes that were written; compared once in each process."""
         try:
-            return (self.folder / "store.json").is_file() and (
-                self.folder / "bytes.u8"
-            ).stat().st_size == self.nbytes
-        except FileNotFoundError:
+            state = tuple(
+                number for name in ("store.json", "bytes.u8") for number in _state_of(self.folder / name)
+            )
+            if _verified.get(self.folder) == state:
+                return True
+            told = json.loads((self.folder / "store.json").read_bytes())
+            size = (self.folder / "bytes.u8").stat().st_size
+            same = size == self.nbytes and told == self._described(self.folder, report)
+        except (OSError, ValueError, RecursionError):
             return False
+        if same:
+            _verified[self.folder] = state
+        return same
 
-    def build(
-        self, make: Callable[[int], np.ndarray], done: Callable[[int], None], verify: Callable[[], None]
-    ) -> None:
-        """Fill with ``make(0)``, ``make(1)``, ... unless another process has done so.
+    def build(self, make: Callable[[int], np.ndarray], report: Report, verify: Callable[[], None]) -> None:
+        """Fill with ``make(0)``, ``make(1)``, ... unless that was done before; a damaged store is made again.
 
         ``verify`` is called when all is made, before the store gets its name.
 
         Raises:
-            DataError: too little room on the disk. What ``make`` or ``verify`` raises goes through, and
-            nothing is
-                left behind.
+            DataError: too little room on the disk, or the folder cannot be written. What ``make`` or
+                ``verify`` raises goes through, and nothing is left behind.
         """
-        if self.whole():
+        if self.whole(report):
             return
         parent = self.folder.parent
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            (parent / LOCKS).mkdir(parents=True, exist_ok=True)
+            with self._alone(report):
+                if not self.whole(report):  # another process may have built it meanwhile
+                    self._fill(make, report, verify)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _no_room(parent, self.nbytes, shutil.disk_usage(parent).free) from None
             raise DataError(
-                f"The cache folder {parent} cannot be made ({error.strerror}); {_WAYS_OUT}."
+                f"The cache folder {parent} cannot be written ({error.strerror or error}); {_WAYS_OUT}."
             ) from None
+
+    @contextmanager
+    def _alone(self, report: Report) -> Iterator[None]:
+        """Hold the lock of this store; waiting for another process is said."""
+        lock, waited = _lock(self.folder), 0
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                waited += 1
+            if waited:
+                what = f"waiting for another process that decodes the {self.what}"
+                report(what, self.count if lock.is_locked else 0, self.count)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _fill(self, make: Callable[[int], np.ndarray], report: Report, verify: Callable[[], None]) -> None:
+        parent = self.folder.parent
+        if os.path.lexists(self.folder):
+            log.warning("The cache %s was damaged; the %s are decoded again.", self.folder, self.what)
+            _remove(self.folder)
+        building = parent / f"{BUILDING}{self.folder.name}"
+        _remove(building)
         _clean(parent)
         free = shutil.disk_usage(parent).free
         if free < self.nbytes + SPARE:
             raise _no_room(parent, self.nbytes, free)
-        token = os.urandom(4).hex()
-        temporary = parent / f"{BUILDING}{socket.gethostname()}-{os.getpid()}-{token}"
-        temporary.mkdir()
+        building.mkdir()
         try:
-            with open(temporary / "bytes.u8", "wb") as stream, ThreadPoolExecutor(usable_cores()) as pool:
+            with open(building / "bytes.u8", "wb") as stream, ThreadPoolExecutor(usable_cores()) as pool:
                 for start in range(0, self.count, 64):  # in pieces, so that results do not pile up in memory
                     for array in pool.map(make, range(start, min(start + 64, self.count))):
                         stream.write(array.data)
-                    done(min(start + 64, self.count))
+                    report(f"decoding {self.what}", min(start + 64, self.count), self.count)
                 stream.flush()
                 os.fsync(stream.fileno())
             verify()
-            write_json(
-                temporary / "store.json",
-                {"count": self.count, "channels": self.channels, "size": self.size},
-            )
-            try:
-                os.rename(temporary, self.folder)
-            except OSError:
-                # Another process was first. Anything else in the way is no store: it goes, and we try once
-                # more.
-                if not self.whole():
-                    shutil.rmtree(self.folder, ignore_errors=True)
-                    os.rename(temporary, self.folder)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _no_room(parent, self.nbytes, shutil.disk_usage(parent).free) from None
-            raise
+            write_json(building / "store.json", self._described(building, lambda what, done, total: None))
+            os.rename(building, self.folder)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(building)
+
+    def _described(self, folder: Path, report: Report) -> dict[str, Any]:
+        """What ``store.json`` says, from the bytes themselves."""
+        starts = range(0, self.nbytes, BLOCK)
+        sums = []
+
+        def checksum(start: int) -> int:
+            # Read, not mapped: a bad sector is then an error and not the end of the process.
+            return zlib.crc32(np.fromfile(folder / "bytes.u8", np.uint8, BLOCK, offset=start).data)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for found in pool.map(checksum, starts):
+                sums.append(found)
+                if len(sums) % 16 == 0 or len(sums) == len(starts):
+                    report(f"reading the cached {self.what}", len(sums), len(starts))
+        return {"count": self.count, "channels": self.channels, "size": self.size, "crc32": sums}
 
 
 class HashMemo:
@@ -136,11 +188,8 @@ class HashMemo:
     def __init__(self, folder: Path, root: Path) -> None:
         self.path = folder / "hashes" / f"{random_key(str(Path(root).resolve())):016x}.json"
         self.seen: dict[Path, list[int]] = {}
-        self.entries: dict[str, list[Any]] = {}  # file -> [size, inode, mtime_ns, ctime_ns, hash]
-        try:
-            self.entries = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            self.entries = {}  # a memo may be lost: everything is hashed again
+        # file -> [size, inode, mtime_ns, ctime_ns, hash]
+        self.entries: dict[str, list[Any]] = read_memo(self.path) or {}
 
     def hash_all(self, files: Iterable[Path], report: Callable[[int, int], None]) -> dict[Path, str]:
         """Hexadecimal hash by file; saves the memo when it learned something.
@@ -168,12 +217,7 @@ class HashMemo:
                     self.entries[str(file)] = [*state, digest]
                 if k % 256 == 0 or k == len(todo):
                     report(k, len(todo))
-        try:
-            write_json(self.path, self.entries)
-        except OSError as error:
-            raise DataError(
-                f"The cache cannot be written at {self.path} ({error.strerror}); {_WAYS_OUT}."
-            ) from None
+        write_memo(self.path, self.entries)
         return found
 
     def refuse_changed(self) -> None:
@@ -195,9 +239,13 @@ def _no_room(folder: Path, needed: int, free: int) -> DataError:
 
 def _state(file: Path) -> list[int]:
     try:
-        state = file.stat()
+        return _state_of(file)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}); run 'foveate check'.") from None
+
+
+def _state_of(file: Path) -> list[int]:
+    state = file.stat()
     return [state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns]
 
 
@@ -208,17 +256,27 @@ def _hash(file: Path) -> str:
         raise DataError(f"{file} cannot be read ({error.strerror}); run 'foveate check'.") from None
 
 
+def _lock(store: Path) -> Any:
+    return FileLock(store.parent / LOCKS / f"{store.name}.lock")
+
+
 def _clean(folder: Path) -> None:
-    """Remove builds whose process is gone."""
+    """Remove what builds left whose process is gone: nobody holds their lock."""
     for path in folder.glob(f"{BUILDING}*"):
-        host, pid, _ = path.name.removeprefix(BUILDING).rsplit("-", 2)
+        lock = _lock(folder / path.name.removeprefix(BUILDING))
         try:
-            ours = host == socket.gethostname()
-            gone = not psutil.pid_exists(int(pid)) if ours else time.time() - path.stat().st_mtime > ABANDONED
-        except FileNotFoundError:
-            continue  # its process has just finished it
-        if gone:
-            shutil.rmtree(path, ignore_errors=True)
+            with lock.acquire(timeout=0):
+                _remove(path)
+        except Timeout:
+            continue
+
+
+def _remove(path: Path) -> None:
+    """Whatever is there, if anything."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def usable_cores() -> int:

@@ -1,15 +1,14 @@
 """From a folder of pictures to a checked catalog with splits; nothing is trained on what was not looked at."""
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import DataError
-from foveate.core.files import write_json
-from foveate.data.audit import AuditConfig, audit
-from foveate.data.cache import cache_folder
+from foveate.core.memo import read_memo, write_memo
+from foveate.data.audit import Audit, AuditConfig, audit
+from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.discover import Discovery, discover, flat, is_flat
 from foveate.data.split import split
@@ -66,21 +65,25 @@ def prepare(
 
 def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:
     """The audit as plain values; remembered in the cache folder as long as no file changes."""
-    memory = (
-        cache_folder(config.cache) / "audits" / f"{state_of_files(found)}.json"
-        if config.cache.enabled
-        else None
-    )
-    if memory and memory.is_file():
-        remembered: dict[str, Any] = json.loads(memory.read_text(encoding="utf-8"))
-        return remembered
+    memory = _memory(found, config.cache)
+    known: dict[str, Any] | None = read_memo(memory) if config.cache.enabled else None
+    if known is not None:
+        return known
     report = audit(
         found.catalog, AuditConfig(), empty_classes=found.empty_classes, progress=observer.progress
     )
-    values = report.as_dict()
-    if memory:
-        write_json(memory, values)
-    return values
+    if config.cache.enabled:
+        write_memo(memory, report.as_dict())
+    return report.as_dict()
+
+
+def remember(found: Discovery, report: Audit) -> None:
+    """Keep what ``audit`` found with its default settings, so that ``checked`` need not look again."""
+    write_memo(_memory(found, CacheConfig()), report.as_dict())
+
+
+def _memory(found: Discovery, cache: CacheConfig) -> Path:
+    return cache_folder(cache) / "audits" / f"{state_of_files(found)}.json"
 
 
 def state_of_files(found: Discovery) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from foveate.core.files import write_json
+from foveate.core.memo import read_memo, write_memo
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.discover import discover
 from foveate.experiment.prepare import state_of_files
@@ -53,9 +53,10 @@ class CellStore:
     def fetch(self, cell: Cell, folder: Path, decisions: list[dict[str, Any]], keep_weights: bool) -> bool:
         """Copy the cell into ``folder`` if another study has it; whether it did."""
         entry = self._entry(cell, decisions)
-        if (folder / "result.json").is_file() or not entry.is_file():
+        known = None if (folder / "result.json").is_file() else read_memo(entry)
+        if known is None:
             return False
-        source = Path(json.loads(entry.read_text(encoding="utf-8"))["folder"])
+        source = Path(known["folder"])
         if source == folder.resolve() or not (source / "result.json").is_file():
             return False
         if keep_weights and not (source / WEIGHTS).is_file():
@@ -70,7 +71,7 @@ class CellStore:
 
     def remember(self, cell: Cell, folder: Path, decisions: list[dict[str, Any]]) -> None:
         """Say that the cell is here."""
-        write_json(self._entry(cell, decisions), {"folder": str(folder.resolve()), "cell": str(cell)})
+        write_memo(self._entry(cell, decisions), {"folder": str(folder.resolve()), "cell": str(cell)})
 
 
 def _weights(cell: Cell) -> str:

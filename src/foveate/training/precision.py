@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from foveate.core.files import write_json
+from foveate.core.memo import read_memo, write_memo
 from foveate.data.batch import Batch
 from foveate.models.classifier import Classifier
 
@@ -169,15 +168,14 @@ def remembered(memory: Path | None, key: str, decide: Callable[[], tuple[str, st
     Args:
         decide: value, reason, and whether it is worth remembering.
     """
-    known = json.loads(memory.read_text(encoding="utf-8")) if memory and memory.is_file() else {}
+    known = (read_memo(memory) if memory else None) or {}
     if key in known:
         value, reason = known[key]
         return value, f"{reason} (remembered from an earlier run on this machine)"
     value, reason, sure = decide()
     if memory and sure:
         # Another process may have written in between: read again, so that only this key is added.
-        known = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
-        write_json(memory, {**known, key: [value, reason]})
+        write_memo(memory, {**(read_memo(memory) or {}), key: [value, reason]})
     return value, reason
 
 

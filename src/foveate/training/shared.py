@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+import logging
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from foveate.models.classifier import Classifier
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,18 +32,18 @@ class SharedFeatures:
     ) -> torch.Tensor:
         """The features (V, n, F) of these settings: what another run left, or ``compute()``, which is then left here.
 
+        A file that is damaged is computed again, and a warning says so.
+
         Args:
             settings: JSON-able; split, views, batch size, precision: whatever else changes the features.
         """
         file = self.folder / f"{self._key(model, settings)}.safetensors"
         device = next(model.parameters()).device
-        if file.is_file():
-            return load_file(file, device=str(device))["features"]
+        known = _load(file)
+        if known is not None:
+            return known.to(device)
         features = compute()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file({"features": features.cpu().contiguous()}, temporary)
-        os.replace(temporary, file)
+        _save(file, features.cpu().contiguous())
         return features
 
     def _key(self, model: Classifier, settings: dict[str, Any]) -> str:
@@ -49,3 +54,39 @@ class SharedFeatures:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:20]
+
+
+def _save(file: Path, features: torch.Tensor) -> None:
+    """Whole or not at all; a full disk costs only the memory of the work."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file({"features": features}, temporary, metadata={"checksum": _checksum(features)})
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        log.warning("The features cannot be kept in %s (%s); the next run computes them again.", file, error)
+
+
+def _load(file: Path) -> torch.Tensor | None:
+    """The features (V, n, F) on the CPU; None when there are none, or not those that were written."""
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as opened:
+            features: torch.Tensor = opened.get_tensor("features")
+            whole = (opened.metadata() or {}).get("checksum") == _checksum(features)
+    except (OSError, SafetensorError):
+        whole = False
+    if not whole:
+        log.warning("The features in %s are damaged or of another version; they are computed again.", file)
+        return None
+    return features
+
+
+def _checksum(features: torch.Tensor) -> str:
+    """Of the bytes, the shape and the type of a contiguous tensor."""
+    number = zlib.crc32(features.reshape(-1).view(torch.uint8).numpy().data)
+    return f"{number:08x} {features.dtype} {tuple(features.shape)}"
