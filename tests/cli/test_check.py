@@ -31,10 +31,10 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "birds"
 
 
-def run(data: Path, **options) -> tuple[int, str]:
+def run(data: Path, typed: dict[str, str] | None = None, **options) -> tuple[int, str]:
     stream = io.StringIO()
     options.setdefault("config", AuditConfig(probes=False))
-    status = check(data, console=Console(file=stream, width=100, highlight=False), **options)
+    status = check(data, typed, console=Console(file=stream, width=100, highlight=False), **options)
     return status, stream.getvalue()
 
 
@@ -95,9 +95,9 @@ def test_split_file_brings_leaks_to_light(data: Path, tmp_path: Path) -> None:
 
 
 def test_groups(data: Path) -> None:
-    assert "Groups    20" in run(data, group=r"regex:(bird\d+)_")[1]
-    with pytest.raises(ConfigError, match="the command line"):
-        run(data, group="bird")
+    assert "Groups    20" in run(data, {"group": r"regex:(bird\d+)_"})[1]
+    with pytest.raises(ConfigError, match="The command line"):
+        run(data, {"group": "bird"})
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from foveate.studies.specification import Study
 
 FILE: dict[str, Any] = {
     "data": {
-        "size": 64, "fit": "pad", "layout": {"masks": "file-masks", "group": "part:1"},
+        "size": 64, "fit": "pad",
+        "layout": {"masks": "file-masks", "group": "part:1", "label": "part:1", "columns": "path=picture"},
         "split": {"file": "file.csv", "fold": 1}, "cache": {"enabled": True, "size": 80},
         "augment": {"steps": [{"name": "vflip"}], "fill": "black", "interpolation": "bilinear"},
     },
@@ -55,6 +56,8 @@ TYPED: dict[str, tuple[Any, dict[str, Any]]] = {
     "split": ("typed.csv", {"data.split.file": "typed.csv"}),
     "masks": ("typed-masks", {"data.layout.masks": "typed-masks"}),
     "group": ("part:2", {"data.layout.group": "part:2"}),
+    "label": ("part:2", {"data.layout.label": "part:2"}),
+    "columns": ("path=image_id,split=part", {"data.layout.columns": "path=image_id,split=part"}),
     "no_cache": (True, {"data.cache.enabled": False}),
     "seed": (0, {"seed": 0}),
     "device": ("auto", {"training.device": "auto"}),

@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_copies_stay_in_one_split_and_training_takes_the_file(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "split.csv"
-    split(data, file, group=None, folds=None, val=0.2, test=0.2, seed=0)
+    split(data, file, {}, folds=None, val=0.2, test=0.2, seed=0)
     with open(file, newline="", encoding="utf-8") as stream:
         where = {row["path"]: row["split"] for row in csv.DictReader(stream)}
     assert set(where.values()) == {"train", "val", "test"}
@@ -45,7 +45,7 @@ def test_quarantine_follows_a_split_file_that_lists_the_damaged_picture(data: Pa
     damaged = data / "wren" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
     file = tmp_path / "split.csv"
-    split(data, file, group=None, folds=None, val=0.2, test=0.2, seed=0)
+    split(data, file, {}, folds=None, val=0.2, test=0.2, seed=0)
     config = DataConfig.model_validate({"split": {"file": file}})
     prepared = prepare(data, config, quarantine=True, observer=Observer())
     assert [entry["path"] for entry in prepared.quarantined] == ["wren/3.png"]

@@ -136,7 +136,7 @@ def test_nested_classes(tmp_path: Path) -> None:
     found = discover(tmp_path)
     assert found.catalog.classes == ("Aves", "Mammalia")
     assert noted(found, "6 of 7 pictures lie deeper than their class folder, for example Aves/robin/0.jpg")
-    assert noted(found, "the folder at level 1 (Aves, Mammalia)")
+    assert noted(found, "the first folder (Aves, Mammalia) is taken as the class")
     assert noted(found, "--label part:2")
     lower = discover(tmp_path, LayoutConfig(label="part:-2"))
     assert lower.catalog.classes == ("Mammalia", "fox", "robin", "tit")
@@ -160,9 +160,7 @@ def test_copies_of_one_set_as_classes_are_pointed_out(tmp_path: Path) -> None:
     kinds, classes = ("color", "grayscale"), ("scab", "healthy")
     touch(tmp_path, *(f"raw/{kind}/{name}/1.jpg" for kind in kinds for name in classes))
     found = discover(tmp_path / "raw")
-    assert noted(
-        found, "color, grayscale hold folders of the same names (healthy, scab), as copies of one set do"
-    )
+    assert noted(found, "they hold folders of the same names (healthy, scab), as copies of one set do")
     assert discover(tmp_path / "raw/color").catalog.classes == ("healthy", "scab")
     assert discover(tmp_path / "raw", LayoutConfig(label="part:2")).catalog.classes == ("healthy", "scab")
 

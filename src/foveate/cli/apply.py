@@ -8,15 +8,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.arguments.common import Device, RunFolder, Tta
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
 
 
+@takes(*LAYOUT)
 @guarded
 def evaluate(
     run: RunFolder,
+    typed: Typed,
     data: Annotated[
-        Path | None, typer.Option(help="Another labelled data set; default: the run's own.")
+        Path | None,
+        typer.Option(help="Another labelled data set, read as the run's own was; default: that one."),
     ] = None,
     tta: Tta = None,
     out_file: Annotated[
@@ -30,10 +34,11 @@ def evaluate(
     from foveate.experiment import Run
 
     opened = Run.open(run)
-    table = opened.evaluate(data, tta=tta, device=device)
+    layout = layout_of(typed, opened.experiment.data.layout)
+    table = opened.evaluate(data, tta=tta, device=device, layout=layout)
     if out_file:
         table.to_csv(out_file)
-    tests = opened.evaluate_backgrounds(data, tta=tta, device=device)
+    tests = opened.evaluate_backgrounds(data, tta=tta, device=device, layout=layout)
     for split, metrics in summarise_all(table).items():
         if metrics["accuracy"] is None:
             out.print(f"{split}: {metrics['n']} pictures without labels")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.flags import Typed, layout_of
 from foveate.cli.screen import guarded, out, screen_observer
 
 if TYPE_CHECKING:
@@ -14,18 +15,17 @@ if TYPE_CHECKING:
 
 @guarded
 def compare(
-    data: Path, backbones: str, *, size: int | None, folds: int, split: Path | None, group: str | None,
+    data: Path, backbones: str, typed: Typed, *, size: int | None, folds: int, split: Path | None,
     quarantine: bool, csv: Path | None, json: Path | None, seed: int, device: str,
 ) -> None:  # fmt: skip
     """Compare, print the ranking, write what was asked for."""
     from foveate.api import compare_backbones
-    from foveate.data.discover import LayoutConfig
 
     names = [name.strip() for name in backbones.split(",") if name.strip()]
     observer = screen_observer()
     try:
         found = compare_backbones(
-            data, names, size=size, folds=folds, seed=seed, layout=LayoutConfig(group=group), split=split,
+            data, names, size=size, folds=folds, seed=seed, layout=layout_of(typed), split=split,
             quarantine=quarantine, device=device, observer=observer,
         )  # fmt: skip
     finally:

@@ -1,5 +1,6 @@
 """``foveate check``: what is wrong with a set of pictures, before a network is trained on it."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +18,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from foveate.cli.flags import Typed, layout_of, option_of
 from foveate.cli.screen import SlowWork, err
-from foveate.core.config import parse
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
-from foveate.data.discover import Discovery, LayoutConfig, discover
+from foveate.data.discover import Discovery, discover
 from foveate.data.split import load_split
 from foveate.experiment.prepare import remember
 from foveate.reporting.check import build_check_page
@@ -34,13 +35,12 @@ _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i"
 
 def check(
     data: Path,
+    typed: Typed | None = None,
     *,
     json: Path | None = None,
     csv: Path | None = None,
     html: Path | None = None,
     split: Path | None = None,
-    group: str | None = None,
-    masks: Path | None = None,
     config: AuditConfig | None = None,
     console: Console | None = None,
 ) -> int:
@@ -48,12 +48,11 @@ def check(
 
     Args:
         data: a folder of pictures or a CSV table.
+        typed: the flags that say how it is read.
         json: file for everything that was found.
         csv: file for the problems, one row each.
         html: file for a page with the classes, samples of them, and everything that was found.
         split: a split file to look at the pictures with.
-        group: which pictures belong together (see ``LayoutConfig.group``).
-        masks: where the masks are (see ``LayoutConfig.masks``).
         config: thresholds.
         console: where to print; None: standard output.
 
@@ -61,12 +60,11 @@ def check(
         The exit status: 1 with errors, 0 without.
 
     Raises:
-        ConfigError: ``group`` is not of the known forms.
+        ConfigError: a flag is not of the known forms.
         DataError: the folder or the split file cannot be used at all.
     """
     console = console or Console(highlight=False)
-    layout = parse(LayoutConfig, {"group": group, "masks": masks}, source="the command line")
-    found = discover(data, layout)
+    found = discover(data, layout_of(typed or {}))
     catalog = load_split(split, found.catalog) if split else found.catalog
     with _progress() as progress:
         result = audit(catalog, config, empty_classes=found.empty_classes, progress=progress)
@@ -81,7 +79,7 @@ def check(
         if file is not None:
             save(file)
             console.print(f"Written: {file}", soft_wrap=True)
-    console.print(_next(result, data), style="bold")
+    console.print(_next(result, data, typed or {}), style="bold")
     return 1 if result.errors else 0
 
 
@@ -226,7 +224,7 @@ def _print_cues(console: Console, result: Audit) -> None:
             console.print(line)
 
 
-def _next(result: Audit, data: Path) -> Text:
+def _next(result: Audit, data: Path, typed: Typed) -> Text:
     warnings = sum(problem.severity == "warning" for problem in result.problems)
     if result.errors:
         text = (
@@ -236,7 +234,8 @@ def _next(result: Audit, data: Path) -> Text:
         return Text(f"\n{text}", style="bold red")
     said = _count(warnings, "warning") if warnings else "Nothing wrong"
     undecided = all(sample.split == "" for sample in result.catalog.samples)
-    step = f"foveate split {data} --out split.csv" if undecided else f"foveate train {data} --out RUN"
+    again = shlex.join([str(data), *(text for name in typed for text in (option_of(name), str(typed[name])))])
+    step = f"foveate split {again} --out split.csv" if undecided else f"foveate train {again} --out RUN"
     return Text(f"\n{said}, no errors. Next: {step}", style="bold green")
 
 

@@ -97,6 +97,16 @@ FLAGS: dict[str, Flag] = {
         "What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group.",
         ("data.layout.group",),
     ),
+    "label": Flag(
+        "What names the class, if not the first folder: part:K of the path (-2: the folder a picture lies in), "
+        "regex:PATTERN with one group, or column:NAME.",
+        ("data.layout.label",),
+    ),
+    "columns": Flag(
+        "What a table's columns are, where their names do not say it: path=image_id,label=dx (also split, mask, group, "
+        "class_id).",
+        ("data.layout.columns",),
+    ),
     "no_cache": Flag(
         "Decode pictures again every epoch.", ("data.cache.enabled",), bool, "--no-cache",
         read=lambda value, option: not value,
@@ -108,6 +118,10 @@ FLAGS: dict[str, Flag] = {
         kind=list[str],
     ),
 }  # fmt: skip
+
+
+LAYOUT = ("masks", "group", "label", "columns")
+"""How a folder of pictures is read: every command that reads one takes these."""
 
 
 def option_of(name: str) -> str:
@@ -183,6 +197,20 @@ def build_experiment(
         values = assign(values, assignment)
     source = str(config) if isinstance(config, Path) else "The command line"
     return Experiment.from_dict(values, source=source)
+
+
+def layout_of(typed: Typed, base: Any = None) -> Any:
+    """The ``LayoutConfig``: ``base`` with those typed flags that say how the pictures are read.
+
+    Raises:
+        ConfigError: not of the known forms.
+    """
+    from foveate.core.config import parse
+    from foveate.data.discover import LayoutConfig
+
+    values = {} if base is None else base.model_dump(mode="json")
+    values |= {name: FLAGS[name].read(typed[name], option_of(name)) for name in LAYOUT if name in typed}
+    return parse(LayoutConfig, values, source="The command line")
 
 
 def with_flag(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:

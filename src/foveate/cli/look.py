@@ -6,17 +6,18 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.flags import Typed, layout_of
 from foveate.cli.screen import guarded, new_progress, out
 from foveate.core.errors import ConfigError
 
 
 @guarded
 def look(
-    run: Path, *, data: Path | None, methods: str, metrics: str | None, target: str, layer: str | None,
-    masks: Path | None, limit: int | None, folder: Path | None, assignments: list[str], seed: int, device: str,
+    run: Path, typed: Typed, *, data: Path | None, methods: str, metrics: str | None, target: str, layer: str | None,
+    limit: int | None, folder: Path | None, assignments: list[str], seed: int, device: str,
 ) -> None:  # fmt: skip
     """Measure, print one table for each group of scores, and write the files."""
-    from foveate.api import look as measure
+    from foveate.experiment import Run
     from foveate.experiment.specification import assign
     from foveate.explanation import EXPLAINERS
 
@@ -26,12 +27,14 @@ def look(
     names = tuple(EXPLAINERS) if methods == "all" else _words(methods)
     if not names:
         raise ConfigError("--methods is empty; name at least one of foveate list explainers.")
+    opened = Run.open(run)
+    masks = typed.pop("masks", None)
     bar = new_progress()
     with bar:
         task = bar.add_task("Looking", total=None, note="")
-        table = measure(
-            run, data, methods=names, metrics=None if metrics is None else _words(metrics), masks=masks,
-            limit=limit, device=device,
+        table = opened.look(
+            data, methods=names, metrics=None if metrics is None else _words(metrics), masks=masks,
+            layout=layout_of(typed, opened.experiment.data.layout), limit=limit, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total), **values,
         )  # fmt: skip
     show(table)

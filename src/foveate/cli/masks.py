@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.flags import Typed, layout_of
 from foveate.cli.screen import guarded, out, screen_observer
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
@@ -16,12 +17,11 @@ SHOWN = 10
 
 @guarded
 def propose(
-    data: Path, folder: Path, *, prior: str, run: Path | None, share: float, iterations: int, limit: int | None,
-    everything: bool, overwrite: bool, masks: Path | None, assignments: list[str], device: str,
+    data: Path, folder: Path, typed: Typed, *, prior: str, run: Path | None, share: float, iterations: int,
+    limit: int | None, everything: bool, overwrite: bool, assignments: list[str], device: str,
 ) -> None:  # fmt: skip
     """Propose masks and say what to look at."""
     from foveate.api import propose_masks
-    from foveate.data.discover import LayoutConfig
     from foveate.data.propose import ProposeConfig
     from foveate.experiment.propose import EMPTY, FAILED, TABLE
     from foveate.experiment.specification import assign
@@ -33,7 +33,7 @@ def propose(
     screen = screen_observer()
     try:
         proposals = propose_masks(
-            data, folder, config, run=run, layout=LayoutConfig(masks=masks), everything=everything, limit=limit,
+            data, folder, config, run=run, layout=layout_of(typed), everything=everything, limit=limit,
             overwrite=overwrite, device=device, observer=screen,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -63,17 +63,16 @@ def propose(
 
 
 @guarded
-def compare(data: Path, proposed: Path, *, masks: Path | None, values: str | None, file: Path | None) -> None:
+def compare(data: Path, proposed: Path, typed: Typed, *, values: str | None, file: Path | None) -> None:
     """Print IoU, precision and recall beside the controls."""
     from foveate.api import compare_masks
-    from foveate.data.discover import LayoutConfig
 
     chosen = None
     if values is not None:
         if not all(value.strip().isdecimal() for value in values.split(",")):
             raise ConfigError(f"--values takes grey values joined by commas, as 128,255, got '{values}'.")
         chosen = tuple(int(value) for value in values.split(","))
-    comparison = compare_masks(data, proposed, LayoutConfig(masks=masks, mask_values=chosen))
+    comparison = compare_masks(data, proposed, layout_of(typed).model_copy(update={"mask_values": chosen}))
     shown = Table(box=None, header_style="dim", pad_edge=False)
     for title in ("masks", "IoU mean", "median", "quartiles", "IoU >= 0.5", "precision", "recall"):
         shown.add_column(title, justify="left" if title == "masks" else "right")

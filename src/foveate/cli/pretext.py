@@ -3,14 +3,14 @@
 from rich.markup import escape
 
 from foveate.cli.arguments.common import ConfigFile, Data, Quarantine, RunOut
-from foveate.cli.flags import Typed, build_experiment, takes
+from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
 from foveate.cli.screen import guarded, out, screen_observer
 from foveate.cli.train import describe, describe_neighbours
 
 
 @takes(
-    "task", "backbone", "weights", "size", "augment", "faithful", "epochs", "batch_size", "lr", "split", "no_cache",
-    "seed", "device", "set", needs=("task",),
+    "task", "backbone", "weights", "size", "augment", "faithful", "epochs", "batch_size", "lr", "split", *LAYOUT,
+    "no_cache", "seed", "device", "set", needs=("task",),
 )  # fmt: skip
 @guarded
 def pretext(

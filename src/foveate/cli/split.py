@@ -5,21 +5,22 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
+from foveate.cli.flags import Typed, layout_of
 from foveate.cli.screen import guarded, out, screen_observer
 
 
 @guarded
 def split(
-    data: Path, file: Path, *, group: str | None, folds: int | None, val: float, test: float, seed: int
+    data: Path, file: Path, typed: Typed, *, folds: int | None, val: float, test: float, seed: int
 ) -> None:
     """Write a split file and say what is in it."""
-    from foveate.data.discover import LayoutConfig, discover
+    from foveate.data.discover import discover
     from foveate.data.split import SplitConfig, save_split, split_hash
     from foveate.data.split import split as divide
     from foveate.experiment.prepare import checked, keep_together
     from foveate.experiment.specification import DataConfig
 
-    layout = LayoutConfig(group=group)
+    layout = layout_of(typed)
     found = discover(data, layout)
     screen = screen_observer()
     try:

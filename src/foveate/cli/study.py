@@ -8,12 +8,12 @@ import typer
 from rich.markup import escape
 
 from foveate.cli.arguments.common import Quarantine
-from foveate.cli.flags import FLAGS, Typed, takes, with_flag
+from foveate.cli.flags import FLAGS, LAYOUT, Typed, takes, with_flag
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
 
 
-@takes("backbone", "weights", "size", "set")
+@takes("backbone", "weights", "size", *LAYOUT, "set")
 @guarded
 def run(
     study: Annotated[

@@ -8,14 +8,14 @@ import typer
 from rich.markup import escape
 
 from foveate.cli.arguments.common import ConfigFile, Data, Quarantine, RunOut
-from foveate.cli.flags import Typed, build_experiment, takes
+from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
 from foveate.cli.screen import guarded, out, screen_observer
 from foveate.core.errors import ConfigError
 
 
 @takes(
-    "backbone", "weights", "start", "trunk", "size", "augment", "guide", "epochs", "batch_size", "lr", "split", "masks",
-    "group", "no_cache", "seed", "device", "set",
+    "backbone", "weights", "start", "trunk", "size", "augment", "guide", "epochs", "batch_size", "lr", "split",
+    *LAYOUT, "no_cache", "seed", "device", "set",
 )  # fmt: skip
 @guarded
 def train(

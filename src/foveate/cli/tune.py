@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from foveate.cli.arguments.common import Data, Quarantine
-from foveate.cli.flags import Typed, build_experiment, takes
+from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
 from foveate.cli.screen import guarded
 
 
-@takes("backbone", "weights", "size", "guide", "split", "masks", "group", "seed", "device", "set")
+@takes("backbone", "weights", "size", "guide", "split", *LAYOUT, "seed", "device", "set")
 @guarded
 def tune(
     data: Data,

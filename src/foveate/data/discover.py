@@ -56,8 +56,8 @@ UNREADABLE = frozenset(
 """Suffixes of pictures that are not read here."""
 
 
-NO_MASKS = Path("none")
-"""``masks``: no file is a mask."""
+OFF = "none"
+"""Switches a rule off that a file or a run's settings brought; of masks: no file is a mask."""
 
 
 class LayoutConfig(Config):
@@ -81,6 +81,11 @@ class LayoutConfig(Config):
     label, split, mask, group and class_id."""
     manifest: Path | None = None
     """CSV table of pictures, relative to the data folder; None = use one that lies in the folder."""
+
+    @field_validator("group", "label", "columns", mode="before")
+    @classmethod
+    def _off(cls, rule: str | None) -> str | None:
+        return None if rule == OFF else rule
 
     @field_validator("group", "label")
     @classmethod
@@ -256,7 +261,7 @@ def _from_manifest(
 def _find_masks(
     root: Path, found: Scan, config: LayoutConfig, pictures: list[str] | None = None
 ) -> MaskFinds:
-    if config.masks == NO_MASKS:
+    if config.masks == Path(OFF):
         return MaskFinds()
     return find_masks(
         root, found, masks=config.masks, kind=config.mask_kind, values=config.mask_values, pictures=pictures
@@ -299,7 +304,8 @@ def _from_folders(
     if config.roles:
         columns = ", ".join(f"{name} ({role})" for role, name in config.roles.items())
         raise DataError(
-            f"{data} holds no table that lists pictures and has the columns {columns}; name the table as DATA."
+            f"{data} holds no table that lists pictures and has the columns {columns}; name the table as DATA, or "
+            f"switch off what asks for them (as --group {OFF})."
         )
     finds = _find_masks(data, found, config)
     pictures = [path for path in found.pictures if path not in finds.files]

@@ -21,7 +21,8 @@ EXPECTED = """Expected one of:
   DATA/<class>/<picture>
   DATA/train/<class>/<picture>, also val/ and test/; test/ may hold loose pictures without labels
   DATA/images/<class>/<picture> with DATA/masks/<class>/<same name>.png
-  DATA/<table>.csv with the columns path and label, and optionally split, mask, group"""
+  DATA/<table>.csv with the columns path and label, and optionally split, mask, group
+or the class in the picture's path, with --label part:K or --label 'regex:(cat|dog)'"""
 
 NEVER_CLASSES = frozenset({"masks", "segmentations", "segmentation", "trimaps"})
 """Lower-case folder names that are refused as classes: a mask tree that fits no picture, most likely."""
@@ -291,19 +292,17 @@ def depth_notes(placed: Placed, bases: Sequence[Base]) -> list[str]:
                 example, level = example or path, base.prefix.count("/") + 1
     if not deep:
         return []
-    tops_ = sorted({folder for folder, _ in placed.values() if folder})
+    first = sorted({folder for folder, _ in placed.values() if folder})
     text = (
-        f"{count} of {len(placed)} pictures lie deeper than their class folder, for example {example}; the class is "
-        f"the folder at level {level} ({_few(tops_)}), and the folders below it are not."
+        f"{count} of {len(placed)} pictures lie deeper than their class folder, for example {example}: the first "
+        f"folder ({_few(first)}) is taken as the class."
     )
-    shared = set.intersection(*deep.values()) if len(deep) == len(tops_) > 1 else set()
+    shared = set.intersection(*deep.values()) if len(deep) == len(first) > 1 else set()
     if len(shared) > 1:
-        text += f" But {_few(tops_)} hold folders of the same names ({_few(sorted(shared))}), as copies of one set do: "
-        text += "then give one of them as DATA, or"
-    else:
-        text += " To"
+        text += f" But they hold folders of the same names ({_few(sorted(shared))}), as copies of one set do; then "
+        text += "give one of them as DATA."
     return [
-        f"{text} choose the level with --label part:{level + 1}, or part:-2 for the folder each picture lies in."
+        f"{text} To take the next folder, add --label part:{level + 1}; the folder a picture lies in: part:-2."
     ]
 
 

@@ -126,9 +126,9 @@ def _no_manifest(path: Path) -> str:
             "put a line such as path,label above it."
         )
     return (
-        f"{path} has the columns {', '.join(header.columns) or '(none)'}; it needs a path ({', '.join(PATH_COLUMNS)}) "
-        f"and a label ({', '.join(LABEL_COLUMNS)}), and may have split, mask, group, class_id. If they are called "
-        "otherwise, say so, as --columns path=image_id,label=dx."
+        f"{path} has the columns {', '.join(header.columns) or '(none)'}; it needs a path "
+        f"({', '.join(PATH_COLUMNS[:5])} ...) and a label ({', '.join(LABEL_COLUMNS[:5])} ...), and may have split, "
+        "mask, group, class_id. If they are called otherwise, say so, as --columns path=image_id,label=dx."
     )
 
 

@@ -12,7 +12,7 @@ from foveate.core.errors import DataError
 from foveate.data.batch import Batch, counted
 from foveate.data.cache import CacheConfig, Progress, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
-from foveate.data.discover import discover, flat, is_flat, loose_pictures
+from foveate.data.discover import LayoutConfig, discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
@@ -186,10 +186,10 @@ def predict_paths(
 
 
 def evaluate_run(
-    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int
+    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int, layout: LayoutConfig | None
 ) -> PredictionTable:
     """See ``Run.evaluate``."""
-    catalog = _catalog(run, data)
+    catalog = _catalog(run, data, layout)
     rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     if not len(rows):
         raise DataError(f"There is nothing to evaluate in {data or run.folder}.")
@@ -200,23 +200,24 @@ def evaluate_run(
 
 
 def evaluate_backgrounds_of_run(
-    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int
+    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int, layout: LayoutConfig | None
 ) -> BackgroundTests | None:
     """See ``Run.evaluate_backgrounds``."""
     return background_tests(
-        run.model, _catalog(run, data), run.experiment, size=run.environment["size"],
+        run.model, _catalog(run, data, layout), run.experiment, size=run.environment["size"],
         tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
     )  # fmt: skip
 
 
-def _catalog(run: Run, data: Path | None) -> Catalog:
+def _catalog(run: Run, data: Path | None, layout: LayoutConfig | None) -> Catalog:
     if data is None:
         return measured(run.catalog, run.experiment)
+    layout = layout or run.experiment.data.layout
     if run.experiment.task is not None:
-        found = flat(data) if is_flat(data) else discover(data, run.experiment.data.layout)
+        found = flat(data) if is_flat(data) else discover(data, layout)
         catalog = found.catalog.with_splits(["test"] * len(found.catalog))
         return question_rows(run.experiment, catalog, run.environment["size"], CacheConfig(enabled=False))
-    return relabel(discover(data, run.experiment.data.layout).catalog, run.catalog)
+    return relabel(discover(data, layout).catalog, run.catalog)
 
 
 def relabel(catalog: Catalog, known: Catalog) -> Catalog:

@@ -11,7 +11,7 @@ from foveate.core.config import parse
 from foveate.core.errors import DataError
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import Catalog
-from foveate.data.discover import discover
+from foveate.data.discover import LayoutConfig, discover
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.explainers import LookConfig, measure_explainers
@@ -30,6 +30,7 @@ def look_at_run(
     metrics: Sequence[str] | None,
     *,
     masks: Path | None,
+    layout: LayoutConfig | None,
     limit: int | None,
     device: str,
     workers: int,
@@ -37,7 +38,7 @@ def look_at_run(
     settings: dict[str, Any],
 ) -> LookTable:
     """See ``Run.look``."""
-    catalog, split = _pictures(run, data, masks)
+    catalog, split = _pictures(run, data, masks, layout)
     wanted = settings.get("target") == "true"
     rows = catalog.indices(split, labelled=wanted)
     if limit is not None and limit < len(rows):
@@ -75,9 +76,11 @@ def look_at_run(
     return replace(table, settings={**about, **table.settings})
 
 
-def _pictures(run: Run, data: Path | None, masks: Path | None) -> tuple[Catalog, str]:
+def _pictures(
+    run: Run, data: Path | None, masks: Path | None, layout: LayoutConfig | None
+) -> tuple[Catalog, str]:
     """The catalog, and the split of it that is looked at."""
-    layout = run.experiment.data.layout
+    layout = layout or run.experiment.data.layout
     if masks is not None:
         layout = layout.model_copy(update={"masks": masks.absolute()})
     if data is not None:

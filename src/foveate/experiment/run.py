@@ -9,6 +9,7 @@ from foveate.core.config import Config, parse
 from foveate.core.errors import RunError
 from foveate.core.reading import read_json, read_yaml
 from foveate.data.catalog import Catalog
+from foveate.data.discover import LayoutConfig
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.records import Environment, Result, read_history
 from foveate.experiment.specification import Experiment
@@ -147,8 +148,11 @@ class Run:
         tta: str | None = None,
         device: str = "auto",
         workers: int = 0,
+        layout: LayoutConfig | None = None,
     ) -> PredictionTable:
         """Predict the run's own validation and test pictures again, or those of another labelled data set.
+
+        ``layout`` says how ``data`` is read; None: as the run's own pictures were.
 
         Raises:
             DataError: ``data`` has a class that the run does not know.
@@ -156,7 +160,12 @@ class Run:
         from foveate.experiment.inference import evaluate_run
 
         return evaluate_run(
-            self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
+            self,
+            Path(data) if data is not None else None,
+            tta=tta,
+            device=device,
+            workers=workers,
+            layout=layout,
         )
 
     def evaluate_backgrounds(
@@ -166,9 +175,12 @@ class Run:
         tta: str | None = None,
         device: str = "auto",
         workers: int = 0,
+        layout: LayoutConfig | None = None,
     ) -> "BackgroundTests | None":
         """Measure again with other backgrounds and without the object, on the run's own test pictures (validation
         pictures where there are none) or on another labelled data set.
+
+        ``layout`` as in ``evaluate``.
 
         None where no picture has a mask, and when the experiment has ``evaluation.background_tests`` off.
 
@@ -178,7 +190,12 @@ class Run:
         from foveate.experiment.inference import evaluate_backgrounds_of_run
 
         return evaluate_backgrounds_of_run(
-            self, Path(data) if data is not None else None, tta=tta, device=device, workers=workers
+            self,
+            Path(data) if data is not None else None,
+            tta=tta,
+            device=device,
+            workers=workers,
+            layout=layout,
         )
 
     def look(
@@ -188,6 +205,7 @@ class Run:
         metrics: Sequence[str] | None = None,
         *,
         masks: Path | str | None = None,
+        layout: LayoutConfig | None = None,
         limit: int | None = None,
         device: str = "auto",
         workers: int = 0,
@@ -202,6 +220,7 @@ class Run:
             metrics: of "localisation", "faithfulness", "sanity"; None: the first two, or faithfulness alone where no
                 picture has a mask.
             masks: a folder of other masks than those that are found by themselves.
+            layout: how ``data`` is read; None: as the run's own pictures were.
             limit: only so many pictures, spread evenly.
             settings: further fields of ``foveate.evaluation.explainers.LookConfig``, as target="true".
 
@@ -213,8 +232,8 @@ class Run:
 
         return look_at_run(
             self, Path(data) if data is not None else None, methods, metrics,
-            masks=Path(masks) if masks is not None else None, limit=limit, device=device, workers=workers,
-            progress=progress, settings=settings,
+            masks=Path(masks) if masks is not None else None, layout=layout, limit=limit, device=device,
+            workers=workers, progress=progress, settings=settings,
         )  # fmt: skip
 
     def _json(self, name: str, shape: type[Config]) -> dict[str, Any]:

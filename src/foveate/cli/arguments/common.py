@@ -7,13 +7,6 @@ import typer
 
 Data = Annotated[Path, typer.Argument(help="Folder of pictures, or a CSV manifest.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
-Masks = Annotated[Path | None, typer.Option(help="Folder of masks, when it is not found by itself.")]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        help="What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group."
-    ),
-]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quarantine = Annotated[

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.arguments.common import Data, Device, Group, Quarantine, Seed
+from foveate.cli.arguments.common import Data, Device, Quarantine, Seed
+from foveate.cli.flags import LAYOUT, Typed, takes
 
 
+@takes(*LAYOUT)
 def compare_backbones(
     data: Data,
     backbones: Annotated[
@@ -17,6 +19,7 @@ def compare_backbones(
             show_default=False,
         ),
     ],
+    typed: Typed,
     size: Annotated[
         int | None, typer.Option(help="Side of the square picture, in pixels; default: each backbone's own.")
     ] = None,
@@ -24,7 +27,6 @@ def compare_backbones(
     split: Annotated[
         Path | None, typer.Option(help="Leave the test pictures of this split file alone.")
     ] = None,
-    group: Group = None,
     quarantine: Quarantine = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the table as CSV.")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
@@ -35,7 +37,7 @@ def compare_backbones(
     from foveate.cli.backbones import compare as command
 
     command(
-        data, backbones, size=size, folds=folds, split=split, group=group, quarantine=quarantine, csv=csv, json=json,
+        data, backbones, typed, size=size, folds=folds, split=split, quarantine=quarantine, csv=csv, json=json,
         seed=seed, device=device,
     )  # fmt: skip
 

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.arguments.common import Data, Device, Group, Masks, Seed
+from foveate.cli.arguments.common import Data, Device, Seed
+from foveate.cli.flags import LAYOUT, Typed, takes
 
 
+@takes(*LAYOUT)
 def check(
     data: Data,
+    typed: Typed,
     json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the problems as CSV.")] = None,
     html: Annotated[
@@ -18,8 +21,6 @@ def check(
     split: Annotated[
         Path | None, typer.Option(help="Also look for leaks between the splits of this file.")
     ] = None,
-    masks: Masks = None,
-    group: Group = None,
 ) -> None:
     """Find what is wrong with the pictures, and which trivial cues give the class away.
 
@@ -28,15 +29,14 @@ def check(
     from foveate.cli.check import check as command
     from foveate.cli.screen import guarded
 
-    raise typer.Exit(
-        guarded(command)(data, json=json, csv=csv, html=html, split=split, masks=masks, group=group)
-    )
+    raise typer.Exit(guarded(command)(data, typed, json=json, csv=csv, html=html, split=split))
 
 
+@takes(*LAYOUT)
 def split(
     data: Data,
     out: Annotated[Path, typer.Option(help="The split file to write.", show_default=False)],
-    group: Group = None,
+    typed: Typed,
     folds: Annotated[
         int | None, typer.Option(help="Cross-validation folds instead of one test split.")
     ] = None,
@@ -47,9 +47,10 @@ def split(
     """Divide the pictures, stratified and by group, into a file that every run of a comparison shares."""
     from foveate.cli.split import split as command
 
-    command(data, out, group=group, folds=folds, val=val, test=test, seed=seed)
+    command(data, out, typed, folds=folds, val=val, test=test, seed=seed)
 
 
+@takes(*LAYOUT)
 def masks_propose(
     data: Data,
     out: Annotated[
@@ -58,6 +59,7 @@ def masks_propose(
             help="Folder of the masks: new, or one that was begun (then it goes on).", show_default=False
         ),
     ],
+    typed: Typed,
     prior: Annotated[
         str,
         typer.Option(
@@ -80,7 +82,6 @@ def masks_propose(
             "--overwrite", help="Replace masks proposed with other settings; edited ones are always kept."
         ),
     ] = False,
-    masks: Annotated[Path | None, typer.Option(help="Boxes or masks, when not found by themselves.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="One more setting (see docs/masks.md), as side=384; may be repeated."),
@@ -91,17 +92,16 @@ def masks_propose(
     from foveate.cli.masks import propose as command
 
     command(
-        data, out, prior=prior, run=run, share=share, iterations=iterations, limit=limit, everything=everything,
-        overwrite=overwrite, masks=masks, assignments=set_ or [], device=device,
+        data, out, typed, prior=prior, run=run, share=share, iterations=iterations, limit=limit, everything=everything,
+        overwrite=overwrite, assignments=set_ or [], device=device,
     )  # fmt: skip
 
 
+@takes(*LAYOUT)
 def masks_compare(
     data: Data,
     proposed: Annotated[Path, typer.Argument(help="Folder of proposed masks.", show_default=False)],
-    masks: Annotated[
-        Path | None, typer.Option(help="Folder of the known masks, when not found by itself.")
-    ] = None,
+    typed: Typed,
     values: Annotated[
         str | None,
         typer.Option(help="Grey values of the known masks that are object, as 128,255; default: not 0."),
@@ -111,4 +111,4 @@ def masks_compare(
     """How well proposed masks agree with known ones, beside controls that need no method."""
     from foveate.cli.masks import compare as command
 
-    command(data, proposed, masks=masks, values=values, file=out)
+    command(data, proposed, typed, values=values, file=out)

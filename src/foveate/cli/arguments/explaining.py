@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.arguments.common import Device, Masks, RunFolder, Seed
+from foveate.cli.arguments.common import Device, RunFolder, Seed
+from foveate.cli.flags import LAYOUT, Typed, takes
 
 
 def explain(
@@ -65,8 +66,10 @@ def explain(
     )  # fmt: skip
 
 
+@takes(*LAYOUT)
 def look(
     run: RunFolder,
+    typed: Typed,
     data: Annotated[
         Path | None, typer.Option(help="Another labelled data set; default: the run's own test pictures.")
     ] = None,
@@ -85,7 +88,6 @@ def look(
     layer: Annotated[
         str | None, typer.Option(help="Feature map of class maps: first, second, last or a module.")
     ] = None,
-    masks: Masks = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many pictures, spread evenly over the set.")
     ] = None,
@@ -103,8 +105,8 @@ def look(
     from foveate.cli.look import look as command
 
     command(
-        run, data=data, methods=methods, metrics=metrics, target=target, layer=layer, masks=masks, limit=limit,
-        folder=out, assignments=set_ or [], seed=seed, device=device,
+        run, typed, data=data, methods=methods, metrics=metrics, target=target, layer=layer, limit=limit, folder=out,
+        assignments=set_ or [], seed=seed, device=device,
     )  # fmt: skip
 
 
