@@ -273,5 +273,8 @@ def test_workers_auto_says_why(monkeypatch):
     assert resolve_workers(LoaderConfig(), cached=True, device_type="cuda")[0] == 8
     assert resolve_workers(LoaderConfig(), cached=False, device_type="cpu", world=4)[0] == 3
     assert "decodes" in resolve_workers(LoaderConfig(), cached=False, device_type="cpu")[1]
-    with pytest.raises(ConfigError, match="-1"):
-        resolve_workers(LoaderConfig(workers=-1), cached=True, device_type="cpu")
+    assert resolve_workers(LoaderConfig(workers=64), cached=True, device_type="cpu")[0] == 64
+    with pytest.raises(
+        ConfigError, match=r"workers is 65, but this machine has 16 cores: use at most 64, or auto"
+    ):
+        resolve_workers(LoaderConfig(workers=65), cached=True, device_type="cpu")

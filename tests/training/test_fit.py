@@ -34,7 +34,8 @@ def test_it_learns_and_history_holds_the_rates() -> None:
 
 
 def test_a_loss_that_is_not_finite_names_the_pictures() -> None:
-    job = toy_job(phases=[phase(epochs=3, lr=1e30)])
+    # A decay of more than the whole, with the other sign in each step: every weight grows a thousandfold.
+    job = toy_job(phases=[phase(epochs=10, lr=1000, optimizer={"name": "sgd", "weight_decay": 1})])
     with pytest.raises(
         TrainingError, match=r"not finite in epoch \d, batch \d.*picture \d+.*Lower the learning"
     ):

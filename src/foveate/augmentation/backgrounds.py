@@ -110,7 +110,7 @@ class BackgroundSwap:
         network learns that; "any" makes background and class independent."""
         fill: Literal["swap", "blur", "noise", "flat"] = "swap"
         """What comes behind the object."""
-        grow: int = 0
+        grow: int = Field(default=0, ge=-512, le=512)
         """Pixels by which the kept object is widened (negative: narrowed). Trap: every pixel of the old background
         that stays as a rim still tells the class; two pixels of it undo the whole effect on the synthetic set."""
 

@@ -32,9 +32,10 @@ def run(
     block: Annotated[
         list[str] | None, typer.Option(help="Only this block; may be repeated; default: all.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Cells trained at the same time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=0, max=256, help="Cells trained at the same time.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(help="Processor threads of each; default: all cores divided by jobs.")
+        int | None,
+        typer.Option(min=1, max=1024, help="Processor threads of each; default: all cores divided by jobs."),
     ] = None,
     quarantine: Quarantine = False,
 ) -> None:

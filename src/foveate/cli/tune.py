@@ -29,7 +29,9 @@ def tune(
     trials: Annotated[
         int | None, typer.Option(min=1, help="How many trials; default: the file's, else 20.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at the same time, each in its own process.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=256, help="Trials at the same time, each in its own process.")
+    ] = 1,
     storage: Annotated[
         str | None,
         typer.Option(help="URL of a database that several machines share; default: SQLite in the folder."),

@@ -3,6 +3,7 @@
 A configuration class stands beside the code that reads it; ``foveate.experiment`` only composes them.
 """
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, TypeVar, Union
@@ -20,7 +21,11 @@ class Config(BaseModel):
     """Frozen, validated settings. Every field has a default or is documented as required."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 
@@ -75,12 +80,24 @@ def parse(
     try:
         return config_class.model_validate(values)
     except ValidationError as problem:
-        details = problem.errors(include_url=False, include_context=False)
-        lines = []
-        for detail in details[:MOST]:
-            path = shortened(".".join(str(part) for part in detail["loc"]), 80) or "(top level)"
+        found: dict[tuple[str, str], list[str]] = {}
+        for detail in problem.errors(include_url=False, include_context=False):
+            # The last part of the path is no field where it says which kind of value was tried: "int", "literal[...]".
+            steps = [str(part) for part in detail["loc"]]
+            steps = steps[:-1] if len(steps) > 1 and _KIND.match(steps[-1]) else steps
             given = "" if detail["type"] == "missing" else f" (got {shown(detail['input'])})"
-            lines.append(f"{path}: {detail['msg']}{given}")
-        if len(details) > MOST:
-            lines.append(f"and {len(details) - MOST} more")
-        raise error(f"{source} is not a valid {config_class.__name__}: " + "; ".join(lines)) from None
+            path = shortened(".".join(steps), 80) or "(top level)"
+            found.setdefault((path, given), []).append(detail["msg"])
+        lines = [f"{path}: {_either(messages)}{given}" for (path, given), messages in found.items()]
+        more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+        raise error(
+            f"{source} is not a valid {config_class.__name__}: {'; '.join(lines[:MOST] + more)}"
+        ) from None
+
+
+_KIND = re.compile(r"(constrained-)?(int|float|str|bool|none)$|literal\[|list\[|tuple\[|dict\[")
+
+
+def _either(messages: list[str]) -> str:
+    first, *others = messages
+    return " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])

@@ -40,7 +40,7 @@ class CacheConfig(Config):
     """Decode once and keep the bytes; otherwise decode in every epoch."""
     folder: Annotated[Path | None, Mark.DECIDES_NOTHING] = None
     """The cache; None takes the environment variable FOVEATE_CACHE, else the user's cache folder."""
-    size: Annotated[int | None, Mark.LATER] = Field(default=None, ge=8)
+    size: Annotated[int | None, Mark.LATER] = Field(default=None, ge=8, le=4096)
     """Side of the kept pictures in pixels; None takes the network's. Larger leaves detail for crops."""
     fit: Annotated[Fit, Mark.DECIDES_NOTHING] = "squash"
     """How a picture becomes square: squash, crop (largest centred square) or pad (with grey); a run goes by

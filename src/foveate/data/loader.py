@@ -27,6 +27,8 @@ from foveate.data.change import Change, ChangedPictures
 from foveate.data.store import usable_cores
 from foveate.data.transforms import Transform
 
+MOST_WORKERS = 16
+"""Worker processes that are allowed on any machine; beyond, at most four for each core."""
 PREFETCH = 2
 """Batches made ahead, by the background thread or by each worker."""
 
@@ -38,7 +40,7 @@ Job = tuple[int, np.ndarray, np.ndarray]
 class LoaderConfig(Config):
     """How batches are made."""
 
-    workers: Annotated[int | Literal["auto"], Mark.DECIDES_NOTHING] = "auto"
+    workers: Annotated[Annotated[int, Field(ge=0, le=256)] | Literal["auto"], Mark.DECIDES_NOTHING] = "auto"
     """Processes that make batches; 0 = a thread of this process; auto = see ``resolve_workers``."""
     pin: Annotated[bool, Mark.DECIDES_NOTHING] = True
     """Put batches into page-locked memory when there is a CUDA device, for faster copies."""
@@ -53,8 +55,12 @@ def resolve_workers(
     """The number of worker processes, and the reason for it in words."""
     cores = usable_cores()
     if config.workers != "auto":
-        if config.workers < 0:
-            raise ConfigError(f"loader.workers is {config.workers}; use auto, 0 or more.")
+        most = max(MOST_WORKERS, 4 * cores)
+        if config.workers > most:
+            raise ConfigError(
+                f"training.loader.workers is {config.workers}, but this machine has {cores} cores: use at most {most}, "
+                "or auto."
+            )
         more = f", more than the {cores} cores" if config.workers > cores else ""
         return config.workers, f"as set{more}"
     if cached and device_type == "cpu":

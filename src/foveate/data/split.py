@@ -43,9 +43,9 @@ class SplitConfig(Config):
     test: float = Field(default=0.15, ge=0, lt=1)
     """Share of the labelled pictures for the test; unused where the data set brings a test split, and with
     folds."""
-    folds: int | None = Field(default=None, ge=2)
+    folds: int | None = Field(default=None, ge=2, le=1000)
     """Divide into this many folds for cross-validation; ``fold`` chooses which one is the test."""
-    fold: int | None = Field(default=None, ge=0)
+    fold: int | None = Field(default=None, ge=0, lt=1000)
     """The fold that is the test, from 0."""
     seed: int = 0
     """Random seed of the draw."""
@@ -56,7 +56,7 @@ class SplitConfig(Config):
     judge: Annotated[Literal["test", "val"], Mark.LATER] = "test"
     """"val": epochs are chosen on the test pictures themselves, and there is no other test. Many reports do this; its
     accuracy is the best of many tries on the pictures it is reported for, so it is for comparisons with them alone."""
-    train_per_class: int | None = Field(default=None, ge=1)
+    train_per_class: int | None = Field(default=None, ge=1, le=1_000_000)
     """Train on at most this many pictures of each class; the rest of train is left unused (split ""). Val and test
     stay as they are, and a smaller number takes a part of what a larger one takes."""
 

@@ -45,12 +45,12 @@ Progress = Callable[[int, int], None]
 class SanityConfig(Config):
     """Settings of the sanity checks."""
 
-    steps: int = Field(default=4, ge=1)
+    steps: int = Field(default=4, ge=1, le=1000)
     """Groups of layers that become random one after the other."""
     epsilon: float = Field(default=8 / 255, gt=0)
     """Largest change of a colour value (0 to 1) by the attack and by the noise."""
-    attack_steps: int = Field(default=10, ge=1)
-    draws: int = Field(default=4, ge=1)
+    attack_steps: int = Field(default=10, ge=1, le=10_000)
+    draws: int = Field(default=4, ge=1, le=1000)
     """Small changes of the picture, of which sensitivity-max takes the worst."""
     radius: float = Field(default=0.02, gt=0)
     """Largest of these changes, in units of the normalised picture."""

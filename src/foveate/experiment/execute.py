@@ -37,6 +37,7 @@ from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
+from foveate.training.checks import check_batches
 from foveate.training.interrupt import watch_signals
 from foveate.training.ranks import from_main
 from foveate.training.shared import SharedFeatures
@@ -217,12 +218,15 @@ def _job(
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment
+    labelled = experiment.task is None  # a task that makes pairs of views gives no labels
+    rows = {name: catalog.indices(name, labelled=labelled) for name in ("train", "val")}
+    asker = asker_of(experiment, catalog, model)
+    share = len(rows["train"]) // accelerator.num_processes
+    check_batches(model, config, share, asker.copies if asker else 1)
     with accelerator.main_process_first():
         pictures = open_pictures(
             catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
         )
-    labelled = experiment.task is None  # a task that makes pairs of views gives no labels
-    rows = {name: catalog.indices(name, labelled=labelled) for name in ("train", "val")}
     workers, why = resolve_workers(
         config.loader,
         cached=experiment.data.cache.enabled,
@@ -244,7 +248,7 @@ def _job(
         pin=config.loader.pin,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        asker=asker_of(experiment, catalog, model),
+        asker=asker,
     )
     context = Context(
         catalog.classes,

@@ -53,7 +53,7 @@ class ExplainConfig(Config):
     """Of signed maps what speaks for the class, or also what speaks against it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """See ``foveate.explain``."""
-    chunk: int | None = Field(default=None, ge=1)
+    chunk: int | None = Field(default=None, ge=1, le=65_536)
     """Pictures in one pass through the network; None: the method's own."""
     seed: int = 0
     """Of methods that draw at random."""

@@ -36,7 +36,7 @@ class DataConfig(Config):
 
     layout: LayoutConfig = LayoutConfig()
     split: SplitConfig = SplitConfig()
-    size: int | None = Field(default=None, ge=16)
+    size: int | None = Field(default=None, ge=16, le=4096)
     """Side of the square picture the network sees, in pixels; None asks the weights' card or timm."""
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded."""
@@ -60,7 +60,7 @@ class EvaluationConfig(Config):
     """Where pictures have masks, also measure with other backgrounds and without the object."""
     splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
     """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
-    neighbours: Annotated[int | None, Mark.LATER] = Field(default=None, ge=1)
+    neighbours: Annotated[int | None, Mark.LATER] = Field(default=None, ge=1, le=10_000)
     """Also measure how well the k nearest training pictures in the space of the features tell the class; this is k."""
     look_methods: Annotated[tuple[str, ...], Mark.LATER] = ()
     """Explanation methods (``foveate list explainers``) whose maps of the true class are scored for every picture, into

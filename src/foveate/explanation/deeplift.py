@@ -51,7 +51,7 @@ class DeepLiftShap(PixelExplainer):
 
         baseline: Baseline = "noise"
         """noise; with mean, black, white, blurred there is one baseline, and the result is DeepLIFT."""
-        samples: int = Field(default=8, ge=1)
+        samples: int = Field(default=8, ge=1, le=10_000)
         """Baselines."""
 
     config: Config

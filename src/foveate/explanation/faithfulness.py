@@ -44,13 +44,13 @@ class FaithfulnessConfig(Config):
     fill: Literal["blur", "black", "mean"] = "blur"
     """What stands where pixels are removed: the picture blurred, black, or the mean colour of the training pictures
     (0 after normalisation)."""
-    steps: int = Field(default=16, ge=2)
+    steps: int = Field(default=16, ge=2, le=1000)
     """Equal steps in which deletion, insertion and flipping go through the picture."""
     road: tuple[float, ...] = Field(default=(0.2, 0.4, 0.6, 0.8), min_length=1)
     """Shares of the picture that ROAD removes."""
     road_noise: float = Field(default=0.01, ge=0)
     """Standard deviation of the noise on ROAD's filled pixels, in units of the normalised picture."""
-    holes: int = Field(default=24, ge=2)
+    holes: int = Field(default=24, ge=2, le=10_000)
     """Infidelity: random squares that are cut out of each picture, one at a time; their sides are 1/6 to 1/2 of it."""
     scores: tuple[str, ...] = tuple(score.name for score in FAITHFULNESS)
     """Which to compute."""

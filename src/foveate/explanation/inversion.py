@@ -34,7 +34,7 @@ class InversionConfig(Config):
 
     scales: tuple[float, ...] = (0.5, 0.75, 1.0)
     """Sizes in turn, as shares of the final one: what is large is settled first; each begins with the last result."""
-    steps: int = Field(default=40, ge=1)
+    steps: int = Field(default=40, ge=1, le=100_000)
     """Updates at each size."""
     lr: float = Field(default=60.0, gt=0)
     """An update moves the pixels by lr times the gradient; it falls to half of that in the course of a size."""
@@ -42,11 +42,11 @@ class InversionConfig(Config):
     """Largest root mean square of a picture's gradient; a larger gradient is scaled down to it. None: never."""
     decay: float = Field(default=0.0, ge=0, lt=1)
     """Weight decay: the share of each value that an update takes away."""
-    blur_every: int = Field(default=4, ge=0)
+    blur_every: int = Field(default=4, ge=0, le=100_000)
     """Gaussian blur after every so many updates; 0: never."""
     blur: tuple[float, float] = (1.2, 0.6)
     """Standard deviation of that blur at the beginning and at the end of a size."""
-    jitter: int = Field(default=8, ge=0)
+    jitter: int = Field(default=8, ge=0, le=512)
     """The picture is moved by up to so many pixels, round its edges, before each update."""
     spectrum: float = Field(default=1.3, ge=0)
     """The gradient is divided by (spatial frequency) ** spectrum, as pictures have little of what is fine; 0: not."""

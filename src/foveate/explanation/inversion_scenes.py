@@ -23,13 +23,13 @@ class ScenesConfig(Config):
     """The published values. The picture is rounded to whole grey levels after every update, so small updates vanish;
     the optimiser is new every time, so there is no momentum."""
 
-    iterations: int = Field(default=150, ge=2)
+    iterations: int = Field(default=150, ge=2, le=100_000)
     """One more than there are updates."""
     lr: float = Field(default=6.0, gt=0)
     """Learning rate of plain SGD."""
     weight_decay: float = Field(default=1e-4, ge=0)
     """SGD's weight decay, of the normalised picture."""
-    blur_every: int = Field(default=4, ge=1)
+    blur_every: int = Field(default=4, ge=1, le=100_000)
     """Gaussian blur before every so many updates."""
     blur_radius: float = Field(default=1.0, ge=0)
     """Its radius in px."""

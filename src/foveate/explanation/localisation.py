@@ -34,11 +34,11 @@ LOCALISATION: tuple[Score, ...] = (
 class LocalisationConfig(Config):
     """Settings of the scores."""
 
-    tolerance: int = Field(default=0, ge=0)
+    tolerance: int = Field(default=0, ge=0, le=4096)
     """Pointing game: pixels by which the highest point may miss the mask; Zhang et al. (2016) allow 15 at 224 px."""
-    top: int | None = Field(default=None, ge=1)
+    top: int | None = Field(default=None, ge=1, le=4096**2)
     """Top-k: how many pixels are looked at; None: 2 % of the picture, which is the usual 1000 at 224 px."""
-    thresholds: int = Field(default=20, ge=2)
+    thresholds: int = Field(default=20, ge=2, le=10_000)
     """Swept scores: thresholds 0, 1/T, ..., (T-1)/T of the map stretched to [0, 1]."""
 
 

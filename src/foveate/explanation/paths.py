@@ -20,7 +20,7 @@ from foveate.explanation.probe import Probe
 class PathConfig(Explainer.Config):
     """The path."""
 
-    steps: int = Field(default=50, ge=1)
+    steps: int = Field(default=50, ge=1, le=100_000)
     """Points on the path at which gradients are taken."""
     baseline: Baseline = "mean"
     """Where the path begins: mean, black, white, blurred, noise."""

@@ -20,9 +20,9 @@ class Rise(Explainer):
     class Config(Explainer.Config):
         """The paper takes 4000 masks for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
 
-        masks: int = Field(default=2000, ge=2)
+        masks: int = Field(default=2000, ge=2, le=1_000_000)
         """N."""
-        grid: int = Field(default=7, ge=2)
+        grid: int = Field(default=7, ge=2, le=512)
         """Cells a side."""
         keep: float = Field(default=0.5, gt=0, lt=1)
         """p: probability that a cell is seen."""

@@ -30,7 +30,7 @@ class GradientShap(PixelExplainer):
 
         baseline: Baseline = "noise"
         """Where the paths begin: noise (another one for each sample), mean, black, white, blurred."""
-        samples: int = Field(default=50, ge=1)
+        samples: int = Field(default=50, ge=1, le=100_000)
         """Gradients for each picture."""
         sigma: float = Field(default=0.0, ge=0)
         """Noise added to the picture, as a share of its range (largest minus smallest value)."""

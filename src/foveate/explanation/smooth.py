@@ -34,7 +34,7 @@ class SmoothGrad(PixelExplainer):
             "gradient", "input_x_gradient", "deconvnet", "guided_backprop", "integrated_gradients"
         ] = "gradient"
         """The method on each noisy copy."""
-        samples: int = Field(default=50, ge=1)
+        samples: int = Field(default=50, ge=1, le=100_000)
         """Noisy copies of each picture."""
         sigma: float = Field(default=0.15, gt=0)
         """Standard deviation of the noise, as a share of the picture's own range (largest minus smallest value)."""

@@ -27,14 +27,14 @@ Pictures = Callable[[], Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 class SummitConfig(Config):
     """What counts."""
 
-    top: int = Field(default=5, ge=1)
+    top: int = Field(default=5, ge=1, le=10_000)
     """Of each picture so many channels count: those with the largest maxima."""
     share: float | None = Field(default=None, gt=0, le=1)
     """Instead of ``top``: the smallest set of channels that holds this share of the sum of all maxima (the paper's
     second way, with 0.03). Maxima below zero count as zero."""
-    channels: int = Field(default=8, ge=1)
+    channels: int = Field(default=8, ge=1, le=10_000)
     """Channels of each class and layer that are listed, by the number of pictures that they count in."""
-    examples: int = Field(default=9, ge=1)
+    examples: int = Field(default=9, ge=1, le=1000)
     """Pictures kept for each channel: those with its largest maxima."""
 
 

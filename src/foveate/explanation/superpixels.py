@@ -16,13 +16,13 @@ from foveate.explanation.scorer import Score, Scorer
 class SuperpixelConfig(Explainer.Config):
     """The superpixels."""
 
-    segments: int = Field(default=50, ge=1)
+    segments: int = Field(default=50, ge=1, le=10_000)
     """About how many superpixels (SLIC, Achanta et al. 2012); fewer where the picture is plain."""
     compactness: float = Field(default=30.0, gt=0)
     """High: square superpixels; low: they follow the colours."""
     hidden: Baseline | Literal["superpixel"] = "superpixel"
     """What a hidden superpixel shows: its own mean colour, or mean, black, white, blurred, noise."""
-    samples: int = Field(default=1000, ge=2)
+    samples: int = Field(default=1000, ge=2, le=1_000_000)
     """Pictures with hidden superpixels that the network is asked about."""
     score: Score = "logit"
     """What is explained."""

@@ -24,7 +24,7 @@ class ClassSampling(Feedback):
         kind: Literal["class_sampling"] = "class_sampling"
         power: float = Field(default=0.5, ge=0, le=1)
         """q."""
-        start: int = Field(default=0, ge=0)
+        start: int = Field(default=0, ge=0, le=100_000)
         """Epochs (over all phases) that come first, with every picture once."""
 
     def __init__(self, config: Config) -> None:

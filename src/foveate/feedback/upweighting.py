@@ -22,7 +22,7 @@ class Upweighting(Feedback):
 
     class Config(core.Config):
         kind: Literal["upweighting"] = "upweighting"
-        epoch: int = Field(default=1, ge=1)
+        epoch: int = Field(default=1, ge=1, le=100_000)
         """The epoch (over all phases, from 1) whose errors count: T of the paper."""
         factor: float = Field(default=6.0, gt=0)
         """lambda of the paper, which chose between 4 and 100 on validation pictures."""

@@ -1,6 +1,6 @@
 """Heads: what turns the backbone's features (B, F) into logits (B, C)."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ class HeadConfig(Config):
 
     name: str = "linear"
     """A key of HEADS: "linear", "deep" or "mlp"."""
-    widths: tuple[int, ...] | None = None
+    widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] | None = Field(default=None, max_length=16)
     """Units of the hidden layers, in order; None: the head's own ("deep" 640, 320; "mlp" 1024)."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Share of features set to zero in training; None: the head's own (0.2, 0.2, 0.3)."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
@@ -49,7 +50,7 @@ class CrossEntropy:
 
     class Config(TermConfig):
         loss: Literal["cross_entropy"] = "cross_entropy"
-        label_smoothing: float = 0.0
+        label_smoothing: float = Field(default=0.0, ge=0, lt=1)
         """Share of the target spread evenly over all classes, in [0, 1)."""
         class_weights: ClassWeights = "none"
         """"none", "frequency" (N / (C n_c)), or {class name: weight}."""
@@ -75,7 +76,7 @@ class Focal:
 
     class Config(TermConfig):
         loss: Literal["focal"] = "focal"
-        gamma: float = 2.0
+        gamma: float = Field(default=2.0, ge=0, le=100)
         """How strongly easy pictures are faded out; 0 = cross-entropy."""
         class_weights: ClassWeights = "none"
         """alpha_c: "none", "frequency", or {class name: weight}."""
@@ -99,7 +100,7 @@ class Huber:
 
     class Config(TermConfig):
         loss: Literal["huber"] = "huber"
-        delta: float = 1.0
+        delta: float = Field(default=1.0, gt=0)
         """Where the quadratic part ends; differences of probabilities never exceed 1."""
 
     taps: tuple[str, ...] = ()

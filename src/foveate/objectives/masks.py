@@ -18,11 +18,11 @@ class MaskConfig(TermConfig):
 
     box: bool = False
     """The mask's bounding box in place of the mask."""
-    dilate: int = 0
+    dilate: int = Field(default=0, ge=-512, le=512)
     """Pixels of the training picture by which the object grows on every side; negative: it shrinks."""
     dilate_share: float = Field(default=0.0, gt=-1, lt=1)
     """The same as a share of the picture's shorter side, rounded to pixels; only one of the two may be set."""
-    soften: float = Field(default=0.0, ge=0)
+    soften: float = Field(default=0.0, ge=0, le=512)
     """Soft edges: standard deviation of a Gaussian blur, in pixels; 0 = none."""
 
     @model_validator(mode="after")

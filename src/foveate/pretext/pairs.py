@@ -53,7 +53,7 @@ class SimCLR(_Pairs):
 
     class Config(TaskConfig):
         kind: Literal["simclr"] = "simclr"
-        outputs: int = Field(default=128, ge=2)
+        outputs: int = Field(default=128, ge=2, le=65_536)
         """Width of the projection."""
 
     objective: ClassVar[dict[str, Any]] = {"contrast": {"loss": "nt_xent"}}
@@ -69,7 +69,7 @@ class Dino(_Pairs):
 
     class Config(TaskConfig):
         kind: Literal["dino"] = "dino"
-        outputs: int = Field(default=256, ge=2)
+        outputs: int = Field(default=256, ge=2, le=65_536)
         """Prototypes; the paper's 65536 are for ImageNet."""
 
     objective: ClassVar[dict[str, Any]] = {"distillation": {"loss": "self_distillation"}}

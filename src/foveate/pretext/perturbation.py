@@ -22,9 +22,9 @@ class Perturbation:
         kind: Literal["perturbation"] = "perturbation"
         every: bool = True
         """Each picture with both squares in every epoch (twice the work), or with one that is drawn."""
-        side: int = Field(default=10, ge=1)
+        side: int = Field(default=10, ge=1, le=4096)
         """Side of the square, in pixels of the network's picture."""
-        largest: int | None = Field(default=None, ge=1)
+        largest: int | None = Field(default=None, ge=1, le=4096)
         """Where given, the side is drawn from ``side`` to this."""
         faithful: bool = False
         """The published program with its two faults, to be compared with."""

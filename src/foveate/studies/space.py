@@ -103,14 +103,14 @@ class Search(Config):
     """What decides: a ``val_`` column of history.csv in the epoch that is kept, or ``val.NAME`` of result.json."""
     direction: Literal["maximize", "minimize"] | None = None
     """None: losses and calibration errors are minimised, everything else is maximised."""
-    trials: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many; None: 20, or with the sampler grid all its points. May be raised later."""
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     """tpe learns from earlier trials (after ten random ones)."""
     pruner: Literal["median", "none"] = "median"
     """median: a trial whose best value so far is worse than the median of the complete trials' at
     the same epoch is ended."""
-    warmup_epochs: int = Field(default=5, ge=0)
+    warmup_epochs: int = Field(default=5, ge=0, le=100_000)
     """Epochs before a trial may be ended by the pruner."""
     seeds: Literal["fixed", "per_trial"] = "fixed"
     """fixed: all trials have the experiment's seed, so that they differ in their settings alone."""

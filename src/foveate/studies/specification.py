@@ -35,7 +35,7 @@ class Study(Config):
     baseline and its own table."""
     baseline: str = ""
     """The arm that the others are compared with; the first one if not said."""
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1, max_length=10_000)
     """Random seeds; the same seed means the same split, head and order of pictures in every arm."""
     split: Literal["per_seed", "shared"] = "per_seed"
     """per_seed: each seed draws its own split, so that intervals also cover the choice of test pictures; shared: the

@@ -1,9 +1,14 @@
 """What can be said about all phases before the first: said at once, not hours later."""
 
+import copy
+
+import torch
+
 from foveate.core.errors import ConfigError
-from foveate.models.freeze import apply_trainable
+from foveate.models.classifier import Classifier
+from foveate.models.freeze import apply_trainable, set_modes
 from foveate.training.idle import phase_objective
-from foveate.training.job import Job
+from foveate.training.job import Job, TrainingConfig
 from foveate.training.phases import PhaseConfig
 from foveate.training.schedules import Plateau
 from foveate.training.setup import phase_groups
@@ -23,6 +28,40 @@ def check_phases(job: Job) -> None:
             "Weights of the objective change over time, so the losses of different epochs are different sums: an "
             "accuracy, or a single term (val_<term>), is safer to watch."
         )
+
+
+def check_batches(model: Classifier, config: TrainingConfig, pictures: int, copies: int = 1) -> None:
+    """Whether every phase can learn from the smallest batch that there will be.
+
+    Args:
+        pictures: training pictures of this process.
+        copies: times that each of them is in a batch (questions of a pretext task).
+
+    Raises:
+        ConfigError: a batch norm would see one value a channel.
+    """
+    batch = config.batch_size if config.batch_size != "auto" else pictures
+    # A rest of one picture joins the batch before it (Loader), so no other batch is as small.
+    if min(max(1, batch // copies), pictures) * copies > 1:
+        return
+    side, device = model.input_size, next(model.parameters()).device
+    for phase in config.phases:
+        apply_trainable(model, phase.trainable, phase.freeze_bn)
+        tried = copy.deepcopy(model)
+        set_modes(tried, phase.trainable, phase.freeze_bn)
+        try:
+            with torch.no_grad():
+                tried(torch.zeros(1, 3, side, side, device=device))
+        except ValueError as error:
+            if "more than 1 value" not in str(error):
+                raise
+            cure = (
+                "set training.batch_size to 2 or more" if pictures > 1 else "one training picture is too few"
+            )
+            raise ConfigError(
+                f"A batch holds one picture, and in phase '{phase.name}' a batch norm of {model.card.architecture} at "
+                f"{side} px would see one value a channel, from which it cannot learn: {cure}."
+            ) from error
 
 
 def _watched(phase: PhaseConfig) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from accelerate import Accelerator
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from foveate.augmentation import BatchTransform
 from foveate.core.config import Config, Mark
@@ -26,7 +26,7 @@ class TrainingConfig(Config):
     """How the network is trained."""
 
     phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
-    batch_size: int | Literal["auto"] = 32
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = 32
     """Pictures a step; "auto" asks the batch-size finder."""
     precision: Literal["auto", "fp32", "fp32_channels_last", "bf16", "bf16_channels_last"] = "auto"
     """auto: measured on this machine for every kind of pass, remembered in the run."""
@@ -36,15 +36,22 @@ class TrainingConfig(Config):
     """Decay of an exponential moving average of the weights, with warm-up; it is what is validated and kept."""
     clip: float | None = Field(default=None, gt=0)
     """Largest gradient norm of the network; what the objective learns is not clipped and does not count."""
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: int = Field(default=1, ge=1, le=10_000)
     """Batches whose gradients make one optimizer step."""
     time_budget: float | None = Field(default=None, gt=0)
     """Minutes of training, over all restarts; what was best by then is kept."""
     loader: LoaderConfig = LoaderConfig()
     device: Annotated[str, Mark.DECIDES_NOTHING] = "auto"
     """"auto" (an accelerator if there is one), "cpu", "cuda"."""
-    checkpoint_seconds: Annotated[float, Mark.DECIDES_NOTHING] = 30.0
+    checkpoint_seconds: Annotated[float, Mark.DECIDES_NOTHING] = Field(default=30.0, ge=0)
     """Least time between two checkpoints inside a phase; a resumed run repeats what came after the last one."""
+
+    @field_validator("phases")
+    @classmethod
+    def _some(cls, phases: tuple[PhaseConfig, ...]) -> tuple[PhaseConfig, ...]:
+        if not phases:
+            raise ValueError("training needs at least one phase")
+        return phases
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Optimizers and parameter groups: weight decay, factors by module, layer decay."""
 
 from collections import defaultdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
@@ -24,11 +25,11 @@ class OptimizerConfig(Config):
     """Which optimizer, and its constants."""
 
     name: Literal["adamw", "adam", "sgd", "nadam", "rmsprop"] = "adamw"
-    weight_decay: float = 0.05
+    weight_decay: float = Field(default=0.05, ge=0, le=1000)
     """Applied to weight matrices and kernels only, not to biases and norms."""
-    momentum: float = 0.9
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd and rmsprop."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """adam family."""
 
 

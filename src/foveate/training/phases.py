@@ -1,6 +1,6 @@
 """Phases: training is a list of them. Each has its own trainable part, optimizer, learning rates and end."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,7 +15,7 @@ class EarlyStopping(Config):
     metric: str = "val_loss"
     """A column of history.csv; larger is better for accuracies and F1, smaller for losses and their terms. With spatial
     terms watch "val_classification": the whole loss also moves with the weights."""
-    patience: int = 10
+    patience: int = Field(default=10, ge=1, le=100_000)
     """Epochs without a better value."""
 
 
@@ -32,7 +32,7 @@ class PhaseConfig(Config):
 
     name: str = "train"
     """Shown in history and report."""
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=30, ge=1, le=1_000_000)
     """At most."""
     trainable: str = "all"
     """"head", "all", "from:MODULE", "until:MODULE" (frozen up to it), "after:N" or "after:P%" (see
@@ -41,19 +41,19 @@ class PhaseConfig(Config):
     """True: frozen layers run in eval mode, so that their BatchNorm statistics stay; "all": every BatchNorm of the
     backbone does; False: frozen layers' statistics keep moving (as some published pipelines do)."""
     optimizer: OptimizerConfig = OptimizerConfig()
-    lr: float | Literal["auto"] = 1e-3
+    lr: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] = 1e-3
     """Peak learning rate; "auto" asks the learning-rate finder."""
-    lr_factors: dict[str, float] = Field(default={})
+    lr_factors: dict[str, Annotated[float, Field(ge=0, le=1e6)]] = Field(default={})
     """{module prefix: factor}, the longest matching prefix wins, for example {"backbone": 0.1}; "objective" is the
     prefix of what the objective learns (projections, weights)."""
-    layer_decay: float | None = None
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
     """Learning rate multiplied by this for every layer group further from the head (timm's grouping)."""
     schedule: AnySchedule = Constant()
     early_stopping: EarlyStopping | None = None
     until: Until | None = None
     restore_best: str | None = "val_loss"
     """Go back to the weights of the best epoch by this column when the phase ends; None keeps the last ones."""
-    views: int | Literal["auto"] = "auto"
+    views: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     """With a frozen backbone: augmented views stored for each picture. auto: 1 without augmentation, else 8 or the
     number of epochs if that is smaller."""
 

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
+from pydantic import Field
 
 from foveate.core.config import Config, one_of
 
@@ -33,9 +34,9 @@ class Cosine(Config):
     """Linear warm-up, then half a cosine down to ``final``. Source: Loshchilov & Hutter, SGDR, ICLR 2017."""
 
     schedule: Literal["cosine"] = "cosine"
-    warmup_epochs: float = 0.0
+    warmup_epochs: float = Field(default=0.0, ge=0, le=100_000)
     """Epochs of linear rise from ``lr / 100``."""
-    final: float = 0.0
+    final: float = Field(default=0.0, ge=0, le=1)
     """Share of the learning rate left at the end."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
@@ -50,11 +51,11 @@ class OneCycle(Config):
     """Up and down once, cosine-shaped. Source: Smith & Topin, Super-Convergence, 2017; as torch's OneCycleLR."""
 
     schedule: Literal["one_cycle"] = "one_cycle"
-    rise: float = 0.25
+    rise: float = Field(default=0.25, ge=0, le=1)
     """Share of the steps spent rising."""
-    start: float = 0.04
+    start: float = Field(default=0.04, ge=0, le=1)
     """Learning rate at the start, as a share of the peak."""
-    final: float = 4e-6
+    final: float = Field(default=4e-6, ge=0, le=1)
     """Learning rate at the end, as a share of the peak."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
@@ -70,8 +71,8 @@ class Step(Config):
     """Multiplied by ``gamma`` every ``every_epochs`` epochs."""
 
     schedule: Literal["step"] = "step"
-    every_epochs: int = 10
-    gamma: float = 0.1
+    every_epochs: int = Field(default=10, ge=1, le=100_000)
+    gamma: float = Field(default=0.1, gt=0, le=1)
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
         return float(self.gamma ** (step // (self.every_epochs * steps_per_epoch)))
@@ -85,14 +86,14 @@ class Cyclical(Config):
     """
 
     schedule: Literal["cyclical"] = "cyclical"
-    lower: float
+    lower: float = Field(ge=0, le=1000)
     """Lowest learning rate, absolute; the phase's ``lr`` is the highest."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
-    half_cycle_epochs: float = 5.0
+    half_cycle_epochs: float = Field(default=5.0, gt=0, le=100_000)
     """s: epochs from the lowest to the highest rate (2 to 8 are usual)."""
-    gamma: float = 1.0
+    gamma: float = Field(default=1.0, gt=0, le=1)
     """For exp_range: decay a step."""
-    offset_epochs: float = 0.0
+    offset_epochs: float = Field(default=0.0, ge=0, le=100_000)
     """Epochs already cycled before this phase, when only the range was switched."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
@@ -113,12 +114,12 @@ class Plateau(Config):
     schedule: Literal["plateau"] = "plateau"
     metric: str = "val_loss"
     """A column of history.csv; larger is better for accuracies and F1, smaller for losses and their terms."""
-    reduce: float = 0.2
-    patience: int = 5
+    reduce: float = Field(default=0.2, gt=0, lt=1)
+    patience: int = Field(default=5, ge=0, le=100_000)
     """Epochs."""
-    threshold: float = 1e-4
+    threshold: float = Field(default=1e-4, ge=0, lt=1)
     """Smallest relative improvement that counts."""
-    lowest: float = 0.0
+    lowest: float = Field(default=0.0, ge=0, le=1)
     """Factor below which the rate is not reduced."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:

@@ -14,7 +14,7 @@ from foveate.data.catalog import Catalog
 class AuditConfig(Config):
     """What counts as a problem."""
 
-    class_floor: int = Field(default=20, ge=0)
+    class_floor: int = Field(default=20, ge=0, le=1_000_000)
     """Labelled pictures a class should have; fewer is a warning."""
     imbalance: float = Field(default=5.0, ge=1)
     """Largest class over smallest; more is a warning."""
@@ -28,16 +28,16 @@ class AuditConfig(Config):
     0.41."""
     probes: bool = True
     """Run the Clever-Hans probe."""
-    probe_limit: int = Field(default=2000, ge=50)
+    probe_limit: int = Field(default=2000, ge=50, le=1_000_000)
     """Pictures that the probe looks at, at most."""
     probe_margin: float = Field(default=0.15, ge=0, lt=1)
     """A cue is far above chance when the lower end of its interval is further from chance than this share
     of the way to certainty."""
-    mask_edge: int = Field(default=1, ge=0)
+    mask_edge: int = Field(default=1, ge=0, le=512)
     """Rim around the object that is not background, in 64ths of the side."""
     seed: int = 0
     """Of the probe's sample, folds and forest."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=256)
     """Threads that decode; None: as many as Python thinks right. The result does not depend on it."""
 
 

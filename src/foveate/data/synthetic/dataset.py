@@ -41,11 +41,11 @@ class SyntheticConfig(Config):
 
     classes: int = Field(6, ge=2, le=len(SPECIES))
     """Number of species, and of backgrounds."""
-    train: int = Field(80, ge=1)
+    train: int = Field(80, ge=1, le=100_000)
     """Training pictures a species."""
-    val: int = Field(20, ge=0)
+    val: int = Field(20, ge=0, le=100_000)
     """Validation pictures a species."""
-    test: int = Field(50, ge=0)
+    test: int = Field(50, ge=0, le=100_000)
     """Test pictures a species."""
     size: int = Field(96, ge=32, le=1024)
     """Side of the pictures, pixels."""
