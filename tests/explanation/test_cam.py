@@ -202,7 +202,7 @@ def test_bad_input_gets_one_sentence(change: dict, message: str) -> None:
     "images", [torch.zeros(3, 8, 8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8).byte()]
 )
 def test_pictures_of_another_shape_are_refused(images: torch.Tensor) -> None:
-    with pytest.raises(ConfigError, match=r"\(B, 3, H, W\)"):
+    with pytest.raises(ConfigError, match=r"\(B, [3C], H, W\)"):
         explain(network("resnet18"), images)
     with pytest.raises(ConfigError, match="no picture"):
         explain(network("resnet18"), torch.zeros(0, 3, 8, 8))

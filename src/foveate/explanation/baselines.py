@@ -18,7 +18,7 @@ BLUR = 1 / 8
 
 
 def baselines(probe: Probe, images: torch.Tensor, kind: Baseline, draws: int = 1) -> torch.Tensor:
-    """(draws, B, 3, H, W) in the network's normalised units; only "noise" differs from draw to draw.
+    """(draws, B, C, H, W) in the network's normalised units; only "noise" differs from draw to draw.
 
     The noise is the same for every picture.
 
@@ -34,7 +34,7 @@ def baselines(probe: Probe, images: torch.Tensor, kind: Baseline, draws: int = 1
     elif kind == "mean":
         one = torch.zeros_like(images)
     else:
-        known = normalisation(probe)
+        known = normalisation(probe, images.shape[1])
         if known is None:
             raise ConfigError(
                 f"Baseline '{kind}': {type(probe.model).__name__} does not say with which mean and std its pictures "
@@ -45,8 +45,8 @@ def baselines(probe: Probe, images: torch.Tensor, kind: Baseline, draws: int = 1
     return one.expand(draws, *images.shape)
 
 
-def normalisation(probe: Probe) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Mean and std of the colour channels, (1, 3, 1, 1) each in [0, 1] units; None where the network has none."""
+def normalisation(probe: Probe, channels: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Mean and std of the C colour channels, (1, C, 1, 1) each in [0, 1] units; None where the network has none."""
     model: Any = probe.model
     if isinstance(getattr(model, "mean", None), torch.Tensor):  # ours
         pair = (model.mean, model.std)
@@ -55,13 +55,15 @@ def normalisation(probe: Probe) -> tuple[torch.Tensor, torch.Tensor] | None:
         if not config.get("mean") or not config.get("std"):
             return None
         pair = (torch.tensor(config["mean"]), torch.tensor(config["std"]))
-    mean, std = (values.detach().float().to(probe.device).view(1, 3, 1, 1) for values in pair)
+    if any(values.numel() != channels for values in pair):
+        return None
+    mean, std = (values.detach().float().to(probe.device).view(1, channels, 1, 1) for values in pair)
     return mean, std
 
 
 def unit_pictures(probe: Probe, images: torch.Tensor) -> torch.Tensor:
-    """Pictures (B, 3, H, W) as colours in [0, 1]; of a network without mean and std each is stretched to its range."""
-    known = normalisation(probe)
+    """Pictures (B, C, H, W) as colours in [0, 1]; of a network without mean and std each is stretched to its range."""
+    known = normalisation(probe, images.shape[1])
     if known is not None:
         return (images.float() * known[1] + known[0]).clamp(0, 1)
     low = images.float().amin(dim=(1, 2, 3), keepdim=True)
@@ -70,11 +72,12 @@ def unit_pictures(probe: Probe, images: torch.Tensor) -> torch.Tensor:
 
 
 def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur, (B, 3, H, W); ``sigma`` in pixels; edges repeat."""
+    """Gaussian blur, (B, C, H, W); ``sigma`` in pixels; edges repeat."""
     reach = max(1, round(3 * sigma))
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32, device=images.device)
     kernel = torch.exp(-offsets.square() / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, -1)
+    channels = images.shape[1]
+    kernel = (kernel / kernel.sum()).expand(channels, 1, -1)
     result = functional.pad(images.float(), (reach,) * 4, mode="replicate")
-    result = functional.conv2d(result, kernel[:, :, None], groups=3)
-    return functional.conv2d(result, kernel[:, :, :, None], groups=3).to(images.dtype)
+    result = functional.conv2d(result, kernel[:, :, None], groups=channels)
+    return functional.conv2d(result, kernel[:, :, :, None], groups=channels).to(images.dtype)

@@ -57,12 +57,15 @@ def explain(
     gradients, hooks and the global random states are as they were, also when an error is raised.
 
     Args:
-        model: any network (B, 3, H, W) -> logits (B, C): timm's, ours, others.
+        model: any network (B, 3, H, W) -> logits (B, C): timm's, ours, others; compiled or DataParallel ones are
+            explained through the network inside. It may return several values, as a tuple or a dictionary, where it is
+            plain which are the logits (see ``as_logits``). Networks of other numbers of channels work alike.
         images: (B, 3, H, W), normalised as the network was trained.
         targets: (B,) classes, one class for all, or None: the class that the network predicts.
         method: a name in ``EXPLAINERS``.
-        layer: for methods that work at a feature map: "last" (None means the same), "first", "second", "stage:K",
-            "early", "middle", "late", or a module's path; several are computed in one pass and returned as a dict.
+        layer: for methods that work at a feature map: "last" (None means the same), "first" (the stem), "second" (the
+            first stage), "stage:K", "early", "middle", "late", or a module's path; several are computed in one pass and
+            returned as a dict.
         raw: the method's own values at its own resolution, (B, h, w), not scaled.
         evidence: of signed maps (attributions) "positive" keeps what speaks for the class, "absolute" both.
         chunk: pictures in one pass through the network, which bounds the memory; None: the method's own (32 or 64).
@@ -75,25 +78,40 @@ def explain(
         settings: the method's own settings (its ``Config``).
 
     Raises:
-        ConfigError: an unknown method, layer, setting or class; a method that means nothing for this network.
+        ConfigError: an unknown method, layer, setting or class; a method that means nothing for this network; pictures
+            that the network cannot take; values that are not finite, in a picture or in what comes out.
     """
     explainer = build_explainer(method, settings)
     _check(model, images, explainer, layer, precision, evidence, chunk)
     probe = Probe(model, chunk=chunk or explainer.chunk, precision=precision, seed=seed, progress=progress)
-    with untouched(model, in_place=explainer.in_place):
-        if len(images) == 0:
-            raise ConfigError("There is no picture to explain: images has the shape (0, ...).")
+    with untouched(probe.model, in_place=explainer.in_place):
         placed = probe.place(images)
-        classes = None if targets is None and explainer.predicts else _classes(probe, placed, targets)
-        names = [layer] if layer is None or isinstance(layer, str) else list(layer)
-        paths = [probe.resolve(name, placed) for name in names] if explainer.layered else []
-        parts = [
-            explainer(
-                probe, placed[part], None if classes is None else classes[part], tuple(dict.fromkeys(paths))
-            )
-            for part in probe.chunks(len(placed))
-        ]
+        _check_finite(
+            placed, "images holds values that are not finite in picture {}; mend it or leave it out."
+        )
+        try:
+            classes = None if targets is None and explainer.predicts else _classes(probe, placed, targets)
+            names = [layer] if layer is None or isinstance(layer, str) else list(layer)
+            paths = [probe.resolve(name, placed) for name in names] if explainer.layered else []
+            parts = [
+                explainer(
+                    probe,
+                    placed[part],
+                    None if classes is None else classes[part],
+                    tuple(dict.fromkeys(paths)),
+                )
+                for part in probe.chunks(len(placed))
+            ]
+        except (RuntimeError, ValueError, AssertionError, TypeError, IndexError):
+            _check_answers(probe, placed)
+            raise
     maps = {path: torch.cat([part[path] for part in parts]).detach() for path in parts[0]}
+    for found in maps.values():
+        _check_finite(
+            found,
+            f"The map of {method} is not finite for picture {{}}: the network's numbers overflow or are not finite "
+            "themselves; look at its weights, or explain it in float32.",
+        )
     if not raw:
         size = (images.shape[2], images.shape[3])
         maps = {path: scaled(found, size, evidence, explainer.signed) for path, found in maps.items()}
@@ -134,10 +152,12 @@ def _check(
     evidence: str,
     chunk: int | None,
 ) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+    if images.ndim != 4 or not images.is_floating_point():
         raise ConfigError(
             f"images should be normalised floats (B, 3, H, W), got {images.dtype} {tuple(images.shape)}."
         )
+    if len(images) == 0:
+        raise ConfigError("There is no picture to explain: images has the shape (0, ...).")
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is '{precision}'; choose one of {', '.join(PRECISIONS)}.")
     if evidence not in EVIDENCE:
@@ -150,6 +170,26 @@ def _check(
         )
     if layer is not None and not isinstance(layer, str) and not layer:
         raise ConfigError("layer is an empty list; name at least one layer.")
+
+
+def _check_finite(values: torch.Tensor, message: str) -> None:
+    """Raise ``message`` with the number of the first of B values (B, ...) that is not finite."""
+    if not bool(values.isfinite().all()):
+        broken = (~values.isfinite()).flatten(1).any(dim=1)
+        raise ConfigError(message.format(int(broken.nonzero()[0, 0])))
+
+
+def _check_answers(probe: Probe, images: torch.Tensor) -> None:
+    """Raise if the network itself fails on the first of the pictures (B, C, H, W)."""
+    try:
+        with torch.no_grad():
+            probe.model(images[:1].clone())
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ConfigError(
+            f"{type(probe.model).__name__} cannot take pictures (B, C, H, W) of the shape {tuple(images.shape)}: "
+            f"{reason}."
+        ) from error
 
 
 def _classes(probe: Probe, images: torch.Tensor, targets: Targets) -> torch.Tensor:
@@ -168,10 +208,7 @@ def _classes(probe: Probe, images: torch.Tensor, targets: Targets) -> torch.Tens
         classes = classes.expand(count)
     if classes.shape != (count,):
         raise ConfigError(f"targets has the shape {tuple(classes.shape)} for {count} pictures.")
-    number = probe.classes(images)
-    low, high = int(classes.min()), int(classes.max())
-    if low < 0 or high >= number:
-        raise ConfigError(
-            f"targets holds class {low if low < 0 else high}; the network has classes 0 to {number - 1}."
-        )
+    if int(classes.min()) < 0:
+        raise ConfigError(f"targets holds class {int(classes.min())}; classes are counted from 0.")
+    probe.classes = int(classes.max()) + 1
     return classes

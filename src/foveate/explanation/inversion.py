@@ -20,7 +20,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError
 from foveate.explanation.inversion_scenes import ScenesConfig, scenes_inversion
-from foveate.explanation.probe import Probe, Progress, as_logits
+from foveate.explanation.probe import Probe, Progress
 from foveate.models.modes import untouched
 from foveate.models.taps import capture_taps
 
@@ -282,8 +282,8 @@ def _score(probe: Probe, path: str | None, unit: str, objective: str) -> Score:
 
     def of_channel(pictures: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         assert path is not None
-        with capture_taps(probe.backbone, [path], pictures) as maps:
-            as_logits(probe.model(pictures))
+        with capture_taps(probe.root, [path], pictures) as maps:
+            probe.logits(pictures)
         features = maps[path]
         chosen = features[torch.arange(len(numbers), device=features.device), numbers].float()  # (b, h, w)
         if unit == "centre":
@@ -309,15 +309,15 @@ def _wanted(
     if layer is None:
         if channels is not None:
             raise ConfigError("channels belong to a layer; name it, as layer='last'.")
-        count = probe.classes(blank)
+        count = probe.logits(blank).shape[1]
         return _numbers(targets, count, f"the network has classes 0 to {count - 1}", "targets"), None
     if targets is not None:
         raise ConfigError("Give targets (classes), or layer and channels, not both.")
     if channels is None:
         raise ConfigError(f"Which channels of layer '{layer}'? Give channels, as channels=[0, 1].")
     path = probe.resolve(layer, blank)
-    with torch.no_grad(), capture_taps(probe.backbone, [path], blank) as maps:
-        as_logits(probe.model(blank))
+    with torch.no_grad(), capture_taps(probe.root, [path], blank) as maps:
+        probe.logits(blank)
     count = maps[path].shape[1]
     return _numbers(channels, count, f"layer '{path}' has channels 0 to {count - 1}", "channels"), path
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from foveate.explanation.fused import fused_copy
-from foveate.explanation.probe import LOW, Probe, as_logits
+from foveate.explanation.probe import LOW, Probe
 
 EQUAL = 1e-4
 """Largest difference of logits, as a share of the largest logit, at which a folded network counts as the same."""
@@ -62,7 +62,7 @@ class Scorer:
         self, network: nn.Module, pictures: torch.Tensor, targets: torch.Tensor, low: torch.dtype | None
     ) -> torch.Tensor:
         with torch.autocast(self.probe.device.type, low, enabled=low is not None):
-            logits = as_logits(network(pictures)).float()
+            logits = self.probe.read(network(pictures))
         if self.score == "probability":
             logits = logits.softmax(dim=1)
         return logits.gather(1, targets[:, None])[:, 0]
@@ -81,8 +81,9 @@ class Scorer:
         twin = fused_copy(self.network, pictures[:1])
         if twin is None:
             return
-        own = as_logits(self.network(pictures[:2])).float()
-        if (as_logits(twin(pictures[:2])).float() - own).abs().max() <= EQUAL * own.abs().max():
+        few = pictures[:2]
+        own = self.probe.read(self.network(few))
+        if (self.probe.read(twin(few)) - own).abs().max() <= EQUAL * own.abs().max():
             self.network = twin
 
     def _try_low(self, pictures: torch.Tensor, targets: torch.Tensor, exact: torch.Tensor) -> None:

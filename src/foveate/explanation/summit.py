@@ -16,7 +16,7 @@ from torch import nn
 
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError, DataError
-from foveate.explanation.probe import Probe, as_logits
+from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 from foveate.models.taps import capture_taps
 
@@ -200,8 +200,8 @@ def _activations(
                 f"A picture has the label {int(labels.min())}; all need one of 0 to {classes - 1}."
             )
         placed = probe.place(images)
-        with torch.no_grad(), capture_taps(probe.backbone, paths, placed) as maps:
-            as_logits(probe.model(placed))
+        with torch.no_grad(), capture_taps(probe.root, paths, placed) as maps:
+            probe.logits(placed)
         seen.pictures += torch.bincount(labels, minlength=classes)
         for path in paths:
             maxima = maps[path].float().amax(dim=(2, 3)).cpu()  # (B, K)
@@ -234,8 +234,8 @@ def _influences(
     strengths = {pair: torch.zeros_like(counts[pair]) for pair in pairs}
     for images, labels, _ in pictures() if pairs else ():
         placed = probe.place(images)
-        with torch.enable_grad(), capture_taps(probe.backbone, paths, placed, require_grad=True) as maps:
-            as_logits(probe.model(placed))
+        with torch.enable_grad(), capture_taps(probe.root, paths, placed, require_grad=True) as maps:
+            probe.logits(placed)
         for lower, upper in pairs:
             maxima = maps[upper].flatten(2).amax(dim=2)  # (B, K)
             for rank in range(listed[upper].shape[1]):

@@ -70,7 +70,7 @@ class Game:
         segments: torch.Tensor,
         config: SuperpixelConfig,
     ) -> None:
-        """image: (3, H, W) normalised; segments: (H, W) from 0 without gaps."""
+        """image: (C, H, W) normalised; segments: (H, W) from 0 without gaps."""
         self.probe, self.image, self.target, self.segments, self.config = (
             probe,
             image,
@@ -112,7 +112,7 @@ def superpixels(probe: Probe, images: torch.Tensor, count: int, compactness: flo
 
 
 def segment_means(image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
-    """Each pixel gets the mean colour of its superpixel: (3, H, W) and (H, W) -> (3, H, W)."""
+    """Each pixel gets the mean colour of its superpixel: (C, H, W) and (H, W) -> (C, H, W)."""
     flat, values = segments.flatten(), image.float().flatten(1)
-    sums = torch.zeros(3, int(flat.max()) + 1, device=image.device).index_add_(1, flat, values)
+    sums = torch.zeros(len(image), int(flat.max()) + 1, device=image.device).index_add_(1, flat, values)
     return (sums / torch.bincount(flat))[:, segments].to(image.dtype)

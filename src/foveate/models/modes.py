@@ -35,7 +35,8 @@ def untouched(model: nn.Module, *, in_place: bool = True) -> Iterator[None]:
     """Evaluation mode with frozen parameters inside the block; afterwards everything is as before, also after an error.
 
     Put back: each module's mode, each parameter's ``requires_grad`` and ``.grad``, the hooks of every module, the
-    random states of torch (CPU and CUDA), numpy and Python.
+    random states of torch (CPU and CUDA), numpy and Python. Compiled parts run as they are written: compiled code calls
+    no hooks. A caller's ``inference_mode`` is suspended: what it makes carries no gradient.
 
     Args:
         in_place: False switches in-place activations off meanwhile, for methods that hook them.
@@ -46,6 +47,9 @@ def untouched(model: nn.Module, *, in_place: bool = True) -> Iterator[None]:
         stack.enter_context(_random_states())
         stack.enter_context(_hooks(model))
         stack.enter_context(evaluating(model))
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
         try:
             for module in flags:
                 module.inplace = False  # type: ignore[assignment]

@@ -11,10 +11,13 @@ timm's ``feature_info``, negative from the end), or by a preset:
   those of blocks 3, 6 and 9, counted from 0;
 - networks whose resolution falls from stage to stage: the third last, second last and last stage;
 - networks of one resolution throughout (ViT): the block at one third, at two thirds, and the last.
+
+Stages and presets are also found where timm's network is a part of another one (a wrapper, DataParallel).
 """
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -26,6 +29,10 @@ from foveate.core.errors import ConfigError
 
 PRESETS = ("early", "middle", "late")
 _MOBILENETV3_SMALL = ("blocks.2.0.conv_pwl", "blocks.3.0.conv_pwl", "blocks.4.1.conv_pwl")
+_PATCH = 4
+"""Smallest stride, in px, of a convolution that cuts a picture into patches."""
+_MOST_PREFIX = 16
+"""Most prefix tokens that are believed where no one says their number."""
 _ALWAYS_NCHW = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
@@ -35,18 +42,34 @@ def resolve_tap(backbone: nn.Module, name: str) -> str:
     Raises:
         ConfigError: there is no such module, stage or preset; close matches are named.
     """
-    if name in PRESETS and _keras_points(backbone):
-        path = _MOBILENETV3_SMALL[PRESETS.index(name)]
+    place = timm_place(backbone)
+    network = backbone.get_submodule(place)
+    path = name
+    if name in PRESETS and _keras_points(network):
+        path = _join(place, _MOBILENETV3_SMALL[PRESETS.index(name)])
     elif name in PRESETS or name.startswith("stage:"):
-        path = _entry_path(backbone, _entry(backbone, name))
-    else:
-        path = name.removeprefix("backbone.")
+        path = _join(place, _entry_path(network, _entry(network, name)))
+    elif _module(backbone, name) is None:
+        stripped = name.removeprefix("module.").removeprefix("_orig_mod.").removeprefix("backbone.")
+        path = stripped if _module(backbone, stripped) is not None else _join(place, stripped)
     if _module(backbone, path) is None:
         modules = [name for name, _ in backbone.named_modules() if name]
         close = difflib.get_close_matches(path, modules, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else f"use stage:K or {', '.join(PRESETS)}."
         raise ConfigError(f"The backbone {_architecture(backbone)} has no module {path or name!r}; {hint}")
     return path
+
+
+def timm_place(network: nn.Module) -> str:
+    """The path of timm's network inside of ``network``; "" where it is that itself, or holds none or several."""
+    if getattr(network, "feature_info", None):
+        return ""
+    found: list[str] = []
+    for path, module in network.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        if not inside and getattr(module, "feature_info", None) and hasattr(module, "forward_features"):
+            found.append(path)
+    return found[0] if len(found) == 1 else ""
 
 
 @contextmanager
@@ -71,7 +94,7 @@ def capture_taps(
     with ExitStack() as stack:
         for name in dict.fromkeys(names):
             path = resolve_tap(backbone, name)
-            hook = _Hook(backbone, path, name, maps, images, require_grad)
+            hook = _Hook(*_owner(backbone, path), name, maps, images, require_grad)
             stack.callback(backbone.get_submodule(path).register_forward_hook(hook).remove)
         yield maps
     silent = [name for name in names if name not in maps]
@@ -105,7 +128,7 @@ def edit_tap(
     def hook(module: nn.Module, arguments: Any, output: Any) -> Any:
         if repeat > 1 and isinstance(output, torch.Tensor):
             output = output.repeat_interleave(repeat, dim=0)
-        feature_map, rebuild = _split(backbone, path, name, output, repeated)
+        feature_map, rebuild = _split(*_owner(backbone, path), name, output, repeated)
         return rebuild(edit(feature_map))
 
     handle = backbone.get_submodule(path).register_forward_hook(hook)
@@ -121,7 +144,20 @@ def to_map(backbone: nn.Module, path: str, output: Any, images: torch.Tensor) ->
     Raises:
         ConfigError: the output is no map of the picture (pooled, windowed, several tensors).
     """
-    return _split(backbone, path, path, output, images)[0]
+    owner, inner = _owner(backbone, path)
+    return _split(owner, inner, inner, output, images)[0]
+
+
+def _owner(network: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """(timm's network that a module belongs to, its path there); of any other module the network itself."""
+    place = timm_place(network)
+    if place and path.startswith(f"{place}."):
+        return network.get_submodule(place), path.removeprefix(f"{place}.")
+    return network, path
+
+
+def _join(place: str, path: str) -> str:
+    return f"{place}.{path}" if place else path
 
 
 class _Hook:
@@ -223,7 +259,7 @@ def _split_tokens(
 ) -> tuple[torch.Tensor, Rebuild] | None:
     """(B, P + h·w, K) -> map (B, K, h, w); the P prefix tokens (class, registers) go round it."""
     found = _grid(backbone, tokens.shape[1], images.shape[2], images.shape[3])
-    if found is None:
+    if found is None or _is_shuffled(backbone, path):
         return None
     prefix, grid = found
     order = _token_order(backbone, path, tokens.shape[1])
@@ -235,6 +271,12 @@ def _split_tokens(
         return again if order is None else again[:, order.argsort()]
 
     return feature_map, rebuild
+
+
+def _is_shuffled(backbone: nn.Module, path: str) -> bool:
+    """Whether the tokens stand in an order that is not known: inside of Hiera's blocks."""
+    known = path == "" or path.startswith("patch_embed") or re.fullmatch(r"blocks\.\d+", path)
+    return hasattr(backbone, "reroll") and not known
 
 
 def _token_order(backbone: nn.Module, path: str, count: int) -> torch.Tensor | None:
@@ -253,7 +295,7 @@ def _grid(backbone: nn.Module, count: int, height: int, width: int) -> tuple[int
 
     The grid is the patch embedding's, else a stage's by its reduction, else one with the picture's aspect.
     P is what timm says, or 0 or 1: some networks add their class token late (CaiT, XCiT) or do not count it
-    (VOLO).
+    (VOLO). Outside timm, a first convolution that cuts patches tells the grid, and P is what remains (registers).
     """
     known: list[tuple[int, int]] = []
     embed: Any = getattr(backbone, "patch_embed", None)
@@ -261,6 +303,11 @@ def _grid(backbone: nn.Module, count: int, height: int, width: int) -> tuple[int
         known.append(tuple(embed.dynamic_feat_size((height, width))))
     steps = [info["reduction"] for info in _feature_info(backbone)]
     known += [(math.ceil(height / step), math.ceil(width / step)) for step in steps]
+    first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
+    if not known and first and first.stride == first.kernel_size and min(first.stride) >= _PATCH:
+        rows, columns = height // first.stride[0], width // first.stride[1]
+        if 0 <= count - rows * columns <= _MOST_PREFIX:
+            return count - rows * columns, (rows, columns)
     prefixes = dict.fromkeys((int(getattr(backbone, "num_prefix_tokens", 0) or 0), 0, 1))
     for prefix in prefixes:
         for grid in known:
