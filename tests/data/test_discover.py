@@ -284,11 +284,11 @@ def test_left_behind_files_are_ignored(tmp_path: Path) -> None:
 
 
 def test_loose_and_unreadable_pictures_are_noted(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.jpg", "b/1.jpg", "sheet.png", "a/2.heic", "b/3.CR2")
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", "sheet.png", "a/2.psd", "b/3.CR2")
     found = discover(tmp_path)
     assert "sheet.png" not in table(found)
     assert noted(found, "1 pictures lie in no class folder and are left out, for example sheet.png")
-    assert noted(found, ".cr2, .heic are not read here")
+    assert noted(found, ".cr2, .psd are not read here")
 
 
 def test_symbolic_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -563,7 +563,7 @@ def test_tables_that_do_not_decide(tmp_path: Path) -> None:
     ("paths", "message"),
     [
         ([], "holds no pictures"),
-        (["a/1.txt", "a/2.heic"], "convert them"),
+        (["a/1.txt", "a/2.dng"], "convert them"),
         (["1.jpg", "2.jpg"], "no class folders"),
         (["test/1.jpg"], "no class folders"),
         (["train/a/1.jpg", "oak/1.jpg"], "not clear what the classes are"),

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,13 @@ def test_entities_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(FoveateError, match="declares XML entities"):
         read_mask(tmp_path, "voc:a.xml", SIZE)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        with pytest.raises(FoveateError, match="not a file"):
+            read_mask(tmp_path, f"voc:{name}", SIZE)
 
 
 def coco(path: Path, *entries: tuple[str, tuple[int, int], list[Any]]) -> None:

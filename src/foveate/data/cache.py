@@ -25,7 +25,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit, read_image, resize, resize_mask
 from foveate.data.store import HashMemo, Store
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when the bytes of a store would change."""
 
 Progress = Callable[[str, int, int], None]

@@ -3,6 +3,8 @@
 Pillow does the decoding. Whatever it raises for a bad file becomes ``DecodeError``; its warnings never leak.
 """
 
+import importlib
+import importlib.util
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from foveate.core.errors import DataError
+from foveate.data import deep
+from foveate.data.deep import to_8bit
 
 MAX_PIXELS = 200_000_000
 """Width times height above which a file is refused as a decompression bomb."""
@@ -35,10 +39,17 @@ IMAGE_SUFFIXES = frozenset(
             ".tiff",
             ".bmp",
         ),
-        *(".dib", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+        *(".dib", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
     )
 )
 """Lower-case suffixes of files that count as pictures."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+"""Brands after "ftyp" of pictures that phones write."""
+NO_HEIF = (
+    "it is HEIC, which is read once pillow-heif is there (pip install 'foveate[heic]'); or convert it to JPEG"
+)
 
 Fit = Literal["squash", "crop", "pad"]
 
@@ -121,6 +132,8 @@ def _reason(error: Exception) -> str:
 def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     """Open lazily: the header is read and checked, no pixel is decoded. Use it in a ``with`` block.
 
+    (But TIFFs that Pillow cannot read are decoded, see ``foveate.data.deep``; they come as 8-bit RGB.)
+
     Args:
         path: the file.
         content: bytes to open instead; ``path`` then says in messages where they stand.
@@ -129,18 +142,67 @@ def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
         DecodeError: missing, empty, not a picture, damaged header, or more than ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
-    if not path.is_file() and path.exists() and not path.is_dir():
+    if content is None and not path.is_file() and path.exists() and not path.is_dir():
         raise DecodeError(path, "it is a pipe, socket or device, not a file")  # opening could wait for ever
     try:
         with quiet_pillow():
-            return Image.open(path if content is None else BytesIO(content))
+            image = _opened(path if content is None else BytesIO(content))
+            if content is None and deep.needs_tifffile(image):
+                image.close()
+                return _tiff(path)
+            return image
     except MemoryError:
         raise
     except Exception as error:  # on damaged files Pillow raises nearly every built-in exception
-        empty = not content if content is not None else path.is_file() and path.stat().st_size == 0
-        if isinstance(error, UnidentifiedImageError) and empty:
-            raise DecodeError(path, "the file is empty") from error
+        if isinstance(error, UnidentifiedImageError):
+            head = (content if content is not None else _head(path))[:12]
+            if not head:
+                raise DecodeError(path, "the file is empty") from error
+            if content is None and head[:4] in _TIFF:
+                return _tiff(path)
+            if _is_heif(head):
+                missing = importlib.util.find_spec("pillow_heif") is None
+                raise DecodeError(path, NO_HEIF if missing else "the file is damaged (HEIC)") from error
         raise DecodeError(path, _reason(error)) from error
+
+
+def _opened(source: Path | BytesIO) -> Image.Image:
+    """``Image.open``, with pillow-heif where it is installed and wanted."""
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        head = source.getvalue()[:12] if isinstance(source, BytesIO) else _head(source)
+        if not _is_heif(head) or importlib.util.find_spec("pillow_heif") is None:
+            raise
+        importlib.import_module("pillow_heif").register_heif_opener()
+        return Image.open(source)
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read(12)
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
+
+
+def _tiff(path: Path) -> Image.Image:
+    """A TIFF that Pillow cannot read, upright.
+
+    Raises:
+        DecodeError: tifffile cannot read it either.
+    """
+    try:
+        image, turn = deep.read_tiff(path, MAX_PIXELS)
+    except MemoryError:
+        raise
+    except Exception as error:  # as Pillow
+        text = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise DecodeError(path, text) from error
+    image = image.transpose(TRANSPOSES[turn]) if turn in TRANSPOSES else image
+    image.format, image.info[deep.DEEP] = "TIFF", True
+    return image
 
 
 def load_image(path: Path | str, *, at_least: int | None = None, content: bytes | None = None) -> Image.Image:
@@ -152,7 +214,10 @@ def load_image(path: Path | str, *, at_least: int | None = None, content: bytes 
         DecodeError: as ``read_image``.
     """
     path = Path(path)
-    image = open_image(path, content)
+    return _loaded(path, open_image(path, content), at_least)
+
+
+def _loaded(path: Path, image: Image.Image, at_least: int | None = None) -> Image.Image:
     try:
         with quiet_pillow():
             if at_least is not None:
@@ -209,9 +274,17 @@ def read_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
     Raises:
         DecodeError: the file is missing, truncated, damaged, not a picture, or too large.
     """
-    with load_image(path, at_least=at_least) as image:
+    path = Path(path)
+    image = open_image(path)
+    lower = deep.low_bytes(image)
+    with _loaded(path, image, at_least):
         try:
-            return _to_rgb(upright(image))
+            if lower is None:
+                return _to_rgb(upright(image))
+            turn = TRANSPOSES.get(orientation(image))
+            with open_image(path) as second:
+                whole = lower.join(image, second)
+            return _to_rgb(whole if turn is None else whole.transpose(turn))
         except MemoryError:
             raise
         except ValueError as error:  # a colour space without a way to RGB (LAB)
@@ -220,7 +293,7 @@ def read_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8bit(np.asarray(image))).convert("RGB")
+        return Image.fromarray(to_8bit(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         # What lies under transparent pixels is arbitrary (black, or the scene that was cut away) and not
         # meant to be seen. White is what the author saw in a viewer or on a page, whatever the program that
@@ -229,23 +302,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")  # a copy even when nothing changes, so it outlives the open file
-
-
-def _to_8bit(values: np.ndarray) -> np.ndarray:
-    """(H, W) 16- or 32-bit integers or floats -> (H, W) uint8.
-
-    Black is 0; white is the smallest of 1 (floats only), 255, 4095 and 65535 that holds every value:
-    cameras store 12 bits in 16-bit files, which would come out almost black on the full scale, while a
-    limit taken from each picture would change its brightness against its neighbours. With values below 0 or
-    above 65535: from minimum to maximum. NaN and infinity become 0.
-    """
-    whites = (1.0, 255.0, 4095.0, 65535.0) if values.dtype.kind == "f" else (255.0, 4095.0, 65535.0)
-    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    white = next((white for white in whites if low >= 0 and high <= white), None)
-    if white is None:
-        values, white = values - low, (high - low) or 1.0
-    return np.rint(values / white * 255).astype(np.uint8)
 
 
 def _placed(size: tuple[int, int], side: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -37,8 +37,6 @@ from foveate.data.table import SUFFIXES, Table, parse_columns
 
 UNREADABLE = frozenset(
     {
-        ".heic",
-        ".heif",
         ".cr2",
         ".cr3",
         ".nef",

@@ -97,6 +97,8 @@ class DocumentReader(Reader):
         """
         try:
             status = path.stat()
+            if not path.is_file():
+                raise MaskError(path, "it is a folder, pipe or device, not a file")
             return _parsed(self, path, status.st_mtime_ns, status.st_size)
         except OSError as error:
             raise MaskError(path, error.strerror or str(error)) from error

@@ -11,7 +11,7 @@ import imagehash
 import numpy as np
 from PIL import ExifTags, Image
 
-from foveate.data import decode
+from foveate.data import decode, deep
 from foveate.data.audit.cues import THUMB, describe
 from foveate.data.audit.masks import MaskFacts, look_at_mask
 from foveate.data.catalog import Catalog
@@ -120,16 +120,12 @@ def look(path: Path, root: Path, mask: str, mask_edge: int) -> Facts:
 
 def _header(image: Image.Image) -> dict[str, Any]:
     """What the header tells; the pixels are not decoded."""
-    raw = [
-        str(part)
-        for tile in getattr(image, "tile", [])
-        for part in np.atleast_1d(np.array(tile.args, dtype=object))
-    ]
+    is_deep = deep.is_deep(image)  # first: looking for EXIF decodes a PNG
     camera, time = _exif(image)
     return {
         "format": image.format or "",
         "mode": image.mode,
-        "deep": image.mode[0] in "IF" or any("16" in part for part in raw),
+        "deep": is_deep,
         "alpha": image.has_transparency_data,
         "orientation": decode.orientation(image),
         "frames": _frames(image),
