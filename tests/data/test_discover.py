@@ -423,6 +423,93 @@ def test_marks_are_known_but_not_used(tmp_path: Path) -> None:
     assert len(asked.catalog) == 2
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [
+        {"mask": range(8), "no_mask": range(8)},
+        {"mask": range(8), "no_mask": range(8), "incorrect": range(100, 108)},
+        {"mask": range(16), "no_mask": range(8), "incorrect": range(8, 15)},
+        {
+            "train/mask": range(8),
+            "train/no_mask": range(8),
+            "test/mask": range(20, 24),
+            "test/no_mask": range(20, 24),
+        },
+        {"images": range(8), "documents": range(8)},
+        {"segmentation": range(8), "other": range(8), "third": range(10, 18)},
+        {"parts": range(8), "whole": range(8), "third": range(10, 18)},
+        {"mask": range(8), "images": range(20, 28), "other": range(8)},
+    ],
+)
+def test_classes_may_be_called_as_masks_are(tmp_path: Path, folders: dict[str, range]) -> None:
+    touch(tmp_path, *(f"{folder}/{n}.jpg" for folder, numbers in folders.items() for n in numbers))
+    found = discover(tmp_path)
+    assert set(found.catalog.classes) == {folder.split("/")[-1] for folder in folders}
+    assert len(found.catalog) == sum(len(numbers) for numbers in folders.values())
+    assert not found.catalog.has_masks
+    if "mask" in folders:
+        assert noted(found, "mask/: read as pictures, since as masks the files fit too few of the others")
+
+
+def test_masks_none(tmp_path: Path) -> None:
+    touch(tmp_path, "masks/1.jpg", "hats/2.jpg")
+    with pytest.raises(DataError, match="say --masks none if it is a class"):
+        discover(tmp_path)
+    assert discover(tmp_path, LayoutConfig(masks=Path("none"))).catalog.classes == ("hats", "masks")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{n}_mask.png", "{n}-mask.jpg", "{n}_Mask.PNG", "{n} mask.png", "{n}_segmentation.png", "{n}_GT.bmp",
+        "mask_{n}.png", "seg-{n}.png", "{n}.mask.png", "{n}_ground_truth.png", "{n}_trimap.png", "{n}_mask1.png",
+        "{n}_mask (1).png",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["{c}", "train/{c}", "images/{c}"])
+def test_masks_beside_pictures(tmp_path: Path, name: str, place: str) -> None:
+    folders = [place.format(c=c) for c in ("benign", "normal")]
+    pairs = {f"{f}/case ({n}).png": f"{f}/{name.format(n=f'case ({n})')}" for f in folders for n in range(3)}
+    touch(tmp_path, *pairs, *pairs.values())
+    found = discover(tmp_path)
+    kind = "trimap" if "trimap" in name else "png"
+    assert masks(found) == {path: f"{kind}:{mask}" for path, mask in pairs.items()}
+    assert noted(found, f"6 masks come from files beside the pictures, as {folders[0]}/")
+    assert len(discover(tmp_path, LayoutConfig(masks=Path("none"))).catalog) == 12
+
+
+def test_several_masks_beside_one_picture_are_joined(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        *(f"a/{n}{end}.png" for n in range(12) for end in ("", "_mask")),
+        "a/3_mask_1.png",
+        "b/1.png",
+    )
+    touch(tmp_path, "a/99_mask.png")
+    found = discover(tmp_path)
+    assert masks(found)["a/3.png"] == "png:a/3_mask.png|a/3_mask_1.png"
+    assert masks(found)["b/1.png"] == ""
+    assert len(found.catalog) == 13
+    assert noted(found, "1 entries of files beside the pictures")
+    assert noted(found, "belong to no picture and are left out, for example a/99_mask.png")
+    touch(tmp_path, *(f"masks/a/{n}.png" for n in range(12)))
+    both = discover(tmp_path, LayoutConfig(masks=Path("masks")))
+    assert masks(both)["a/3.png"] == "png:masks/a/3.png"
+    assert len(both.catalog) == 13
+
+
+def test_a_name_alone_makes_no_mask(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        *(f"cars/{name}.jpg" for name in ("mustang", "mustang_gt", "ford_gt", "golf_gt", "audi")),
+        "x/1.jpg",
+    )
+    touch(tmp_path, *(f"people/{n}_mask.jpg" for n in range(4)))
+    found = discover(tmp_path)
+    assert len(found.catalog) == 10
+    assert not found.catalog.has_masks
+
+
 def test_classes_called_mask(tmp_path: Path) -> None:
     touch(tmp_path, "mask/1.jpg", "mask/2.jpg", "no_mask/1.jpg", "no_mask/2.jpg")
     assert discover(tmp_path).catalog.classes == ("mask", "no_mask")
@@ -568,8 +655,8 @@ def test_tables_that_do_not_decide(tmp_path: Path) -> None:
         (["test/1.jpg"], "no class folders"),
         (["train/a/1.jpg", "oak/1.jpg"], "not clear what the classes are"),
         (["images/a/1.jpg", "masks/x/9.png"], "match no picture"),
-        (["images/a/1.jpg", "images/b/1.jpg", "outlines/a/1.png", "outlines/b/1.png"], "masks=outlines"),
-        (["train/images/a/1.jpg", "train/outlines/a/1.png"], "masks=train/outlines"),
+        (["images/a/1.jpg", "images/b/1.jpg", "outlines/a/1.png", "outlines/b/1.png"], "--masks outlines"),
+        (["train/images/a/1.jpg", "train/outlines/a/1.png"], "--masks train/outlines"),
     ],
 )
 def test_what_cannot_be_read_is_explained(tmp_path: Path, paths: list[str], message: str) -> None:

@@ -26,6 +26,7 @@ from foveate.data.layout import (
     layout_notes,
     only_folder,
     place,
+    refuse_mask_trees,
     spelling_notes,
 )
 from foveate.data.manifest import read_manifest
@@ -317,6 +318,9 @@ def _from_folders(
         return replace(below, notes=(*notes, *below.notes))
     rule = _path_rule(config.label)
     bases = find_bases(data, pictures, notes, rule)
+    if rule is None and config.masks != Path(OFF):
+        for base in bases:
+            refuse_mask_trees(data, pictures, base.prefix)
     placed = place(pictures, bases, notes, rule)
     folders = sorted({folder for folder, _ in placed.values() if folder})
     if not folders:

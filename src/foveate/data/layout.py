@@ -24,8 +24,8 @@ EXPECTED = """Expected one of:
   DATA/<table>.csv with the columns path and label, and optionally split, mask, group
 or the class in the picture's path, with --label part:K or --label 'regex:(cat|dog)'"""
 
-NEVER_CLASSES = frozenset({"masks", "segmentations", "segmentation", "trimaps"})
-"""Lower-case folder names that are refused as classes: a mask tree that fits no picture, most likely."""
+NEVER_CLASSES = frozenset({"masks", "segmentations", "trimaps"})
+"""Lower-case folder names that are no classes without asking: a mask tree that fits no picture, most likely."""
 
 _ID_AND_NAME = re.compile(r"(\d+)[ _.-]+(.+)", re.ASCII | re.DOTALL)
 
@@ -132,7 +132,7 @@ def find_bases(
             where that is certain and the rule does not call a class so.
 
     Raises:
-        DataError: such folders lie beside others, or a mask tree that is not recognised does.
+        DataError: such folders lie beside others.
     """
     prefix = _unwrap(pictures, "")
     names = tops(pictures, prefix)
@@ -161,11 +161,7 @@ def find_bases(
             f"{', '.join(base.prefix for base in folded)} are read as folds, not as classes: the pictures of one stay "
             f"together, unless other groups are given; split --folds {number} takes them as they are."
         )
-    bases = [replace(base, prefix=_unwrap(pictures, base.prefix)) for base in bases]
-    if label_of is None:
-        for base in bases:
-            _refuse_mask_trees(data, pictures, base.prefix)
-    return bases
+    return [replace(base, prefix=_unwrap(pictures, base.prefix)) for base in bases]
 
 
 def _folds_below(pictures: Sequence[str], base: Base) -> list[Base]:
@@ -179,13 +175,15 @@ def _folds_below(pictures: Sequence[str], base: Base) -> list[Base]:
     )
 
 
-def _refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None:
+def refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None:
+    """Raise a DataError when a folder in the place of a class holds masks, by its name or as it mirrors ``images``."""
     names = tops(pictures, prefix)
     tree = next((name for name in names if name.lower() in NEVER_CLASSES), None)
     if tree is not None:
         raise DataError(
             f"{prefix}{tree}/ in {data} looks like a mask tree, but its files match no picture; it must "
-            "mirror the pictures (masks/<class>/<stem>.png). Name it (masks=...) or move it away."
+            "mirror the pictures (masks/<class>/<stem>.png). Name it (--masks), move it away, or say "
+            "--masks none if it is a class."
         )
     wrapper = next((name for name in names if name.lower() in WRAPPERS), None)
     if wrapper is None:
@@ -195,11 +193,13 @@ def _refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None
         if path.startswith(prefix) and "/" in path[len(prefix) :]:
             top, _, below = path[len(prefix) :].partition("/")
             stems[top].add(os.path.splitext(below)[0])
+    if not any("/" in below for below in stems[wrapper]):
+        return  # it holds pictures itself, so it wraps no class folders: a class of that name
     for name in names:
         if name != wrapper and 2 * len(stems[name] & stems[wrapper]) > len(stems[name]):
             raise DataError(
                 f"{prefix}{name}/ in {data} mirrors {prefix}{wrapper}/; if it holds masks, name it "
-                f"(masks={prefix}{name}), else move it away."
+                f"(--masks {prefix}{name}), else move it away, or say --masks none if both are classes."
             )
 
 

@@ -2,14 +2,14 @@
 
 A mask tree mirrors the pictures: leave out the folder that makes it one (``masks``) and what remains of the
 path is the picture's, up to the suffix. So ``masks/train/rose/1.png``, ``train/masks/rose/1.png`` and
-``rose/masks/1.png`` are all found. A folder of such a name that mirrors nothing holds pictures (a class may
-be called "mask").
+``rose/masks/1.png`` are all found. Masks may also lie beside the pictures (``rose/1_mask.png``). A folder of
+such a name that mirrors nothing holds pictures (a class may be called "mask").
 """
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from foveate.core.errors import DataError
 from foveate.data.annotations import DOCUMENTS
 from foveate.data.annotations.files import SEPARATOR
 from foveate.data.maskfiles import document_key, use_file, use_sidecars
-from foveate.data.matching import Lookup, MaskFinds, mirrored, stem
+from foveate.data.matching import WRAPPERS, Lookup, MaskFinds, beside, mirrored, stem
 from foveate.data.scan import Scan, scan
 
 _TASK = re.compile(r"(?:.*/)?task-\d+-annotation-\d+-by-.+\.(?:png|npy)", re.DOTALL)
@@ -96,15 +96,30 @@ def find_masks(
         else:
             prefix, tree_kind, key = place
             trees.setdefault(prefix, Tree(prefix, tree_kind)).files.append((path, key))
+    free = [path for path in plain if listed is None or path not in listed]
+    paired, alone = beside(free, plain if pictures is None else pictures)
+    finds.files.update([*(path for _, path in paired), *alone])
+    plain = [path for path in plain if path not in finds.files]
     lookup = Lookup(plain if pictures is None else pictures)
+    if paired and asked:
+        finds.notes.append(f"Files beside the pictures, as {paired[0][1]}, are masks that are not used.")
+    elif paired:
+        here = "trimap" if stem(paired[0][1]).lower().endswith("trimap") else "png"
+        how = here if kind == "auto" else kind
+        source = f"files beside the pictures, as {paired[0][1]} (read as {how})"
+        finds.assign(_references(paired, how, values), source, alone)
+    wrapped = _wrapped(plain)
 
     order = list(TREES)
+    unfit = []
     for tree in sorted(
         trees.values(), key=lambda t: (order.index(t.prefix.split("/")[-1].lower()), t.prefix)
     ):
-        matched, unmatched = lookup.match(tree.files)
+        apart = listed is not None or tree.prefix.rpartition("/")[0] in wrapped
+        matched, unmatched = lookup.match(tree.files, may_be_class=not apart)
         if not matched:
-            continue  # a class that happens to be called so
+            unfit.append(f"{tree.prefix}/")
+            continue
         finds.files.update(path for path, _ in tree.files)
         if not asked and tree.kind:
             tree_kind = tree.kind if kind == "auto" else kind
@@ -115,6 +130,11 @@ def find_masks(
             finds.notes.append(
                 f"{tree.prefix}/ mirrors the pictures, so it is no class; its masks are not used."
             )
+    if unfit:
+        finds.notes.append(
+            f"{', '.join(unfit)}: read as pictures, since as masks the files fit too few of the others; masks are named "
+            "with --masks."
+        )
     if configured is not None:
         _use_configured(finds, root, configured, chosen, found, lookup, kind, values)
     elif not asked:
@@ -173,6 +193,17 @@ def _tree_of(path: str) -> tuple[str, str, str] | None:
             below = below[1:]
         return "/".join(parts[: i + 1]), kind, stem("/".join([*before, *below]))
     return None
+
+
+def _wrapped(paths: Iterable[str]) -> set[str]:
+    """Folders that hold a folder which only wraps class folders (``images``), so that masks may lie beside that."""
+    split = [path.split("/") for path in paths]
+    return {
+        "/".join(parts[:i])
+        for parts in split
+        for i, part in enumerate(parts[:-2])
+        if part.lower() in WRAPPERS
+    }
 
 
 def _references(

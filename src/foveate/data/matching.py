@@ -11,13 +11,18 @@ from foveate.data.splitnames import split_of
 WRAPPERS = frozenset({"images", "image", "pictures", "photos"})
 """Lower-case names of a folder that only holds the pictures beside their masks."""
 
-STEM_ENDINGS = ("_mask", "-mask", "_segmentation", "_seg", "_trimap")
-"""Endings that masks carry besides the picture's stem."""
+_WORD = "masks?|segmentations?|seg|gt|ground[ _-]?truth|trimap"
+_AFFIXES = (
+    re.compile(rf"(?P<stem>.+?)[ _.-]+(?P<word>{_WORD})(?:[ _-]?\(?\d+\)?)?", re.IGNORECASE | re.DOTALL),
+    re.compile(rf"(?P<word>{_WORD})[ _.-]+(?P<stem>.+)", re.IGNORECASE | re.DOTALL),
+)
+"""What masks carry besides the picture's stem: ``x_mask``, ``x_mask_1``, ``x-GT``, ``mask_x``."""
 
 _TAGGED = re.compile(r"(.+)-\d+", re.DOTALL)
 """A brush mask of Label Studio named by its picture: <stem>-<class>-<number>."""
+
 FLAT_SHARE = 0.9
-"""Share of a flat mask folder's files that must find a picture by stem before it counts as one."""
+"""Share of a flat mask folder's files, or of all that are named alike, that must find a picture to count as masks."""
 
 
 @dataclass
@@ -56,6 +61,38 @@ def stem(path: str) -> str:
     return os.path.splitext(path)[0]
 
 
+def bare(key: str) -> list[tuple[str, str]]:
+    """[(what makes the name one of a mask, the picture's key)]."""
+    folder, slash, name = key.rpartition("/")
+    matches = [(i, affix.fullmatch(name)) for i, affix in enumerate(_AFFIXES)]
+    return [
+        (f"{match['word'].lower()} {i}", f"{folder}{slash}{match['stem']}") for i, match in matches if match
+    ]
+
+
+def beside(files: Sequence[str], pictures: Iterable[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """[(picture, mask path)] of masks in the pictures' own folders, and mask paths without a picture.
+
+    Files are masks when nearly all that carry the same word (``_mask``) have a picture of their name beside them; one
+    ``mustang_gt.jpg`` among many is a picture.
+    """
+    by_stem = {stem(picture): picture for picture in sorted(pictures, reverse=True)}
+    named: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    for file in files:
+        for word, key in bare(stem(file)):
+            named[word].append((file, by_stem.get(key)))
+    matched: dict[str, str] = {}
+    alone: dict[str, None] = {}
+    for pairs in named.values():
+        found = {file: picture for file, picture in pairs if picture is not None}
+        if found and len(found) >= FLAT_SHARE * len(pairs):
+            matched |= found
+            alone |= {file: None for file, picture in pairs if picture is None}
+    return [(picture, file) for file, picture in matched.items()], [
+        file for file in alone if file not in matched
+    ]
+
+
 def _tagged(key: str) -> list[str]:
     """What may be the picture's key in ``<key>-<class>-<number>``: class names may hold hyphens."""
     match = _TAGGED.fullmatch(key)
@@ -66,6 +103,10 @@ def _tagged(key: str) -> list[str]:
 def _without_split(key: str) -> str:
     first, _, rest = key.partition("/")
     return rest if rest and split_of(first) else key
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 class Lookup:
@@ -88,16 +129,26 @@ class Lookup:
         self.by_name: dict[str, list[str]] = defaultdict(list)
         for picture in self.pictures:
             self.by_name[picture.rsplit("/", 1)[-1]].append(picture)
-        self.folders = len({picture.rsplit("/", 1)[0] for picture in self.pictures})
+        self.folders = {_folder(picture) for picture in self.pictures}
 
-    def match(self, files: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[str]]:
-        """[(picture, mask path)] and the mask paths without a picture."""
+    def match(
+        self, files: Sequence[tuple[str, str]], *, may_be_class: bool = False
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """[(picture, mask path)] and the mask paths without a picture.
+
+        Args:
+            files: [(mask path, key)].
+            may_be_class: the folder lies where classes do, and its files could be pictures that are numbered as those
+                of another class are; then they are masks only when every class has some, named otherwise than pictures.
+        """
         matched, unmatched = self._match(files, (self.exact, self.splitless))
-        if not matched and self.folders >= 2:
+        if not matched and len(self.folders) >= 2:
             # One flat folder for all classes. By stem alone is weak evidence, so nearly all must fit.
             flat = [(path, key.rsplit("/", 1)[-1]) for path, key in files]
             by_stem, rest = self._match(flat, (self.flat,))
-            if len(by_stem) >= FLAT_SHARE * len(files):
+            everywhere = {_folder(picture) for picture, _ in by_stem} == self.folders
+            otherwise = all(os.path.basename(picture) != os.path.basename(path) for picture, path in by_stem)
+            if len(by_stem) >= FLAT_SHARE * len(files) and ((everywhere and otherwise) or not may_be_class):
                 return by_stem, rest
         return matched, unmatched
 
@@ -125,8 +176,7 @@ class Lookup:
     ) -> tuple[list[tuple[str, str]], list[str]]:
         matched, unmatched = [], []
         for path, key in files:
-            keys = [key, *(key[: -len(ending)] for ending in STEM_ENDINGS if key.lower().endswith(ending))]
-            keys += _tagged(key)
+            keys = [key, *(picture for _, picture in bare(key)), *_tagged(key)]
             picture = next((table[k] for k in keys for table in tables if table.get(k)), None)
             if picture is None:
                 unmatched.append(path)
