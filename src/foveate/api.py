@@ -1,6 +1,7 @@
 """The Python API: the same shape as the command line."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, refusals_in_words
+from foveate.core.lock import alone
 from foveate.data.audit import Audit, audit
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
@@ -195,13 +197,14 @@ def invert(
     model = opened.model if isinstance(opened, Run) else opened
     if out is not None:
         check_new(Path(out))
-    found = invert_network(
-        model.to(pick_device(device)), _class_numbers(classes, names), layer=layer, channels=channels,
-        progress=progress, **settings,
-    )  # fmt: skip
-    if out is not None:
-        known = names or [f"class {number}" for number in range(max(found.numbers) + 1)]
-        write_inversion(found, Path(out), opened if isinstance(opened, Run) else None, known)
+    with alone(Path(out)) if out is not None else nullcontext():
+        found = invert_network(
+            model.to(pick_device(device)), _class_numbers(classes, names), layer=layer, channels=channels,
+            progress=progress, **settings,
+        )  # fmt: skip
+        if out is not None:
+            known = names or [f"class {number}" for number in range(max(found.numbers) + 1)]
+            write_inversion(found, Path(out), opened if isinstance(opened, Run) else None, known)
     return found
 
 
@@ -235,15 +238,16 @@ def summit(
     opened = Run.open(run) if isinstance(run, Path | str) else run
     config = parse(SummitConfig, settings, source="summit")
     check_new(Path(out))
-    found = channels_of_run(
-        opened, layers, config, split=split, limit=limit, device=device, progress=progress
-    )
-    made = []
-    if inversions:
-        for layer in found.layers:
-            numbers = sorted({c.channel for c in found.channels if c.layer == layer})
-            made.append(invert(opened, layer=layer, channels=numbers, device=device, progress=progress))
-    write_channels(found, opened, Path(out), config, split=split, inversions=made)
+    with alone(Path(out)):
+        found = channels_of_run(
+            opened, layers, config, split=split, limit=limit, device=device, progress=progress
+        )
+        made = []
+        if inversions:
+            for layer in found.layers:
+                numbers = sorted({c.channel for c in found.channels if c.layer == layer})
+                made.append(invert(opened, layer=layer, channels=numbers, device=device, progress=progress))
+        write_channels(found, opened, Path(out), config, split=split, inversions=made)
     return found
 
 
@@ -296,11 +300,12 @@ def propose_masks(
     catalog = discover(Path(data), layout or LayoutConfig()).catalog
     check_place(catalog.root, Path(out), Path(data) if Path(data).is_dir() else None)
     opened = Run.open(run) if isinstance(run, Path | str) else run
-    proposals = propose_for(
-        catalog, Path(out), config, run=opened, everything=everything, limit=limit, overwrite=overwrite,
-        device=device, observer=observer,
-    )  # fmt: skip
-    build_contact_sheets(catalog, proposals, Path(out))
+    with alone(Path(out)):
+        proposals = propose_for(
+            catalog, Path(out), config, run=opened, everything=everything, limit=limit, overwrite=overwrite,
+            device=device, observer=observer,
+        )  # fmt: skip
+        build_contact_sheets(catalog, proposals, Path(out))
     return proposals
 
 

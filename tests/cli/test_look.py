@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from foveate.cli.main import app
@@ -41,6 +42,36 @@ def test_tables_and_files(finished: Run, tmp_path: Path) -> None:
         "chance",
     }
     assert len((tmp_path / "o" / "look_pictures.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 6
+
+
+def test_a_method_whose_maps_are_constant_keeps_its_row(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head of zeros has no gradient: Grad-CAM is zero everywhere; the picture's own energy is not."""
+    import torch
+
+    run = Run.open(finished.folder)
+    with torch.no_grad():
+        for parameter in run.model.head.parameters():
+            parameter.zero_()
+    monkeypatch.setattr(Run, "open", classmethod(lambda cls, folder: run))
+    found = CliRunner().invoke(
+        app,
+        ["look", str(finished.folder), "--methods", "gradcam,eigencam", "--limit", "2", "--metrics", "localisation",
+         "--out", str(tmp_path)],
+        env={"COLUMNS": "200"},
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    rows = [
+        line.split()[:3]
+        for line in found.output.splitlines()
+        if line.split()[:1] in (["gradcam"], ["eigencam"])
+    ]
+    assert [(row[0], row[2]) for row in rows[:2]] == [("gradcam", "0"), ("eigencam", "2")]
+    assert "gradcam was not measured: its map of each of the 2 pictures is constant." in found.output
+    written = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))["rows"]["gradcam"]
+    assert written["scores"] == {}
+    assert written["reason"] == "its map of each of the 2 pictures is constant"
 
 
 def test_errors_are_sentences(finished: Run) -> None:

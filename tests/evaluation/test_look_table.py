@@ -75,3 +75,45 @@ def test_files(tmp_path: Path) -> None:
     assert found["rows"]["chance"]["kind"] == "chance"
     assert found["skipped"] == {"x": "why"}
     assert table.controls == ("chance",)
+
+
+def test_every_method_that_was_asked_for_has_a_row_and_a_reason(tmp_path: Path) -> None:
+    nothing = {"one": np.full(2, np.nan)}
+    table = LookTable(
+        paths=("a.png", "b.png"), target="true", scores=(Score("one", "One"),),
+        values={"flat": nothing, "good": {"one": np.array([0.2, 0.4])}, "random map": {"one": np.array([0.1, 0.1])}},
+        methods=("flat", "good"), seconds={"flat": 0.1, "good": 0.1},
+        skipped={"unfit": "It needs a map.", "the attack": "x"},
+        settings={"methods": ["unfit", "flat", "good"]},
+    )  # fmt: skip
+    assert {row: len(cells) for row, cells in table.cells().items()} == {
+        "unfit": 0, "flat": 0, "good": 1, "random map": 1,
+    }  # fmt: skip
+    assert table.reasons() == {
+        "unfit": "It needs a map",
+        "flat": "its map of each of the 2 pictures is constant",
+    }
+    table.save(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "look.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["row"]: (row["n"], row["reason"]) for row in rows} == {
+        "unfit": ("0", "It needs a map"),
+        "flat": ("0", "its map of each of the 2 pictures is constant"),
+        "good": ("2", ""),
+        "random map": ("2", ""),
+    }
+    written = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))["rows"]
+    assert {row: entry["kind"] for row, entry in written.items()} == {
+        "unfit": "method", "flat": "method", "good": "method", "random map": "control",
+    }  # fmt: skip
+    assert written["unfit"]["reason"] == "It needs a map"
+    assert "reason" not in written["good"]
+
+
+def test_empty_masks_are_the_reason_where_nothing_could_be_located() -> None:
+    nothing = {"energy": np.full(1, np.nan)}
+    table = LookTable(
+        paths=("a.png",), target="true", scores=(Score("energy", "Energy"),),
+        values={"m": nothing, "random map": nothing, "chance": nothing}, methods=("m",), seconds={"m": 0.1},
+        settings={"methods": ["m"]},
+    )  # fmt: skip
+    assert table.reasons() == {"m": "no mask of these pictures has anything in it"}

@@ -30,6 +30,7 @@ def test_everything_is_there(finished: Run, tree: Path) -> None:
     assert {file.name for file in finished.folder.iterdir()} == {
         "catalog.csv", "decisions.json", "environment.json", "experiment.yaml", "history.csv", "maps.npz", "model.json",
         "model.safetensors", "predictions.csv", "result.json", "background_tests.csv", "background_tests.npz",
+        "manifest.json", ".lock",
     }  # fmt: skip
     assert finished.finished
     assert Run.open(finished.folder).experiment == experiment()
@@ -176,6 +177,9 @@ def test_a_runs_weights_start_the_next_run(finished: Run, tree: Path, tmp_path: 
     tampered = tmp_path / "tampered"
     shutil.copytree(finished.folder, tampered)
     (tampered / "model.safetensors").write_bytes(b"0" * 100)
+    with pytest.raises(RunError, match=r"model\.safetensors was changed"):
+        Run.open(tampered).model  # noqa: B018
+    (tampered / "manifest.json").unlink()
     with pytest.raises(WeightsError, match="cannot be read"):
         Run.open(tampered).model  # noqa: B018
 

@@ -246,6 +246,7 @@ def test_agreeing_goes_by_the_plain_network(finished: Run, tmp_path: Path) -> No
     shutil.copytree(finished.folder, other)
     values = finished.experiment.to_dict()
     values["evaluation"]["tta"] = "flip"
+    (other / "manifest.json").unlink()
     (other / "experiment.yaml").write_text(Experiment.from_dict(values).to_yaml(), encoding="utf-8")
     lines = (other / "predictions.csv").read_text().splitlines()
     (other / "predictions.csv").write_text(lines[0] + "\n" + lines[1] + "\n")

@@ -15,6 +15,7 @@ from PIL import Image
 import foveate
 from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError, RunError
+from foveate.core.lock import LOCK
 from foveate.experiment import Run, run
 from foveate.explanation import explain
 from foveate.reporting.explanations import RECORD, Explanations, run_names
@@ -41,7 +42,9 @@ def second(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != LOCK
     }
 
 

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foveate.core.errors import RunError, StudyError
+from foveate.core.errors import BusyError, RunError, StudyError
 from foveate.experiment import Run, run
 from foveate.studies.collect import read_study
 from foveate.studies.engine import StudyObserver, folder_of, run_study
@@ -42,10 +43,15 @@ class Watch(StudyObserver):
     def __init__(self) -> None:
         self.computed: list[str] = []
         self.errors: list[str] = []
-        self.reused = 0
+        self.kept: list[str] = []
+        self.resumed: list[str] = []
+        self.copied: list[str] = []
 
-    def begin(self, total: int, finished: int, reused: int) -> None:
-        self.reused = reused
+    def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
+        self.kept, self.resumed = [str(cell) for cell in kept], [str(cell) for cell in resumed]
+
+    def reused(self, cells: Sequence[Cell]) -> None:
+        self.copied = [str(cell) for cell in cells]
 
     def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
         self.computed.append(str(cell))
@@ -98,7 +104,7 @@ def test_cells_of_another_study_are_copied_not_computed(done: Path, tree: Path, 
     watch = Watch()
     other = study(name="other", axes={"objective.spatial.weight": [1, 0.5]}, seeds=[0])
     run_study(other, tree, tmp_path / "other", jobs=0, observer=watch)
-    assert watch.reused == 1
+    assert len(watch.copied) == 1
     assert watch.computed == ["weight 0.5, seed 0"]
     mine, theirs = (folder_of(place, other.cells()[0]) for place in (tmp_path / "other", done))
     assert (mine / "predictions.csv").read_bytes() == (theirs / "predictions.csv").read_bytes()
@@ -111,7 +117,7 @@ def test_cells_are_found_again_where_the_first_one_measured_the_precision(tree: 
     watch = Watch()
     more = study(name="more", base=auto, axes={"objective.spatial.weight": [0, 1, 2]})
     run_study(more, tree, tmp_path / "second", jobs=0, observer=watch)
-    assert watch.reused == 4
+    assert len(watch.copied) == 4
     assert watch.computed == ["weight 2, seed 0", "weight 2, seed 1"]
 
 
@@ -130,6 +136,7 @@ def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, 
     watch = Watch()
     run_study(study(seeds=[0, 7]), tree, out, jobs=0, observer=watch)
     assert watch.computed == ["weight 0, seed 7", "weight 1, seed 7"]
+    assert (watch.kept, watch.resumed) == (["weight 0, seed 0", "weight 1, seed 0"], [])
     with pytest.raises(StudyError, match="with another base"):
         run_study(study(base={**study().base, "evaluation": {"tta": "flip"}}), tree, out, jobs=0)
 
@@ -176,7 +183,7 @@ def test_another_process_in_the_same_folder_is_refused(tree: Path, tmp_path: Pat
     from filelock import FileLock
 
     run_study(study(axes={}, seeds=[0]), tree, tmp_path / "s", jobs=0)
-    with FileLock(tmp_path / "s" / ".lock"), pytest.raises(StudyError, match="Another process is running"):
+    with FileLock(tmp_path / "s" / ".lock"), pytest.raises(BusyError, match="Another process is at work"):
         run_study(study(axes={}, seeds=[0]), tree, tmp_path / "s", jobs=0)
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from foveate.cli.arguments.common import Device, RunFolder, Tta
 from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
-from foveate.cli.screen import guarded, out
+from foveate.cli.screen import err, guarded, open_run, out
 from foveate.core.errors import ConfigError
 
 
@@ -31,9 +31,8 @@ def evaluate(
     """Measure a finished run: accuracy with interval, per class, calibration, where it looks."""
     from foveate.cli.train import describe, describe_backgrounds
     from foveate.evaluation.metrics import summarise_all
-    from foveate.experiment import Run
 
-    opened = Run.open(run)
+    opened = open_run(run)
     layout = layout_of(typed, opened.experiment.data.layout)
     table = opened.evaluate(data, tta=tta, device=device, layout=layout)
     if out_file:
@@ -83,14 +82,13 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Predict new pictures with a finished run."""
-    from foveate.experiment import Run
     from foveate.experiment.export import LAYOUTS
 
     if layout not in LAYOUTS:
         raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")
     if out_file.suffix not in (".csv", ".json"):
         raise ConfigError(f"--out takes a .csv or .json file, got '{out_file}'.")
-    table = Run.open(run).predict(paths, tta=tta, device=device)
+    table = open_run(run).predict(paths, tta=tta, device=device)
     LAYOUTS[layout](table, out_file)
     out.print(f"{len(table)} predictions in [bold]{escape(str(out_file))}[/]")
 
@@ -104,5 +102,9 @@ def report(
 ) -> None:
     """Write the run's report: one HTML file that needs nothing else."""
     from foveate.api import report as write
+    from foveate.core import manifest
 
+    note = manifest.unchecked(run)
+    if note:
+        err.print(escape(note), style="yellow", soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(write(run, out_file)))}[/]", soft_wrap=True)

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.flags import Typed, layout_of
-from foveate.cli.screen import guarded, out, screen_observer
+from foveate.cli.screen import fail, guarded, out, screen_observer
 
 if TYPE_CHECKING:
     from foveate.studies.backbones import BackboneComparison
@@ -49,6 +49,8 @@ def compare(
         if file is not None:
             save(file)
             out.print(f"Written: {escape(str(file))}", soft_wrap=True)
+    if found.failures:
+        fail(f"{len(found.failures)} of {len(set(names))} backbones could not be compared.")
 
 
 def _accuracies(found: "BackboneComparison") -> Table:

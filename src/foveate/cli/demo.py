@@ -9,6 +9,7 @@ from rich.table import Table
 
 from foveate.cli.arguments.common import Seed
 from foveate.cli.screen import guarded, out, screen_observer
+from foveate.core.lock import alone
 
 
 @guarded
@@ -23,7 +24,8 @@ def demo(
 
     screen = screen_observer()
     try:
-        result = run_demo(folder, seed, screen)
+        with alone(folder):
+            result = run_demo(folder, seed, screen)
     finally:
         screen.close()
     table = Table(title="The background gives the species away in training, not in the test")

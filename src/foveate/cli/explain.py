@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.screen import guarded, out, screen_observer
+from foveate.cli.screen import guarded, open_run, out, screen_observer
 from foveate.core.errors import ConfigError
 
 SHOWN = 12
@@ -19,14 +19,13 @@ def explain(
 ) -> None:  # fmt: skip
     """Explain pictures and say where to look."""
     from foveate.api import explain_pictures
-    from foveate.experiment import Run
 
-    opened = Run.open(run)
+    opened, others = open_run(run), [open_run(Path(word)) for word in _words(compare)]
     screen = screen_observer()
     try:
         done = explain_pictures(
             opened, paths, folder, _words(method), _words(layers),
-            compare=[Path(word) for word in _words(compare)], agreeing=agreeing, device=device, observer=screen,
+            compare=others, agreeing=agreeing, device=device, observer=screen,
             target=target, evidence=evidence, chunk=chunk, seed=seed, settings=_settings(assignments),
         )  # fmt: skip
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.screen import guarded, new_progress, out
+from foveate.cli.screen import guarded, new_progress, open_run, out
 from foveate.core.errors import ConfigError
 
 
@@ -17,14 +17,13 @@ def invert(
 ) -> None:  # fmt: skip
     """Make class images and say how strongly the network answers them."""
     from foveate import api
-    from foveate.experiment import Run
     from foveate.experiment.specification import assign
     from foveate.reporting.inversions import names_of
 
     settings: dict[str, Any] = {}
     for assignment in assignments:
         settings = assign(settings, assignment)
-    opened = Run.open(run)
+    opened = open_run(run)
     numbers = None if channels is None else numbers_in(channels)
     words = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
     with new_progress() as bar:

@@ -1,5 +1,6 @@
 """foveate look"""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.flags import Typed, layout_of
-from foveate.cli.screen import guarded, new_progress, out
+from foveate.cli.screen import guarded, new_progress, open_run, out
 from foveate.core.errors import ConfigError
+from foveate.core.lock import alone
 
 
 @guarded
@@ -17,7 +19,6 @@ def look(
     limit: int | None, folder: Path | None, assignments: list[str], seed: int, device: str,
 ) -> None:  # fmt: skip
     """Measure, print one table for each group of scores, and write the files."""
-    from foveate.experiment import Run
     from foveate.experiment.specification import assign
     from foveate.explanation import EXPLAINERS
 
@@ -27,19 +28,20 @@ def look(
     names = tuple(EXPLAINERS) if methods == "all" else _words(methods)
     if not names:
         raise ConfigError("--methods is empty; name at least one of foveate list explainers.")
-    opened = Run.open(run)
+    opened = open_run(run)
     masks = typed.pop("masks", None)
     bar = new_progress()
-    with bar:
+    with bar, alone(folder) if folder is not None else nullcontext():
         task = bar.add_task("Looking", total=None, note="")
         table = opened.look(
             data, methods=names, metrics=None if metrics is None else _words(metrics), masks=masks,
             layout=layout_of(typed, opened.experiment.data.layout), limit=limit, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total), **values,
         )  # fmt: skip
+        if folder is not None:
+            table.save(folder)
     show(table)
     if folder is not None:
-        table.save(folder)
         out.print(
             f"Written: [bold]{escape(str(folder / 'look.csv'))}[/], look_pictures.csv and look.json beside it",
             soft_wrap=True,
@@ -69,8 +71,8 @@ def show(table: Any) -> None:
         style="dim",
         soft_wrap=True,
     )
-    for name, why in table.skipped.items():
-        out.print(f"[yellow]{escape(name)} is left out:[/] {escape(why)}", soft_wrap=True)
+    for name, why in {**table.skipped, **table.reasons()}.items():
+        out.print(f"[yellow]{escape(name)} was not measured:[/] {escape(why.rstrip('.'))}.", soft_wrap=True)
 
 
 def _table(table: Any, cells: dict[str, dict[str, Any]], group: str, scores: Any) -> Table:
@@ -85,13 +87,13 @@ def _table(table: Any, cells: dict[str, dict[str, Any]], group: str, scores: Any
         shown.add_column(
             score.title + (" ↓" if score.better == "lower" else ""), justify="right", max_width=11
         )
-    rows = [row for row in cells if any(score.name in cells[row] for score in measured)]
+    rows = [row for row in cells if row in table.asked or any(score.name in cells[row] for score in measured)]
     for row in rows:
-        method = row in table.methods
+        method = row in table.asked
         entries = [_entry(table, cells, row, score, method) for score in measured]
-        count = max(cells[row][score.name].n for score in measured if score.name in cells[row])
-        seconds = f"{table.seconds[row]:.3f}" if method else ""
-        last = method and rows.index(row) + 1 < len(rows) and rows[rows.index(row) + 1] not in table.methods
+        count = max([cells[row][score.name].n for score in measured if score.name in cells[row]], default=0)
+        seconds = f"{table.seconds[row]:.3f}" if row in table.seconds else ""
+        last = method and rows.index(row) + 1 < len(rows) and rows[rows.index(row) + 1] not in table.asked
         shown.add_row(escape(row), seconds, str(count), *entries, end_section=last)
     return shown
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.flags import Typed, layout_of
-from foveate.cli.screen import guarded, out, screen_observer
+from foveate.cli.screen import fail, guarded, open_run, out, screen_observer
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 
@@ -30,10 +30,11 @@ def propose(
     for assignment in assignments:
         values = assign(values, assignment)
     config = parse(ProposeConfig, values, source="The command line")
+    opened = None if run is None else open_run(run)
     screen = screen_observer()
     try:
         proposals = propose_masks(
-            data, folder, config, run=run, layout=layout_of(typed), everything=everything, limit=limit,
+            data, folder, config, run=opened, layout=layout_of(typed), everything=everything, limit=limit,
             overwrite=overwrite, device=device, observer=screen,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -60,6 +61,10 @@ def propose(
         f"--masks {escape(str(folder))}",
         soft_wrap=True,
     )
+    if states[FAILED]:
+        fail(
+            f"{states[FAILED]} of {len(proposals)} pictures could not be worked on; the others have their masks."
+        )
 
 
 @guarded

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from foveate.core.errors import FoveateError, refusals_in_words
+
+if TYPE_CHECKING:
+    from foveate.experiment import Run
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -63,6 +67,16 @@ class SlowWork:
         self.wait *= 2
         self.next = now + self.wait
         return True
+
+
+def open_run(folder: Path) -> "Run":
+    """Open a run folder and say what is to be known before it is used."""
+    from foveate.experiment import Run
+
+    run = Run.open(folder)
+    for note in run.notes:
+        err.print(escape(note), style="yellow", soft_wrap=True)
+    return run
 
 
 def new_progress() -> Progress:

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from foveate.cli.arguments.common import Quarantine
 from foveate.cli.flags import FLAGS, LAYOUT, Typed, takes, with_flag
-from foveate.cli.screen import guarded, out
+from foveate.cli.screen import fail, guarded, out
 from foveate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from foveate.studies.specification import Cell
 
 
 @takes("backbone", "weights", "size", *LAYOUT, "set")
@@ -49,12 +52,16 @@ def run(
     out.print(
         f"[bold]{escape(design.name)}[/]: {arms} arms{blocks} x {len(design.seeds)} seeds = {len(cells)} cells"
     )
+    screen = _screen()
     try:
-        run_study(design, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=_screen())
+        run_study(design, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=screen)
     except KeyboardInterrupt:
         out.print("Stopped; finished cells are kept, and the same command goes on.")
         raise SystemExit(130) from None
     _show(folder)
+    if screen.failures:
+        count = len({cell.key for cell in cells})
+        fail(f"{screen.failures} of {count} cells failed; the same command tries them again.")
 
 
 def build_study(
@@ -129,35 +136,68 @@ def show(
 
 def _show(folder: Path, trim: str = "shortest") -> None:
     from foveate.cli.study_screen import show as print_tables
+    from foveate.core import manifest
     from foveate.reporting.study_folder import measure_study, publish_study
+    from foveate.studies.collect import open_study
+    from foveate.studies.engine import folder_of
 
     if trim not in ("shortest", "end"):
         raise ConfigError(f"--trim takes shortest or end, got '{trim}'.")
     print_tables(measure_study(folder))
+    places = {folder_of(folder, cell) for cell in open_study(folder).cells()}
+    old = sum(manifest.unchecked(place) is not None for place in places)
+    if old:
+        out.print(
+            f"{old} cells have no {manifest.MANIFEST}, so changes of their files since they finished cannot be seen.",
+            style="yellow", soft_wrap=True,
+        )  # fmt: skip
     report = publish_study(folder, trim=trim)  # type: ignore[arg-type]
     out.print(f"Report: [bold]{escape(str(report))}[/]", soft_wrap=True)
 
 
 def _screen() -> Any:
     from foveate.studies.engine import StudyObserver
-    from foveate.studies.specification import Cell
 
     class Screen(StudyObserver):
-        def begin(self, total: int, finished: int, reused: int) -> None:
-            if finished:
-                more = f", {reused} of them computed for another study" if reused else ""
-                out.print(f"{finished} of {total} cells are there already{more}.")
+        def __init__(self) -> None:
+            self.failures = 0
 
-        def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
+        def begin(self, total: int, kept: Sequence["Cell"], resumed: Sequence["Cell"]) -> None:
+            for what, cells in (("are finished and kept", kept), ("go on from where they were", resumed)):
+                if cells:
+                    out.print(
+                        escape(f"{len(cells)} of {total} cells {what}: {listed(cells)}."), soft_wrap=True
+                    )
+
+        def reused(self, cells: Sequence["Cell"]) -> None:
+            out.print(
+                escape(f"{len(cells)} cells were computed for another study and copied: {listed(cells)}."),
+                soft_wrap=True,
+            )
+
+        def done(self, cell: "Cell", done: int, total: int, seconds_left: float) -> None:
             out.print(f"[{done}/{total}] {escape(str(cell))} · {_duration(seconds_left)} left", markup=False)
 
-        def failed(self, cell: Cell, error: str) -> None:
+        def failed(self, cell: "Cell", error: str) -> None:
+            self.failures += 1
             out.print(f"[bold red]failed[/] {escape(str(cell))}: {escape(error)}", soft_wrap=True)
 
         def message(self, text: str) -> None:
             out.print(escape(text), style="dim")
 
     return Screen()
+
+
+def listed(cells: Sequence["Cell"]) -> str:
+    """Cells by block and arm, with their seeds."""
+    seeds: dict[str, list[str]] = {}
+    for cell in cells:
+        name = ", ".join(part for part in (cell.block, cell.arm) if part)
+        seeds.setdefault(name, []).append(str(cell.seed))
+    return "; ".join(
+        f"{name} (seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
+        for name, numbers in seeds.items()
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.screen import guarded, new_progress, out
+from foveate.cli.screen import guarded, new_progress, open_run, out
 
 SHOWN = 3
 """Channels of a class and layer on the screen; the table names all."""
@@ -19,13 +19,12 @@ def summit(
 ) -> None:  # fmt: skip
     """Find the channels and show the first of each class."""
     from foveate import api
-    from foveate.experiment import Run
     from foveate.experiment.specification import assign
 
     settings: dict[str, Any] = {"channels": channels}
     for assignment in assignments:
         settings = assign(settings, assignment)
-    opened = Run.open(run)
+    opened = open_run(run)
     with new_progress() as bar:
         task = bar.add_task("looking at channels", total=None, note="")
         found = api.summit(

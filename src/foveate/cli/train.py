@@ -1,6 +1,7 @@
 """foveate train"""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from rich.markup import escape
 
 from foveate.cli.arguments.common import ConfigFile, Data, Quarantine, RunOut
 from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
-from foveate.cli.screen import guarded, out, screen_observer
+from foveate.cli.screen import guarded, open_run, out, screen_observer
 from foveate.core.errors import ConfigError
 
 
@@ -30,7 +31,7 @@ def train(
 ) -> None:
     """Train a classifier; killed or stopped, the same command goes on where it was."""
     from foveate.api import train as train_and_report
-    from foveate.experiment.claiming import claim
+    from foveate.experiment.claiming import claim, hold
     from foveate.recipes import finetune
     from foveate.training.observers import Several
 
@@ -38,15 +39,15 @@ def train(
         check_start(typed["start"], typed.get("weights"))
     experiment = build_experiment(finetune, typed, config)
     main_process = os.environ.get("RANK", "0") == "0"  # of a distributed run (torchrun)
-    observers = []
-    if track and main_process:
-        claim(experiment, folder)  # trackers write into the run folder, which must be ours by then
-        observers.append(_tracker(track, folder, experiment.to_dict()))
-    observer = Several([*observers, screen_observer()])
-    try:
+    with ExitStack() as held:
+        observers = []
+        if track and main_process:
+            held.enter_context(hold(folder))
+            claim(experiment, folder)  # trackers write into the run folder, which must be ours by then
+            observers.append(_tracker(track, folder, experiment.to_dict()))
+        observer = Several([*observers, screen_observer()])
+        held.callback(observer.close)
         finished = train_and_report(data, folder, experiment, quarantine=quarantine, observer=observer)
-    finally:
-        observer.close()
     if not main_process:
         return
     for split in ("val", "test"):
@@ -98,11 +99,9 @@ def check_start(run: Path, weights: str | None) -> None:
         ConfigError: ``--weights`` says something else.
         RunError: it is no finished run.
     """
-    from foveate.experiment import Run
-
     if weights not in (None, str(run)):
         raise ConfigError(f"--from {run} brings its own weights; leave --weights {weights} out.")
-    _ = Run.open(run).result
+    _ = open_run(run).result
 
 
 def _tracker(name: str, folder: Path, config: dict[str, Any]) -> Any:

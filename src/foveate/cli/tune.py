@@ -8,7 +8,7 @@ import typer
 
 from foveate.cli.arguments.common import Data, Quarantine
 from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
-from foveate.cli.screen import guarded
+from foveate.cli.screen import fail, guarded
 
 
 @takes("backbone", "weights", "size", "guide", "split", *LAYOUT, "seed", "device", "set")
@@ -55,3 +55,6 @@ def tune(
         quarantine=quarantine, make_observer=partial(Screen, bars=jobs == 1),
     )  # fmt: skip
     show(ranking, data, folder, quarantine)
+    failed = len(ranking.of("failed"))
+    if failed:
+        fail(f"{failed} of {len(ranking.entries)} trials failed; the others are ranked above.")

@@ -39,7 +39,11 @@ class TrainingError(FoveateError):
 
 
 class StudyError(FoveateError):
-    """A study folder belongs to another study, is in use, or its cells do not fit together."""
+    """A study folder belongs to another study, or its cells do not fit together."""
+
+
+class BusyError(FoveateError):
+    """Another process is at work in a folder."""
 
 
 class FileError(FoveateError):

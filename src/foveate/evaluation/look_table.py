@@ -59,10 +59,26 @@ class LookTable:
         """Rows that are no method: maps that know nothing of the network, and chance."""
         return tuple(row for row in self.values if row not in self.methods)
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The methods that were asked for, also those that were not measured."""
+        return tuple(self.settings.get("methods", self.methods))
+
+    def reasons(self) -> dict[str, str]:
+        """{method: why none of its maps could be scored}."""
+        cells, count = self.cells(), len(self.paths)
+        why = f"its map of {'the picture' if count == 1 else f'each of the {count} pictures'} is constant"
+        if CHANCE in self.values and not any(cells[row] for row in self.controls):
+            why = "no mask of these pictures has anything in it"
+        return {
+            method: self.skipped.get(method, why).rstrip(".") for method in self.asked if not cells[method]
+        }
+
     def cells(self) -> dict[str, dict[str, Cell]]:
-        """{row: {score: its mean with an interval}}; scores that were not measured are left out."""
+        """{row: {score: its mean with an interval}}: a row for every method that was asked for (see ``reasons``), then
+        controls; scores that were measured on no picture are left out."""
         spans = {score.name: score.span for score in self.scores}
-        table: dict[str, dict[str, Cell]] = {row: {} for row in self.values}
+        table: dict[str, dict[str, Cell]] = {row: {} for row in (*self.asked, *self.values)}
         for row, columns in self.values.items():
             for name, column in columns.items():
                 known = column[np.isfinite(column)]
@@ -74,9 +90,10 @@ class LookTable:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        reasons = self.reasons()
         rows = {
             row: {
-                "kind": "method" if row in self.methods else "chance" if row == CHANCE else "control",
+                "kind": "method" if row in self.asked else "chance" if row == CHANCE else "control",
                 "seconds_per_picture": self.seconds.get(row),
                 "scores": {
                     name: {
@@ -85,6 +102,7 @@ class LookTable:
                     }
                     for name, cell in cells.items()
                 },
+                **({"reason": reasons[row]} if row in reasons else {}),
             }
             for row, cells in self.cells().items()
         }  # fmt: skip
@@ -99,8 +117,8 @@ class LookTable:
         }
 
     def save(self, folder: Path) -> None:
-        """Write ``look.csv`` (a line for each row and score), ``look_pictures.csv`` (a line for each picture and row)
-        and ``look.json``."""
+        """Write ``look.csv`` (a line for each row and score; for a method that could not be scored one with n = 0 and
+        the reason), ``look_pictures.csv`` (a line for each picture and row) and ``look.json``."""
         folder = Path(folder)
         better = {score.name: score.better for score in self.scores}
         lines = [
@@ -113,13 +131,14 @@ class LookTable:
                 cell.n,
                 better[name],
                 _text(cell.threshold),
+                "",
             ]
             for row, cells in self.cells().items()
             for name, cell in cells.items()
         ]
-        write_csv(
-            folder / "look.csv", ["row", "score", "mean", "low", "high", "n", "better", "threshold"], lines
-        )
+        lines += [[method, "", "", "", "", 0, "", "", why] for method, why in self.reasons().items()]
+        header = ["row", "score", "mean", "low", "high", "n", "better", "threshold", "reason"]
+        write_csv(folder / "look.csv", header, lines)
         names = [score.name for score in self.scores]
         empty = np.full(len(self.paths), np.nan)
         pictures = [

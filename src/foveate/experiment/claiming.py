@@ -1,13 +1,30 @@
 """A run folder belongs to one experiment and one set of pictures."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import RunError
 from foveate.core.files import write_text
+from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
+
+
+@contextmanager
+def hold(out: Path) -> Iterator[None]:
+    """Inside the block no other process works in the run folder ``out``.
+
+    Raises:
+        RunError: ``out`` is no place for a run; it is left as it was.
+        BusyError: another process is at work there.
+    """
+    if not (out / "experiment.yaml").is_file() and entries(out):
+        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
+    with alone(out):
+        yield
 
 
 def claim(experiment: Experiment, out: Path) -> None:
@@ -29,7 +46,7 @@ def claim(experiment: Experiment, out: Path) -> None:
             )
         if begun:
             return
-    elif out.is_dir() and any(out.iterdir()):
+    elif entries(out):
         raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
     write_text(file, experiment.to_yaml())
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from accelerate import Accelerator
 from filelock import FileLock
 
 from foveate.augmentation import build_transforms
+from foveate.core import manifest
 from foveate.core.config import deciding
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
@@ -18,7 +20,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash
 from foveate.data.transforms import build_transform
-from foveate.experiment.claiming import check_same_pictures, claim
+from foveate.experiment.claiming import check_same_pictures, claim, hold
 from foveate.experiment.inference import (
     asker_of,
     measured,
@@ -32,7 +34,7 @@ from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.feedback import build_feedbacks
 from foveate.models.classifier import Classifier, build_classifier, picture_size
-from foveate.models.store import load_model, save_model
+from foveate.models.store import save_model
 from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
@@ -71,20 +73,33 @@ def run(
     returned may not be finished yet.
 
     Raises:
+        BusyError: another process is at work in ``out``.
         RunError: ``out`` holds another experiment or other pictures.
         DataError, WeightsError, ConfigError, TrainingError, Interrupted: as the parts say.
     """
-    started = time.time()
     data, out = Path(data), Path(out)
     device = pick_device(experiment.training.device)
     accelerator = Accelerator(cpu=device.type == "cpu")
     # The same step must give the same bits; on a CPU it does by itself.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     observer = observer if observer and accelerator.is_main_process else Observer()
+    with hold(out) if accelerator.is_main_process else nullcontext():
+        return _run(
+            experiment, data, out, device, accelerator, observer, quarantine=quarantine, shared=shared,
+            trained=trained, starts=starts,
+        )  # fmt: skip
+
+
+def _run(
+    experiment: Experiment, data: Path, out: Path, device: torch.device, accelerator: Accelerator, observer: Observer,
+    *, quarantine: bool, shared: Path | None, trained: Path | None, starts: Path | None,
+) -> Run:  # fmt: skip
+    started = time.time()
     # In a distributed run the main process goes first wherever files are written, and the others read them.
     with accelerator.main_process_first():
         claim(experiment, out)
     if from_main(accelerator, Run(out).finished):
+        manifest.check(out)
         observer.message(f"{out} is finished already; nothing to do.")
         shutil.rmtree(out / "checkpoint", ignore_errors=True)  # a kill right after the end leaves it
         return Run(out)
@@ -143,7 +158,7 @@ def run(
     for split, found in neighbours.items():
         # Where the task gives no answers (pairs of views) this is all that is measured.
         result["metrics"].setdefault(split, {"accuracy": None})["neighbours"] = found
-    write_json(out / "result.json", result)  # says that the run is finished
+    manifest.finish(out, result)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)
 
@@ -160,13 +175,9 @@ def _adopt(
     )
     if not same:
         raise RunError(f"{trained} trained another network than {out} asks for; train {out} by itself.")
-    model.load_state_dict(load_model(trained).state_dict())
+    model.load_state_dict(other.model.state_dict())
     shutil.copyfile(trained / "history.csv", out / "history.csv")
-    numbers = [
-        {name: text if name == "phase" else float(text) for name, text in row.items() if text}
-        for row in other.history
-    ]
-    return [row | {name: int(row[name]) for name in ("epoch", "phase_epoch")} for row in numbers]
+    return [{name: value for name, value in row.items() if value is not None} for row in other.history]
 
 
 def _first_run(

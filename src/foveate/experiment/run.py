@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveate.core import manifest
 from foveate.core.config import Config, parse
 from foveate.core.errors import RunError
 from foveate.core.reading import read_json, read_yaml
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """One finished or unfinished run. Open it with ``Run.open(path)``."""
+    """One finished or unfinished run. Open it with ``Run.open(path)``.
+
+    Reading a file of a finished run raises RunError where it is not as it was written (``experiment.manifest``).
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -50,7 +54,7 @@ class Run:
     @cached_property
     def experiment(self) -> Experiment:
         """What was run."""
-        file = self.folder / "experiment.yaml"
+        file = self._file("experiment.yaml")
         return Experiment.from_dict(read_yaml(file, RunError), source=str(file))
 
     @cached_property
@@ -69,19 +73,17 @@ class Run:
     def catalog(self) -> Catalog:
         """The pictures of the run, with their splits."""
         e = self.environment
-        return Catalog.from_csv(
-            self.folder / "catalog.csv", Path(e["data_root"]), e["classes"], e["class_ids"]
-        )
+        return Catalog.from_csv(self._file("catalog.csv"), Path(e["data_root"]), e["classes"], e["class_ids"])
 
     @property
     def predictions(self) -> PredictionTable:
         """One row for every validation and test picture."""
-        return PredictionTable.from_csv(self.folder / "predictions.csv")
+        return PredictionTable.from_csv(self._file("predictions.csv"))
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """Rows of history.csv: epoch and phase_epoch int, phase text, everything else float or None."""
-        return read_history(self.folder / "history.csv")
+        return read_history(self._file("history.csv"))
 
     @cached_property
     def model(self) -> "Classifier":
@@ -236,8 +238,23 @@ class Run:
             workers=workers, progress=progress, settings=settings,
         )  # fmt: skip
 
+    @cached_property
+    def notes(self) -> list[str]:
+        """What to tell before a finished run is used: nothing can be checked, or what changed of its records."""
+        old = manifest.unchecked(self.folder)
+        changed = manifest.differences(self.folder, manifest.RECORDS)
+        return [
+            *([old] if old else []),
+            *([f"Since the run in {self.folder} finished, {', '.join(changed)}."] if changed else []),
+        ]
+
+    def _file(self, name: str) -> Path:
+        """A file's path; what it belongs to is as it was written."""
+        manifest.check(self.folder, manifest.SPECIFICATION if name in manifest.SPECIFICATION else (name,))
+        return self.folder / name
+
     def _json(self, name: str, shape: type[Config]) -> dict[str, Any]:
-        path = self.folder / name
+        path = self._file(name)
         if not path.is_file():
             raise RunError(f"{self.folder} has no {name}; run the same train command again to go on.")
         content = read_json(path, dict)

@@ -17,7 +17,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from foveate.core import torchvision_guard  # noqa: F401  (before timm)
+from foveate.core import (
+    manifest,
+    torchvision_guard,  # noqa: F401  (before timm)
+)
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.models.card import Card, read_card
 
@@ -52,6 +55,7 @@ def resolve_weights(config: "ModelConfig") -> Weights:
     Raises:
         ConfigError: no network is named, timm does not know it, or it is not the one the card names.
         WeightsError: the file does not exist or its card is not valid.
+        RunError: the card is a finished run's, and not as it wrote it.
     """
     if config.weights in ("pretrained", "none"):
         if config.backbone is None:
@@ -67,6 +71,7 @@ def resolve_weights(config: "ModelConfig") -> Weights:
             f"There is no weights file {file}; give a file, a run's folder, a folder with a file for each network, "
             "'pretrained' or 'none'."
         )
+    manifest.check_weights(file, (manifest.CARD,))
     card = read_card(file)
     name = config.backbone or (card.architecture if card else None)
     if name is None:
@@ -120,7 +125,9 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
     Raises:
         WeightsError: the file is damaged, holds more than tensors, or holds a value that is not finite.
+        RunError: they are a finished run's, and not as it wrote them.
     """
+    manifest.check_weights(file)
     try:
         if file.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(file)

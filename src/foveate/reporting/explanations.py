@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.files import sha256_of_file, write_bytes, write_json
+from foveate.core.lock import alone, entries
 from foveate.core.reading import parse_json, read_json
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
@@ -163,7 +164,7 @@ class _Writer:
         self.config = explainers[0].config
 
     def write(self) -> Explanations:
-        self._claim()
+        self.refuse_other()
         for run in self.runs:
             run.explainer.check(self.catalog)
         write_json(self.out / MANIFEST, self._manifest(finished=False))
@@ -187,13 +188,13 @@ class _Writer:
         write_json(self.out / MANIFEST, manifest)
         return Explanations(self.out, manifest)
 
-    def _claim(self) -> None:
+    def refuse_other(self) -> None:
         """Refuse a folder that holds anything else."""
         if self.out.is_file():
             raise DataError(f"{self.out} is a file; name a folder for the explanations.")
         before = _read_manifest(self.out)
         if before is None:
-            others = [p for p in self.out.glob("*") if not re.fullmatch(r"\..*\.tmp", p.name)]
+            others = [p for p in entries(self.out) if not re.fullmatch(r"\..*\.tmp", p.name)]
             if others:
                 raise DataError(
                     f"{self.out} holds other files ({others[0].name}) and no explanations; name a new folder."
@@ -396,8 +397,12 @@ def write_explanations(
 
     Raises:
         DataError: ``out`` holds something else, a picture cannot be read, its true class is not known.
+        BusyError: another process is at work in ``out``.
     """
-    return _Writer(explainers, catalog, out, observer or Observer()).write()
+    writer = _Writer(explainers, catalog, out, observer or Observer())
+    writer.refuse_other()  # before a lock is left there
+    with alone(out):
+        return writer.write()
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from foveate.core.errors import DataError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
+from foveate.core.lock import entries
 from foveate.experiment.records import version_of
 from foveate.experiment.run import Run
 from foveate.explanation.inversion import Inversion
@@ -42,9 +43,9 @@ def check_new(folder: Path) -> None:
     """
     if folder.is_file():
         raise DataError(f"{folder} is a file; name a new folder.")
-    held = next((path for path in sorted(folder.glob("*"))), None)
-    if held is not None:
-        raise DataError(f"{folder} holds files already ({held.name}); name a new folder, or empty it.")
+    held = entries(folder)
+    if held:
+        raise DataError(f"{folder} holds files already ({held[0].name}); name a new folder, or empty it.")
 
 
 def write_inversion(found: Inversion, out: Path, run: Run | None, class_names: Sequence[str]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from foveate.core import manifest
 from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
 from foveate.reporting import backgrounds, looking, matrix, pictures, sections
@@ -133,10 +134,12 @@ def _date(folder: Path) -> str:
 
 def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
     """What a reader must know before believing the headline."""
-    notices = []
+    old = manifest.unchecked(run.folder)
+    notices = [old] if old else []
     if summary is None:
         return [
-            "No picture here has a label, so nothing can be measured; the answers are in predictions.csv."
+            *notices,
+            "No picture here has a label, so nothing can be measured; the answers are in predictions.csv.",
         ]
     if summary["split"] != "test":
         notices.append(

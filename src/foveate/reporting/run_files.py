@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from foveate.core import manifest
 from foveate.core.config import parse
 from foveate.core.errors import RunError
 from foveate.core.reading import parse_yaml, read_csv, read_json, read_text
@@ -40,12 +41,13 @@ class RunFiles:
         """Read the folder.
 
         Raises:
-            RunError: the folder or a file in it is missing or unreadable.
+            RunError: the folder or a file in it is missing or unreadable, or was changed since the run finished.
             DataError: ``predictions.csv`` or ``background_tests.csv`` is damaged.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise RunError(f"{folder} is not a run folder.")
+        manifest.check(folder, [name for name in manifest.PARTS if name != manifest.WEIGHTS])
         if not (folder / "predictions.csv").is_file():
             raise RunError(f"{folder} has no predictions.csv; finish the training or evaluate the run first.")
         settings = folder / "experiment.yaml"

@@ -12,16 +12,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from foveate.core import manifest
 from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
+from foveate.core.lock import alone, entries
 from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.store import CellStore
 from foveate.studies.worker import SHARED, attempt
@@ -37,8 +37,11 @@ PATIENCE = 30
 class StudyObserver:
     """Watches a study; override what you need."""
 
-    def begin(self, total: int, finished: int, reused: int) -> None:
-        """``finished`` of ``total`` cells are there already, ``reused`` of them from another study."""
+    def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
+        """Of ``total`` cells ``kept`` are finished already, and ``resumed`` go on from where they were stopped."""
+
+    def reused(self, cells: Sequence[Cell]) -> None:
+        """Cells that another study on this machine has computed, and that were copied."""
 
     def started(self, cell: Cell) -> None:
         """A cell is being trained."""
@@ -78,15 +81,18 @@ def run_study(
         quarantine: leave out pictures with errors instead of refusing.
 
     Raises:
-        StudyError: ``out`` holds another study, or another process is working on it.
+        StudyError: ``out`` holds another study.
+        BusyError: another process is working on it.
+        RunError: a finished cell is not as it was written.
         ConfigError: an arm does not fit the experiment.
         KeyboardInterrupt: stopped; what is finished is kept, and the same command goes on.
     """
     out, observer = Path(out), observer or StudyObserver()
     cells = study.cells()
-    claim(study, out)
     threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
-    with _alone(out):
+    refuse_other(study, out)  # before a lock is left there
+    with alone(out):
+        claim(study, out)
         write_csv(
             out / "cells.csv",
             ("block", "arm", "seed", "cell"),
@@ -99,25 +105,32 @@ def run_study(
         shared = _shared_decisions(out)
         hire = _Crew(study, Path(data), out, jobs, threads, quarantine, observer, store)
         before = [cell for cell in unique if not is_finished(out, cell)]
+        kept = [cell for cell in unique if cell not in before]
+        for cell in kept:
+            manifest.check(folder_of(out, cell))
+        observer.begin(len(unique), kept, [c for c in before if (folder_of(out, c) / "checkpoint").is_dir()])
+        copied: list[Cell] = []
         for start in {cell.start.key: cell.start for cell in before if cell.start}.values():
             store.fetch(start, folder_of(out, start), [], True)
         tried: list[Cell] = []
         seconds: list[float] = []
         if before and not shared and _undecided(before):
             # One cell alone measures what is to be decided for all; another study may have done so.
-            if not store.fetch(before[0], folder_of(out, before[0]), [], study.keep_weights):
+            if store.fetch(before[0], folder_of(out, before[0]), [], study.keep_weights):
+                copied.append(before[0])
+            else:
                 first = _Work(before[:1], len(unique), len(unique) - len(before))
                 hire.run(first, [])
                 tried, seconds = before[:1], first.seconds
             shared = _adopt_decisions(out, before)
-        for cell in before:
-            store.fetch(cell, folder_of(out, cell), shared, study.keep_weights)
+        copied += [c for c in before if store.fetch(c, folder_of(out, c), shared, study.keep_weights)]
+        if copied:
+            observer.reused(copied)
         # A first cell that failed was told already; the next call tries it again.
         pending = [cell for cell in before if not is_finished(out, cell) and cell not in tried]
         # What only measures another cell's network comes after all training, so that it need not wait.
         pending.sort(key=lambda cell: cell.key in hire.twins)
         done = sum(is_finished(out, cell) for cell in unique)
-        observer.begin(len(unique), done, len(before) - len(pending) - len(tried))
         hire.run(_Work(pending, len(unique), done, seconds), shared)
         shutil.rmtree(out / "cells" / SHARED, ignore_errors=True)
     return out
@@ -129,6 +142,12 @@ def claim(study: Study, out: Path) -> None:
     Raises:
         StudyError: it holds another study, or something else.
     """
+    refuse_other(study, out)
+    write_text(out / "study.yaml", study.to_yaml())
+
+
+def refuse_other(study: Study, out: Path) -> None:
+    """See ``claim``; writes nothing."""
     file = out / "study.yaml"
     if file.is_file():
         found = Study.from_yaml(file)
@@ -136,9 +155,8 @@ def claim(study: Study, out: Path) -> None:
             raise StudyError(
                 f"{out} holds the study '{found.name}' with another base; choose another --out, or repeat its settings."
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif entries(out):
         raise StudyError(f"{out} is not empty and is not a study folder; choose another --out.")
-    write_text(file, study.to_yaml())
 
 
 def folder_of(out: Path, cell: Cell) -> Path:
@@ -160,21 +178,6 @@ def twins(cells: Sequence[Cell]) -> dict[str, Cell]:
         if other.key != cell.key:
             found[cell.key] = other
     return found
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StudyError(
-            f"Another process is running the study in {out}; wait for it, or stop it first."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _undecided(cells: Sequence[Cell]) -> bool:

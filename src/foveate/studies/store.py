@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from foveate.core.manifest import differences
 from foveate.core.memo import read_memo, write_memo
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.discover import discover
@@ -59,6 +60,8 @@ class CellStore:
         source = Path(known["folder"])
         if source == folder.resolve() or not (source / "result.json").is_file():
             return False
+        if differences(source):
+            return False  # computed again; reading that other study says what changed
         if keep_weights and not (source / WEIGHTS).is_file():
             return False
         temporary = folder.with_name(f".{folder.name}.copy")

@@ -21,6 +21,7 @@ import torch
 
 from foveate.core.errors import ConfigError, DataError, FoveateError, StudyError, TrainingError
 from foveate.core.files import write_text
+from foveate.core.lock import entries
 from foveate.data.split import split_hash
 from foveate.experiment import Experiment, run
 from foveate.experiment.prepare import prepare
@@ -131,8 +132,7 @@ def _checked(task: Task, observer: Observer) -> Task:
     """Refuse before the first trial what could not work in any; look at the pictures once."""
     task.search.check(task.base)
     target = task.target
-    others = list(task.out.iterdir()) if task.out.is_dir() else []
-    if others and not (task.out / "tune.lock").is_file():
+    if entries(task.out) and not (task.out / "tune.lock").is_file():
         raise StudyError(f"{task.out} is not empty and holds no search; choose another --out.")
     prepared = prepare(task.data, task.base.data, quarantine=task.quarantine, observer=observer)
     catalog = prepared.catalog

@@ -1,0 +1,97 @@
+"""One process works in a folder at a time; a second one says who does."""
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from foveate.core.errors import BusyError
+from foveate.core.files import write_json
+
+LOCK = ".lock"
+HOLDER = ".lock.json"
+"""Who holds the lock; only there while somebody does."""
+PATIENCE = 20.0
+"""Seconds that processes forked from a holder that was killed get to notice it and end."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside the block no other process works in ``folder``, which is made if need be.
+
+    The operating system gives the lock back when a process ends, however it ends. A thread may enter again.
+
+    Raises:
+        BusyError: another process is at work there; says which, where, and since when.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
+    if lock.is_locked:
+        yield
+        return
+    _acquire(lock, folder)
+    try:
+        me = psutil.Process()
+        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        holder = {"pid": me.pid, "started": me.create_time(), "host": platform.node(), "since": since}
+        write_json(folder / HOLDER, holder)
+        yield
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds besides a lock, sorted; nothing where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name not in (LOCK, HOLDER))
+
+
+def _acquire(lock: FileLock, folder: Path) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = _holder(folder)
+        if _dead(holder):
+            try:
+                lock.acquire(timeout=PATIENCE)
+                return
+            except Timeout:
+                holder = {}
+        who = f" (process {holder['pid']} on {holder['host']}, since {holder['since']})" if holder else ""
+        raise BusyError(
+            f"Another process is at work in {folder}{who}; wait for it or stop it, or choose another folder."
+        ) from None
+
+
+def _holder(folder: Path) -> dict[str, Any]:
+    """Who holds the lock; {} when that cannot be found out."""
+    until = time.monotonic() + 1.0
+    while True:
+        try:
+            found = json.loads((folder / HOLDER).read_bytes())
+            return {name: found[name] for name in ("pid", "started", "host", "since")}
+        except (OSError, ValueError, KeyError, TypeError):
+            if time.monotonic() > until:  # it has the lock and is about to write who it is
+                return {}
+            time.sleep(0.05)
+
+
+def _dead(holder: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this machine that is gone."""
+    if not holder or holder["host"] != platform.node():
+        return False
+    try:
+        process = psutil.Process(holder["pid"])
+        alive = abs(process.create_time() - holder["started"]) < 2
+        return not alive or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
