@@ -16,10 +16,10 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY) ## make the environment in .venv
 
-demo: $(READY) ## draw pictures, train plainly and guided, compare (offline, about a minute)
+demo: $(READY) ## draw pictures, train plainly and guided, compare (offline; a minute, or up to four without fast bf16)
 	$(BIN)/foveate demo --out demo
 
-test: $(READY) ## run all tests (about seven minutes on two cores)
+test: $(READY) ## run all tests (about ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2
 
 quality: $(READY) ## formatting, lint, types, import directions

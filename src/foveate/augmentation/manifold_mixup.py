@@ -10,7 +10,7 @@ from torch import nn
 
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core.config import Config
+from foveate.core.config import Config as Settings
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
@@ -24,7 +24,7 @@ class ManifoldMixup:
     Source: Verma et al., Manifold mixup, ICML 2019.
     """
 
-    class Config(Config):
+    class Config(Settings):
         transform: Literal["manifold_mixup"] = "manifold_mixup"
         p: float = Field(default=1.0, ge=0, le=1)
         """Probability for each batch."""
