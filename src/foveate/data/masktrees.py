@@ -132,8 +132,8 @@ def find_masks(
             )
     if unfit:
         finds.notes.append(
-            f"{', '.join(unfit)}: read as pictures, since as masks the files fit too few of the others; masks are named "
-            "with --masks."
+            f"{', '.join(unfit)}: read as pictures, since as masks the files fit too few of the others; masks are "
+            "named with --masks."
         )
     if configured is not None:
         _use_configured(finds, root, configured, chosen, found, lookup, kind, values)
