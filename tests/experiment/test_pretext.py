@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from foveate.core.errors import ConfigError, RunError
+from foveate.evaluation.gallery import Maps
 from foveate.experiment import Experiment, Run, run
 from foveate.pretext import TASKS
 from foveate.reporting import build_report
@@ -73,6 +75,24 @@ def test_every_task_is_an_ordinary_run_with_a_report(kind: str, tree: Path, tmp_
     else:
         assert tuple(finished.catalog.classes) == TASKS[kind](TASKS[kind].Config()).classes
         assert 0 <= accuracy <= 1
+
+
+def test_a_question_beyond_black_and_white_is_shown_clipped(tree: Path, tmp_path: Path) -> None:
+    faithful = asked("perturbation", task={"kind": "perturbation", "side": 8, "faithful": True})
+    finished = run(faithful, tree, tmp_path / "run")
+    file = finished.folder / "maps.npz"
+    maps = Maps.load(file)
+    assert maps.image.dtype == np.uint8
+    labels = [finished.catalog.samples[row].label for row in maps.index]
+    white = [(image == 255).all(axis=-1).sum() for image in maps.image]
+    for count, label in zip(white, labels, strict=True):
+        assert (count >= 64) == (finished.catalog.classes[label] == "white")
+    report = build_report(finished.folder).read_bytes()
+    # As runs kept them before: the numbers that the network saw.
+    replace(maps, image=maps.image.astype(np.float32) * np.where(maps.image == 255, 200, 1)).save(file)
+    assert Maps.load(file).image.tobytes() == maps.image.tobytes()
+    assert build_report(finished.folder).read_bytes() == report
+    assert len(finished.evaluate(device="cpu")) == len(finished.predictions)
 
 
 def test_a_pretext_run_knows_its_questions_and_judges_its_features_by_the_classes(rotation: Run) -> None:

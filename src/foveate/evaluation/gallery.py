@@ -62,7 +62,13 @@ class Maps:
         if missing:
             raise RunError(f"{path} lacks {sorted(missing)}; evaluate the run again to write it.")
         fixed = {name: arrays.pop(name) for name in FIXED}
+        fixed["image"] = _bytes(fixed["image"])
         return cls(**fixed, maps=arrays)
+
+
+def _bytes(image: np.ndarray) -> np.ndarray:
+    """The picture as it can be shown: a question about it may go beyond black and white."""
+    return image if image.dtype == np.uint8 else image.round().clip(0, 255).astype(np.uint8)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -141,7 +147,7 @@ def compute_maps(
         maps = {"class map": min_max(of_class[taps[-1]]) * known}
         maps |= {f"tap {tap}": min_max(of_tap[tap]) for tap in taps}
         for i, row in enumerate(part.index.tolist()):
-            image = part.images[i].permute(1, 2, 0).numpy()
+            image = _bytes(part.images[i].permute(1, 2, 0).numpy())
             mask = (part.masks[i, 0] * part.has_mask[i]).numpy()
             found[row] = (image, mask, {name: values[i].cpu().numpy() for name, values in maps.items()})
     missing = [int(row) for row in rows if int(row) not in found]
