@@ -318,6 +318,15 @@ def test_resize_geometry(size: tuple[int, int], side: int) -> None:
     assert np.array_equal(
         pixels(resize(image, side, "squash")), pixels(image.resize((side, side), Image.Resampling.BILINEAR))
     )
+    bicubic = pixels(image.resize((side, side), Image.Resampling.BICUBIC))
+    assert np.array_equal(pixels(resize(image, side, "squash_bicubic")), bicubic)
+    for fit in ("squash", "crop", "pad"):
+        smooth: decode.Fit = f"{fit}_bicubic"  # type: ignore[assignment]
+        assert (
+            np.abs(pixels(resize(image, side, smooth)).astype(int) - pixels(resize(image, side, fit))).mean()
+            < 8
+        )
+        assert np.array_equal(pixels(resize_mask(white, side, smooth)), pixels(resize_mask(white, side, fit)))
     for fit in ("squash", "crop"):
         assert (pixels(resize_mask(white, side, fit)) == 255).all()
     covered = pixels(resize_mask(white, side, "pad")) == 255
@@ -364,7 +373,7 @@ def test_an_unknown_fit_is_refused() -> None:
         resize(gradient(), 8, "stretch")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad", "squash_bicubic", "crop_bicubic", "pad_bicubic"])
 @pytest.mark.parametrize(("width", "height"), [(60, 40), (40, 60), (50, 50), (120, 17)])
 def test_a_map_of_the_square_is_laid_back_over_the_picture(fit: decode.Fit, width: int, height: int) -> None:
     picture = gradient(width, height)
@@ -374,7 +383,7 @@ def test_a_map_of_the_square_is_laid_back_over_the_picture(fit: decode.Fit, widt
         back = unfit(square[..., 0], (width, height), fit, target)
         assert back.shape == (target[1], target[0])
         seen = np.isfinite(back)
-        if fit == "crop":
+        if fit.startswith("crop"):
             assert seen.mean() == pytest.approx(min(width, height) / max(width, height), abs=0.05)
             assert seen[target[1] // 2, target[0] // 2]
         else:

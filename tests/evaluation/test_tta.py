@@ -66,6 +66,8 @@ def test_views_at_the_recorded_size_reach_the_network_at_its_own() -> None:
     whole = torch.nn.functional.interpolate(x, (48, 48), mode="bilinear", antialias=True)
     inner = (..., slice(8, -8), slice(8, -8))
     assert torch.allclose(found[1][inner], torch.roll(whole, (-6, 0), (2, 3))[inner], atol=1e-5)
+    smooth = torch.nn.functional.interpolate(native, (48, 48), mode="bicubic", antialias=True)
+    assert torch.equal(list(views("shifts@24", x, 48, "bicubic"))[1], smooth)
     assert all(torch.equal(a, b) for a, b in zip(views("shifts@24", x, 24), views("shifts", x), strict=True))
 
 

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -100,6 +101,12 @@ def test_the_size_of_kept_pictures_changes_the_result(plain: Run, wide: Path, tm
     assert (found.folder / "model.safetensors").read_bytes() != (
         plain.folder / "model.safetensors"
     ).read_bytes()
+
+
+def test_pictures_of_that_size_are_measured_again_alike(wide: Path, tmp_path: Path) -> None:
+    found = run(short(data={"cache": {"size": 16}}), wide, tmp_path / "run")
+    again = found.evaluate(device="cpu")
+    assert np.abs(again.probabilities - found.predictions.probabilities).max() < 1e-5
 
 
 @pytest.mark.parametrize("changes", [{"cache": {"size": 16}}, {"fit": "crop"}])

@@ -161,6 +161,35 @@ def test_the_card_and_the_backbone_must_agree(tmp_path: Path, network: Any) -> N
         resolve_weights(ModelConfig(weights=str(tmp_path / "missing.safetensors"), backbone="resnet18"))
 
 
+def test_of_a_folder_the_file_of_the_network_is_taken(tmp_path: Path, network: Any) -> None:
+    tensors = network.state_dict()
+    safetensors.torch.save_file(tensors, tmp_path / "mine.safetensors")
+    write_json(tmp_path / "mine.json", {"architecture": "test_resnet.r160_in1k"})
+    torch.save(tensors, tmp_path / "resnet18.pth")
+    safetensors.torch.save_file(tensors, tmp_path / "resnet34.a1_in1k.safetensors")
+
+    def found(backbone: str | None) -> str:
+        file = resolve_weights(ModelConfig(backbone=backbone, weights=str(tmp_path))).file
+        return file.name if file else ""
+
+    assert found("test_resnet") == found("test_resnet.r160_in1k") == "mine.safetensors"
+    assert found("resnet18") == found("resnet18.a1_in1k") == "resnet18.pth"
+    assert found("resnet34") == "resnet34.a1_in1k.safetensors"
+    with pytest.raises(
+        WeightsError, match=r"none belongs to 'resnet34.a2_in1k'; put it there as resnet34.a2_in1k"
+    ):
+        found("resnet34.a2_in1k")
+    with pytest.raises(ConfigError, match="name the backbone"):
+        found(None)
+    (tmp_path / "resnet18.bin").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"more than one \(resnet18.bin, resnet18.pth\)"):
+        found("resnet18")
+    own = build(tmp_path).backbone.state_dict()
+    assert all(torch.equal(own[name], tensors[name]) for name in own)
+    safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
+    assert found("resnet18") == "model.safetensors", "a run folder is its own"
+
+
 def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

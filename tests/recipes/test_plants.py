@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import timm
 import torch
 
 from foveate.augmentation import build_transforms
@@ -44,7 +45,10 @@ def test_the_learning_rate_over_56_epochs_is_the_reports() -> None:
 
 def test_the_large_one_is_as_published() -> None:
     experiment = plants(large=True)
-    assert experiment.data.size == 224
+    assert (experiment.data.size, experiment.data.fit) == (224, "squash_bicubic")
+    assert experiment.model.backbone == "convnext_large.fb_in22k_ft_in1k"
+    assert timm.is_model_pretrained(experiment.model.backbone)
+    assert "zoom" not in str(experiment.data.augment.build()).lower()
     assert experiment.evaluation.tta == "plants8@96"
     assert experiment.training.batch_size == 32
     assert {phase.optimizer.name for phase in experiment.training.phases} == {"adam"}

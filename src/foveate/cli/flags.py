@@ -73,7 +73,8 @@ FLAGS: dict[str, Flag] = {
         "Side of the square picture the network sees, in pixels; default: that of the weights.", ("data.size",), int
     ),
     "augment": Flag(
-        "How training pictures are varied: none, basic, standard, advanced or plant; default: the recipe's.",
+        "How training pictures are varied: none, basic, standard, advanced, plant or plant_zoom; default: the "
+        "recipe's.",
         ("data.augment.preset",),
     ),
     "guide": Flag(

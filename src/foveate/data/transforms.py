@@ -56,6 +56,12 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
         {"name": "contrast", "amount": 0.2},
     ],
 }
+# That report also tried zooms; its final model has none.
+PRESETS["plant_zoom"] = [
+    *PRESETS["plant"][:6],
+    {"name": "zoom", "low": 0.8, "high": 1.25},
+    PRESETS["plant"][6],
+]
 """Presets by name: the list of steps that each stands for."""
 
 
@@ -63,7 +69,7 @@ class AugmentationConfig(Config):
     """How training pictures are varied."""
 
     preset: str = "standard"
-    """none, basic, standard, advanced or plant; not used when ``steps`` is given."""
+    """none, basic, standard, advanced, plant or plant_zoom; not used when ``steps`` is given."""
     steps: tuple[dict[str, Any], ...] | None = None
     """Free composition: a list of steps, each with its ``name`` and parameters (see
     ``foveate.data.steps``)."""

@@ -105,6 +105,7 @@ def measure_backgrounds(
     device: torch.device | str,
     tta: str = "none",
     size: int | None = None,
+    resample: str = "bilinear",
     memory_format: torch.memory_format = torch.contiguous_format,
     batch_size: int = 32,
     workers: int = 0,
@@ -120,6 +121,7 @@ def measure_backgrounds(
         transform: resizing to the network's size, without randomness.
         tta: test-time augmentation of every answer.
         size: side in px that the network sees, where that of ``pictures`` is the one that ``tta`` asks for.
+        resample: how they are then resized, bilinear or bicubic.
         tell: called with (pictures done, of how many).
 
     Raises:
@@ -161,7 +163,9 @@ def measure_backgrounds(
                 targets, masks, has_mask, index = (values[visible] for values in part)
                 yield Batch(torch.stack(images), targets, masks, has_mask, index)
 
-    found = predict_batches(model, feed(), device=device, tta=tta, size=size, memory_format=memory_format)
+    found = predict_batches(
+        model, feed(), device=device, tta=tta, size=size, resample=resample, memory_format=memory_format
+    )
     if not asked:
         return None
     of_test = {test: np.flatnonzero(np.array(asked) == test) for test in TESTS if test in asked}

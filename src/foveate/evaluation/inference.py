@@ -53,6 +53,7 @@ def predict_batches(
     device: torch.device | str,
     tta: str = "none",
     size: int | None = None,
+    resample: str = "bilinear",
     taps: Sequence[str] = (),
     autocast: Callable[[], AbstractContextManager[Any]] | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
@@ -65,6 +66,7 @@ def predict_batches(
         device: where to compute.
         tta: a name as ``foveate.evaluation.tta.parse_tta`` takes it; the views' probabilities are averaged.
         size: side in px that the network sees, where ``batches`` have another (the side that ``tta`` asks for).
+        resample: how they are then resized, bilinear or bicubic.
         taps: names of feature maps whose channel means are wanted.
         autocast: makes the context of each forward pass (mixed precision); the softmax itself is always
             float64.
@@ -81,7 +83,7 @@ def predict_batches(
         for batch in batches:
             images = batch.prepare(device, model.mean, model.std, memory_format).images
             found: list[torch.Tensor] = []
-            for number, view in enumerate(views(tta, images, size)):
+            for number, view in enumerate(views(tta, images, size, resample)):
                 wanted = tuple(taps) if number == 0 else ()  # the first view is the picture itself
                 with autocast() if autocast else nullcontext():
                     output = model(view, taps=wanted)

@@ -97,13 +97,15 @@ def parse_tta(name: str) -> Plan:
     return Plan(TTA[preset], int(side) if at else None)
 
 
-def views(name: str, images: torch.Tensor, size: int | None = None) -> Iterator[torch.Tensor]:
+def views(
+    name: str, images: torch.Tensor, size: int | None = None, resample: str = "bilinear"
+) -> Iterator[torch.Tensor]:
     """Each view of prepared images (B, 3, H, W), one after the other (only one is held in memory).
 
     Args:
         name: see ``parse_tta``; the images have the side that it asks for.
-        size: side in px that the network sees; None: that of the images. Views are resized bilinearly with antialias,
-            as pictures are.
+        size: side in px that the network sees; None: that of the images.
+        resample: bilinear or bicubic, as pictures are resized; with antialias.
 
     Raises:
         ConfigError: no such preset.
@@ -112,6 +114,6 @@ def views(name: str, images: torch.Tensor, size: int | None = None) -> Iterator[
     if size in (None, images.shape[-1]):
         return (view(images) for view in plan.views)
     return (
-        functional.interpolate(view(images), (size, size), mode="bilinear", antialias=True)
+        functional.interpolate(view(images), (size, size), mode=resample, antialias=True)
         for view in plan.views
     )

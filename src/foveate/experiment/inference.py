@@ -12,6 +12,7 @@ from foveate.core.errors import DataError
 from foveate.data.batch import Batch, counted
 from foveate.data.cache import CacheConfig, Progress, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
+from foveate.data.decode import resampling
 from foveate.data.discover import LayoutConfig, discover, flat, is_flat, loose_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
@@ -64,7 +65,7 @@ def predict_catalog(
         ask: in a pretext run, ask its task's questions; otherwise the pictures are shown as they are.
         progress: called with (what, pictures done, of how many) for each pass over the pictures.
     """
-    cache = cache or CacheConfig(enabled=False)
+    cache = cache or decoded(experiment)
     side = parse_tta(tta).side
 
     def batches(side: int, what: str) -> Iterator[Batch]:
@@ -83,6 +84,7 @@ def predict_catalog(
         device=device,
         tta=tta,
         size=size,
+        resample=resampling(experiment.data.fit),
         memory_format=torch.channels_last,
     )
     table = PredictionTable.from_catalog(found.log_probabilities, catalog, found.index)
@@ -102,6 +104,11 @@ def predict_catalog(
             )
         )  # fmt: skip
     return table
+
+
+def decoded(experiment: Experiment) -> CacheConfig:
+    """Pictures as training saw them, without keeping them: at the size that its cache has, if it has one of its own."""
+    return experiment.data.cache.model_copy(update={"enabled": False})
 
 
 def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Asker | None:
@@ -159,11 +166,12 @@ def background_tests(
         model.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         catalog,
         split,
-        open_pictures(catalog, side, experiment.data.fit, cache or CacheConfig(enabled=False)),
+        open_pictures(catalog, side, experiment.data.fit, cache or decoded(experiment)),
         build_transform(experiment.data.augment, side, train=False),
         device=device,
         tta=tta,
         size=size,
+        resample=resampling(experiment.data.fit),
         memory_format=torch.channels_last,
         batch_size=BATCH,
         workers=workers,
@@ -216,7 +224,7 @@ def _catalog(run: Run, data: Path | None, layout: LayoutConfig | None) -> Catalo
     if run.experiment.task is not None:
         found = flat(data) if is_flat(data) else discover(data, layout)
         catalog = found.catalog.with_splits(["test"] * len(found.catalog))
-        return question_rows(run.experiment, catalog, run.environment["size"], CacheConfig(enabled=False))
+        return question_rows(run.experiment, catalog, run.environment["size"], decoded(run.experiment))
     return relabel(discover(data, layout).catalog, run.catalog)
 
 

@@ -13,6 +13,7 @@ from foveate.core.config import Config, Mark, deciding, parse
 from foveate.core.errors import ConfigError, shown
 from foveate.core.reading import parse_yaml, read_yaml
 from foveate.data.cache import CacheConfig
+from foveate.data.decode import Fit
 from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
 from foveate.data.transforms import AugmentationConfig
@@ -38,8 +39,9 @@ class DataConfig(Config):
     split: SplitConfig = SplitConfig()
     size: int | None = Field(default=None, ge=16, le=4096)
     """Side of the square picture the network sees, in pixels; None asks the weights' card or timm."""
-    fit: Literal["squash", "crop", "pad"] = "squash"
-    """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded."""
+    fit: Fit = "squash"
+    """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded; bilinearly, or with
+    "_bicubic" behind it bicubically, which keeps small pictures sharper that are enlarged for the network."""
     augment: AugmentationConfig = AugmentationConfig()
     cache: Annotated[CacheConfig, Mark.LATER] = CacheConfig()
 

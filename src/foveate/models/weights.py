@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")
 _PROBE_SECONDS = 5
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _in_folder(folder: Path, backbone: str | None) -> Path:
         ConfigError: several files, and no backbone is named.
         WeightsError: none of them is of this network, or more than one.
     """
-    files = sorted(file for file in folder.iterdir() if file.suffix in (".safetensors", ".pth"))
+    files = sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES)
     if brings_backbone(str(folder)) or not files:
         return folder / "model.safetensors"
     cards = {file: read_card(file) for file in files}

@@ -354,7 +354,7 @@ class _Writer:
             views=tuple(views),
             target=self.config.target,
             size=len(pictures),
-            cropped=any(run.explainer.fit == "crop" for run in self.runs),
+            cropped=any(run.explainer.fit.startswith("crop") for run in self.runs),
         )
 
     def _rows(self, pictures: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

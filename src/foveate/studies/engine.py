@@ -22,6 +22,7 @@ from foveate.core import manifest
 from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
+from foveate.models.weights import resolve_weights
 from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.store import CellStore
 from foveate.studies.worker import SHARED, attempt
@@ -84,13 +85,16 @@ def run_study(
         StudyError: ``out`` holds another study.
         BusyError: another process is working on it.
         RunError: a finished cell is not as it was written.
-        ConfigError: an arm does not fit the experiment.
+        ConfigError, WeightsError: an arm does not fit the experiment, or its weights are not there.
         KeyboardInterrupt: stopped; what is finished is kept, and the same command goes on.
     """
     out, observer = Path(out), observer or StudyObserver()
     cells = study.cells()
     threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
     refuse_other(study, out)  # before a lock is left there
+    missing = [cell.experiment.model for cell in cells if not is_finished(out, cell)]
+    for model in {model.model_dump_json(): model for model in missing}.values():
+        resolve_weights(model)  # before any work: a block may need another network than the first
     with alone(out):
         claim(study, out)
         write_csv(
