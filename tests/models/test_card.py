@@ -44,6 +44,17 @@ def test_no_card(tmp_path: Path) -> None:
         ('{"architecture": "resnet18", "men": [0, 0, 0]}', "men: Extra inputs"),
         ('{"architecture": "resnet18", "mean": [0.5]}', "mean"),
         ('{"architecture": "resnet18", "schema_version": 99}', "schema_version"),
+        ('{"architecture": "resnet18", "mean": [NaN, 0, 0]}', "NaN"),
+        ('{"architecture": "resnet18", "mean": [123.7, 116.3, 103.5]}', "mean"),
+        ('{"architecture": "resnet18", "std": [0.2, 0, 0.2]}', "std"),
+        ('{"architecture": "resnet18", "input_size": [3, 1000000, 1000000]}', "input_size"),
+        ('{"architecture": "resnet18", "input_size": [1, 224, 224]}', "input_size"),
+        ('{"architecture": "resnet18", "input_size": [3, -1, 224]}', "input_size"),
+        ('{"architecture": "resnet18", "classes": 0}', "classes"),
+        (
+            '{"architecture": "resnet18", "classes": 2, "class_names": ["a"]}',
+            "class_names holds 1 names for 2",
+        ),
     ],
 )
 def test_wrong_cards_are_refused(tmp_path: Path, text: str, words: str) -> None:

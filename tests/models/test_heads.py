@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.models.heads import HEADS, HeadConfig, MlpHead, build_head
 
@@ -94,9 +95,9 @@ def test_other_heads_have_no_penalty() -> None:
     [
         ({"name": "liner"}, "no head 'liner'; choose one of linear, deep, mlp"),
         ({"name": "linear", "widths": (8,)}, "no hidden layers"),
-        ({"name": "deep", "widths": (8, 0)}, "must be 1 or more"),
+        ({"name": "deep", "widths": (8, 0)}, r"widths.*greater than or equal to 1"),
     ],
 )
 def test_impossible_heads_are_refused(values: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        build_head(HeadConfig(**values), 4, 3, seed=0)
+        build_head(parse(HeadConfig, values, source="the test"), 4, 3, seed=0)

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import copy
 import socket
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import write_json
 from foveate.models.classifier import Classifier, ModelConfig, build_classifier
-from foveate.models.weights import load_weights, read_tensors, resolve_weights
+from foveate.models.tensors import read_tensors
+from foveate.models.weights import load_weights, resolve_weights
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
@@ -47,6 +49,29 @@ def build(weights: Path | str, **settings: Any) -> Classifier:
             },
         ),
         (".pth", lambda t: collections.OrderedDict(t)),
+        (
+            ".pth",
+            lambda t: {"epoch": 3, "model_state_dict": t, "optimizer_state_dict": {"state": {}}, "loss": 0.3},
+        ),
+        (
+            ".ckpt",
+            lambda t: {
+                "state_dict": {f"model.{k}": v for k, v in t.items()},
+                "hyper_parameters": {"lr": 0.1},
+            },
+        ),
+        (".pth", lambda t: {"weights": t, "epoch": 3}),
+        (".pth", lambda t: {"student": {}, "teacher": {f"module.backbone.{k}": v for k, v in t.items()}}),
+        (".safetensors", lambda t: {f"net.encoder.0.{k}": v for k, v in t.items()}),
+        (
+            ".pth",
+            lambda t: {
+                "state_dict": {f"module.encoder_k.{k}": v + 1 for k, v in t.items()}
+                | {f"module.encoder_q.{k}": v for k, v in t.items()}
+                | {"module.queue": torch.zeros(4, 8)}
+            },
+        ),
+        (".safetensors", lambda t: {k: v.double() if v.is_floating_point() else v for k, v in t.items()}),
         (".safetensors", lambda t: {k: v for k, v in t.items() if not k.startswith("fc.")}),
         (".safetensors", lambda t: {k: v for k, v in t.items() if not k.endswith("num_batches_tracked")}),
     ],
@@ -62,8 +87,8 @@ def test_every_form_of_file_gives_the_same_features(
     model, images = build(file), torch.randn(2, 3, 64, 64)
     expected = network.forward_head(network.forward_features(images), pre_logits=True)
     torch.testing.assert_close(model.features(images), expected)
-    left_out = [note for note in model.notes if "fc.weight" in note]
-    assert len(left_out) == ("fc.weight" in read_tensors(file))
+    left_out = [note for note in model.notes if "fc.weight" in note or "only what lies below" in note]
+    assert len(left_out) == any(key.endswith("fc.weight") for key in read_tensors(file))
 
 
 def test_the_classifier_is_taken_over_on_request(tmp_path: Path, network: Any) -> None:
@@ -107,7 +132,24 @@ def without(prefix: str) -> Any:
             r"of another shape \(conv1\.0\.weight \(2, 3",
         ),
         (lambda t: {**t, "conv1.0.weight": t["conv1.0.weight"] * torch.nan}, "not finite in conv1.0.weight"),
-        (lambda t: {**t, "backbone.conv1.0.weight": torch.ones(1)}, "mixes keys"),
+        (lambda t: {**t, "backbone.conv1.0.weight": torch.ones(1)}, r"1 unexpected \(backbone\.conv1"),
+        (
+            lambda t: {**t, "conv1.0.weight": t["conv1.0.weight"].int()},
+            "1 of another kind .conv1.0.weight int32 inst",
+        ),
+        (
+            lambda t: {**t, "bn1.bias": t["bn1.bias"].bool()},
+            "1 of another kind .bn1.bias bool instead of float32",
+        ),
+        (lambda t: {**t, "bn1.bias": t["bn1.bias"].cfloat()}, "holds bn1.bias as complex64; save plain"),
+        (
+            lambda t: {**t, "bn1.bias": t["bn1.bias"].to(torch.float8_e4m3fn)},
+            "bn1.bias as float8_e4m3fn; save",
+        ),
+        (
+            lambda t: {f"{p}{k}": v for p in ("left.", "right.") for k, v in copy.deepcopy(t).items()},
+            "several networks that fit",
+        ),
     ],
 )
 def test_wrong_tensors_are_an_error(tmp_path: Path, network: Any, change: Any, words: str) -> None:
@@ -142,6 +184,41 @@ def test_files_that_are_not_tensors(tmp_path: Path) -> None:
     ):
         with pytest.raises(WeightsError, match=words):
             read_tensors(tmp_path / name)
+
+
+def test_what_stands_beside_the_network_is_named(tmp_path: Path, network: Any) -> None:
+    file = tmp_path / "ssl.pth"
+    below = {
+        f"backbone.{key}": value for key, value in network.state_dict().items() if not key.startswith("fc")
+    }
+    torch.save(below | {"projection.weight": torch.zeros(8, 96)}, file)
+    note = f"Of {file} only what lies below 'backbone.' was taken, not projection.weight."
+    assert note in build(file).notes
+
+
+def test_several_tables_are_asked_about(tmp_path: Path, network: Any) -> None:
+    torch.save({"one": network.state_dict(), "two": network.state_dict()}, tmp_path / "two.pth")
+    with pytest.raises(WeightsError, match=r"several tables of tensors \(one, two\)"):
+        read_tensors(tmp_path / "two.pth")
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of its own quantised and sparse tensors
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: torch.eye(3).to_sparse(), "as a sparse tensor"),
+        (lambda: torch.eye(3).to_sparse_csr(), "as a sparse tensor"),
+        (lambda: torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8), "as a quantised tensor"),
+        (lambda: torch.empty(3, device="meta"), "without values"),
+        (lambda: torch.zeros(1).expand(10**9, 10**9), "as one value shown many times"),
+        (lambda: torch.zeros(2).to(torch.float8_e5m2), "as float8_e5m2"),
+        (lambda: torch.zeros(2, dtype=torch.complex128), "as complex128"),
+    ],
+)
+def test_tensors_that_are_no_weights(tmp_path: Path, make: Any, words: str) -> None:
+    torch.save({"conv.weight": make()}, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match=f"holds conv.weight {words}.*; save plain tensors"):
+        read_tensors(tmp_path / "odd.pth")
 
 
 def test_the_card_and_the_backbone_must_agree(tmp_path: Path, network: Any) -> None:

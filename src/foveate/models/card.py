@@ -5,9 +5,9 @@ have one format, so that one run's ``model.safetensors`` can be the next run's `
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, WeightsError
@@ -15,7 +15,12 @@ from foveate.core.files import SCHEMA_VERSION
 from foveate.core.reading import read_json
 from foveate.models.heads import HeadConfig
 
-Triple = tuple[float, float, float]
+_Mean = Annotated[float, Field(ge=0, le=1)]
+_Std = Annotated[float, Field(gt=0, le=1)]
+Means = tuple[_Mean, _Mean, _Mean]
+Stds = tuple[_Std, _Std, _Std]
+Side = Annotated[int, Field(ge=1, le=4096)]
+"""Of a picture, in px."""
 
 
 class Card(Config):
@@ -27,16 +32,16 @@ class Card(Config):
     """Keyword arguments that the network must be created with."""
     pretrained_on: str | None = None
     """What the weights were trained on, in words."""
-    classes: int | None = None
+    classes: int | None = Field(default=None, ge=1, le=1_000_000)
     """Number of classes of the classifier in the file; None: there is none."""
-    features: int | None = None
+    features: int | None = Field(default=None, ge=1)
     """Number of values the head receives for a picture."""
-    input_size: tuple[int, int, int] | None = None
+    input_size: tuple[Literal[3], Side, Side] | None = None
     """(3, H, W) in px that the weights were trained with."""
-    mean: Triple | None = None
+    mean: Means | None = None
     """Mean of each channel that pictures are normalised with, in [0, 1] units."""
-    std: Triple | None = None
-    """Standard deviation of each channel, in [0, 1] units."""
+    std: Stds | None = None
+    """Standard deviation of each channel, in [0, 1] units, more than 0."""
     absent: tuple[str, ...] = ()
     """Modules of the architecture whose weights the file lacks; "classifier" means timm's own last layer."""
 
@@ -55,6 +60,14 @@ class Card(Config):
     """How pictures are prepared before normalisation: "size" in px, "fit", and what else the run used."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the libraries that wrote the file."""
+
+    @model_validator(mode="after")
+    def _one_name_for_each_class(self) -> Self:
+        for field in ("class_names", "class_ids"):
+            names = getattr(self, field)
+            if names is not None and self.classes is not None and len(names) != self.classes:
+                raise ValueError(f"{field} holds {len(names)} names for {self.classes} classes")
+        return self
 
 
 def card_path(weights_file: Path) -> Path:

@@ -13,13 +13,14 @@ from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.config import Config
-from foveate.core.errors import ConfigError, WeightsError
+from foveate.core.errors import ConfigError, FoveateError, WeightsError
 from foveate.core.rng import torch_seeded
-from foveate.models.card import Card, Triple
+from foveate.models.card import Card, Means, Stds
 from foveate.models.heads import HeadConfig, build_head
 from foveate.models.order import record_order
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps, to_map
+from foveate.models.tensors import read_tensors
 from foveate.models.twice import differentiable_twice, unfused_attention
 from foveate.models.weights import (
     Weights,
@@ -27,14 +28,23 @@ from foveate.models.weights import (
     download_source,
     load_backbone,
     offline_message,
-    read_tensors,
     resolve_weights,
 )
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
 
-_RESERVED = ("num_classes", "in_chans", "pretrained", "features_only", "img_size", "checkpoint_path")
+_RESERVED = (
+    "num_classes",
+    "in_chans",
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "features_only",
+    "img_size",
+    "checkpoint_path",
+    "cache_dir",
+)
 
 
 class ModelConfig(Config):
@@ -51,9 +61,9 @@ class ModelConfig(Config):
     features: Literal["auto", "pre_logits", "pooled"] = "auto"
     """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last
     feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""
-    mean: Triple | None = None
+    mean: Means | None = None
     """Mean of each channel that pictures are normalised with, in [0, 1]; None: the card's, else timm's."""
-    std: Triple | None = None
+    std: Stds | None = None
     """Standard deviation of each channel, in [0, 1]; None: the card's, else timm's."""
 
 
@@ -102,6 +112,11 @@ class Classifier(nn.Module):
         shape: list[int] = []
         with torch.no_grad():
             self.module_order = record_order(backbone, lambda: shape.extend(self._try_features().shape))
+        if len(shape) != 2:
+            raise ConfigError(
+                f"The backbone {card.architecture} with {card.architecture_kwargs} gives features of the shape "
+                f"{tuple(shape)} for a picture, where the head needs (1, F); choose other backbone_kwargs."
+            )
         self.num_features = shape[1]
         self.head = build_head(card.head, self.num_features, classes, seed)
         self.register_buffer("mean", torch.tensor(card.mean), persistent=False)
@@ -162,11 +177,12 @@ class Classifier(nn.Module):
         images = torch.zeros(1, 3, self.input_size, self.input_size, device=device)
         try:
             return self.features(images)
-        except (AssertionError, RuntimeError, ValueError, IndexError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except FoveateError:
+            raise
+        except Exception as error:  # what a network does with pictures that it was not made for
             raise ConfigError(
                 f"The backbone {type(self.backbone).__name__} cannot take pictures of {self.input_size} px "
-                f"({reason}); choose another size."
+                f"({_reason(error)}); choose another size."
             ) from error
 
     def _unused_parts(self) -> tuple[str, ...]:
@@ -284,11 +300,9 @@ def _create(weights: Weights, size: int, default: Any, kwargs: dict[str, Any]) -
         return timm.create_model(name, **arguments)
     except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
         raise WeightsError(offline_message(name)) from error
-    except TypeError as error:
-        raise ConfigError(f"timm cannot build {name!r} with {kwargs}: {error}.") from error
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # what timm's networks make of strange arguments
         raise ConfigError(
-            f"timm cannot build {name!r} for pictures of {size} px with {kwargs}: {error}."
+            f"timm cannot build {name!r} for pictures of {size} px with {kwargs}: {_reason(error)}."
         ) from error
 
 
@@ -304,3 +318,9 @@ def _origin(weights: Weights) -> str | None:
         default: Any = timm.models.get_pretrained_cfg(weights.architecture)
         return f"timm: {default.tag or weights.architecture}"
     return weights.card.pretrained_on if weights.card else (weights.file.name if weights.file else None)
+
+
+def _reason(error: Exception) -> str:
+    """In one line, with the kind of error where the words alone mean nothing."""
+    words = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return f"{type(error).__name__} {words}".strip() if isinstance(error, LookupError) or not words else words

@@ -124,12 +124,10 @@ def build_head(config: HeadConfig, features: int, classes: int, seed: int) -> He
     """A head F -> C whose weights depend on ``seed`` and the widths only, not on random draws made before.
 
     Raises:
-        ConfigError: no head of this name, a width below one, or widths for a head that has no hidden layers.
+        ConfigError: no head of this name, or widths for a head that has no hidden layers.
     """
     if config.name not in HEADS:
         raise ConfigError(f"There is no head {config.name!r}; choose one of {', '.join(HEADS)}.")
-    if config.widths and min(config.widths) < 1:
-        raise ConfigError(f"The head's widths are {list(config.widths)}; each must be 1 or more.")
     if config.name == "linear" and config.widths:
         raise ConfigError(
             f"The linear head has no hidden layers for widths {list(config.widths)}; use 'deep' or 'mlp'."

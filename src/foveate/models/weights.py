@@ -1,19 +1,18 @@
-"""Weights in: from a local file (safetensors, or a .pth of tensors) or by timm's download; always checked.
+"""Weights in: from a local file (see ``tensors``) or by timm's download; always checked.
 
-Nothing is unpickled but tensors, and no network is touched unless ``weights`` is "pretrained".
+No network is touched unless ``weights`` is "pretrained".
 """
 
-import pickle
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -23,6 +22,7 @@ from foveate.core import (
 )
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.models.card import Card, read_card
+from foveate.models.tensors import read_tensors, some
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
@@ -30,8 +30,8 @@ import timm  # isort: skip
 if TYPE_CHECKING:
     from foveate.models.classifier import ModelConfig
 
-_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-_WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")
+_PREFERRED = ("ema", "teacher", "encoder_q", "online")
+"""Of a checkpoint's two networks of one shape, the one that is meant to be used has such a word in its name."""
 _PROBE_SECONDS = 5
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -105,7 +105,7 @@ def _in_folder(folder: Path, backbone: str | None) -> Path:
     cards = {file: read_card(file) for file in files}
     names = {file: card.architecture if card else file.stem for file, card in cards.items()}
     if backbone is None:
-        raise ConfigError(f"{folder} holds weights of {_some(list(names.values()))}; name the backbone.")
+        raise ConfigError(f"{folder} holds weights of {some(list(names.values()))}; name the backbone.")
     exact = [file for file in files if names[file] == backbone]
     # Without a tag any weights of the architecture are meant.
     fitting = exact or [
@@ -115,94 +115,76 @@ def _in_folder(folder: Path, backbone: str | None) -> Path:
     ]
     if len(fitting) == 1:
         return fitting[0]
-    found = f"more than one ({_some([file.name for file in fitting])})" if fitting else "none"
+    found = f"more than one ({some([file.name for file in fitting])})" if fitting else "none"
     raise WeightsError(
         f"Of the weights files in {folder} {found} belongs to {backbone!r}; put it there as {backbone}.safetensors."
     )
 
 
-def read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    """{key: tensor} of a weights file, without the wrappers that training programs put around it.
-
-    Raises:
-        WeightsError: the file is damaged, holds more than tensors, or holds a value that is not finite.
-        RunError: they are a finished run's, and not as it wrote them.
-    """
-    manifest.check_weights(file)
-    try:
-        if file.suffix == ".safetensors":
-            content: Any = safetensors.torch.load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise WeightsError(
-            f"{file} holds Python objects besides tensors, which could run code when read; "
-            "save its state_dict alone, best as .safetensors."
-        ) from None
-    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{file} cannot be read as weights: {_first_line(error)}.") from None
-    if isinstance(content, Mapping):
-        content = next(
-            (content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)), content
-        )
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
-        raise WeightsError(
-            f"{file} holds no plain table of tensors (a state_dict); save the network's state_dict."
-        )
-    tensors = {_unwrapped(str(key)): value for key, value in content.items()}
-    broken = [
-        key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()
-    ]
-    if broken:
-        raise WeightsError(f"{file} holds values that are not finite in {_some(broken)}; it is damaged.")
-    return tensors
-
-
 def load_backbone(
     backbone: nn.Module, tensors: dict[str, torch.Tensor], card: Card | None, source: str
 ) -> list[str]:
-    """Load a backbone without classifier; keys are timm's, or ours (``backbone.`` and ``head.``).
+    """Load a backbone without classifier; keys are timm's, below any prefix ("backbone." in our files, "model.",
+    "encoder_q." in others').
 
     Returns:
         Notes for the user: what was left out and why.
 
     Raises:
-        WeightsError: any key but the classifier's and those of the card's absent parts is missing, unexpected
-        or of
-            another shape. Then nothing was loaded.
+        WeightsError: any key but the classifier's and those of the card's absent parts is missing, unexpected, of
+            another shape or kind (whole numbers for fractions). Then nothing was loaded.
     """
-    own = {
-        key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")
-    }
-    given = own or tensors
-    heads = [key for key in tensors if key.startswith("head.")] if own else []
-    if own and len(own) + len(heads) < len(tensors):
-        raise WeightsError(
-            f"{source} mixes keys with and without 'backbone.'; save one network's state_dict."
-        )
+    prefix = _prefix(backbone, tensors, source)
+    own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    beside = [key for key in tensors if not key.startswith(prefix)]
     last = tuple(f"{name}." for name in classifier_names(backbone))
-    dropped = heads or [key for key in given if key.startswith(last)]
-    given = {key: value for key, value in given.items() if own or key not in dropped}
+    dropped = [key for key in own if key.startswith(last)]
+    given = {key: value for key, value in own.items() if key not in dropped}
     absent = absent_parts(backbone, card)
     faults = _faults(backbone, given, absent)
     adapt = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
-    if (
-        faults and adapt is not None
-    ):  # timm's own conversion: other key names, position embeddings of another size
-        given = {k: v for k, v in adapt(dict(given), backbone).items() if not k.startswith(last)}
-        faults = _faults(backbone, given, absent)
+    if faults and adapt is not None:
+        # timm's own conversion: other key names, position embeddings of another size. It expects certain files.
+        with suppress(LookupError, AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
+            adapted = {k: v for k, v in adapt(dict(given), backbone).items() if not k.startswith(last)}
+            given, faults = adapted, _faults(backbone, adapted, absent)
     if faults:
         raise WeightsError(f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.")
     backbone.load_state_dict(given, strict=False)
     notes = []
-    if dropped:
+    if beside and not all(key.startswith("head.") for key in beside):
+        notes.append(f"Of {source} only what lies below {prefix!r} was taken, not {some(beside)}.")
+    elif beside or dropped:
         count = f" for {card.classes} classes" if card and card.classes else ""
         notes.append(
-            f"The classifier{count} in {source} was left out ({_some(dropped)}); the head starts anew."
+            f"The classifier{count} in {source} was left out ({some(beside or dropped)}); the head starts anew."
         )
     return notes
+
+
+def _prefix(backbone: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> str:
+    """What stands before the backbone's own keys; "" where fewer than half of these are found.
+
+    Raises:
+        WeightsError: several networks fit, and no name says which is meant.
+    """
+    expected = backbone.state_dict().keys()
+    found = Counter(
+        key[:start]
+        for key in tensors
+        for start in (0, *(place + 1 for place, letter in enumerate(key) if letter == "."))
+        if key[start:] in expected
+    )
+    most = max(found.values(), default=0)
+    if 2 * most < len(expected):
+        return ""
+    best = [prefix for prefix, count in found.items() if count == most]
+    chosen = best if len(best) == 1 else [p for p in best if any(word in p for word in _PREFERRED)]
+    if len(chosen) != 1:
+        raise WeightsError(
+            f"{source} holds several networks that fit, below {some(best)}; save the state_dict of one of them."
+        )
+    return chosen[0]
 
 
 def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool = False) -> list[str]:
@@ -321,24 +303,22 @@ def _faults(network: nn.Module, given: Mapping[str, torch.Tensor], absent: Itera
         if key not in given and not key.startswith(free) and not key.endswith("num_batches_tracked")
     ]
     unexpected = [key for key in given if key not in expected]
-    other = [
+    shapes = [
         f"{key} {tuple(given[key].shape)} instead of {tuple(value.shape)}"
         for key, value in expected.items()
         if key in given and given[key].shape != value.shape
     ]
-    named = (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-    return [f"{len(keys)} {word} ({_some(keys)})" for word, keys in named if keys]
-
-
-def _unwrapped(key: str) -> str:
-    for prefix in _WRAPPERS:
-        key = key.removeprefix(prefix)
-    return key
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    kinds = [
+        f"{key} {given[key].dtype} instead of {value.dtype}".replace("torch.", "")
+        for key, value in expected.items()
+        if key in given
+        and given[key].is_floating_point() != value.is_floating_point()
+        and not key.endswith("num_batches_tracked")
+    ]
+    named = (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", shapes),
+        ("of another kind", kinds),
+    )
+    return [f"{len(keys)} {word} ({some(keys)})" for word, keys in named if keys]
