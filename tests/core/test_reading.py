@@ -46,16 +46,21 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @SETTINGS
-@given(header=st.lists(TEXT, min_size=1, max_size=4, unique=True), data=st.data())
+@given(
+    header=st.lists(TEXT, min_size=1, max_size=4, unique=True).filter(
+        lambda names: any(n.strip() for n in names)
+    ),
+    data=st.data(),
+)
 def test_tables_come_back(
     tmp_path_factory: pytest.TempPathFactory, header: list[str], data: st.DataObject
 ) -> None:
-    row = st.lists(TEXT, min_size=len(header), max_size=len(header)).filter(lambda row: row != [""])
+    row = st.lists(TEXT, min_size=len(header), max_size=len(header)).filter(
+        lambda row: any(cell.strip() for cell in row)
+    )
     rows = data.draw(st.lists(row, max_size=5))
     file = tmp_path_factory.getbasetemp() / "table.csv"
     file.write_bytes(csv_text(header, rows).encode())
-    if header == [""]:
-        return
     table = read_csv(file, header)
     assert (list(table.header), table.rows) == (header, rows)
     assert [record for _, record in table.records()] == [dict(zip(header, row, strict=True)) for row in rows]
@@ -68,7 +73,7 @@ def test_any_table_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, 
     file.write_bytes(text.encode())
     if not refused_or_read(lambda: read_csv(file), file):
         with open(file, newline="", encoding="utf-8-sig") as stream:
-            rows = [row for row in csv.reader(stream) if row]
+            rows = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
         assert [list(read_csv(file).header), *read_csv(file).rows] == (rows or [[]])
 
 

@@ -79,6 +79,7 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = CLASSES, n: int = 48, s
         {
             "epoch": e,
             "phase": "head" if e <= 2 else "all",
+            "phase_epoch": e if e <= 2 else e - 2,
             "train_loss": 2 / e,
             "train_classification": 1.5 / e,
             "train_spatial": 0.5 / e,

@@ -256,7 +256,7 @@ def test_errors_name_the_file(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"experiment\.yaml is not valid YAML"):
         build_report(run)
     (run / "experiment.yaml").write_text("a: 1")
-    (run / "history.csv").write_text("epoch,phase,train_loss\n1,head,much\n")
+    (run / "history.csv").write_text("epoch,phase,phase_epoch,train_loss\n1,head,1,much\n")
     with pytest.raises(RunError, match=r"history\.csv, line 2"):
         build_report(run)
     (run / "predictions.csv").write_text("path\n")

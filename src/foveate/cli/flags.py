@@ -191,12 +191,15 @@ def build_experiment(
         if name not in arguments:
             flagged = with_flag(flagged, name, value)
     values = merge(flagged, file)
+    source = str(config) if isinstance(config, Path) else "The command line"
     for name in settings:
         for place in FLAGS[name].places:
-            values = put(values, place, _at(flagged, place))
+            try:
+                values = put(values, place, _at(flagged, place))
+            except ConfigError as error:  # the file has something else on the way to that place
+                raise ConfigError(f"{source}: {error}") from None
     for assignment in typed.get("set", ()):
         values = assign(values, assignment)
-    source = str(config) if isinstance(config, Path) else "The command line"
     return Experiment.from_dict(values, source=source)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -62,6 +64,15 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, 
         values = [row.get(name, "") for name in header] if isinstance(row, Mapping) else list(row)
         (quoting if any("\r" in str(value) for value in values) else writer).writerow(values)
     return buffer.getvalue()
+
+
+def fitting(name: str, suffix: str = "") -> str:
+    """``name + suffix``, shortened where no disk takes so long a file name; then a hash tells names apart."""
+    if len(os.fsencode(name + suffix)) <= LONGEST_NAME:
+        return name + suffix
+    mark = f"-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}{suffix}"
+    kept = os.fsencode(name)[: LONGEST_NAME - len(mark)]
+    return kept.decode(errors="ignore") + mark
 
 
 def sha256_of_file(path: Path) -> str:

@@ -159,7 +159,7 @@ def read_csv(
     rows, lines = [], []
     try:
         for row in reader:
-            if row:
+            if any(cell.strip() for cell in row):
                 rows.append(row)
                 lines.append(reader.line_num)
     except csv.Error as problem:

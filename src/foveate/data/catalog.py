@@ -166,4 +166,7 @@ class Catalog:
                 )
             label = index[row["label"]] if row["label"] else UNLABELLED
             samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"]))
-        return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids))
+        try:
+            return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids))
+        except DataError as error:
+            raise DataError(f"{path} was changed: {error}") from None

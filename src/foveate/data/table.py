@@ -1,12 +1,14 @@
 """CSV tables: their columns by name, separator found by itself, and what the cells of a table of pictures mean."""
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.core.errors import DataError
+from foveate.core.reading import read_csv, read_text
 from foveate.data.catalog import composed
 
 PATH_COLUMNS = (
@@ -158,18 +160,15 @@ def read_header(path: Path) -> Header:
     Raises:
         DataError: unreadable, not UTF-8, or the same column twice.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            line = stream.readline()
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    line = io.StringIO(read_text(path), newline="").readline()
     best: tuple[str, list[str]] = (",", [])
-    for delimiter in ",;\t":
-        names = next(csv.reader([line], delimiter=delimiter), [])
-        if len(names) > len(best[1]):
-            best = (delimiter, names)
+    try:
+        for delimiter in ",;\t":
+            names = next(csv.reader([line], delimiter=delimiter), [])
+            if len(names) > len(best[1]):
+                best = (delimiter, names)
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV table: line 1: {error}.") from None
     names = [name.strip().lower() for name in best[1]]
     if len(set(names)) < len(names):
         raise DataError(f"{path} has the same column twice: {', '.join(names)}; rename one.")
@@ -183,25 +182,8 @@ def read_rows(path: Path, header: Header) -> list[tuple[int, list[str]]]:
     Raises:
         DataError: not UTF-8, not CSV, or a row with another number of cells than the header.
     """
-    rows = []
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=header.delimiter)
-            next(reader, None)
-            for row in reader:
-                if not any(cell.strip() for cell in row):
-                    continue
-                if len(row) != len(header.columns):
-                    counts = f"{len(row)} cells, the header has {len(header.columns)}"
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: {counts}; quote cells that hold a separator."
-                    )
-                rows.append((reader.line_num, row))
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is not a CSV table: {error}.") from error
-    return rows
+    table = read_csv(path, delimiter=header.delimiter)
+    return list(zip(table.lines, table.rows, strict=True))
 
 
 def relative(base: Path, text: str) -> str:

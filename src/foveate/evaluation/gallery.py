@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_bytes(Path(path), buffer.getvalue())
 
 
+# What zipfile, zlib and numpy raise where bytes of an archive were changed.
+_UNREADABLE = (
+    OSError, ValueError, TypeError, EOFError, LookupError, NotImplementedError, MemoryError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read what ``write_arrays`` wrote.
 
@@ -85,9 +93,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         RunError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves a damaged file open.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise RunError(f"{path} cannot be read ({error}); evaluate the run again to write it.") from None
 
 

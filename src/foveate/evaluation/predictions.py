@@ -257,16 +257,19 @@ class PredictionTable:
                         f"{path}, line {line}: {shown(class_id)} is not one of the classes {shown(ids)}."
                     )
         numbers = {n: _floats(c, path, n) for n, c in columns.items() if n not in COLUMNS or n in _NUMERIC}
-        table = cls(
-            class_ids=tuple(ids),
-            path=np.array(columns["path"], dtype=np.str_),
-            split=np.array(columns["split"], dtype=np.str_),
-            group=np.array(columns["group"], dtype=np.str_),
-            label=np.array([index[value] for value in columns["label"]], dtype=np.int64),
-            probabilities=np.stack([numbers[PROBABILITY + class_id] for class_id in ids], axis=1),
-            loss=numbers["loss"],
-            look={n: v for n, v in numbers.items() if n not in COLUMNS and not n.startswith(PROBABILITY)},
-        )
+        try:
+            table = cls(
+                class_ids=tuple(ids),
+                path=np.array(columns["path"], dtype=np.str_),
+                split=np.array(columns["split"], dtype=np.str_),
+                group=np.array(columns["group"], dtype=np.str_),
+                label=np.array([index[value] for value in columns["label"]], dtype=np.int64),
+                probabilities=np.stack([numbers[PROBABILITY + class_id] for class_id in ids], axis=1),
+                loss=numbers["loss"],
+                look={n: v for n, v in numbers.items() if n not in COLUMNS and not n.startswith(PROBABILITY)},
+            )
+        except DataError as error:
+            raise DataError(f"{path} was changed: {error}") from None
         table._check_against(columns, numbers["confidence"], index, path)
         return table
 

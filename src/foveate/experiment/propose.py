@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 from PIL import PngImagePlugin
 
-from foveate.core.errors import ConfigError, DataError
+from foveate.core.config import parse
+from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv
-from foveate.core.reading import read_csv
+from foveate.core.reading import parse_json, read_csv
 from foveate.data.annotations import MaskReference, only_boxes
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
 from foveate.data.matching import mirrored
 from foveate.data.propose import USED, ProposeConfig, opencv, to_picture
 from foveate.experiment.cutting import ClassMaps, cut_picture
+from foveate.experiment.records import Record
 from foveate.experiment.run import Run
 from foveate.training import Observer
 
@@ -247,16 +249,25 @@ def _existing(task: _Task, settings: str, out: Path, overwrite: bool) -> Proposa
     )
 
 
+class _Made(Record):
+    settings: str
+    prior: str
+    reference: str
+    contrast: float | None
+    doubts: list[str]
+    pixels: str
+
+
 def _made(path: Path) -> dict[str, Any] | None:
     """What a mask file says of its making; None when it says nothing."""
     with open_image(path) as image:
         text = image.info.get(CHUNK)
     try:
-        made = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
+        made = parse_json(text if isinstance(text, str) else "", dict, str(path))
+        parse(_Made, made, source=str(path), error=RunError)
+    except RunError:
         return None
-    fields = {"settings", "prior", "reference", "contrast", "doubts", "pixels"}
-    return made if isinstance(made, dict) and fields <= set(made) else None
+    return made
 
 
 def _pixels(path: Path) -> np.ndarray:

@@ -140,8 +140,8 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         RunError: unreadable, or a cell holds no number.
     """
     rows = []
-    for line, cells in read_csv(path, ("epoch",), RunError).records():
-        row: dict[str, Any] = {"phase": cells.pop("phase", "")}
+    for line, cells in read_csv(path, ("epoch", "phase", "phase_epoch"), RunError).records():
+        row: dict[str, Any] = {"phase": cells.pop("phase")}
         for name, text in cells.items():
             try:
                 kind = int if name in ("epoch", "phase_epoch") else float

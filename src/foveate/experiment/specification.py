@@ -206,7 +206,10 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
     path = path.strip()
     if not separator or not path:
         raise ConfigError(f"--set takes name.of.setting=value, got {shown(assignment)}.")
-    return put(values, path, parse_yaml(text, f"--set {path}"))
+    try:
+        return put(values, path, parse_yaml(text, path))
+    except ConfigError as error:
+        raise ConfigError(f"--set {error}") from None
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -232,7 +235,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             place["steps"] = None  # steps of one's own would win over it
         place[last] = value
     else:
-        raise ConfigError(f"--set {path}: '{last}' cannot be set inside {shown(place)}.")
+        raise ConfigError(f"{path}: '{last}' cannot be set inside {shown(place)}.")
     return result
 
 
@@ -244,4 +247,4 @@ def _child(place: Any, step: str, path: str) -> Any:
     if isinstance(place, dict) and place.get(step) is None:
         place[step] = {}
         return place[step]
-    raise ConfigError(f"--set {path}: there is no '{step}' to go into.")
+    raise ConfigError(f"{path}: there is no '{step}' to go into.")

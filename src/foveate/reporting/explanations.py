@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError, RunError
-from foveate.core.files import sha256_of_file, write_bytes, write_json
+from foveate.core.files import fitting, sha256_of_file, write_bytes, write_json
 from foveate.core.lock import alone, entries
 from foveate.core.reading import parse_json, read_json
 from foveate.data.catalog import Catalog
@@ -283,7 +283,7 @@ class _Writer:
     def _overlays(self, path: str) -> dict[str, str]:
         """{column: file below the folder}."""
         return {
-            run.view(column): f"overlays/{run.folder(column)}/{path}.png"
+            run.view(column): f"overlays/{run.folder(column)}/{_named(path, '.png')}"
             for run in self.runs
             for column in run.explainer.columns
         }
@@ -422,7 +422,12 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _maps_name(path: str) -> str:
-    return f"maps/{path}.npz"
+    return f"maps/{_named(path, '.npz')}"
+
+
+def _named(path: str, suffix: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{fitting(name, suffix)}"
 
 
 def _record_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

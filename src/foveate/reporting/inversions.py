@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from foveate.core.errors import DataError
-from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
+from foveate.core.files import fitting, sha256_of_file, write_bytes, write_csv, write_json
 from foveate.core.lock import entries
 from foveate.experiment.records import version_of
 from foveate.experiment.run import Run
@@ -59,9 +59,9 @@ def write_inversion(found: Inversion, out: Path, run: Run | None, class_names: S
     pictures = [to_picture(image) for image in found.images]
     entries: list[dict[str, Any]] = []
     for i, (number, name, picture) in enumerate(zip(found.numbers, names, pictures, strict=True)):
-        file = f"{safe_name(name)}.png"
+        file = fitting(safe_name(name), ".png")
         if any(entry["file"] == file for entry in entries):
-            file = f"{safe_name(name)}-{i}.png"
+            file = fitting(safe_name(name), f"-{i}.png")
         write_bytes(out / file, png(picture))
         entries.append(
             {

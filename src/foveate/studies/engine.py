@@ -319,7 +319,7 @@ class _Worker:
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if line:
+        if line.endswith("\n"):  # else it was killed, perhaps in the middle of its answer
             answer: dict[str, Any] = json.loads(line)
             return answer
         status = process.wait()

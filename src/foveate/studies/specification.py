@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from foveate.core.config import Config, parse
+from foveate.core.errors import ConfigError
 from foveate.core.reading import read_yaml
 from foveate.experiment.specification import Experiment, merge, put
 
@@ -99,13 +100,16 @@ class Study(Config):
         return found
 
     def _experiment(self, arm: str, block: str, changes: list[Changes], seed: int) -> Experiment:
-        values = lay(Experiment().to_dict(), self.base)
-        for layer in [self.blocks.get(block, {}), *changes]:
-            values = lay(values, layer)
+        where = f"study '{self.name}', arm '{arm}'" + (f", block '{block}'" if block else "")
+        values = Experiment().to_dict()
+        try:
+            for layer in [self.base, self.blocks.get(block, {}), *changes]:
+                values = lay(values, layer)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
         values["seed"] = seed
         if self.split == "per_seed":
-            values["data"]["split"]["seed"] = seed
-        where = f"study '{self.name}', arm '{arm}'" + (f", block '{block}'" if block else "")
+            values = put(values, "data.split.seed", seed)
         return Experiment.from_dict(values, source=where)
 
     def to_dict(self) -> dict[str, Any]:

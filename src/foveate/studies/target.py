@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, RunError
 from foveate.experiment import Experiment
 from foveate.studies.space import Search
 from foveate.training.phases import PhaseConfig, better
@@ -60,6 +60,7 @@ class Target:
 
         Raises:
             ConfigError: the run has no such figure.
+            RunError: its history is not that of its experiment.
         """
         if self.name.startswith("val."):
             place: Any = run.result["metrics"]["val"]
@@ -78,7 +79,10 @@ class Target:
             if isinstance(place, bool) or not isinstance(place, int | float):
                 raise ConfigError(f"'{self.name}' is no number but {type(place).__name__}; name one figure.")
             return float(place)
-        return float(kept_epoch(run.history, run.experiment.training.phases)[self.name])
+        try:
+            return float(kept_epoch(run.history, run.experiment.training.phases)[self.name])
+        except (LookupError, TypeError):
+            raise RunError(f"The history.csv of {run} does not fit its experiment; it was changed.") from None
 
 
 def target_of(search: Search, base: Experiment) -> Target:

@@ -366,14 +366,18 @@ class _Trainer:
         self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        found = checkpoints.load_checkpoint(self.job.folder / "checkpoint") if self.job.folder else None
-        if found is None:
+        folder = self.job.folder / "checkpoint" if self.job.folder else None
+        found = checkpoints.load_checkpoint(folder) if folder else None
+        if folder is None or found is None:
             return
         tensors, state = found
-        self.position = Position(**state)
-        self.model.load_state_dict(checkpoints.without_prefix("model", tensors))
-        self.job.objective.load_state_dict(checkpoints.without_prefix("objective", tensors))
-        self.feedback.restore(checkpoints.without_prefix("feedback", tensors))
+        try:
+            self.position = Position(**state)
+            self.model.load_state_dict(checkpoints.without_prefix("model", tensors))
+            self.job.objective.load_state_dict(checkpoints.without_prefix("objective", tensors))
+            self.feedback.restore(checkpoints.without_prefix("feedback", tensors))
+        except (TypeError, RuntimeError, LookupError) as error:
+            raise checkpoints.damaged(folder, error) from error
         self.best = checkpoints.without_prefix("best", tensors)
         self._resumed_optimizer = checkpoints.without_prefix("optimizer", tensors)
         averaged = checkpoints.without_prefix("ema", tensors)

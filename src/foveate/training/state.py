@@ -4,6 +4,8 @@
 ``state.json`` (position, history, accumulators). Nothing is pickled.
 """
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,9 +15,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from foveate.core.errors import RunError, TrainingError, shown
-from foveate.core.files import write_json
+from foveate.core.errors import RunError, TrainingError, shortened
+from foveate.core.files import sha256_of_file, write_json
 from foveate.core.reading import read_json
+
+SEAL = "sha256"
+"""The entry of ``state.json`` by which damage is noticed."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -66,7 +71,7 @@ def save_checkpoint(folder: Path, tensors: Tensors, state: dict[str, Any]) -> No
         )
         with open(temporary / "tensors.safetensors", "rb") as stream:
             os.fsync(stream.fileno())
-        write_json(temporary / "state.json", state)
+        write_json(temporary / "state.json", {**state, SEAL: _seal(temporary, state)})
         os.replace(temporary, final)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -91,17 +96,26 @@ def load_checkpoint(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
     if not complete:
         return None
     try:
-        tensors = load_file(complete[-1] / "tensors.safetensors")
-    except (SafetensorError, OSError) as error:
+        state = read_json(complete[-1] / "state.json", dict)
+        # Checkpoints of earlier versions have no seal.
+        if state.pop(SEAL, None) not in (None, _seal(complete[-1], state)):
+            raise RunError("its bytes are not those that were written")
+        return load_file(complete[-1] / "tensors.safetensors"), state
+    except (RunError, SafetensorError, OSError) as error:
         raise damaged(folder, error) from None
-    return tensors, read_json(complete[-1] / "state.json", dict)
 
 
-def damaged(folder: Path, why: object) -> RunError:
+def damaged(folder: Path, why: Exception) -> RunError:
     """The error of a checkpoint that cannot be gone on with."""
     return RunError(
-        f"The checkpoint in {folder} is damaged ({shown(why)}); remove that folder to begin again."
+        f"The checkpoint in {folder} is damaged ({shortened(str(why), 200)}); remove that folder to begin again."
     )
+
+
+def _seal(folder: Path, state: dict[str, Any]) -> str:
+    """SHA-256 over the tensors' file and the state."""
+    text = f"{sha256_of_file(folder / 'tensors.safetensors')} {json.dumps(state, sort_keys=True)}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def prefixed(prefix: str, tensors: Tensors) -> Tensors:
