@@ -100,6 +100,16 @@ def test_groups(data: Path) -> None:
         run(data, {"group": "bird"})
 
 
+def test_one_class(data: Path) -> None:
+    status, text = run(data / "wren" / "..", {"label": "regex:(wr|f).*(?=bird)"})
+    assert status == 0
+    status, text = run(data, {"label": "regex:bird"})
+    assert status == 1
+    assert "All 40 labelled pictures are of one class, bird: there is nothing to tell apart." in " ".join(
+        text.split()
+    )
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         run(tmp_path / "nowhere")

@@ -37,6 +37,44 @@ def by_path(catalog: Catalog) -> dict[str, str]:
     return {s.path: s.split for s in catalog.samples}
 
 
+def test_fewer_groups_than_folds_and_classes_too_rare_are_said():
+    few = split(make([12, 12], group=lambda c, i: f"patient{i % 3}"), SplitConfig(folds=5))
+    assert "5 folds were asked for, but there are only 3 groups to divide, so there are 3 folds." in few.notes
+    assert set(few.folds) == {0, 1, 2}
+    rare = split(make([12, 10, 3]), SplitConfig(folds=5))
+    lacking = {0, 1, 2, 3, 4} - {
+        fold for s, fold in zip(rare.catalog.samples, rare.folds, strict=True) if s.label == 2
+    }
+    assert len(lacking) == 2
+    assert any(f"class 2 (3) not in {', '.join(map(str, sorted(lacking)))}." in note for note in rare.notes)
+    assert not any("lack classes" in note for note in split(make([12, 10]), SplitConfig(folds=5)).notes)
+    empty = split(make([12, 12], group=lambda c, i: f"patient{i % 3}"), SplitConfig())
+    assert any("class 0, class 1; the 24 pictures form only 3 groups." in note for note in empty.notes)
+
+
+def test_folds_that_the_data_brings_keep_their_numbers():
+    catalog = make([40, 30], group=lambda c, i: f"fold_{(i * 7 + c) % 11}")
+    for seed in range(5):
+        result = split(catalog, SplitConfig(folds=11, seed=seed))
+        assert all(s.group == f"fold_{k}" for s, k in zip(result.catalog.samples, result.folds, strict=True))
+
+
+def test_a_split_file_of_a_system_that_writes_accents_otherwise(tmp_path):
+    composed, apart = "Zaunk\u00f6nig", "Zaunko\u0308nig"
+    here = Catalog(
+        tmp_path, ("Amsel", composed), (Sample(f"{composed}/1.jpg", 1, "test"), Sample("a/2.jpg", 0, "train"))
+    )
+    save_split(here, tmp_path / "split.csv")
+    there = Catalog(tmp_path, ("Amsel", composed), (Sample(f"{apart}/1.jpg", 1), Sample("a/2.jpg", 0)))
+    assert by_path(load_split(tmp_path / "split.csv", there)) == {
+        f"{apart}/1.jpg": "test",
+        "a/2.jpg": "train",
+    }
+    both = replace(there, samples=(*there.samples, Sample(f"{composed}/1.jpg", 1)))
+    with pytest.raises(DataError, match="lacks"):
+        load_split(tmp_path / "split.csv", both)
+
+
 counts_ = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 shares_ = st.sampled_from([(0.15, 0.15), (0.1, 0.2), (0.3, 0.3), (0.0, 0.25), (0.2, 0.0), (0.4, 0.4)])
 

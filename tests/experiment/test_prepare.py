@@ -81,3 +81,16 @@ def test_the_check_is_remembered_until_a_file_changes(data: Path, monkeypatch: p
     off = DataConfig.model_validate({"cache": {"enabled": False}})
     prepare(data, off, quarantine=False, observer=Heard())
     assert len(audits) == 4
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_one_class_is_refused(tmp_path: Path, broken: bool) -> None:
+    one = draw_tree(tmp_path / "one", classes=1, each=4)
+    if broken:
+        (one / "images" / "other").mkdir()
+        (one / "images" / "other" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(
+        DataError, match="All 4 labelled pictures are of one class, class0: there is nothing to tell apart"
+    ):
+        prepare(one, DataConfig(), quarantine=True, observer=Heard())
+    prepare(one, DataConfig(), quarantine=True, observer=Heard(), labels=False)

@@ -21,6 +21,7 @@ from rich.text import Text
 from foveate.cli.flags import Typed, layout_of, option_of
 from foveate.cli.screen import SlowWork, err
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
+from foveate.data.audit.labels import only_one_class
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, discover
 from foveate.data.split import load_split
@@ -57,7 +58,7 @@ def check(
         console: where to print; None: standard output.
 
     Returns:
-        The exit status: 1 with errors, 0 without.
+        The exit status: 1 with errors or only one class, else 0.
 
     Raises:
         ConfigError: a flag is not of the known forms.
@@ -79,8 +80,11 @@ def check(
         if file is not None:
             save(file)
             console.print(f"Written: {file}", soft_wrap=True)
-    console.print(_next(result, data, typed or {}), style="bold")
-    return 1 if result.errors else 0
+    alone = only_one_class(catalog)
+    console.print(
+        Text(f"\n{alone}", style="bold red") if alone else _next(result, data, typed or {}), style="bold"
+    )
+    return 1 if result.errors or alone else 0
 
 
 @contextmanager

@@ -4,11 +4,10 @@ The split is drawn from the sorted paths with a keyed generator, so the order in
 the folder they lie in change nothing. It is written to a CSV file whose hash all runs of a comparison share.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from math import ceil, floor
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +18,7 @@ from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
 from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.drawing import SMALLEST_CLASS, assign, draw, groups_of
 from foveate.data.split_file import (
     NO_FOLD,
     load_split,
@@ -30,9 +30,6 @@ from foveate.data.split_file import (
 )
 
 __all__ = ["Split", "SplitConfig", "load_split", "save_split", "split", "split_hash", "split_table"]
-
-SMALLEST_CLASS = 3
-"""A class with fewer pictures cannot be in train, val and test; it goes to train as a whole."""
 
 
 class SplitConfig(Config):
@@ -185,7 +182,7 @@ def _three_ways(catalog: Catalog, config: SplitConfig) -> Split:
                 f"{unlabelled_test} pictures of the test split have no label and are only predicted."
             )
     pool = [i for i, part in enumerate(splits) if labelled[i] and part in ("", "train")]
-    drawn, more = _draw(catalog, pool, shares, config.seed, "three ways")
+    drawn, more = draw(catalog, pool, shares, config.seed, "three ways")
     for row, part in zip(pool, drawn, strict=True):
         splits[row] = part
     if given:
@@ -210,17 +207,22 @@ def _folds(catalog: Catalog, config: SplitConfig) -> Split:
         )
     pool = [i for i in range(len(catalog)) if labelled[i]]
     names = [str(k) for k in range(config.folds)]
-    drawn = _assign(catalog, pool, dict.fromkeys(names, 1 / config.folds), config.seed, "folds")
+    drawn = assign(catalog, pool, dict.fromkeys(names, 1 / config.folds), config.seed, "folds")
+    groups = groups_of(catalog, pool)
     folds = np.full(len(catalog), NO_FOLD)
-    folds[pool] = [int(name) for name in drawn]
+    folds[pool] = _numbered(catalog, pool, drawn, groups)
     notes = []
+    if len(groups) < config.folds:
+        what = "groups" if any(sample.group for sample in catalog.samples) else "pictures"
+        notes.append(
+            f"{config.folds} folds were asked for, but there are only {len(groups)} {what} to divide, so there are "
+            f"{len(groups)} folds."
+        )
     alone: dict[int, int] = {}
     for label in np.flatnonzero(catalog.counts()):
         rows = np.flatnonzero(catalog.labels == label)
         if len(np.unique(folds[rows])) == 1 and folds[rows[0]] != NO_FOLD:
-            smallest = min(
-                _groups(catalog, pool).values(), key=lambda g: (label not in catalog.labels[g], len(g))
-            )
+            smallest = min(groups.values(), key=lambda g: (label not in catalog.labels[g], len(g)))
             folds[smallest] = NO_FOLD
             alone[int(label)] = len(smallest)
     if alone:
@@ -228,7 +230,39 @@ def _folds(catalog: Catalog, config: SplitConfig) -> Split:
         notes.append(
             f"Too few pictures or groups to be in two folds, so in none and always training: {listed}."
         )
-    return _choose_fold(catalog, folds, config, notes)
+    return _choose_fold(catalog, folds, config, [*notes, *_fold_notes(catalog, folds)])
+
+
+def _numbered(
+    catalog: Catalog, pool: Sequence[int], drawn: Sequence[str], groups: dict[str, list[int]]
+) -> list[int]:
+    """One number a row of ``pool``, from 0 without gaps. Folds of one group each are in the order of the groups' names,
+    so that folds a data set brings keep their numbers."""
+    used = sorted({*drawn}, key=int)
+    if len(groups) == len(used) and all(catalog.samples[row].group for row in pool):
+        fold_of = dict(zip(pool, drawn, strict=True))
+        used = [fold_of[rows[0]] for _, rows in sorted(groups.items(), key=lambda item: _natural(item[0]))]
+    number = {name: k for k, name in enumerate(used)}
+    return [number[name] for name in drawn]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts fold_2 before fold_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _fold_notes(catalog: Catalog, folds: np.ndarray) -> list[str]:
+    """A sentence on the classes that some folds lack, and which."""
+    lacking = []
+    for label in np.flatnonzero(catalog.counts()):
+        mine = folds[catalog.labels == label]
+        absent = sorted({*folds.tolist()} - {*mine.tolist()} - {NO_FOLD})
+        if absent and (mine != NO_FOLD).any():
+            lacking.append(f"{catalog.classes[label]} ({len(mine)}) not in {', '.join(map(str, absent))}")
+    if not lacking:
+        return []
+    more = f"; and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+    return [f"Some folds lack classes, whose pictures or groups are too few: {'; '.join(lacking[:5])}{more}."]
 
 
 def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes: list[str]) -> Split:
@@ -249,7 +283,7 @@ def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes
             f"Fold {config.fold} is empty or does not exist; there are folds 0 to {max(listed)}."
         )
     pool = [i for i in range(len(catalog)) if labelled[i] and folds[i] != config.fold]
-    drawn, more = _draw(catalog, pool, {"val": config.val}, config.seed, f"fold {config.fold}")
+    drawn, more = draw(catalog, pool, {"val": config.val}, config.seed, f"fold {config.fold}")
     for row, k in enumerate(listed):
         if k == config.fold:
             splits[row] = "test"
@@ -259,138 +293,11 @@ def _choose_fold(catalog: Catalog, folds: np.ndarray, config: SplitConfig, notes
     return Split(result, (*notes, *more, *_absence_notes(result, ["test"])), listed)
 
 
-def _draw(
-    catalog: Catalog, pool: Sequence[int], shares: dict[str, float], seed: int, purpose: str
-) -> tuple[list[str], list[str]]:
-    """Divide ``pool`` into train and ``shares``; classes too small stay in train. Returns (split a row,
-    notes)."""
-    shares = {part: share for part, share in shares.items() if share > 0}
-    if not shares:
-        return ["train"] * len(pool), []
-    counts = Counter(int(catalog.labels[row]) for row in pool)
-    small = {label for label, count in counts.items() if count < SMALLEST_CLASS}
-    tied = {
-        row
-        for rows in _groups(catalog, pool).values()
-        if any(int(catalog.labels[row]) in small for row in rows)
-        for row in rows
-    }
-    free = [row for row in pool if row not in tied]
-    whole = {"train": 1 - sum(shares.values()), **shares}
-    drawn = dict(zip(free, _assign(catalog, free, whole, seed, purpose, keep="train"), strict=True))
-    notes = []
-    if small:
-        listed = ", ".join(f"{catalog.classes[label]} ({counts[label]})" for label in sorted(small))
-        notes.append(
-            f"Classes with fewer than {SMALLEST_CLASS} pictures to divide stay in train as a whole: {listed}."
-        )
-    return [drawn.get(row, "train") for row in pool], notes
-
-
-def _assign(
-    catalog: Catalog,
-    pool: Sequence[int],
-    shares: dict[str, float],
-    seed: int,
-    purpose: str,
-    keep: str | None = None,
-) -> list[str]:
-    """One part a row of ``pool``: groups stay whole, every class is divided in the proportions of ``shares``.
-
-    Groups of several pictures go first, the largest first, each to the part whose lack it fills best (least
-    sum over classes of squared distance to the ideal count, divided by the class's size). Single pictures
-    then fill the counts that remain, by controlled rounding: a class is within one picture of its ideal in
-    every part, and what was rounded away in one class is made good in the next. ``keep`` names the part where
-    every class must appear.
-    """
-    rng = numpy_generator(seed, "split", purpose)
-    labels = catalog.labels
-    parts = list(shares)
-    share = np.array(list(shares.values()))
-    width = len(catalog.classes)
-    groups = _groups(catalog, sorted(pool, key=lambda row: catalog.samples[row].path))
-    several = [rows for rows in groups.values() if len(rows) > 1]
-    singles: dict[int, list[int]] = defaultdict(list)
-    for rows in groups.values():
-        if len(rows) == 1:
-            singles[int(labels[rows[0]])].append(rows[0])
-    totals = np.bincount(labels[list(pool)], minlength=width) if pool else np.zeros(width, dtype=np.int64)
-    ideal = share[:, None] * totals[None]  # (parts, classes)
-    have = np.zeros_like(ideal)
-    place: dict[int, str] = {}
-
-    order = rng.permutation(len(several))
-    for k in sorted(order, key=lambda k: -len(several[k])):
-        count = np.bincount(labels[several[k]], minlength=width)
-        lack = ideal - have
-        cost = ((lack - count) ** 2 - lack**2) @ (1 / np.maximum(totals, 1))
-        chosen = int(np.argmin(cost))
-        have[chosen] += count
-        place.update(dict.fromkeys(several[k], parts[chosen]))
-
-    keep_at = parts.index(keep) if keep else None
-    carry = np.zeros(len(parts))
-    for label in rng.permutation(sorted(singles)):
-        rows = singles[int(label)]
-        lack = np.maximum(ideal[:, label] - have[:, label], 0)
-        wanted = lack * (len(rows) / lack.sum()) if lack.sum() > 0 else share * len(rows)
-        must = keep_at if keep_at is not None and have[keep_at, label] == 0 else None
-        counts = _round(wanted, len(rows), carry, must)
-        carry += wanted - counts
-        have[:, label] += counts
-        shuffled = rng.permutation(rows)
-        for part, chunk in zip(parts, np.split(shuffled, np.cumsum(counts)[:-1]), strict=True):
-            place.update(dict.fromkeys((int(row) for row in chunk), part))
-    if keep is not None:
-        _bring_back(labels, list(groups.values()), place, keep)
-    return [place[row] for row in pool]
-
-
-def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) -> np.ndarray:
-    """Whole numbers that sum to ``total``, each the floor or ceiling of ``wanted``, nearest to wanted +
-    carry.
-
-    ``must``: index of a part that gets one at least.
-    """
-    low, high = [floor(x + 1e-9) for x in wanted], [ceil(x - 1e-9) for x in wanted]
-    if len(wanted) <= 4:
-        options = [
-            np.array(o) for o in product(*({a, b} for a, b in zip(low, high, strict=True))) if sum(o) == total
-        ]
-        best = min(options, key=lambda o: (float(((wanted + carry - o) ** 2).sum()), tuple(o)))
-    else:  # many folds: largest remainder, the carried part included
-        best = np.array(low)
-        first = sorted(range(len(wanted)), key=lambda i: (low[i] - wanted[i] - carry[i], i))
-        for i in [i for i in first if high[i] > low[i]][: total - sum(low)]:
-            best[i] += 1
-    if must is not None and total and best[must] == 0:
-        best[must] += 1
-        best[max((i for i in range(len(best)) if i != must), key=lambda i: best[i])] -= 1
-    return best
-
-
-def _bring_back(labels: np.ndarray, groups: list[list[int]], place: dict[int, str], keep: str) -> None:
-    """Move the smallest group of every class that ``keep`` lacks into ``keep``."""
-    present = {int(labels[row]) for row, part in place.items() if part == keep}
-    for label in sorted({int(labels[row]) for row in place} - present):
-        if any(place[row] == keep and labels[row] == label for row in place):
-            continue  # came with an earlier group
-        smallest = min((g for g in groups if label in labels[g]), key=len)
-        place.update(dict.fromkeys(smallest, keep))
-
-
-def _groups(catalog: Catalog, rows: Iterable[int]) -> dict[str, list[int]]:
-    """Rows by group; a picture without one is alone."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row in rows:
-        sample = catalog.samples[row]
-        groups[f"group:{sample.group}" if sample.group else f"path:{sample.path}"].append(row)
-    return groups
-
-
 def _absence_notes(catalog: Catalog, parts: Sequence[str]) -> list[str]:
     """A sentence for every part that was asked for and lacks classes that are large enough to be there."""
     notes = []
+    rows = np.flatnonzero(catalog.labels != UNLABELLED)
+    groups = len(groups_of(catalog, rows.tolist()))
     enough = catalog.counts() >= SMALLEST_CLASS
     for part in parts:
         absent = np.flatnonzero(enough & (catalog.counts(part) == 0))
@@ -398,5 +305,8 @@ def _absence_notes(catalog: Catalog, parts: Sequence[str]) -> list[str]:
             names = ", ".join(catalog.classes[label] for label in absent[:5]) + (
                 " ..." if len(absent) > 5 else ""
             )
-            notes.append(f"No picture in {part} of {len(absent)} of {len(catalog.classes)} classes: {names}.")
+            reason = f"; the {len(rows)} pictures form only {groups} groups" if groups < len(rows) else ""
+            notes.append(
+                f"No picture in {part} of {len(absent)} of {len(catalog.classes)} classes: {names}{reason}."
+            )
     return notes

@@ -13,7 +13,7 @@ from pathlib import Path
 from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
 from foveate.core.reading import read_csv
-from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+from foveate.data.catalog import SPLITS, UNLABELLED, Catalog, composed
 
 SPLIT_COLUMNS = ("path", "label", "split", "group", "fold")
 NO_FOLD = -1
@@ -91,23 +91,34 @@ def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
             raise DataError(f"{path}, line {line}: fold {shown(row['fold'])} is not a number from 0.")
         rows[row["path"]] = row
     known = {s.path for s in catalog.samples}
-    for paths, what in ((known - set(rows), "lacks"), (set(rows) - known, "lists, but the data set lacks,")):
+    forms = {composed(path): path for path in rows if path not in known}  # written on another system
+    listed = {path: path if path in rows else forms.get(composed(path)) for path in known}
+    lacking = {path for path, name in listed.items() if name is None}
+    for paths, what in (
+        (lacking, "lacks"),
+        (set(rows) - set(listed.values()), "lists, but the data set lacks,"),
+    ):
         if paths:
             raise DataError(
                 f"{path} {what} {_first(sorted(paths))}; it belongs to another state of {catalog.root}."
             )
+    row_of = {path: rows[name] for path, name in listed.items() if name is not None}
     other = [
-        f"{s.path} ('{rows[s.path]['label']}', now '{_class_name(catalog, s.label)}')"
+        f"{s.path} ('{row_of[s.path]['label']}', now '{_class_name(catalog, s.label)}')"
         for s in catalog.samples
-        if rows[s.path]["label"] != _class_name(catalog, s.label)
+        if composed(row_of[s.path]["label"]) != composed(_class_name(catalog, s.label))
     ]
     if other:
         raise DataError(f"{path} has another label for {_first(other)}; draw the split again.")
     samples = tuple(
-        replace(s, split=rows[s.path]["split"], group=s.group or rows[s.path].get("group") or "")
+        replace(
+            s,
+            split=row_of[s.path]["split"],
+            group=s.group or composed((row_of[s.path].get("group") or "").strip()),
+        )
         for s in catalog.samples
     )
-    folds = [int(rows[s.path].get("fold") or NO_FOLD) for s in catalog.samples]
+    folds = [int(row_of[s.path].get("fold") or NO_FOLD) for s in catalog.samples]
     return replace(catalog, samples=samples), folds
 
 

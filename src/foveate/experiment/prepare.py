@@ -8,6 +8,7 @@ from typing import Any
 from foveate.core.errors import DataError
 from foveate.core.memo import read_memo, write_memo
 from foveate.data.audit import Audit, AuditConfig, audit
+from foveate.data.audit.labels import only_one_class
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.discover import Discovery, discover, flat, is_flat
@@ -48,6 +49,8 @@ def prepare(
     given = split(found.catalog, config.split) if config.split.file else None
     if given:
         found = replace(found, catalog=given.catalog)
+    if labels:
+        _refuse_one_class(data, found.catalog)
     report = checked(found, config, observer)
     errors = [problem for problem in report["problems"] if problem["severity"] == "error"]
     if errors and not quarantine:
@@ -55,12 +58,20 @@ def prepare(
     catalog, quarantined = keep_together(found.catalog, report["alike"]), tuple[dict[str, str], ...]()
     if errors:
         catalog, quarantined = _without(catalog, report["quarantine"], errors)
+        if labels:
+            _refuse_one_class(data, catalog)
     result = replace(given, catalog=catalog) if given else split(catalog, config.split)
     warnings = [p["message"] for p in report["problems"] if p["severity"] == "warning"]
     cues = [cue["verdict"] for cue in report["cues"] if cue["far_above"] and cue["kind"] == "shortcut"]
     notes = (*found.notes, *result.notes, *warnings, *cues)
     alike = tuple(tuple(paths) for paths in report["alike"])
     return Prepared(result.catalog, tuple(dict.fromkeys(notes)), quarantined, alike)
+
+
+def _refuse_one_class(data: Path, catalog: Catalog) -> None:
+    alone = only_one_class(catalog)
+    if alone:
+        raise DataError(f"{data}: {alone}")
 
 
 def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:

@@ -42,6 +42,18 @@ def class_problems(
     return found + _splits(catalog, by_class)
 
 
+def only_one_class(catalog: Catalog) -> str:
+    """A sentence when all labelled pictures are of one class, else ""; nothing that is left out would mend it."""
+    counts = catalog.counts()
+    if np.count_nonzero(counts) != 1:
+        return ""
+    name = catalog.classes[int(counts.argmax())]
+    return (
+        f"All {counts.max()} labelled pictures are of one class, {name}: there is nothing to tell apart. Add another "
+        "class, or learn without labels (foveate pretext)."
+    )
+
+
 def _splits(catalog: Catalog, by_class: dict[int, list[str]]) -> list[Problem]:
     counts = {split: catalog.counts(split) for split in SPLITS}
     used = [split for split in SPLITS if counts[split].sum()]
