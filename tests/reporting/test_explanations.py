@@ -223,6 +223,11 @@ def test_a_folder_of_something_else_is_left_alone(
         with pytest.raises(DataError, match=message):
             foveate.explain_pictures(**arguments)  # type: ignore[arg-type]
     assert files(out) == before
+    earlier = json.loads(before["manifest.json"])
+    earlier["runs"][0]["layers"]["last"] = "blocks.0"
+    (out / "manifest.json").write_text(json.dumps(earlier))
+    with pytest.raises(DataError, match=r"maps of other modules: \{'last': 'blocks.0'\} there"):
+        foveate.explain_pictures(finished, pictures / "class0", out)
     (out / "manifest.json").write_text("{}")
     with pytest.raises(RunError, match="is not a valid Manifest"):
         foveate.explain_pictures(finished, pictures / "class0", out)

@@ -207,6 +207,12 @@ class _Writer:
                     f"{self.out} holds other explanations: {_difference(key, known, value)}; name another folder, or "
                     "repeat the old settings to go on."
                 )
+        for run, known in zip(self.runs, before["runs"], strict=True):
+            now = run.explainer.paths  # an earlier version may have meant other modules by the same names
+            if known["layers"] != now:
+                raise DataError(
+                    f"{self.out} holds maps of other modules: {known['layers']} there and {now} now; name another folder."
+                )
         listed = {sample.path for sample in self.catalog.samples}
         gone = [p["path"] for p in before["pictures"] if p["path"] not in listed]
         for path in gone:
