@@ -13,7 +13,7 @@ scratch)
   run plants-from-scratch "${small[@]}" "${short[@]}" --out "$out/plants-scratch" \
     --set 'arms.three convolutions.training.phases.0.epochs=10' \
     --set 'arms.inception-like.training.phases.0.epochs=14' \
-    --set 'arms.inception-like.training.phases.0.schedule={schedule: one_cycle}'
+    --set 'arms.inception-like.training.phases.0.schedule={kind: one_cycle}'
   ;;
 imbalance) # "plain" is the fine-tuned network of "scratch"; every arm trains the head, then everything
   run plants-imbalance "${small[@]}" "${short[@]}" --out "$out/plants-imbalance"

@@ -83,7 +83,8 @@ def _settings(
         here = (*place, field.alias or name)
         parts = list(_parts(field.annotation))
         options = literals(field.annotation)
-        if not parts and not (len(options) == 1 and field.default == options[0]):
+        fixed = field.annotation is types.NoneType or (len(options) == 1 and field.default == options[0])
+        if not parts and not fixed:
             together = TOGETHER.get(".".join(map(str, here)), {})
             yield Setting(here, " ".join(kinds), model, field, _laid(around, together))
         for part, steps in parts:

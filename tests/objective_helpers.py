@@ -35,7 +35,7 @@ class Projection(nn.Module):
     """A term with a parameter: the squared mean of a learned mixture of channels."""
 
     class Config(TermConfig):
-        loss: Literal["projection"] = "projection"
+        kind: Literal["projection"] = "projection"
         tap: str = "late"
 
     def __init__(self, config: Config, context: Context) -> None:

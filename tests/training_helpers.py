@@ -15,7 +15,7 @@ from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment import Experiment, run
 from foveate.experiment.specification import merge
 from foveate.models.classifier import ModelConfig, build_classifier
-from foveate.models.heads import HeadConfig
+from foveate.models.heads import LinearHead
 from foveate.objectives import Context, Objective, default_objective
 from foveate.training import Decisions, Feeds, Job, Observer, TrainingConfig
 
@@ -25,14 +25,14 @@ PHASES: list[dict[str, Any]] = [
         "name": "all",
         "epochs": 3,
         "lr": 0.003,
-        "schedule": {"schedule": "one_cycle"},
+        "schedule": {"kind": "one_cycle"},
         "lr_factors": {"backbone": 0.3},
     },
 ]
 
 BASE: dict[str, Any] = {
     "data": {"size": 32, "augment": {"preset": "standard"}},
-    "model": {"backbone": "foveate_small_cnn", "weights": "none", "head": {"name": "deep", "widths": [16]}},
+    "model": {"backbone": "foveate_small_cnn", "weights": "none", "head": {"kind": "deep", "widths": [16]}},
     "training": {
         "phases": PHASES,
         "batch_size": 8,
@@ -133,7 +133,7 @@ def toy_job(
     model = build_classifier(
         ModelConfig(
             backbone="foveate_small_cnn", weights="none", backbone_kwargs={"widths": (8, 12), "strides": (2, 2)},
-            head=HeadConfig(dropout=dropout),
+            head=LinearHead.Config(dropout=dropout),
         ), classes=3, size=16, seed=0,
     )  # fmt: skip
     cut = len(labels) - val

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from foveate.cli.main import app
-from foveate.cli.names import first_sentence
+from foveate.core.registry import first_sentence
 from foveate.experiment import Run
 from foveate.explanation import EXPLAINERS, Explainer
 from foveate.explanation.explainer import PIXELS

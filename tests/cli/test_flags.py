@@ -25,9 +25,9 @@ FILE: dict[str, Any] = {
         "split": {"file": "file.csv", "fold": 1}, "cache": {"enabled": True, "size": 80},
         "augment": {"steps": [{"name": "vflip"}], "fill": "black", "interpolation": "bilinear"},
     },
-    "model": {"backbone": "resnet18", "weights": "none", "head": {"name": "deep"}},
-    "objective": {"classification": {"loss": "focal", "gamma": 1.0}, "mine": {"loss": "huber", "weight": 0.1}},
-    "transforms": [{"transform": "mixup", "alpha": 0.3}],
+    "model": {"backbone": "resnet18", "weights": "none", "head": {"kind": "deep"}},
+    "objective": {"classification": {"kind": "focal", "gamma": 1.0}, "mine": {"kind": "huber", "weight": 0.1}},
+    "transforms": [{"kind": "mixup", "alpha": 0.3}],
     "training": {
         "phases": [{"name": "one", "epochs": 3}, {"name": "two", "epochs": 4, "lr": 0.5}], "batch_size": 7,
         "device": "cuda", "clip": 3.0,

@@ -28,7 +28,7 @@ def said(result: Result) -> str:
 def write_study(path: Path, **arms: dict[str, object]) -> Path:
     base = {name: value for name, value in BASE.items() if name != "seed"}
     base["training"] = {**base["training"], "phases": [{"name": "all", "epochs": 1, "lr": 0.003}]}
-    base["objective"] = {"spatial": {"loss": "spatial_mse", "weight": 0}}
+    base["objective"] = {"spatial": {"kind": "spatial_mse", "weight": 0}}
     path.write_text(yaml.safe_dump({"name": "s", "base": base, "arms": arms, "seeds": [0]}), encoding="utf-8")
     return path
 
@@ -98,7 +98,7 @@ def test_a_search_with_a_failed_trial(tree: Path, tmp_path: Path) -> None:
         "sampler": "grid",
         "pruner": "none",
     }
-    search["experiment"]["objective"] = {"spatial": {"loss": "spatial_mse", "weight": 0}}
+    search["experiment"]["objective"] = {"spatial": {"kind": "spatial_mse", "weight": 0}}
     (tmp_path / "search.yaml").write_text(yaml.safe_dump(search), encoding="utf-8")
     words = ("tune", tree, "--config", tmp_path / "search.yaml", "--out", tmp_path / "t", "--device", "cpu")
     result = foveate(*words, *NETWORK)

@@ -12,8 +12,8 @@ name: losses
 base: {training: {batch_size: 16}}
 arms:
   none: {}
-  a, b: {objective: {spatial: {loss: spatial_mse, weight: 2}}}
-  swapped: {transforms: [{transform: background_swap, p: 0.5}]}
+  a, b: {objective: {spatial: {kind: spatial_mse, weight: 2}}}
+  swapped: {transforms: [{kind: background_swap, p: 0.5}]}
 blocks: {few: {data.split.train_per_class: 10}, many: {data.split.train_per_class: 50}}
 """
 

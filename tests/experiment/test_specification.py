@@ -44,7 +44,7 @@ def test_yaml_there_and_back(
         {
             "data": {"augment": preset},
             "model": {"backbone": "resnet18"},
-            "objective": {"c": {"loss": "cross_entropy", "label_smoothing": smoothing}},
+            "objective": {"c": {"kind": "cross_entropy", "label_smoothing": smoothing}},
             "training": {"phases": phases, "ema": ema},
             "seed": seed,
         }
@@ -63,7 +63,7 @@ def test_yaml_there_and_back(
         ({"trainin": {}}, "trainin"),
         ({"training": {"phases": [{"name": "a"}, {"epocs": 3}]}}, r"training\.phases\.1\.epocs"),
         ({"data": {"augment": {"presett": "none"}}}, r"data\.augment\.presett"),
-        ({"objective": {"c": {"loss": "cross_entropy", "gamma": 2}}}, r"objective\.c.*gamma"),
+        ({"objective": {"c": {"kind": "cross_entropy", "gamma": 2}}}, r"objective\.c.*gamma"),
         ({"training": {"phases": [{"epochs": 0}]}}, r"training\.phases\.0\.epochs.*\(got 0\)"),
         ({"seed": "many"}, r"seed.*\(got 'many'\)"),
     ],
@@ -101,20 +101,20 @@ def test_assign_refuses_what_leads_nowhere(text: str) -> None:
 
 
 def test_another_kind_brings_its_own_settings() -> None:
-    term = {"loss": "cross_entropy", "weight": 2.0, "label_smoothing": 0.1}
+    term = {"kind": "cross_entropy", "weight": 2.0, "label_smoothing": 0.1}
     values = experiment(objective={"classification": term}).to_dict()
-    focal = assign(values, "objective.classification.loss=focal")
+    focal = assign(values, "objective.classification.kind=focal")
     changed = Experiment.from_dict(focal).objective["classification"]
-    assert (changed.loss, changed.weight) == ("focal", 2.0)
-    assert assign(values, "objective.classification.loss=cross_entropy") == values
-    step = Experiment.from_dict(assign(values, "training.phases.1.schedule.schedule=step"))
+    assert (changed.kind, changed.weight) == ("focal", 2.0)
+    assert assign(values, "objective.classification.kind=cross_entropy") == values
+    step = Experiment.from_dict(assign(values, "training.phases.1.schedule.kind=step"))
     assert step.training.phases[1].schedule.gamma == 0.1
     whole = Experiment.from_dict(assign(values, "training.phases.1.schedule=cosine"))
-    assert whole.training.phases[1].schedule.schedule == "cosine"
+    assert whole.training.phases[1].schedule.kind == "cosine"
     assert whole.training.phases[1].lr == 0.003, "a phase has a schedule, it is none"
-    file = {"objective": {"classification": {"loss": "focal", "gamma": 1.0}}}
+    file = {"objective": {"classification": {"kind": "focal", "gamma": 1.0}}}
     merged = Experiment.from_dict(merge(values, file)).objective["classification"]
-    assert (merged.loss, merged.gamma) == ("focal", 1.0)
+    assert (merged.kind, merged.gamma) == ("focal", 1.0)
 
 
 def test_merge_lays_mappings_over_each_other_and_replaces_the_rest() -> None:

@@ -9,7 +9,9 @@ from torch import nn
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
-from foveate.models.heads import HEADS, HeadConfig, MlpHead, build_head
+from foveate.models.card import Card
+from foveate.models.classifier import ModelConfig
+from foveate.models.heads import HEADS, CosineHead, DeepHead, HeadConfig, LinearHead, MlpHead, build_head
 
 
 def linears(head: nn.Module) -> list[tuple[int, int]]:
@@ -19,10 +21,10 @@ def linears(head: nn.Module) -> list[tuple[int, int]]:
 @pytest.mark.parametrize(
     ("config", "layers", "dropout"),
     [
-        (HeadConfig(), [(1280, 15)], [0.2]),
-        (HeadConfig(name="deep"), [(1280, 640), (640, 320), (320, 15)], [0.2] * 3),
-        (HeadConfig(name="mlp"), [(1280, 1024), (1024, 15)], [0.3] * 2),
-        (HeadConfig(name="deep", widths=(7,), dropout=0.0), [(1280, 7), (7, 15)], [0.0] * 2),
+        (LinearHead.Config(), [(1280, 15)], [0.2]),
+        (DeepHead.Config(), [(1280, 640), (640, 320), (320, 15)], [0.2] * 3),
+        (MlpHead.Config(), [(1280, 1024), (1024, 15)], [0.3] * 2),
+        (DeepHead.Config(widths=(7,), dropout=0.0), [(1280, 7), (7, 15)], [0.0] * 2),
     ],
 )
 def test_layers(config: HeadConfig, layers: list[tuple[int, int]], dropout: list[float]) -> None:
@@ -34,7 +36,7 @@ def test_layers(config: HeadConfig, layers: list[tuple[int, int]], dropout: list
 
 @pytest.mark.parametrize("name", HEADS)
 def test_weights_depend_on_the_seed_only(name: str) -> None:
-    config = HeadConfig(name=name)
+    config = HEADS[name].Config()
     first = build_head(config, 6, 3, seed=5).state_dict()
     torch.manual_seed(99)
     state = torch.random.get_rng_state()
@@ -45,7 +47,7 @@ def test_weights_depend_on_the_seed_only(name: str) -> None:
 
 
 def test_mlp_penalty_is_the_keras_formula() -> None:
-    head = build_head(HeadConfig(name="mlp", widths=(5,), dropout=0.0), 4, 3, seed=1)
+    head = build_head(MlpHead.Config(widths=(5,), dropout=0.0), 4, 3, seed=1)
     nn.init.normal_(head.hidden[1].bias)
     x = torch.randn(6, 4)
     logits = head(x)
@@ -65,7 +67,7 @@ def test_mlp_penalty_is_the_keras_formula() -> None:
 
 
 def test_mlp_starts_he_and_glorot_uniform() -> None:
-    head = build_head(HeadConfig(name="mlp"), 512, 8, seed=0)
+    head = build_head(MlpHead.Config(), 512, 8, seed=0)
     for weight, limit in (
         (head.hidden[1].weight, np.sqrt(6 / 512)),
         (head.classifier.weight, np.sqrt(6 / (1024 + 8))),
@@ -79,7 +81,7 @@ def test_mlp_starts_he_and_glorot_uniform() -> None:
 
 
 def test_mlp_can_be_copied_between_steps() -> None:
-    head = build_head(HeadConfig(name="mlp"), 4, 3, seed=0)
+    head = build_head(MlpHead.Config(), 4, 3, seed=0)
     head(torch.randn(2, 4))
     twin = copy.deepcopy(head)
     assert isinstance(twin, MlpHead)
@@ -87,17 +89,44 @@ def test_mlp_can_be_copied_between_steps() -> None:
 
 
 def test_other_heads_have_no_penalty() -> None:
-    assert build_head(HeadConfig(name="deep"), 4, 3, seed=0).penalty().item() == 0
+    for kind in ("linear", "deep", "cosine"):
+        assert build_head(HEADS[kind].Config(), 4, 3, seed=0).penalty() is None
+
+
+def test_cosine_logits_are_scaled_cosines_and_no_length_counts() -> None:
+    head = build_head(CosineHead.Config(scale=7.0, dropout=0.0), 4, 3, seed=0)
+    x = torch.randn(5, 4)
+    found = head(x).detach().numpy()
+    weights = head.classifier.weight.detach().numpy()
+    for row, picture in enumerate(x.numpy()):
+        for label, weight in enumerate(weights):
+            cosine = picture @ weight / (np.linalg.norm(picture) * np.linalg.norm(weight))
+            assert found[row, label] == pytest.approx(7 * cosine, rel=1e-5, abs=1e-6)
+    assert head.classifier.bias is None
+    torch.testing.assert_close(head(100 * x), head(x))
+
+
+def test_a_head_is_named_by_its_kind_or_as_earlier_versions_wrote_it() -> None:
+    for value in ("cosine", {"kind": "cosine"}, {"name": "cosine"}):
+        assert ModelConfig(head=value).head == CosineHead.Config()
+    assert ModelConfig(head={"name": "deep", "widths": [8], "dropout": None}).head == DeepHead.Config(
+        widths=(8,)
+    )
+    assert Card(
+        architecture="x", head={"name": "mlp", "widths": None, "dropout": 0.1}
+    ).head == MlpHead.Config(dropout=0.1)
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"name": "liner"}, "no head 'liner'; choose one of linear, deep, mlp"),
-        ({"name": "linear", "widths": (8,)}, "no hidden layers"),
-        ({"name": "deep", "widths": (8, 0)}, r"widths.*greater than or equal to 1"),
+        ({"kind": "liner"}, "'linear', 'deep', 'mlp', 'cosine'"),
+        ({"kind": "linear", "widths": (8,)}, "widths"),
+        ({"kind": "deep", "widths": (8, 0)}, "greater than or equal to 1"),
+        ({"kind": "cosine", "widths": (8,)}, "widths"),
+        ({"kind": "cosine", "scale": 0}, "greater than 0"),
     ],
 )
 def test_impossible_heads_are_refused(values: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        build_head(parse(HeadConfig, values, source="the test"), 4, 3, seed=0)
+        parse(ModelConfig, {"head": values}, source="the test")

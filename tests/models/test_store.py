@@ -12,7 +12,7 @@ import torch
 from foveate.core.errors import WeightsError
 from foveate.core.files import write_json
 from foveate.models.classifier import Classifier, ModelConfig, build_classifier
-from foveate.models.heads import HeadConfig
+from foveate.models.heads import MlpHead
 from foveate.models.store import load_model, load_weights, read_card, save_model
 
 NAMES = ("ant", "bee", "wasp")
@@ -31,7 +31,7 @@ def trained(name: str = "test_resnet", **settings: Any) -> Classifier:
     [
         ("test_resnet", {"mean": (0.1, 0.2, 0.3)}),
         ("foveate_small_cnn", {"backbone_kwargs": {"widths": (8, 16), "strides": (2, 2)}}),
-        ("test_vit", {"head": HeadConfig(name="mlp", widths=(9,), dropout=0.1)}),
+        ("test_vit", {"head": MlpHead.Config(widths=(9,), dropout=0.1)}),
         ("mobilenetv3_small_050", {"features": "pooled"}),
         ("swin_tiny_patch4_window7_224", {"backbone_kwargs": {"depths": [1, 1, 1, 1], "embed_dim": 24}}),
     ],

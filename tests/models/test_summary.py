@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foveate.models.classifier import ModelConfig, build_classifier
-from foveate.models.heads import HeadConfig
+from foveate.models.heads import MlpHead
 from foveate.models.summary import summarise_network
 
 
@@ -44,7 +44,7 @@ def test_rows_sum_to_the_whole_and_fit_on_a_screen(name: str) -> None:
 
 
 def test_convnext_large_with_the_reports_head_has_its_197_812_424_parameters() -> None:
-    config = ModelConfig(backbone="convnext_large", weights="none", head=HeadConfig(name="mlp"))
+    config = ModelConfig(backbone="convnext_large", weights="none", head=MlpHead.Config())
     with torch.device("meta"):
         summary = summarise_network(build_classifier(config, classes=8, size=224, seed=0))
     assert summary.parameters == 197_812_424

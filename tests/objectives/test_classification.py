@@ -112,4 +112,4 @@ def test_unknown_loss_is_named() -> None:
     from foveate.experiment.specification import Experiment
 
     with pytest.raises(ConfigError, match=r"objective\.x"):
-        parse(Experiment, {"objective": {"x": {"loss": "hinge"}}}, source="test")
+        parse(Experiment, {"objective": {"x": {"kind": "hinge"}}}, source="test")

@@ -70,7 +70,7 @@ def test_class_map_against_a_loop() -> None:
 
 
 def test_mixed_targets_mix_the_classes_evidence() -> None:
-    output, _ = pooled(LinearHead(4, 2, dropout=0.0))
+    output, _ = pooled(LinearHead(LinearHead.Config(dropout=0.0), 4, 2))
     one, two = (tap_gradients(output, batch_of(torch.full((3,), y)), ("late",))[0] for y in (0, 1))
     (mixed,) = tap_gradients(output, batch_of(torch.tensor([[0.3, 0.7]] * 3)), ("late",))
     assert torch.allclose(mixed, 0.3 * one + 0.7 * two)
@@ -78,7 +78,7 @@ def test_mixed_targets_mix_the_classes_evidence() -> None:
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_cam_is_the_heads_weights_times_the_tap(mode: str) -> None:
-    head = LinearHead(4, 2, dropout=0.5).train(mode == "train")
+    head = LinearHead(LinearHead.Config(dropout=0.5), 4, 2).train(mode == "train")
     output, tap = pooled(head, seed=4)
     targets = torch.tensor([1, 0, 1])
     (maps,) = ClassActivation(head)(output, batch_of(targets), ("late",))
@@ -96,10 +96,10 @@ def test_cam_is_the_heads_weights_times_the_tap(mode: str) -> None:
 
 def test_cam_is_refused_where_it_does_not_exist() -> None:
     with pytest.raises(ConfigError, match="one linear layer"):
-        ClassActivation(DeepHead(4, 2))
+        ClassActivation(DeepHead(DeepHead.Config(), 4, 2))
     with pytest.raises(ConfigError, match="one linear layer"):
         ClassActivation(None)
-    head = LinearHead(4, 2, dropout=0.0)
+    head = LinearHead(LinearHead.Config(dropout=0.0), 4, 2)
     batch = batch_of(torch.tensor([0, 1, 0]))
     tap = torch.randn(3, 4, 5, 5, generator=torch.Generator().manual_seed(5), requires_grad=True)
     wrong = {
@@ -126,7 +126,7 @@ def test_taps_without_influence_are_named() -> None:
 
 
 def test_half_precision_taps_give_single_precision_maps() -> None:
-    head = LinearHead(4, 2, dropout=0.0)
+    head = LinearHead(LinearHead.Config(dropout=0.0), 4, 2)
     output, tap = pooled(head, seed=6)
     with torch.autocast("cpu", torch.bfloat16):
         half = tap.bfloat16()

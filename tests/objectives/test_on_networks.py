@@ -13,20 +13,20 @@ from foveate.models.classifier import Classifier, ModelConfig, build_classifier
 from foveate.objectives import LOSSES, Context, Objective, Progress
 
 TERMS: dict[str, dict[str, Any]] = {
-    **{f"{name} of {how}": {"loss": f"spatial_{name}", "aggregate": how}
+    **{f"{name} of {how}": {"kind": f"spatial_{name}", "aggregate": how}
        for name in ("mse", "l1", "bce", "dice", "iou", "kl", "energy") for how in ("mean", "gradcam")},
-    "projection": {"loss": "spatial_bce", "aggregate": "projection", "normalise": "sigmoid"},
-    "cam": {"loss": "spatial_kl", "aggregate": "cam", "tap": "stage:-1"},
-    "two taps": {"loss": "spatial_energy", "tap": ["middle", "late"]},
-    "reasons": {"loss": "right_reasons"},
-    "share of reasons": {"loss": "right_reasons", "norm": "share", "score": "true_class"},
-    "mining": {"loss": "attention_mining"},
+    "projection": {"kind": "spatial_bce", "aggregate": "projection", "normalise": "sigmoid"},
+    "cam": {"kind": "spatial_kl", "aggregate": "cam", "tap": "stage:-1"},
+    "two taps": {"kind": "spatial_energy", "tap": ["middle", "late"]},
+    "reasons": {"kind": "right_reasons"},
+    "share of reasons": {"kind": "right_reasons", "norm": "share", "score": "true_class"},
+    "mining": {"kind": "attention_mining"},
 }  # fmt: skip
 
 
 def objective_of(model: Classifier, *settings: dict[str, Any]) -> Objective:
     config = {
-        str(i): parse(LOSSES[value["loss"]].Config, value, source="the test") for i, value in enumerate(settings)
+        str(i): parse(LOSSES[value["kind"]].Config, value, source="the test") for i, value in enumerate(settings)
     }  # fmt: skip
     return Objective(config, Context(("a", "b"), (1, 1), model.head, model.tap_channels))
 
@@ -124,6 +124,6 @@ def test_tap_channels_are_counted_and_modes_stay(model: Classifier) -> None:
 def test_cam_is_refused_below_a_network_with_more_layers() -> None:
     config = ModelConfig(backbone="mobilenetv3_small_050", weights="none")  # a convolution after the mean
     model = build_classifier(config, classes=2, size=64, seed=0)
-    objective = objective_of(model, {"loss": "spatial_mse", "aggregate": "cam"})
+    objective = objective_of(model, {"kind": "spatial_mse", "aggregate": "cam"})
     with pytest.raises(ConfigError, match=r"model\.features=pooled"):
         total(model, objective, batch_of(64))

@@ -20,7 +20,7 @@ from foveate.objectives.spatial import MARGIN, SpatialTerm
 
 PROGRESS = Progress()
 CHANNELS = 4
-HEAD = LinearHead(CHANNELS, 2, dropout=0.0).double()
+HEAD = LinearHead(LinearHead.Config(dropout=0.0), CHANNELS, 2).double()
 CONTEXT = Context(("a", "b"), (1, 1), HEAD, lambda tap: CHANNELS, seed=9)
 SPATIAL = {name: loss for name, loss in LOSSES.items() if name.startswith("spatial_")}
 AGGREGATES = ("mean", "max", "projection", "gradcam", "cam")
@@ -241,7 +241,7 @@ def test_maps_without_content_stay_finite_and_learn_nothing() -> None:
 def test_half_precision_taps_are_computed_in_single_precision() -> None:
     output, batch = make(8)
     batch = batch.replace(masks=batch.masks.float(), has_mask=torch.ones(3, dtype=torch.bool))
-    head = LinearHead(CHANNELS, 2, dropout=0.0)
+    head = LinearHead(LinearHead.Config(dropout=0.0), CHANNELS, 2)
     context = Context(("a", "b"), (1, 1), head, lambda tap: CHANNELS)
     tap = output.taps["late"].detach().float()
     for name, how, scale in SETTINGS:

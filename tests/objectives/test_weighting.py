@@ -225,19 +225,19 @@ def test_weight_0_is_measured_only_with_any_weighting() -> None:
 
 
 def test_settings_go_to_yaml_and_back() -> None:
-    spatial = {"loss": "spatial_mse", "weighting": {"kind": "cosine", "from": 1.0, "to": 0.0, "end": 0.5}}
+    spatial = {"kind": "spatial_mse", "weighting": {"kind": "cosine", "from": 1.0, "to": 0.0, "end": 0.5}}
     experiment = Experiment.from_dict({"objective": {"s": spatial}})
     written = experiment.to_dict()["objective"]["s"]["weighting"]
     assert (written["from"], written["to"]) == (1.0, 0.0)
     assert Experiment.from_dict(experiment.to_dict()) == experiment
-    assert Experiment.from_dict({"objective": {"s": {"loss": "huber"}}}).to_dict()["objective"]["s"][
+    assert Experiment.from_dict({"objective": {"s": {"kind": "huber"}}}).to_dict()["objective"]["s"][
         "weighting"
     ] == {"kind": "constant"}
 
 
 def test_another_kind_replaces_the_settings_of_the_old_one() -> None:
     base = Experiment.from_dict(
-        {"objective": {"s": {"loss": "spatial_mse", "weighting": {"kind": "linear", "to": 4.0}}}}
+        {"objective": {"s": {"kind": "spatial_mse", "weighting": {"kind": "linear", "to": 4.0}}}}
     ).to_dict()
     for changed in (
         assign(assign(base, "objective.s.weighting.kind=share"), "objective.s.weighting.share=0.3"),
@@ -247,10 +247,10 @@ def test_another_kind_replaces_the_settings_of_the_old_one() -> None:
         assert (weighting.kind, weighting.share) == ("share", 0.3)
     longer = assign(base, "objective.s.weighting.start=0.5")
     assert Experiment.from_dict(longer).objective["s"].weighting.last == 4.0
-    other = Experiment.from_dict(assign(base, "objective.s.loss=spatial_energy")).objective["s"]
+    other = Experiment.from_dict(assign(base, "objective.s.kind=spatial_energy")).objective["s"]
     assert other.weighting.last == 4.0, "a weighting belongs to every loss"
 
 
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ConfigError, match=r"objective\.s.*weighting"):
-        Experiment.from_dict({"objective": {"s": {"loss": "huber", "weighting": "shares"}}})
+        Experiment.from_dict({"objective": {"s": {"kind": "huber", "weighting": "shares"}}})

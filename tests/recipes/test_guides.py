@@ -24,18 +24,18 @@ def test_what_would_overwrite_each_other_is_refused() -> None:
 
 
 def test_none_is_plain_cross_entropy() -> None:
-    assert guidance("none") == {"objective": {"classification": {"loss": "cross_entropy"}}, "transforms": []}
+    assert guidance("none") == {"objective": {"classification": {"kind": "cross_entropy"}}, "transforms": []}
 
 
 @pytest.mark.parametrize("name", [*GUIDES, "backgrounds+class-map", "spatial+class-map+backgrounds"])
 def test_every_name_is_an_experiment_and_joins(name: str) -> None:
     fields = guidance(name)
     experiment = Experiment.from_dict({"model": {"backbone": "resnet18"}, **fields})
-    losses = {term.loss for term in experiment.objective.values()} - {"cross_entropy"}
+    losses = {term.kind for term in experiment.objective.values()} - {"cross_entropy"}
     parts = name.split("+")
     assert losses == {loss for part in parts for loss in LOSSES.get(part, ())}
     swaps = [part for part in parts if part.startswith(("backgrounds", "blurred"))]
-    assert [t.transform for t in experiment.transforms] == ["background_swap"] * len(swaps)
+    assert [t.kind for t in experiment.transforms] == ["background_swap"] * len(swaps)
 
 
 @pytest.mark.parametrize("name", ["", "cam", "spatial+", "none+spatial"])

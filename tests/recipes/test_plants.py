@@ -60,7 +60,7 @@ def test_the_large_one_is_as_published() -> None:
     summary = apply_trainable(model, experiment.training.phases[0].trainable)
     assert (summary.trainable, summary.frozen) == (172_709_384, 25_103_040)
     assert RECIPES["plants"] is plants
-    assert plants().model.head.name == "mlp"
+    assert plants().model.head.kind == "mlp"
 
 
 def test_views_are_measured_and_not_trained_again() -> None:
@@ -76,7 +76,7 @@ def test_views_are_measured_and_not_trained_again() -> None:
 def test_arms_against_imbalance_are_what_their_names_say() -> None:
     arms = {cell.arm: cell.experiment for cell in STUDIES["plants-imbalance"]().cells()}
     assert arms["class weights"].objective["classification"].class_weights == "frequency"
-    assert arms["focal loss"].objective["classification"].loss == "focal"
+    assert arms["focal loss"].objective["classification"].kind == "focal"
     assert arms["balanced sampling"].training.loader.sampling == "balanced"
     kinds = {
         name: type(build_transforms(arms[name].transforms, (1, 2))[0]).__name__

@@ -21,7 +21,7 @@ def test_the_supervised_arms_are_the_reports_seven_models() -> None:
     assert steps["1"] == []
     assert all(steps[k] == ["HorizontalFlip", "Crop", "Rotate"] for k in "23456")
     assert steps["Final"] == ["HorizontalFlip", "Rotate"]
-    assert {k for k, e in rows.items() if e.model.head.name == "deep"} == {"3"}
+    assert {k for k, e in rows.items() if e.model.head.kind == "deep"} == {"3"}
     weighted = {k for k, e in rows.items() if e.objective["classification"].class_weights != "none"}
     assert weighted == {"4", "Final"}
     hard = rows["4"].objective["classification"].class_weights
@@ -32,7 +32,7 @@ def test_the_supervised_arms_are_the_reports_seven_models() -> None:
     for p in phases.values():
         assert (p.epochs, p.optimizer.weight_decay, p.restore_best) == (30, 0, "val_accuracy")
         schedule = p.schedule
-        assert (schedule.schedule, schedule.metric, schedule.reduce, schedule.patience) == (
+        assert (schedule.kind, schedule.metric, schedule.reduce, schedule.patience) == (
             "plateau", "val_accuracy", 0.1, 2,
         )  # fmt: skip
     assert all(e.model.backbone == "efficientnet_b0" and e.model.mean == (0.5,) * 3 for e in rows.values())
@@ -54,9 +54,9 @@ def test_three_heads_share_one_pretext_run_and_the_published_block_has_its_fault
     assert faulty.start.experiment.data.split.judge == "val"
     if name == "perturbation":
         assert (first.start.experiment.task.faithful, faulty.start.experiment.task.faithful) == (False, True)
-    deep = [arm for arm, c in ours.items() if c.experiment.model.head.name == "deep"]
+    deep = [arm for arm, c in ours.items() if c.experiment.model.head.kind == "deep"]
     assert deep == [f"{name.capitalize()}-classifier 2"]
-    assert first.start.experiment.model.head.name == "linear"
+    assert first.start.experiment.model.head.kind == "linear"
 
 
 def test_controls_differ_in_the_trunk_alone_and_share_pretext_runs_with_the_pipelines() -> None:
@@ -83,7 +83,7 @@ def test_every_task_has_an_experiment(name: str) -> None:
     made = pretext(name, backbone="resnet18")
     assert made.task_name == name
     assert made.model.weights == "none"
-    losses = {term.loss for term in made.objective.values()}
+    losses = {term.kind for term in made.objective.values()}
     wanted = {"simclr": {"nt_xent"}, "dino": {"self_distillation"}}
     assert losses == wanted.get(name, {"cross_entropy"})
 

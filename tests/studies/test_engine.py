@@ -26,7 +26,7 @@ PHASE = {"name": "all", "epochs": 2, "lr": 0.003}
 def study(**changes: Any) -> Study:
     base = {name: value for name, value in BASE.items() if name != "seed"}
     base["training"] = {**base["training"], "phases": [PHASE]}
-    base["objective"] = {"spatial": {"loss": "spatial_mse", "weight": 0}}
+    base["objective"] = {"spatial": {"kind": "spatial_mse", "weight": 0}}
     values = {
         "name": "tiny",
         "base": base,

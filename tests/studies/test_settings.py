@@ -26,14 +26,14 @@ def study() -> Study:
     base = {name: value for name, value in BASE.items() if name != "seed"}
     base |= {
         "training": {**BASE["training"], "phases": [HEAD]},
-        "model": {**BASE["model"], "head": {"name": "linear"}},
+        "model": {**BASE["model"], "head": {"kind": "linear"}},
         "evaluation": {"neighbours": 5},
     }
     sgd = {"training.phases.0.optimizer": {"name": "sgd", "momentum": 0.0}, "training.phases.0.lr": 0.1}
     arms = {
         "plain": {},
         "turned": {"start": start, "data.augment.preset": "none"},
-        "drifting": {"start": start, "training.phases.0.freeze_bn": False, "model.head.name": "deep"},
+        "drifting": {"start": start, "training.phases.0.freeze_bn": False, "model.head.kind": "deep"},
         "whole": {
             "training.phases.0.trainable": "all",
             "objective.classification.class_weights": {"class1": 1.5},

@@ -85,12 +85,13 @@ def test_every_kind_of_setting_reaches_its_place() -> None:
         "training.phases.0.epochs": 7,
         "training.batch_size": "auto",
         "training.ema": None,
+        "model.head.kind": "deep",
         "model.head.widths": [64, 32],
         "data.augment": {"preset": "basic"},
-        "training.phases.1.schedule": {"schedule": "cosine", "warmup_epochs": 2},
+        "training.phases.1.schedule": {"kind": "cosine", "warmup_epochs": 2},
         "training.phases.0.schedule": "constant",
         "objective.classification.label_smoothing": 0.2,
-        "objective.classification.loss": "focal",
+        "objective.classification.kind": "focal",
         "training.phases.1.lr_factors.backbone": 1e-3,
         "training.phases.0.name": "1e5: yes #",
     }
@@ -102,9 +103,9 @@ def test_every_kind_of_setting_reaches_its_place() -> None:
     assert training.ema is None
     assert found.model.head.widths == (64, 32)
     assert found.data.augment.preset == "basic"
-    assert training.phases[1].schedule.schedule == "cosine"
-    assert training.phases[0].schedule.schedule == "constant"
-    assert found.objective["classification"].loss == "focal"
+    assert training.phases[1].schedule.kind == "cosine"
+    assert training.phases[0].schedule.kind == "constant"
+    assert found.objective["classification"].kind == "focal"
     assert training.phases[1].lr_factors == {"backbone": 1e-3}
     assert training.phases[0].name == "1e5: yes #"
     values = found.to_dict()
@@ -117,14 +118,14 @@ def test_every_kind_of_setting_reaches_its_place() -> None:
 
 
 def test_a_kind_is_chosen_before_its_settings() -> None:
-    base = Experiment.from_dict({"objective": {"classification": {"loss": "cross_entropy"}}})
+    base = Experiment.from_dict({"objective": {"classification": {"kind": "cross_entropy"}}})
     space = {
         "objective.classification.label_smoothing": {"choices": [0.1]},
-        "objective.classification.loss": {"choices": ["cross_entropy"]},
+        "objective.classification.kind": {"choices": ["cross_entropy"]},
     }
     settings = {
         "objective.classification.label_smoothing": 0.1,
-        "objective.classification.loss": "cross_entropy",
+        "objective.classification.kind": "cross_entropy",
     }
     assert search(space).experiment_of(base, settings, 0).objective["classification"].label_smoothing == 0.1
 
@@ -165,6 +166,6 @@ def test_points_of_a_range(low: int, count: int, step: int, whole: bool) -> None
 
 
 def test_labels_tell_values_apart() -> None:
-    values = [None, True, 1, 1.5, "a", [1, 2], {"schedule": "cosine"}, "b"]
+    values = [None, True, 1, 1.5, "a", [1, 2], {"kind": "cosine"}, "b"]
     assert len({label(value) for value in values}) == len(values)
     assert at(BASE.to_dict(), "training.phases.1.freeze_bn") == "all"

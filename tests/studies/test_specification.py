@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from foveate.core.errors import ConfigError
 from foveate.studies.specification import Study, common_hash, lay
 
-SPATIAL = {"objective": {"spatial": {"loss": "spatial_mse", "tap": "early", "weight": 0}}}
+SPATIAL = {"objective": {"spatial": {"kind": "spatial_mse", "tap": "early", "weight": 0}}}
 
 
 def test_axes_multiply_with_arms_in_order() -> None:

@@ -192,7 +192,7 @@ class Broken:
 def test_the_same_settings_are_computed_once(tmp_path: Path) -> None:
     space = {
         EPOCHS: {"choices": [4, 6]},
-        "training.phases.0.schedule": {"choices": ["constant", {"schedule": "step"}]},
+        "training.phases.0.schedule": {"choices": ["constant", {"kind": "step"}]},
     }
     given = task(tmp_path / "s", trials=15, space=space, sampler="random")
     work(given, Observer(), Train())

@@ -21,11 +21,11 @@ def settings(batch_size: int) -> Experiment:
     return experiment(
         data={"augment": {"preset": "basic"}, "split": {"val": 0.25, "test": 0.25}},
         objective={
-            "classification": {"loss": "cross_entropy", "weighting": {"kind": "uncertainty"}},
-            "spatial": {"loss": "spatial_mse", "weighting": {"kind": "share", "smoothing": 0.5}},
+            "classification": {"kind": "cross_entropy", "weighting": {"kind": "uncertainty"}},
+            "spatial": {"kind": "spatial_mse", "weighting": {"kind": "share", "smoothing": 0.5}},
         },
         feedback=[{"kind": "class_sampling", "start": 1}, {"kind": "upweighting", "epoch": 2, "factor": 3.0}],
-        model={"head": {"name": "linear", "widths": None, "dropout": 0.0}},
+        model={"head": {"kind": "linear", "widths": None, "dropout": 0.0}},
         training={"phases": PHASES, "batch_size": batch_size, "precision": "fp32"},
     )
 

@@ -56,7 +56,7 @@ def test_the_time_budget_ends_all_phases() -> None:
         ({"restore_best": "val_acuracy"}, "val_acuracy"),
         ({"until": {"metric": "val_f1", "value": 0.5}}, "val_f1"),
         ({"early_stopping": {"metric": "nothing"}}, "nothing"),
-        ({"schedule": {"schedule": "plateau", "metric": "val_los"}}, "val_los"),
+        ({"schedule": {"kind": "plateau", "metric": "val_los"}}, "val_los"),
         ({"lr_factors": {"bakbone": 0.1}}, "bakbone"),
         ({"trainable": "from:nowhere"}, "nowhere"),
     ],
@@ -128,7 +128,7 @@ def test_restore_best_brings_back_the_weights_of_that_epoch(metric: str) -> None
 
 
 def test_plateau_lowers_the_rate_as_its_replay_says() -> None:
-    schedule = {"schedule": "plateau", "metric": "val_accuracy", "patience": 0, "reduce": 0.5}
+    schedule = {"kind": "plateau", "metric": "val_accuracy", "patience": 0, "reduce": 0.5}
     history = fit(toy_job(phases=[phase(epochs=10, lr=0.05, schedule=schedule)]))
     plain = Plateau(metric="val_accuracy", patience=0, reduce=0.5)
     values = [row["val_accuracy"] for row in history]

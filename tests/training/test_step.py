@@ -26,7 +26,7 @@ class InputGradient:
     """Mean square of the gradient of the true class's score by the pictures."""
 
     class Config(TermConfig):
-        loss: Literal["input_gradient"] = "input_gradient"
+        kind: Literal["input_gradient"] = "input_gradient"
 
     taps: tuple[str, ...] = ()
     needs_input_gradient = True
@@ -44,7 +44,7 @@ class Again:
     """Disagreement between the pictures and their mirror images."""
 
     class Config(TermConfig):
-        loss: Literal["again"] = "again"
+        kind: Literal["again"] = "again"
 
     taps: tuple[str, ...] = ()
     asks_again = True

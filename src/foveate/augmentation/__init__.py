@@ -19,31 +19,33 @@ from foveate.augmentation.manifold_mixup import ManifoldMixup
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
 from foveate.augmentation.remix import Remix
-from foveate.core.config import one_of
 from foveate.core.progress import Progress
+from foveate.core.registry import Registry
 from foveate.data.batch import Batch
 
 BatchTransform = Callable[[Batch, nn.Module, np.random.Generator, Progress], Batch]
 
 # A new augmentation: one class in one file, one line here.
-TRANSFORMS: dict[str, type[Any]] = {
-    "augmix": AugMix,
-    "background_swap": BackgroundSwap,
-    "cutmix": CutMix,
-    "manifold_mixup": ManifoldMixup,
-    "mixup": Mixup,
-    "remix": Remix,
-}
+TRANSFORMS = Registry(
+    "batch transform",
+    AugMix,
+    BackgroundSwap,
+    CutMix,
+    ManifoldMixup,
+    Mixup,
+    Remix,
+    formerly="transform",
+)
 
 if TYPE_CHECKING:
     BatchTransformConfig = Any
 else:
-    BatchTransformConfig = one_of(TRANSFORMS, "transform")
+    BatchTransformConfig = TRANSFORMS.settings
 
 
 def build_transforms(configs: tuple[Any, ...], counts: Counts) -> tuple[BatchTransform, ...]:
     """The transforms of an experiment, in order; counts: (C,) training pictures a class."""
-    return tuple(TRANSFORMS[config.transform](config, counts) for config in configs)
+    return tuple(TRANSFORMS.build(config, counts) for config in configs)
 
 
 __all__ = ["TRANSFORMS", "BatchTransform", "BatchTransformConfig", "build_transforms"]

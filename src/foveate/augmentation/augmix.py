@@ -23,8 +23,9 @@ Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class AugMix:
-    """view = (1 - m) x + m sum_i w_i chain_i(x), with w ~ Dirichlet(1), m ~ Beta(1, 1) for every view of every picture.
+    """Further views of every picture, mixed from the picture and short chains of simple operations.
 
+    view = (1 - m) x + m sum_i w_i chain_i(x), with w ~ Dirichlet(1), m ~ Beta(1, 1) for every view of every picture.
     A chain is one to three operations drawn with replacement from autocontrast, equalize, posterize, rotate, solarize,
     shear and translate; colour, contrast, brightness and sharpness are left out, as they are in the tests of robustness
     that the paper reports. The batch comes back with the plain picture and ``views`` mixtures of each in a row; labels
@@ -36,7 +37,7 @@ class AugMix:
     """
 
     class Config(Config):
-        transform: Literal["augmix"] = "augmix"
+        kind: Literal["augmix"] = "augmix"
         views: int = Field(default=2, ge=1, le=8)
         """Mixtures of each picture, beside the picture itself."""
         severity: float = Field(default=3.0, gt=0.1, le=10)

@@ -102,7 +102,7 @@ class BackgroundSwap:
     """
 
     class Config(Config):
-        transform: Literal["background_swap"] = "background_swap"
+        kind: Literal["background_swap"] = "background_swap"
         p: float = Field(default=0.7, ge=0, le=1)
         """Probability for each picture with a mask."""
         source: Literal["any", "other_class"] = "any"

@@ -23,14 +23,16 @@ def draw_box(height: int, width: int, kept: float, rng: np.random.Generator) -> 
 
 
 class CutMix:
-    """lambda ~ Beta(alpha, alpha) and one box a batch; label lambda own + (1 - lambda) partner's, lambda by area.
+    """A box of another picture in the same place, the label mixed by area.
+
+    lambda ~ Beta(alpha, alpha) and one box a batch; label lambda own + (1 - lambda) partner's, lambda by area.
 
     Source: Yun et al., CutMix, ICCV 2019. Pictures and masks of the batch are changed in place. The mask of the
     mixture is known where both masks are.
     """
 
     class Config(Config):
-        transform: Literal["cutmix"] = "cutmix"
+        kind: Literal["cutmix"] = "cutmix"
         p: float = Field(default=1.0, ge=0, le=1)
         """Probability for each batch (1 on ImageNet, 0.5 on CIFAR in the paper)."""
         alpha: float = Field(default=1.0, gt=0)

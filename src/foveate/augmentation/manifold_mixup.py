@@ -10,13 +10,15 @@ from torch import nn
 
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core.config import Config as Settings
+from foveate.core import config as core
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 
 class ManifoldMixup:
-    """h = lambda own + (1 - lambda) partner's feature maps at one place drawn from ``layers``; labels alike.
+    """Two pictures blended at a layer inside the network, drawn for every batch.
+
+    h = lambda own + (1 - lambda) partner's feature maps at one place drawn from ``layers``; labels alike.
 
     lambda ~ Beta(alpha, alpha) and one place a batch. Masks are blended too; they
     are known where both are. Later layers see blended maps only, as in the paper.
@@ -24,8 +26,8 @@ class ManifoldMixup:
     Source: Verma et al., Manifold mixup, ICML 2019.
     """
 
-    class Config(Settings):
-        transform: Literal["manifold_mixup"] = "manifold_mixup"
+    class Config(core.Config):
+        kind: Literal["manifold_mixup"] = "manifold_mixup"
         p: float = Field(default=1.0, ge=0, le=1)
         """Probability for each batch."""
         alpha: float = Field(default=2.0, gt=0)

@@ -14,14 +14,16 @@ from foveate.data.batch import Batch
 
 
 class Mixup:
-    """x = lambda own + (1 - lambda) partner's, one lambda ~ Beta(alpha, alpha) a batch; labels alike.
+    """Two pictures blended, their labels in the same proportion.
+
+    x = lambda own + (1 - lambda) partner's, one lambda ~ Beta(alpha, alpha) a batch; labels alike.
 
     Source: Zhang et al., mixup, ICLR 2018. Pictures and masks of the batch are changed in place; a blended mask tells
     each place's share of object. The mask of the mixture is known where both masks are.
     """
 
     class Config(Settings):
-        transform: Literal["mixup"] = "mixup"
+        kind: Literal["mixup"] = "mixup"
         p: float = Field(default=1.0, ge=0, le=1)
         """Probability for each batch."""
         alpha: float = Field(default=1.0, gt=0)

@@ -20,7 +20,7 @@ class Remix(Mixup):
     """
 
     class Config(Mixup.Config):
-        transform: Literal["remix"] = "remix"  # type: ignore[assignment]
+        kind: Literal["remix"] = "remix"  # type: ignore[assignment]
         kappa: float = Field(default=3.0, ge=1)
         """How many times more pictures the common class has, at least. Trap: below the data's own ratio nothing but
         mixup remains (foveate check tells the counts)."""

@@ -1,6 +1,5 @@
 """foveate list"""
 
-import re
 from collections.abc import Iterable
 from importlib import import_module
 
@@ -8,6 +7,7 @@ from rich.markup import escape
 
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
+from foveate.core.registry import Registry, first_sentence
 
 _TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
@@ -29,16 +29,19 @@ _TABLES = {
 
 @guarded
 def names(what: str, pattern: str) -> None:
-    """Print the names of one table, one a line; of explainers also what they are."""
+    """Print the names of one table, one a line, and what each is where that can be said in a sentence."""
     known = ("backbones", *_TABLES)
     if what not in known:
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(known)}.")
     if what == "explainers":
         _explainers(pattern)
         return
-    for name in _backbones() if what == "backbones" else _table(*_TABLES[what]):
-        if pattern in name:
-            out.print(name)
+    table = _backbones() if what == "backbones" else _table(*_TABLES[what])
+    shown = [name for name in table if pattern in name]
+    sentences = table.sentences() if isinstance(table, Registry) else {}
+    width = max(map(len, shown), default=0)
+    for name in shown:
+        out.print(escape(f"{name:<{width}}  {sentences[name]}" if sentences else name), soft_wrap=True)
 
 
 def _explainers(pattern: str) -> None:
@@ -51,12 +54,6 @@ def _explainers(pattern: str) -> None:
         where = "at a layer" if kind.layered else "pixels    "
         pace = "slow" if kind.slow else "    "
         out.print(escape(f"{name:<{width}}  {where}  {pace}  {first_sentence(kind.__doc__)}"), soft_wrap=True)
-
-
-def first_sentence(text: str | None) -> str:
-    """The first sentence of a docstring, on one line."""
-    line = " ".join((text or "").split()).replace("``", "")
-    return re.split(r"(?<=\.)\s+(?=[A-Z])", line, maxsplit=1)[0]
 
 
 def _table(module: str, name: str) -> Iterable[str]:

@@ -6,9 +6,9 @@ A configuration class stands beside the code that reads it; ``foveate.experiment
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, TypeVar, Union
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_jsonable_python
 
 from foveate.core.errors import ConfigError, FoveateError, shortened, shown
@@ -19,6 +19,9 @@ MOST = 6
 
 class Config(BaseModel):
     """Frozen, validated settings. Every field has a default or is documented as required."""
+
+    hashed_kind: ClassVar[str] = "kind"
+    """What hashes call ``kind``: the name it had when runs were first recorded."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -47,7 +50,7 @@ def deciding(value: Any) -> Any:
             later = Mark.LATER in field.metadata
             if Mark.DECIDES_NOTHING in field.metadata or (later and plain == deciding(field.get_default())):
                 continue
-            kept[field.serialization_alias or name] = plain
+            kept[value.hashed_kind if name == "kind" else field.serialization_alias or name] = plain
         return kept
     if isinstance(value, Mapping):
         return {name: deciding(item) for name, item in value.items()}
@@ -57,16 +60,6 @@ def deciding(value: Any) -> Any:
 
 
 C = TypeVar("C", bound=Config)
-
-
-def one_of(table: Mapping[str, Any], key: str) -> Any:
-    """The type of a field that holds the settings of any class in ``table``; ``key`` is the setting that tells which.
-
-    A class's settings are its ``Config``, or the class itself where it is one. Type checkers cannot follow a table:
-    declare ``Any`` for them.
-    """
-    configs = tuple(getattr(entry, "Config", entry) for entry in table.values())
-    return Annotated[Union[configs], Field(discriminator=key)]  # noqa: UP007
 
 
 def parse(

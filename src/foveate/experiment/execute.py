@@ -304,6 +304,6 @@ def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
     from foveate.objectives.classification import HeadPenalty
 
     terms = dict(experiment.objective)
-    if model.head.regularised and not any(term.loss == "head_penalty" for term in terms.values()):
+    if model.head.penalty() is not None and not any(term.kind == "head_penalty" for term in terms.values()):
         terms["head_penalty"] = HeadPenalty.Config()
     return terms

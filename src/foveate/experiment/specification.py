@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from foveate.augmentation import BatchTransformConfig
 from foveate.core.config import Config, Mark, deciding, parse
 from foveate.core.errors import ConfigError, shown
 from foveate.core.reading import parse_yaml, read_yaml
+from foveate.core.registry import shared_settings
 from foveate.data.cache import CacheConfig
 from foveate.data.decode import Fit
 from foveate.data.discover import LayoutConfig
@@ -20,16 +22,10 @@ from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.tta import parse_tta
 from foveate.feedback import FeedbackConfig
 from foveate.models.classifier import ModelConfig
-from foveate.models.heads import HeadConfig
+from foveate.models.heads import AnyHeadConfig, LinearHead
 from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig
-
-TAGS = ("loss", "schedule", "transform", "kind")
-"""Settings that choose a kind, on which the other settings beside them depend."""
-
-KEPT = ("weight", "weighting")
-"""Settings that every kind of loss has, and that stay when ``--set`` chooses another."""
 
 
 class DataConfig(Config):
@@ -86,7 +82,7 @@ class StartConfig(Config):
     """What it learns."""
     training: TrainingConfig = TrainingConfig()
     augment: AugmentationConfig = AugmentationConfig()
-    head: HeadConfig = HeadConfig()
+    head: AnyHeadConfig = LinearHead.Config()
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -156,7 +152,7 @@ class Experiment(Config):
         Raises:
             ConfigError: every wrong field with its path.
         """
-        return parse(cls, values, source=source)
+        return parse(cls, current(values), source=source)
 
     @classmethod
     def from_yaml(cls, path: Path) -> "Experiment":
@@ -178,19 +174,54 @@ def _hash(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
+_FORMER = re.compile(
+    r"((?:^|\.)(?:objective\.[^.]+(?=\.loss$)|transforms\.[^.]+(?=\.transform$)"
+    r"|phases\.[^.]+\.schedule(?=\.schedule$)|head(?=\.name$)))\.\w+$"
+)
+"""Places of what is called ``kind`` now, in settings that earlier versions wrote."""
+
+
+def _current_path(path: str) -> str:
+    return _FORMER.sub(r"\1.kind", path)
+
+
+def current(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings with today's names, where earlier versions had others."""
+    renamed = _current(values, "")
+    assert isinstance(renamed, dict)
+    return renamed
+
+
+def _current(value: Any, path: str) -> Any:
+    if isinstance(value, list | tuple):
+        return [_current(item, f"{path}.{place}") for place, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    return {
+        _current_path(f"{path}.{name}").rsplit(".", 1)[-1] if isinstance(name, str) else name: _current(
+            item, f"{path}.{name}"
+        )
+        for name, item in value.items()
+    }
+
+
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """``base`` with ``changes`` laid over it: mappings are merged, everything else is replaced.
 
-    A mapping that chooses another loss, schedule or transform replaces the old one, whose settings it does not have.
+    A mapping that chooses another kind replaces the old one, whose settings it does not have.
     """
-    if any(tag in changes and changes[tag] != base.get(tag) for tag in TAGS):
+    return _merge(base, current(changes))
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    if "kind" in changes and changes["kind"] != base.get("kind"):
         return dict(changes)
     merged = dict(base)
     if "preset" in changes and base.get("steps"):
         merged["steps"] = None  # steps of one's own would win over it
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(merged.get(name), dict):
-            merged[name] = merge(merged[name], value)
+            merged[name] = _merge(merged[name], value)
         else:
             merged[name] = value
     return merged
@@ -220,16 +251,15 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """
     result: dict[str, Any] = json.loads(json.dumps(values))
     place: Any = result
-    *steps, last = path.split(".")
+    *steps, last = _current_path(path).split(".")
     for step in steps:
         place = _child(place, step, path)
     if isinstance(place, list):
         _child(place, last, path)
         place[int(last)] = value
     elif isinstance(place, dict):
-        # The settings of another kind do not fit this one. But a phase has a schedule, it is none.
-        if last in TAGS and place.get(last) != value and steps[-2:-1] != ["phases"]:
-            for other in [name for name in place if name not in KEPT]:
+        if last == "kind" and place.get(last) != value:  # the settings of another kind do not fit this one
+            for other in place.keys() - shared_settings(value):
                 del place[other]
         if last == "preset" and place.get("steps"):
             place["steps"] = None  # steps of one's own would win over it

@@ -12,6 +12,7 @@ from foveate.core.errors import ConfigError
 from foveate.explanation.explainer import Explainer
 from foveate.explanation.maps import grad_cam
 from foveate.explanation.probe import Probe
+from foveate.models.heads import Head, LinearHead
 
 
 class _GradientCam(Explainer):
@@ -66,8 +67,8 @@ class Cam(Explainer):
 def _classifier(model: nn.Module) -> nn.Linear | None:
     """The one linear layer from pooled features to logits; None where there is more."""
     head: Any = getattr(model, "head", None)
-    if hasattr(head, "hidden") and hasattr(head, "classifier"):
-        return None if len(head.hidden) else head.classifier
+    if isinstance(head, Head):
+        return head.classifier if isinstance(head, LinearHead) else None
     get = getattr(model, "get_classifier", None)
     found = get() if get else None
     return found if isinstance(found, nn.Linear) else None

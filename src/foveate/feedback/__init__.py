@@ -2,26 +2,27 @@
 
 from typing import TYPE_CHECKING, Any
 
-from foveate.core.config import one_of
+from foveate.core.registry import Registry
 from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.upweighting import Upweighting
 
 # A new feedback: one class in one file, one line here.
-FEEDBACKS: dict[str, type[Any]] = {
-    "class_sampling": ClassSampling,
-    "upweighting": Upweighting,
-}
+FEEDBACKS = Registry(
+    "feedback",
+    ClassSampling,
+    Upweighting,
+)
 
 if TYPE_CHECKING:
     FeedbackConfig = Any
 else:
-    FeedbackConfig = one_of(FEEDBACKS, "kind")
+    FeedbackConfig = FEEDBACKS.settings
 
 
 def build_feedbacks(configs: tuple[Any, ...]) -> tuple[Feedback, ...]:
     """The feedbacks of an experiment, in order."""
-    return tuple(FEEDBACKS[config.kind](config) for config in configs)
+    return tuple(FEEDBACKS.build(config) for config in configs)
 
 
 __all__ = ["FEEDBACKS", "Feedback", "FeedbackConfig", "Moment", "Seen", "TrainingPictures", "build_feedbacks"]

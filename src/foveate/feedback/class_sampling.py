@@ -12,9 +12,10 @@ from foveate.models.classifier import Classifier
 
 
 class ClassSampling(Feedback):
-    """Classes are drawn with probability p_c ~ n_c^q, n_c being their training pictures, from an epoch on.
+    """From an epoch on, classes are drawn by a power of their size: square-root sampling, class-balanced sampling.
 
-    q = 1: as they come (instance-balanced); q = 1/2: square-root sampling; q = 0: class-balanced. Within a class every
+    p_c ~ n_c^q, n_c being the training pictures of class c; q = 1: as they come (instance-balanced); q = 1/2:
+    square-root sampling; q = 0: class-balanced. Within a class every
     picture is equally likely, so a picture's weight is n_c^(q - 1).
 
     Source: Kang et al., Decoupling representation and classifier for long-tailed recognition, ICLR 2020, equation 1.

@@ -13,7 +13,7 @@ from foveate.models.classifier import Classifier
 
 
 class Upweighting(Feedback):
-    """Training pictures answered wrong in epoch ``epoch`` weigh ``factor`` times as much from then on.
+    """Training pictures that were answered wrong in one early epoch are drawn more often from then on.
 
     Source: Liu et al., Just train twice, ICML 2021. There a second network is trained from the start; here the same one
     goes on. What counts is the answer during training, in the last step that showed the picture. Where no picture was

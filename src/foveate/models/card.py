@@ -13,7 +13,7 @@ from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import SCHEMA_VERSION
 from foveate.core.reading import read_json
-from foveate.models.heads import HeadConfig
+from foveate.models.heads import AnyHeadConfig
 
 _Mean = Annotated[float, Field(ge=0, le=1)]
 _Std = Annotated[float, Field(gt=0, le=1)]
@@ -48,7 +48,7 @@ class Card(Config):
     # From here on: only in cards of our own runs.
     schema_version: int | None = Field(default=None, le=SCHEMA_VERSION)
     """Version of this format; a higher one than ours is refused."""
-    head: HeadConfig | None = None
+    head: AnyHeadConfig | None = None
     """The head whose tensors stand in the file under ``head.``."""
     feature_mode: Literal["pre_logits", "pooled"] | None = None
     """Which features the head receives: "pre_logits" or "pooled"."""

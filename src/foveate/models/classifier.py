@@ -16,7 +16,7 @@ from foveate.core.config import Config
 from foveate.core.errors import ConfigError, FoveateError, WeightsError
 from foveate.core.rng import torch_seeded
 from foveate.models.card import Card, Means, Stds
-from foveate.models.heads import HeadConfig, build_head
+from foveate.models.heads import AnyHeadConfig, LinearHead, build_head
 from foveate.models.order import record_order
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps, to_map
@@ -56,7 +56,7 @@ class ModelConfig(Config):
     """"pretrained" (timm's download), "none" (random), or a file or run folder."""
     backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further keyword arguments of the backbone, for example drop_path_rate; they win over the card's."""
-    head: HeadConfig = HeadConfig()
+    head: AnyHeadConfig = LinearHead.Config()
     """The head."""
     features: Literal["auto", "pre_logits", "pooled"] = "auto"
     """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last

@@ -1,65 +1,76 @@
 """Heads: what turns the backbone's features (B, F) into logits (B, C)."""
 
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+import torch.nn.functional as F
+from pydantic import BeforeValidator, Field
 from torch import nn
 
 from foveate.core.config import Config
-from foveate.core.errors import ConfigError
+from foveate.core.registry import Registry
 from foveate.core.rng import torch_seeded
 
 
 class HeadConfig(Config):
-    """Which head, and how wide."""
+    """Settings that every head has; each adds its own and its ``kind``."""
 
-    name: str = "linear"
-    """A key of HEADS: "linear", "deep" or "mlp"."""
-    widths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] | None = Field(default=None, max_length=16)
-    """Units of the hidden layers, in order; None: the head's own ("deep" 640, 320; "mlp" 1024)."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Share of features set to zero in training; None: the head's own (0.2, 0.2, 0.3)."""
+    """Share of features set to zero in training; None: the head's own."""
 
 
 class Head(nn.Module):
     """Base: dropout, linear, ReLU for each width, then dropout and a linear layer to the classes."""
 
+    Config: ClassVar[type[HeadConfig]]
     default_widths: ClassVar[tuple[int, ...]] = ()
     default_dropout: ClassVar[float] = 0.2
 
-    def __init__(
-        self, features: int, classes: int, widths: tuple[int, ...] | None = None, dropout: float | None = None
-    ) -> None:
+    def __init__(self, config: Any, features: int, classes: int) -> None:
         super().__init__()
-        widths = self.default_widths if widths is None else widths
-        rate = self.default_dropout if dropout is None else dropout
+        rate = self.default_dropout if config.dropout is None else config.dropout
         layers: list[nn.Module] = []
-        for width in widths:
+        for width in self.widths(config):
             layers += [nn.Dropout(rate), nn.Linear(features, width), nn.ReLU()]
             features = width
         self.hidden = nn.Sequential(*layers)
         self.dropout = nn.Dropout(rate)
         self.classifier = nn.Linear(features, classes)
 
+    @classmethod
+    def widths(cls, config: Any) -> tuple[int, ...]:
+        """Units of the hidden layers, in order."""
+        given: tuple[int, ...] | None = getattr(config, "widths", None)
+        return cls.default_widths if given is None else given
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """features: (B, F) -> logits (B, C)."""
         return self.classifier(self.dropout(self.hidden(features)))
 
-    regularised = False
-    """Whether ``penalty`` is more than zero."""
+    def penalty(self) -> torch.Tensor | None:
+        """Scalar that the objective adds to the loss; None for a head without regularisation."""
+        return None
 
-    def penalty(self) -> torch.Tensor:
-        """Scalar that the objective adds to the loss; zero for a head without regularisation."""
-        return self.classifier.weight.new_zeros(())
+
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=65_536)], ...], Field(max_length=16)]
 
 
 class LinearHead(Head):
     """Dropout 0.2, then one linear layer (the "shallow" head of the 15-Scene report)."""
 
+    class Config(HeadConfig):
+        kind: Literal["linear"] = "linear"
+        widths: None = None
+        """It has no hidden layers."""
+
 
 class DeepHead(Head):
     """Dropout 0.2 before each of three linear layers (640, 320, C), ReLU (15-Scene report's "deep" head)."""
+
+    class Config(HeadConfig):
+        kind: Literal["deep"] = "deep"
+        widths: Widths | None = None
+        """Units of the hidden layers, in order; None: 640, 320."""
 
     default_widths = (640, 320)
 
@@ -75,15 +86,17 @@ class MlpHead(Head):
     pass (Keras 2, which the report used, divides the activity term by the batch size).
     """
 
-    regularised = True
+    class Config(HeadConfig):
+        kind: Literal["mlp"] = "mlp"
+        widths: Widths | None = None
+        """Units of the hidden layers, in order; None: 1024."""
+
     default_widths = (1024,)
     default_dropout = 0.3
     l1, l2 = 1e-5, 1e-4
 
-    def __init__(
-        self, features: int, classes: int, widths: tuple[int, ...] | None = None, dropout: float | None = None
-    ) -> None:
-        super().__init__(features, classes, widths, dropout)
+    def __init__(self, config: Any, features: int, classes: int) -> None:
+        super().__init__(config, features, classes)
         self._activity: torch.Tensor | None = None
         for layer in self.hidden:
             if isinstance(layer, nn.Linear):
@@ -117,20 +130,49 @@ class MlpHead(Head):
         return {**self.__dict__, "_activity": None}
 
 
-HEADS: dict[str, type[Head]] = {"linear": LinearHead, "deep": DeepHead, "mlp": MlpHead}
+class CosineHead(Head):
+    """Logits = scale * cosine of the angle between the features and a class's weights; no bias.
 
-
-def build_head(config: HeadConfig, features: int, classes: int, seed: int) -> Head:
-    """A head F -> C whose weights depend on ``seed`` and the widths only, not on random draws made before.
-
-    Raises:
-        ConfigError: no head of this name, or widths for a head that has no hidden layers.
+    Lengths say nothing, so that a class with many pictures cannot win by long weights. Source: Gidaris & Komodakis,
+    Dynamic few-shot visual learning without forgetting, CVPR 2018.
     """
-    if config.name not in HEADS:
-        raise ConfigError(f"There is no head {config.name!r}; choose one of {', '.join(HEADS)}.")
-    if config.name == "linear" and config.widths:
-        raise ConfigError(
-            f"The linear head has no hidden layers for widths {list(config.widths)}; use 'deep' or 'mlp'."
-        )
+
+    class Config(HeadConfig):
+        kind: Literal["cosine"] = "cosine"
+        scale: float = Field(default=16.0, gt=0)
+        """Largest logit; with C classes a probability of p needs at least ln(p (C - 1) / (1 - p)) / 2."""
+
+    def __init__(self, config: Any, features: int, classes: int) -> None:
+        super().__init__(config, features, classes)
+        self.scale = config.scale
+        self.classifier = nn.Linear(features, classes, bias=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """features: (B, F) -> logits (B, C) in [-scale, scale]."""
+        directions = F.normalize(self.dropout(features), dim=1)
+        return self.scale * F.linear(directions, F.normalize(self.classifier.weight, dim=1))
+
+
+HEADS = Registry("head", LinearHead, DeepHead, MlpHead, CosineHead, formerly="name")
+
+
+def _by_kind(value: Any) -> Any:
+    """A head by its kind alone, and as it was written in files of earlier versions."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if isinstance(value, dict) and "name" in value and "kind" not in value:
+        return {"kind": value["name"], **{name: part for name, part in value.items() if name != "name"}}
+    return {"kind": "linear", **value} if isinstance(value, dict) else value
+
+
+if TYPE_CHECKING:
+    AnyHeadConfig = Any
+else:
+    AnyHeadConfig = Annotated[HEADS.settings, BeforeValidator(_by_kind)]
+
+
+def build_head(config: Any, features: int, classes: int, seed: int) -> Head:
+    """A head F -> C whose weights depend on ``seed`` and its settings only, not on random draws made before."""
     with torch_seeded(seed, "head"):
-        return HEADS[config.name](features, classes, config.widths, config.dropout)
+        head: Head = HEADS.build(config, features, classes)
+    return head

@@ -31,7 +31,7 @@ class AttentionMining:
     """
 
     class Config(TermConfig):
-        loss: Literal["attention_mining"] = "attention_mining"
+        kind: Literal["attention_mining"] = "attention_mining"
         tap: str = "late"
         """Feature map at which the class map is computed."""
         sigma: float = 0.5

@@ -49,7 +49,7 @@ class CrossEntropy:
     """Softmax cross-entropy, averaged over the batch (torch.nn.functional.cross_entropy)."""
 
     class Config(TermConfig):
-        loss: Literal["cross_entropy"] = "cross_entropy"
+        kind: Literal["cross_entropy"] = "cross_entropy"
         label_smoothing: float = Field(default=0.0, ge=0, lt=1)
         """Share of the target spread evenly over all classes, in [0, 1)."""
         class_weights: ClassWeights = "none"
@@ -75,7 +75,7 @@ class Focal:
     """
 
     class Config(TermConfig):
-        loss: Literal["focal"] = "focal"
+        kind: Literal["focal"] = "focal"
         gamma: float = Field(default=2.0, ge=0, le=100)
         """How strongly easy pictures are faded out; 0 = cross-entropy."""
         class_weights: ClassWeights = "none"
@@ -99,7 +99,7 @@ class Huber:
     """Huber loss between the softmax probabilities and the one-hot target, mean over pictures and classes."""
 
     class Config(TermConfig):
-        loss: Literal["huber"] = "huber"
+        kind: Literal["huber"] = "huber"
         delta: float = Field(default=1.0, gt=0)
         """Where the quadratic part ends; differences of probabilities never exceed 1."""
 
@@ -117,14 +117,16 @@ class HeadPenalty:
     """The regularisation that the head brings along (L1/L2 on kernel, bias and activity; see ``models.heads``)."""
 
     class Config(TermConfig):
-        loss: Literal["head_penalty"] = "head_penalty"
+        kind: Literal["head_penalty"] = "head_penalty"
 
     taps: tuple[str, ...] = ()
 
     def __init__(self, config: Config, context: Context) -> None:
-        if not getattr(context.head, "regularised", False):
+        if context.head is None or context.head.penalty() is None:
             raise ConfigError("The term head_penalty needs a head with a penalty; choose the head 'mlp'.")
         self.head = context.head
 
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
-        return self.head.penalty()  # type: ignore[union-attr, operator]
+        penalty = self.head.penalty()
+        assert penalty is not None
+        return penalty

@@ -11,7 +11,9 @@ from foveate.objectives.term import Context, Progress, TermConfig, nothing
 
 
 class JensenShannon:
-    """JS(p_1 .. p_V) = (1/V) sum_v KL(p_v || m), m the mean of the V views' probabilities; mean over pictures.
+    """All views of a picture should be answered alike: the Jensen-Shannon divergence of their probabilities.
+
+    JS(p_1 .. p_V) = (1/V) sum_v KL(p_v || m), m the mean of the V views' probabilities; mean over pictures.
 
     m is clamped to [1e-7, 1]. Where a batch holds one view of each picture (validation) the loss is 0.
 
@@ -19,7 +21,7 @@ class JensenShannon:
     """
 
     class Config(TermConfig):
-        loss: Literal["jensen_shannon"] = "jensen_shannon"
+        kind: Literal["jensen_shannon"] = "jensen_shannon"
 
     taps: tuple[str, ...] = ()
 

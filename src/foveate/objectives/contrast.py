@@ -32,7 +32,7 @@ class NTXent:
     """
 
     class Config(TermConfig):
-        loss: Literal["nt_xent"] = "nt_xent"
+        kind: Literal["nt_xent"] = "nt_xent"
         temperature: float = Field(default=0.2, gt=0)
         """Lower values look at the hardest pairs only; small batches want no very low one."""
 

@@ -26,7 +26,7 @@ class SelfDistillation(nn.Module):
     """
 
     class Config(TermConfig):
-        loss: Literal["self_distillation"] = "self_distillation"
+        kind: Literal["self_distillation"] = "self_distillation"
         temperature: float = Field(default=0.1, gt=0)
         teacher_temperature: float = Field(default=0.04, gt=0)
         momentum: float = Field(default=0.99, ge=0, lt=1)

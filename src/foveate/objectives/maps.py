@@ -8,7 +8,7 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.explanation.maps import FLAT, grad_cam, min_max
-from foveate.models.heads import Head
+from foveate.models.heads import LinearHead
 from foveate.models.output import Output
 
 
@@ -101,7 +101,7 @@ class ClassActivation:
 
     def __init__(self, head: nn.Module | None) -> None:
         """Raises ConfigError: the head is not one linear layer."""
-        if not isinstance(head, Head) or len(head.hidden):
+        if not isinstance(head, LinearHead):
             raise ConfigError("aggregate 'cam' needs a head of one linear layer; take aggregate 'gradcam'.")
         self.head = head
         self.checked = False

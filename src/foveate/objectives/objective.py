@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from foveate.core.config import one_of
 from foveate.core.errors import ConfigError
+from foveate.core.registry import Registry
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.attention_mining import AttentionMining
@@ -37,31 +37,33 @@ RESERVED_STARTS = ("weight_", "share_")
 """Before a term's name: columns of its weight and its share of the loss."""
 
 # A new loss: one class in one file, one line here.
-LOSSES: dict[str, type[Any]] = {
-    "cross_entropy": CrossEntropy,
-    "focal": Focal,
-    "huber": Huber,
-    "head_penalty": HeadPenalty,
-    "spatial_mse": SpatialMSE,
-    "spatial_l1": SpatialL1,
-    "spatial_bce": SpatialBCE,
-    "spatial_dice": SpatialDice,
-    "spatial_iou": SpatialIoU,
-    "spatial_kl": SpatialKL,
-    "spatial_energy": SpatialEnergy,
-    "right_reasons": RightReasons,
-    "attention_mining": AttentionMining,
-    "jensen_shannon": JensenShannon,
-    "nt_xent": NTXent,
-    "self_distillation": SelfDistillation,
-}
+LOSSES = Registry(
+    "loss",
+    CrossEntropy,
+    Focal,
+    Huber,
+    HeadPenalty,
+    SpatialMSE,
+    SpatialL1,
+    SpatialBCE,
+    SpatialDice,
+    SpatialIoU,
+    SpatialKL,
+    SpatialEnergy,
+    RightReasons,
+    AttentionMining,
+    JensenShannon,
+    NTXent,
+    SelfDistillation,
+    formerly="loss",
+)
 
 if TYPE_CHECKING:
     AnyTermConfig = Any
 else:
-    AnyTermConfig = one_of(LOSSES, "loss")
+    AnyTermConfig = LOSSES.settings
 ObjectiveConfig = dict[str, AnyTermConfig]
-"""{term name: settings with a ``loss`` from LOSSES, a ``weight`` and a ``weighting``}."""
+"""{term name: settings with a ``kind`` from LOSSES, a ``weight`` and a ``weighting``}."""
 
 
 def default_objective() -> dict[str, Any]:
@@ -95,7 +97,7 @@ class Objective(nn.Module):
         super().__init__()
         for name in config:
             _check_name(name)
-        self._terms: dict[str, Term] = {name: LOSSES[c.loss](c, context) for name, c in config.items()}
+        self._terms: dict[str, Term] = {name: LOSSES.build(c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
         self._on = {name: c.on for name, c in config.items()}
         for name, term in self._terms.items():
@@ -110,7 +112,7 @@ class Objective(nn.Module):
                 )
         self._weightings: dict[str, Weighting] = {
             # Weight 0 is "measured, not trained on" with any weighting.
-            name: WEIGHTINGS[c.weighting.kind](c.weighting) if c.weight else Constant(Constant.Config())
+            name: WEIGHTINGS.build(c.weighting) if c.weight else Constant(Constant.Config())
             for name, c in config.items()
         }
         # The colon keeps a term's name apart from the attributes of a module ("type", "pop").

@@ -28,7 +28,7 @@ class RightReasons:
     """
 
     class Config(MaskConfig):
-        loss: Literal["right_reasons"] = "right_reasons"
+        kind: Literal["right_reasons"] = "right_reasons"
         score: Literal["log_probabilities", "true_class"] = "log_probabilities"
         """What is differentiated: the sum of all classes' log-probabilities, or the true class's logit."""
         norm: Literal["squared", "share"] = "squared"

@@ -131,7 +131,7 @@ class SpatialMSE(SpatialTerm):
     """
 
     class Config(SpatialConfig):
-        loss: Literal["spatial_mse"] = "spatial_mse"
+        kind: Literal["spatial_mse"] = "spatial_mse"
 
     def compare(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         return (maps - masks).square().mean(dim=(1, 2))
@@ -145,7 +145,7 @@ class SpatialL1(SpatialTerm):
     """
 
     class Config(SpatialConfig):
-        loss: Literal["spatial_l1"] = "spatial_l1"
+        kind: Literal["spatial_l1"] = "spatial_l1"
 
     def compare(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         return (maps - masks).abs().mean(dim=(1, 2))
@@ -161,7 +161,7 @@ class SpatialBCE(SpatialTerm):
     class Config(SpatialConfig):
         scales = _UNIT
         why = "binary cross-entropy needs maps in [0, 1]"
-        loss: Literal["spatial_bce"] = "spatial_bce"
+        kind: Literal["spatial_bce"] = "spatial_bce"
 
     def compare(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         maps = MARGIN + (1 - 2 * MARGIN) * maps
@@ -178,7 +178,7 @@ class SpatialDice(SpatialTerm):
     class Config(SpatialConfig):
         scales = _UNIT
         why = "Dice needs maps in [0, 1]"
-        loss: Literal["spatial_dice"] = "spatial_dice"
+        kind: Literal["spatial_dice"] = "spatial_dice"
 
     def compare(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         both, either = _overlap(maps, masks)
@@ -196,7 +196,7 @@ class SpatialIoU(SpatialTerm):
     class Config(SpatialConfig):
         scales = _UNIT
         why = "IoU needs maps in [0, 1]"
-        loss: Literal["spatial_iou"] = "spatial_iou"
+        kind: Literal["spatial_iou"] = "spatial_iou"
 
     def compare(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         both, either = _overlap(maps, masks)
@@ -215,7 +215,7 @@ class SpatialKL(SpatialTerm):
     class Config(SpatialConfig):
         scales = ("minmax", "sigmoid", "none")
         why = "a distribution has no negative values"
-        loss: Literal["spatial_kl"] = "spatial_kl"
+        kind: Literal["spatial_kl"] = "spatial_kl"
 
     def compare(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         maps, cells = maps.clamp(min=0), maps[0].numel()
@@ -238,7 +238,7 @@ class SpatialEnergy(SpatialTerm):
     class Config(SpatialConfig):
         scales = ("minmax", "sigmoid", "none")
         why = "energy has no negative values"
-        loss: Literal["spatial_energy"] = "spatial_energy"
+        kind: Literal["spatial_energy"] = "spatial_energy"
         aggregate: Literal["mean", "max", "projection", "gradcam", "cam"] = "gradcam"
         """As in the other spatial losses."""
         normalise: Literal["minmax", "zscore", "sigmoid", "none"] = "none"

@@ -12,6 +12,7 @@ from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
+from foveate.models.heads import Head
 from foveate.models.output import Output
 from foveate.objectives.weighting import AnyWeightingConfig, Constant
 
@@ -26,7 +27,7 @@ class Context:
     """Class names, in label order."""
     counts: Sequence[int]
     """Training pictures a class, in label order."""
-    head: nn.Module | None = None
+    head: Head | None = None
     """The classifier's head, for penalties on it."""
     tap_channels: Callable[[str], int] | None = None
     """{tap name} -> K, the channels of that feature map; None where there is no network."""
@@ -39,7 +40,7 @@ class Context:
 
 
 class TermConfig(Config):
-    """Settings every term has; each loss adds its own and a ``loss`` name."""
+    """Settings every term has; each loss adds its own and its ``kind``."""
 
     weight: float = 1.0
     """Factor of this term in the sum that is differentiated; 0 measures without training on it."""

@@ -14,9 +14,10 @@ import torch
 from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
-from foveate.core.config import Config, one_of
+from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
+from foveate.core.registry import Registry
 
 Weight = float | torch.Tensor
 """A factor: a number, or a scalar tensor where it is measured or learned."""
@@ -309,16 +310,17 @@ class Uncertainty(Weighting):
 
 
 # A new weighting: one class here or in a file of its own, one line in this table.
-WEIGHTINGS: dict[str, type[Any]] = {
-    "constant": Constant,
-    "linear": Linear,
-    "cosine": Cosine,
-    "share": Share,
-    "gradient_norm": GradientNorm,
-    "uncertainty": Uncertainty,
-}
+WEIGHTINGS = Registry(
+    "weighting",
+    Constant,
+    Linear,
+    Cosine,
+    Share,
+    GradientNorm,
+    Uncertainty,
+)
 
 if TYPE_CHECKING:
     AnyWeightingConfig = Any
 else:
-    AnyWeightingConfig = one_of(WEIGHTINGS, "kind")
+    AnyWeightingConfig = WEIGHTINGS.settings

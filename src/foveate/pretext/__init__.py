@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from foveate.core.config import one_of
+from foveate.core.registry import Registry
 from foveate.pretext.asking import Asker, Questions, question_catalog
 from foveate.pretext.colour import Colour
 from foveate.pretext.jigsaw import Jigsaw
@@ -13,25 +13,26 @@ from foveate.pretext.rotation import Rotation
 from foveate.pretext.task import Normal, Task, TaskConfig
 
 # A new task: one class in one file, one line here.
-TASKS: dict[str, type[Any]] = {
-    "rotation": Rotation,
-    "perturbation": Perturbation,
-    "jigsaw": Jigsaw,
-    "location": Location,
-    "colour": Colour,
-    "simclr": SimCLR,
-    "dino": Dino,
-}
+TASKS = Registry(
+    "pretext task",
+    Rotation,
+    Perturbation,
+    Jigsaw,
+    Location,
+    Colour,
+    SimCLR,
+    Dino,
+)
 
 if TYPE_CHECKING:
     AnyTaskConfig = Any
 else:
-    AnyTaskConfig = one_of(TASKS, "kind")
+    AnyTaskConfig = TASKS.settings
 
 
 def build_task(config: Any) -> Task:
     """The task that ``config.kind`` names."""
-    task: Task = TASKS[config.kind](config)
+    task: Task = TASKS.build(config)
     return task
 
 

@@ -56,8 +56,8 @@ class SimCLR(_Pairs):
         outputs: int = Field(default=128, ge=2, le=65_536)
         """Width of the projection."""
 
-    objective: ClassVar[dict[str, Any]] = {"contrast": {"loss": "nt_xent"}}
-    head: ClassVar[dict[str, Any]] = {"name": "deep", "widths": (512,), "dropout": 0.0}
+    objective: ClassVar[dict[str, Any]] = {"contrast": {"kind": "nt_xent"}}
+    head: ClassVar[dict[str, Any]] = {"kind": "deep", "widths": (512,), "dropout": 0.0}
 
 
 class Dino(_Pairs):
@@ -72,5 +72,5 @@ class Dino(_Pairs):
         outputs: int = Field(default=256, ge=2, le=65_536)
         """Prototypes; the paper's 65536 are for ImageNet."""
 
-    objective: ClassVar[dict[str, Any]] = {"distillation": {"loss": "self_distillation"}}
-    head: ClassVar[dict[str, Any]] = {"name": "deep", "widths": (512,), "dropout": 0.0}
+    objective: ClassVar[dict[str, Any]] = {"distillation": {"kind": "self_distillation"}}
+    head: ClassVar[dict[str, Any]] = {"kind": "deep", "widths": (512,), "dropout": 0.0}

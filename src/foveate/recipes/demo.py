@@ -32,7 +32,7 @@ def demo_experiment(guide: str, seed: int) -> Experiment:
                         "name": "scratch",
                         "epochs": 40,
                         "lr": 3e-3,
-                        "schedule": {"schedule": "one_cycle"},
+                        "schedule": {"kind": "one_cycle"},
                         # The validation pictures are as biased as the training pictures, as a user's would be; the
                         # last epoch of a one-cycle schedule is the one it was made for.
                         "restore_best": None,

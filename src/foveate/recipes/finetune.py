@@ -44,7 +44,7 @@ def finetune(
         raise ConfigError(f"--trunk takes {', '.join(TRUNKS)}, got '{trunk}'.")
     weights = weights if start is None else str(start)
     phases: list[dict[str, Any]] = [
-        {"name": "head", "epochs": 40, "trainable": "head", "lr": 2e-3, "schedule": {"schedule": "cosine"}},
+        {"name": "head", "epochs": 40, "trainable": "head", "lr": 2e-3, "schedule": {"kind": "cosine"}},
         {
             "name": "all",
             "epochs": 20,
@@ -52,14 +52,14 @@ def finetune(
             "freeze_bn": "all",
             "lr": 1e-3,
             "lr_factors": {"backbone": 0.3},
-            "schedule": {"schedule": "one_cycle"},
+            "schedule": {"kind": "one_cycle"},
             "early_stopping": {"patience": 8},
         },
     ]
     if trunk != "trained":
         phases = [{**phases[0], "epochs": 50, "freeze_bn": trunk == "frozen"}]
     elif weights == "none":
-        phases = [{"name": "scratch", "epochs": 40, "lr": 2e-3, "schedule": {"schedule": "one_cycle"}}]
+        phases = [{"name": "scratch", "epochs": 40, "lr": 2e-3, "schedule": {"kind": "one_cycle"}}]
     return Experiment.from_dict(
         {
             "data": {"augment": {"preset": augment, "interpolation": "bicubic"}, **data},

@@ -64,7 +64,7 @@ def guidance_study() -> Study:
                         "freeze_bn": "all",
                         "lr": 1e-3,
                         "lr_factors": {"backbone": 0.3},
-                        "schedule": {"schedule": "one_cycle"},
+                        "schedule": {"kind": "one_cycle"},
                         "restore_best": None,
                     },
                 ],

@@ -8,44 +8,44 @@ from foveate.core.errors import ConfigError
 
 def _spatial() -> dict[str, Any]:
     """MSE between the late feature map and the mask (Learn 2 Look), weight 1."""
-    return {"objective": {"spatial": {"loss": "spatial_mse", "tap": "late"}}}
+    return {"objective": {"spatial": {"kind": "spatial_mse", "tap": "late"}}}
 
 
 def _class_map() -> dict[str, Any]:
     """Share of the true class's Grad-CAM outside the mask, weight 0.3."""
-    look = {"loss": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}
+    look = {"kind": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}
     return {"objective": {"look": look}}
 
 
 def _dice() -> dict[str, Any]:
     """Dice between a learned projection of the late feature map and the mask, weight 1."""
-    return {"objective": {"dice": {"loss": "spatial_dice", "aggregate": "projection", "tap": "late"}}}
+    return {"objective": {"dice": {"kind": "spatial_dice", "aggregate": "projection", "tap": "late"}}}
 
 
 def _right_reasons() -> dict[str, Any]:
     """Share of the input gradient outside the mask (Right for the Right Reasons, without its scale), weight 1."""
-    return {"objective": {"reasons": {"loss": "right_reasons", "score": "true_class", "norm": "share"}}}
+    return {"objective": {"reasons": {"kind": "right_reasons", "score": "true_class", "norm": "share"}}}
 
 
 def _attention_mining() -> dict[str, Any]:
     """GAIN with its external supervision: class map like the mask, and nothing of the class left without it."""
-    like_mask = {"loss": "spatial_mse", "aggregate": "gradcam", "tap": "late"}
-    return {"objective": {"mining": {"loss": "attention_mining", "tap": "late"}, "look": like_mask}}
+    like_mask = {"kind": "spatial_mse", "aggregate": "gradcam", "tap": "late"}
+    return {"objective": {"mining": {"kind": "attention_mining", "tap": "late"}, "look": like_mask}}
 
 
 def _backgrounds_half() -> dict[str, Any]:
     """Another picture's background behind the object, in half of the pictures."""
-    return {"transforms": [{"transform": "background_swap", "p": 0.5}]}
+    return {"transforms": [{"kind": "background_swap", "p": 0.5}]}
 
 
 def _blurred() -> dict[str, Any]:
     """A background without content behind the object, in half of the pictures."""
-    return {"transforms": [{"transform": "background_swap", "p": 0.5, "fill": "blur"}]}
+    return {"transforms": [{"kind": "background_swap", "p": 0.5, "fill": "blur"}]}
 
 
 def _backgrounds() -> dict[str, Any]:
     """Another picture's background behind the object, always."""
-    return {"transforms": [{"transform": "background_swap", "p": 1.0}]}
+    return {"transforms": [{"kind": "background_swap", "p": 1.0}]}
 
 
 GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -69,7 +69,7 @@ def guidance(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: unknown name, or two that cannot be joined.
     """
-    objective: dict[str, Any] = {"classification": {"loss": "cross_entropy"}}
+    objective: dict[str, Any] = {"classification": {"kind": "cross_entropy"}}
     transforms: list[Any] = []
     for part in [] if name == "none" else name.split("+"):
         if part not in GUIDES:

@@ -41,7 +41,7 @@ def base(*, epochs: int = 40, weights: str = "pretrained") -> dict[str, Any]:
         "name": "all",
         "epochs": epochs,
         "lr": 3e-4,
-        "schedule": {"schedule": "plateau", "metric": watched, "patience": 4, "reduce": 0.2},
+        "schedule": {"kind": "plateau", "metric": watched, "patience": 4, "reduce": 0.2},
         "early_stopping": {"metric": watched, "patience": 10},
         "restore_best": watched,
     }
@@ -53,10 +53,10 @@ def base(*, epochs: int = 40, weights: str = "pretrained") -> dict[str, Any]:
             "augment": {"preset": "standard", "interpolation": "bicubic"},
             "split": {"val": 0.15, "test": 0.3},
         },
-        "model": {"backbone": "mobilenetv3_small_100", "weights": weights, "head": {"name": "deep"}},
+        "model": {"backbone": "mobilenetv3_small_100", "weights": weights, "head": {"kind": "deep"}},
         "objective": {
-            "classification": {"loss": "cross_entropy"},
-            "spatial": {"loss": "spatial_mse", "tap": "early", "weight": 0},
+            "classification": {"kind": "cross_entropy"},
+            "spatial": {"kind": "spatial_mse", "tap": "early", "weight": 0},
         },
         "training": {"batch_size": 16, "phases": phases},
     }
@@ -108,7 +108,7 @@ def learn2look_future() -> Study:
     }
     masks: dict[str, dict[str, Any]] = {
         "1, dilated": {"weight": 1, "dilate_share": 0.05},
-        "1, soft IoU": {"loss": "spatial_iou", "tap": "early", "weight": 1},
+        "1, soft IoU": {"kind": "spatial_iou", "tap": "early", "weight": 1},
     }
     constant: dict[str, dict[str, Any]] = {
         f"weight {weight:g}": {"weight": weight} for weight in (0, 1, 5, 50)

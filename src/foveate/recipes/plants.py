@@ -58,7 +58,7 @@ def finetuned() -> dict[str, Any]:
                     "freeze_bn": "all",
                     "lr": 1e-3,
                     "lr_factors": {"backbone": 0.3},
-                    "schedule": {"schedule": "one_cycle"},
+                    "schedule": {"kind": "one_cycle"},
                     "restore_best": "val_accuracy",
                 },
             ],
@@ -117,12 +117,12 @@ def plants_imbalance() -> Study:
         base=finetuned(),
         arms={
             "plain": {},
-            "class weights": {"objective": {"classification": {"loss": "cross_entropy", **weighted}}},
-            "focal loss": {"objective": {"classification": {"loss": "focal"}}},
+            "class weights": {"objective": {"classification": {"kind": "cross_entropy", **weighted}}},
+            "focal loss": {"objective": {"classification": {"kind": "focal"}}},
             "balanced sampling": {"training": {"loader": {"sampling": "balanced"}}},
-            "CutMix": {"transforms": [{"transform": "cutmix"}]},
-            "mixup": {"transforms": [{"transform": "mixup"}]},
-            "Remix": {"transforms": [{"transform": "remix", "kappa": 2.0}]},
+            "CutMix": {"transforms": [{"kind": "cutmix"}]},
+            "mixup": {"transforms": [{"kind": "mixup"}]},
+            "Remix": {"transforms": [{"kind": "remix", "kappa": 2.0}]},
         },
         seeds=SEEDS,
         metrics=METRICS,
@@ -159,7 +159,7 @@ def three_stages(ranges: Ranges, trainable: str) -> list[dict[str, Any]]:
             "optimizer": ADAM,
             "lr": high,
             "schedule": {
-                "schedule": "cyclical", "lower": low, "half_cycle_epochs": 5.0, "offset_epochs": float(start)
+                "kind": "cyclical", "lower": low, "half_cycle_epochs": 5.0, "offset_epochs": float(start)
             },
             "early_stopping": {"metric": watched, "patience": 8},
             "restore_best": watched,
@@ -172,7 +172,7 @@ def final(backbone: str, ranges: Ranges, trainable: str, size: int | None, views
     """The report's last pipeline around any backbone."""
     return {
         "data": {"augment": PLANT, "split": SPLIT, "size": size},
-        "model": {"backbone": backbone, "head": {"name": "mlp"}},
+        "model": {"backbone": backbone, "head": {"kind": "mlp"}},
         "training": {"phases": three_stages(ranges, trainable)},
         "evaluation": {"tta": views},
     }
@@ -195,7 +195,7 @@ def plants_final() -> Study:
             "nothing frozen": {f"training.phases.{k}.trainable": "all" for k in phases},
             "head first, one cycle": {
                 "training": finetuned()["training"],
-                "model": {"head": {"name": "linear"}},
+                "model": {"head": {"kind": "linear"}},
             },
         },
         seeds=SEEDS,

@@ -45,7 +45,7 @@ def pretext(
         "name": "pretext",
         "epochs": 30,
         "lr": 1e-3,
-        "schedule": {"schedule": "one_cycle"},
+        "schedule": {"kind": "one_cycle"},
         "restore_best": "val_loss",
     }
     steps = {"preset": augment} if augment else {"steps": list(own)}

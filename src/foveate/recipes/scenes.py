@@ -36,7 +36,7 @@ def _phase(name: str, epochs: int, patience: int | None = None) -> dict[str, Any
         "epochs": epochs,
         "optimizer": {"name": "adam", "weight_decay": 0.0},
         "lr": 1e-3,
-        "schedule": {"schedule": "plateau", "metric": "val_accuracy", "reduce": 0.1, "patience": 2},
+        "schedule": {"kind": "plateau", "metric": "val_accuracy", "reduce": 0.1, "patience": 2},
         "early_stopping": {"metric": "val_accuracy", "patience": patience} if patience else None,
         "restore_best": "val_accuracy",
     }
@@ -71,7 +71,7 @@ _NO_CROP = {
     "data.augment.steps": [{"name": "hflip"}, {"name": "rotate", "degrees": 20}],
     "data.augment.interpolation": "bicubic",
 }
-_DEEP = {"model.head.name": "deep"}
+_DEEP = {"model.head.kind": "deep"}
 _WEIGHTED = {"objective.classification.class_weights": dict.fromkeys(HARD, 1.5)}
 _PATIENT = {"training.phases.0.early_stopping": {"metric": "val_accuracy", "patience": 10}}
 

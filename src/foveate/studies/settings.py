@@ -67,7 +67,7 @@ def _row(block: str, cells: Sequence[Cell], folder: Path) -> dict[str, str | Non
     optimizer = (
         phase.optimizer.name.upper() if phase.optimizer.name == "sgd" else phase.optimizer.name.capitalize()
     )
-    schedule = phase.schedule.schedule.replace("_", " ")
+    schedule = phase.schedule.kind.replace("_", " ")
     size = experiment.data.size
     return {
         "Block": block,
@@ -92,9 +92,9 @@ def _loss(experiment: Experiment) -> str:
         weights = getattr(term, "class_weights", "none")
         if isinstance(weights, dict):
             how = ", ".join(f"{label} {weight:g}" for label, weight in weights.items())
-            names.append(f"{term.loss.replace('_', ' ')} ({how})")
+            names.append(f"{term.kind.replace('_', ' ')} ({how})")
         elif term.weight or len(experiment.objective) == 1:
-            names.append(term.loss.replace("_", " ") + (f" ({weights})" if weights != "none" else ""))
+            names.append(term.kind.replace("_", " ") + (f" ({weights})" if weights != "none" else ""))
         else:
             names.append(f"{name}: measured only")
     return " + ".join(names)
@@ -115,8 +115,7 @@ def _layers(experiment: Experiment) -> int:
     from foveate.models.heads import HEADS
 
     head = experiment.model.head
-    widths = HEADS[head.name].default_widths if head.widths is None else head.widths
-    return len(widths) + 1
+    return len(HEADS[head.kind].widths(head)) + 1
 
 
 def _augmentation(experiment: Experiment) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key, numpy_generator
-from foveate.experiment.specification import TAGS, Experiment, put
+from foveate.experiment.specification import Experiment, put
 
 TRIALS = 20
 GRID_LIMIT = 10_000
@@ -162,7 +162,7 @@ class Search(Config):
         """
         values = base.to_dict()
         # What chooses a kind comes first: it takes the old kind's settings away.
-        for path in sorted(settings, key=lambda path: path.rsplit(".", 1)[-1] not in TAGS):
+        for path in sorted(settings, key=lambda path: path.rsplit(".", 1)[-1] != "kind"):
             values = put(values, path, settings[path])
         if self.seeds == "per_trial":
             values["seed"] = key(base.seed, "trial", number) % 2**31

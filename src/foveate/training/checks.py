@@ -10,7 +10,6 @@ from foveate.models.freeze import apply_trainable, set_modes
 from foveate.training.idle import phase_objective
 from foveate.training.job import Job, TrainingConfig
 from foveate.training.phases import PhaseConfig
-from foveate.training.schedules import Plateau
 from foveate.training.setup import phase_groups
 
 
@@ -68,7 +67,7 @@ def _watched(phase: PhaseConfig) -> list[str]:
     """The columns of the history that decide something in a phase."""
     watched = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
     watched += [phase.until.metric] if phase.until else []
-    return watched + ([phase.schedule.metric] if isinstance(phase.schedule, Plateau) else [])
+    return watched + ([phase.schedule.watched] if phase.schedule.watched else [])
 
 
 def _check(job: Job, phase: PhaseConfig) -> None:

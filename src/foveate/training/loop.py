@@ -23,7 +23,6 @@ from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
 from foveate.training.ranks import from_main, largest, share_buffers, share_gradients, share_start
-from foveate.training.schedules import Plateau
 from foveate.training.setup import PhasePlan, phase_groups, plan_phase
 from foveate.training.validation import validate
 
@@ -315,10 +314,10 @@ class _Trainer:
         sums.update({name: sums[name] / whole * pictures if whole else 0.0 for name in columns})
 
     def _plateau(self, phase: PhaseConfig) -> float:
-        if not isinstance(phase.schedule, Plateau):
+        if phase.schedule.watched is None:
             return 1.0
         rows = self.position.history[len(self.position.history) - self.position.phase_epoch :]
-        return phase.schedule.replay([row[phase.schedule.metric] for row in rows])
+        return phase.schedule.replay([row[phase.schedule.watched] for row in rows])
 
     def _over_budget(self) -> bool:
         return self.config.time_budget is not None and self.position.seconds > 60 * self.config.time_budget

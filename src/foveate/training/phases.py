@@ -60,7 +60,7 @@ class PhaseConfig(Config):
     @field_validator("schedule", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        return {"schedule": value} if isinstance(value, str) else value
+        return {"kind": value} if isinstance(value, str) else value
 
 
 def higher_is_better(metric: str) -> bool:

@@ -5,35 +5,42 @@ is multiplied. ``lr`` is the phase's (peak) learning rate, for schedules whose r
 """
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
 
-from foveate.core.config import Config, one_of
+from foveate.core.config import Config
+from foveate.core.registry import Registry
 
 
-class Schedule(Protocol):
+class Schedule(Config):
     """See the module."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
         """Multiplier of the learning rate for optimizer step ``step`` (from 0) of ``total_steps``."""
-        ...
+        return 1.0
 
+    @property
+    def watched(self) -> str | None:
+        """The column of the history that decides something, if any."""
+        return None
 
-class Constant(Config):
-    """The same learning rate throughout."""
-
-    schedule: Literal["constant"] = "constant"
-
-    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+    def replay(self, values: list[float]) -> float:
+        """A further factor after these values of ``watched`` in the phase, oldest first."""
         return 1.0
 
 
-class Cosine(Config):
+class Constant(Schedule):
+    """The same learning rate throughout."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class Cosine(Schedule):
     """Linear warm-up, then half a cosine down to ``final``. Source: Loshchilov & Hutter, SGDR, ICLR 2017."""
 
-    schedule: Literal["cosine"] = "cosine"
+    kind: Literal["cosine"] = "cosine"
     warmup_epochs: float = Field(default=0.0, ge=0, le=100_000)
     """Epochs of linear rise from ``lr / 100``."""
     final: float = Field(default=0.0, ge=0, le=1)
@@ -47,10 +54,10 @@ class Cosine(Config):
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-class OneCycle(Config):
+class OneCycle(Schedule):
     """Up and down once, cosine-shaped. Source: Smith & Topin, Super-Convergence, 2017; as torch's OneCycleLR."""
 
-    schedule: Literal["one_cycle"] = "one_cycle"
+    kind: Literal["one_cycle"] = "one_cycle"
     rise: float = Field(default=0.25, ge=0, le=1)
     """Share of the steps spent rising."""
     start: float = Field(default=0.04, ge=0, le=1)
@@ -67,10 +74,10 @@ class OneCycle(Config):
         return high + (low - high) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-class Step(Config):
+class Step(Schedule):
     """Multiplied by ``gamma`` every ``every_epochs`` epochs."""
 
-    schedule: Literal["step"] = "step"
+    kind: Literal["step"] = "step"
     every_epochs: int = Field(default=10, ge=1, le=100_000)
     gamma: float = Field(default=0.1, gt=0, le=1)
 
@@ -78,14 +85,14 @@ class Step(Config):
         return float(self.gamma ** (step // (self.every_epochs * steps_per_epoch)))
 
 
-class Cyclical(Config):
+class Cyclical(Schedule):
     """Triangles between ``lower`` and the phase's ``lr``. Source: Smith, Cyclical Learning Rates, WACV 2017.
 
     cycle = floor(1 + t / 2s), x = |t / s - 2 cycle + 1|, lr = lower + (lr - lower) max(0, 1 - x) scale, with
     scale = 1 (triangular), 1 / 2^(cycle - 1) (triangular2) or gamma^t (exp_range); t and s in optimizer steps.
     """
 
-    schedule: Literal["cyclical"] = "cyclical"
+    kind: Literal["cyclical"] = "cyclical"
     lower: float = Field(ge=0, le=1000)
     """Lowest learning rate, absolute; the phase's ``lr`` is the highest."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
@@ -105,13 +112,13 @@ class Cyclical(Config):
         return (self.lower + (lr - self.lower) * max(0.0, 1 - x) * scale) / lr
 
 
-class Plateau(Config):
+class Plateau(Schedule):
     """Multiplied by ``reduce`` after ``patience`` epochs without a better validation value (torch's ReduceLROnPlateau).
 
     The factor is replayed from the phase's history, so that nothing needs to be saved.
     """
 
-    schedule: Literal["plateau"] = "plateau"
+    kind: Literal["plateau"] = "plateau"
     metric: str = "val_loss"
     """A column of history.csv; larger is better for accuracies and F1, smaller for losses and their terms."""
     reduce: float = Field(default=0.2, gt=0, lt=1)
@@ -122,8 +129,10 @@ class Plateau(Config):
     lowest: float = Field(default=0.0, ge=0, le=1)
     """Factor below which the rate is not reduced."""
 
-    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
-        return 1.0
+    @property
+    def watched(self) -> str:
+        """See ``Schedule``."""
+        return self.metric
 
     def replay(self, values: list[float]) -> float:
         """The factor after these validation values of the phase, oldest first."""
@@ -138,16 +147,18 @@ class Plateau(Config):
 
 
 # A new schedule: one class here or in a file of its own, one line in this table.
-SCHEDULES: dict[str, type[Any]] = {
-    "constant": Constant,
-    "cosine": Cosine,
-    "one_cycle": OneCycle,
-    "step": Step,
-    "cyclical": Cyclical,
-    "plateau": Plateau,
-}
+SCHEDULES = Registry(
+    "schedule",
+    Constant,
+    Cosine,
+    OneCycle,
+    Step,
+    Cyclical,
+    Plateau,
+    formerly="schedule",
+)
 
 if TYPE_CHECKING:
     AnySchedule = Any
 else:
-    AnySchedule = one_of(SCHEDULES, "schedule")
+    AnySchedule = SCHEDULES.settings
