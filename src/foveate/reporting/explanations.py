@@ -211,7 +211,8 @@ class _Writer:
             now = run.explainer.paths  # an earlier version may have meant other modules by the same names
             if known["layers"] != now:
                 raise DataError(
-                    f"{self.out} holds maps of other modules: {known['layers']} there and {now} now; name another folder."
+                    f"{self.out} holds maps of other modules: {known['layers']} there and {now} now; name another "
+                    "folder."
                 )
         listed = {sample.path for sample in self.catalog.samples}
         gone = [p["path"] for p in before["pictures"] if p["path"] not in listed]
