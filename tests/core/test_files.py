@@ -45,6 +45,43 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert json.loads(file.read_text()) == {"old": 1}
 
 
+def test_a_device_or_pipe_is_written_into_and_stays(tmp_path: Path) -> None:
+    """Renamed over, /dev/null would be an ordinary file from then on, for every program of the machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_json(pipe, {"a": 1})
+    assert json.loads(os.read(reader, 100)) == {"a": 1}
+    os.close(reader)
+    assert pipe.is_fifo()
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    files.write_text(link, "nothing")
+    assert link.is_symlink()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_what_cannot_be_written_is_named_as_the_user_named_it(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "x").write_text("")
+    with pytest.raises(OSError, match="taken") as caught:
+        files.write_text(tmp_path / "taken", "x")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "taken"), None)
+    with pytest.raises(OSError, match="No such file") as caught:
+        files.write_text(Path("/proc/nothing.csv"), "x")
+    assert caught.value.filename == "/proc/nothing.csv"
+
+
+def test_names_that_no_disk_takes_are_shortened_and_stay_apart(tmp_path: Path) -> None:
+    names = ["a" * 300 + "1", "a" * 300 + "2", "\u00e4" * 130, "short"]
+    made = [files.fitting(name, ".png") for name in names]
+    assert made[3] == "short.png"
+    assert len(set(made)) == 4
+    for name in made:
+        (tmp_path / name).write_text("")
+        assert name.endswith(".png")
+
+
 def test_json_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})

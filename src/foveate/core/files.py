@@ -17,20 +17,28 @@ LONGEST_NAME = 255
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace ``path`` atomically. A crash or a full disk leaves the old file as it was.
 
+    A device or a pipe, such as /dev/null or /dev/stdout, is written into: renamed over, it would be gone for all.
+
     Raises:
-        OSError: the disk is full or the folder is not writable; nothing was changed.
+        OSError: the disk is full or the folder is not writable; nothing was changed. It names ``path``.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with open(path, "wb") as stream:
+            stream.write(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not the name itself: with more around it it may be too long for the disk.
-    temporary = path.with_name(f".{hash(path.name):x}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{hash(path.name) % 2**32:08x}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
 
 
