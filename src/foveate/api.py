@@ -11,6 +11,7 @@ from foveate.core.config import parse
 from foveate.core.errors import ConfigError, refusals_in_words
 from foveate.core.lock import alone
 from foveate.data.audit import Audit, audit
+from foveate.data.catalog import composed
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
 from foveate.data.split import SplitConfig
@@ -254,7 +255,9 @@ def summit(
 def _class_numbers(classes: Sequence[str | int] | str | int | None, names: Sequence[str]) -> list[int] | None:
     if classes is None:
         return None
+    names = [composed(name) for name in names]
     wanted = [classes] if isinstance(classes, str | int) else list(classes)
+    wanted = [composed(value) if isinstance(value, str) else value for value in wanted]
     for value in wanted:
         if isinstance(value, str) and value not in names:
             raise ConfigError(f"There is no class '{value}'; choose among {', '.join(names) or 'numbers'}.")

@@ -45,7 +45,7 @@ def test_the_command(tree: Path, tmp_path: Path) -> None:
         ["compare-backbones", str(tree), "--backbones", "foveate_small_cnn:none, nonsense", "--size", "32", "--folds",
          "3", "--device", "cpu", "--json", str(tmp_path / "b.json"), "--csv", str(tmp_path / "b.csv")],
     )  # fmt: skip
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     text = " ".join(result.output.split())
     values = json.loads((tmp_path / "b.json").read_text())
     best = values["rows"][0]

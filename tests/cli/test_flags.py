@@ -45,7 +45,7 @@ TYPED: dict[str, tuple[Any, dict[str, Any]]] = {
     "faithful": (True, {"task.faithful": True}),
     "backbone": ("resnet34", {"model.backbone": "resnet34"}),
     "weights": ("pretrained", {"model.weights": "pretrained"}),
-    "start": ("RUN", {"model.weights": "RUN", "model.backbone": None}),
+    "start": ("RUN", {"model.weights": "RUN", "model.backbone": None, "model.keep_head": True}),
     "trunk": ("frozen", {"training.phases": PHASES}),
     "size": (48, {"data.size": 48}),
     "augment": ("plant", {"data.augment.preset": "plant", "data.augment.steps": None}),

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from foveate.cli.arguments.common import Device, RunFolder, Tta
 from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
-from foveate.cli.screen import err, guarded, open_run, out
+from foveate.cli.screen import fail, guarded, open_run, out, tell
 from foveate.core.errors import ConfigError
+from foveate.core.files import write_csv
 
 
 @takes(*LAYOUT)
@@ -34,7 +35,7 @@ def evaluate(
 
     opened = open_run(run)
     layout = layout_of(typed, opened.experiment.data.layout)
-    table = opened.evaluate(data, tta=tta, device=device, layout=layout)
+    table = opened.evaluate(data, tta=tta, device=device, layout=layout, told=tell)
     if out_file:
         table.to_csv(out_file)
     tests = opened.evaluate_backgrounds(data, tta=tta, device=device, layout=layout)
@@ -68,6 +69,10 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+SHOWN = 10
+"""Pictures named on the screen; a file lists all."""
+
+
 @guarded
 def predict(
     run: RunFolder,
@@ -88,9 +93,18 @@ def predict(
         raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")
     if out_file.suffix not in (".csv", ".json"):
         raise ConfigError(f"--out takes a .csv or .json file, got '{out_file}'.")
-    table = open_run(run).predict(paths, tta=tta, device=device)
+    table = open_run(run).predict(paths, tta=tta, device=device, quarantine=True)
     LAYOUTS[layout](table, out_file)
     out.print(f"{len(table)} predictions in [bold]{escape(str(out_file))}[/]")
+    left_out = out_file.with_name(f"{out_file.stem}.unreadable.csv")
+    if not table.unreadable:
+        left_out.unlink(missing_ok=True)  # of an earlier call
+        return
+    write_csv(left_out, ("path", "reason"), list(table.unreadable.items()))
+    for path, why in list(table.unreadable.items())[:SHOWN]:
+        out.print(f"[yellow]not read:[/] {escape(path)}: {escape(why)}", soft_wrap=True)
+    count, total = len(table.unreadable), len({*table.unreadable, *table.path.tolist()})
+    fail(f"{count} of {total} pictures could not be read and have no prediction; see {left_out}.")
 
 
 @guarded
@@ -106,5 +120,5 @@ def report(
 
     note = manifest.unchecked(run)
     if note:
-        err.print(escape(note), style="yellow", soft_wrap=True)
+        tell(note)
     out.print(f"Report: [bold]{escape(str(write(run, out_file)))}[/]", soft_wrap=True)

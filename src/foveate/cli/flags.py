@@ -62,8 +62,8 @@ FLAGS: dict[str, Flag] = {
         ("model.weights", "model.backbone"),
     ),
     "start": Flag(
-        "Start from the network of a finished run (see pretext).",
-        ("model.weights", "model.backbone"), Path, "--from", "RUN",
+        "Start from the network of a finished run (see pretext); for the same classes its head is kept.",
+        ("model.weights", "model.backbone", "model.keep_head"), Path, "--from", "RUN",
     ),
     "trunk": Flag(
         "The backbone: trained (default), frozen (linear probe), or faithful (frozen, its BatchNorm statistics move).",

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.flags import Typed, layout_of
-from foveate.cli.screen import guarded, new_progress, open_run, out
+from foveate.cli.screen import guarded, new_progress, open_run, out, tell
 from foveate.core.errors import ConfigError
 from foveate.core.lock import alone
 
@@ -35,7 +35,7 @@ def look(
         task = bar.add_task("Looking", total=None, note="")
         table = opened.look(
             data, methods=names, metrics=None if metrics is None else _words(metrics), masks=masks,
-            layout=layout_of(typed, opened.experiment.data.layout), limit=limit, device=device,
+            layout=layout_of(typed, opened.experiment.data.layout), limit=limit, device=device, told=tell,
             progress=lambda done, total: bar.update(task, completed=done, total=total), **values,
         )  # fmt: skip
         if folder is not None:

@@ -69,13 +69,18 @@ class SlowWork:
         return True
 
 
+def tell(text: str) -> None:
+    """Say what a reader must know before believing what follows."""
+    err.print(escape(text), style="yellow", soft_wrap=True)
+
+
 def open_run(folder: Path) -> "Run":
     """Open a run folder and say what is to be known before it is used."""
     from foveate.experiment import Run
 
     run = Run.open(folder)
     for note in run.notes:
-        err.print(escape(note), style="yellow", soft_wrap=True)
+        tell(note)
     return run
 
 

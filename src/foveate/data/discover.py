@@ -177,20 +177,36 @@ def _discover(data: Path, config: LayoutConfig) -> Discovery:
 
 
 def loose_pictures(paths: Sequence[Path]) -> Catalog:
-    """Unlabelled pictures to predict: files as given, folders searched recursively. No classes, no splits.
+    """Unlabelled pictures, each once, sorted; see ``picture_list``. No classes, no splits.
 
-    The root is the folder given, or the folder that all paths share.
+    Raises:
+        DataError: a path does not exist, or there is no picture.
+    """
+    root, names = picture_list(paths)
+    return Catalog(root, (), tuple(Sample(name) for name in sorted(set(names))))
+
+
+def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Path, list[str]]:
+    """Pictures to predict or explain: files in the order given, also twice, and folders, searched recursively, sorted.
+
+    Args:
+        unreadable: of folders also pictures in forms that are not read here.
+
+    Returns:
+        The folder given, or the one that all paths share; and the files below it.
 
     Raises:
         DataError: a path does not exist, or there is no picture.
     """
     given = [Path(os.path.abspath(path)) for path in paths]
-    files: dict[Path, None] = {}
+    files: list[Path] = []
     for path in given:
         if path.is_dir():
-            files.update((path / name, None) for name in scan(path).pictures)
+            found = scan(path)
+            others = [name for name in found.others if Path(name).suffix.lower() in UNREADABLE]
+            files += [path / name for name in sorted([*found.pictures, *(others if unreadable else [])])]
         elif path.exists():
-            files[path] = None
+            files.append(path)
         else:
             raise DataError(f"{path} does not exist; give picture files or folders of pictures.")
     if not files:
@@ -198,8 +214,7 @@ def loose_pictures(paths: Sequence[Path]) -> Catalog:
             f"No picture in {', '.join(map(str, given)) or 'an empty list'}; give files or folders."
         )
     root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
-    names = sorted(path.relative_to(root).as_posix() for path in files)
-    return Catalog(root, (), tuple(Sample(name) for name in names))
+    return root, [path.relative_to(root).as_posix() for path in files]
 
 
 def is_flat(data: Path) -> bool:

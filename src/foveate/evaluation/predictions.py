@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
 from foveate.core.reading import read_csv
-from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.catalog import UNLABELLED, Catalog, composed
 
 COLUMNS = ("path", "split", "group", "label", "prediction", "correct", "loss", "confidence", "entropy")
 PROBABILITY = "prob_"
@@ -44,6 +44,8 @@ class PredictionTable:
     """(N,) float32, negative log-likelihood of the true class in nats, NaN = unlabelled."""
     look: Mapping[str, np.ndarray] = field(default_factory=dict)
     """{column: (N,) float32}: where the network looked (``foveate.evaluation.look``), NaN = unknown."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """{path: why}: pictures that should have been predicted and could not be read; not kept in the file."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_ids", tuple(self.class_ids))
@@ -194,7 +196,7 @@ class PredictionTable:
         Raises:
             DataError: the classes differ.
         """
-        if self.class_ids != other.class_ids:
+        if [composed(name) for name in self.class_ids] != [composed(name) for name in other.class_ids]:
             raise DataError(
                 f"Tables of different classes cannot be joined: {self.class_ids} and {other.class_ids}."
             )

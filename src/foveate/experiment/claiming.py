@@ -40,6 +40,11 @@ def claim(experiment: Experiment, out: Path) -> None:
         found = Run.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
             name, old, new = first_difference(found.to_dict(), experiment.to_dict())
+            if name.endswith(".epochs") and Run(out).finished:
+                raise RunError(
+                    f"{out} is finished with {name} {old}, and a finished run stays as it is. To train its network "
+                    f"further, start a new run from it: foveate train DATA --from {out} --out NEW."
+                )
             raise RunError(
                 f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
                 "or repeat the settings of the run that is there."

@@ -8,7 +8,7 @@ from foveate.core.errors import DataError
 from foveate.core.rng import key
 from foveate.data.annotations import only_boxes, sample_mask
 from foveate.data.batch import Batch
-from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import open_image, read_image, resize, unfit, upright_size
 from foveate.data.propose import (
     Cut,
@@ -70,9 +70,11 @@ class ClassMaps:
         self.size: int = run.environment["size"]
         self.fit = run.experiment.data.fit
         self.tap = tap or run.experiment.evaluation.look_tap
-        index = {name: i for i, name in enumerate(run.catalog.class_ids)}
+        index = {composed(name): i for i, name in enumerate(run.catalog.class_ids)}
         self.labels = [
-            UNLABELLED if s.label == UNLABELLED else index.get(catalog.class_ids[s.label], UNLABELLED)
+            UNLABELLED
+            if s.label == UNLABELLED
+            else index.get(composed(catalog.class_ids[s.label]), UNLABELLED)
             for s in catalog.samples
         ]
 

@@ -3,6 +3,7 @@
 import shutil
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from foveate.experiment.inference import (
     question_rows,
 )
 from foveate.experiment.measure import neighbours_of, write_background_tests, write_predictions
+from foveate.experiment.overlap import learnt_before
 from foveate.experiment.prepare import prepare
 from foveate.experiment.records import environment_of, result_of
 from foveate.experiment.run import Run
@@ -109,6 +111,9 @@ def _run(
             data, experiment.data, quarantine=quarantine, observer=observer, labels=experiment.task is None
         )
     known = prepared.catalog
+    learnt = learnt_before(known, experiment.model.weights)
+    if learnt:
+        prepared = replace(prepared, notes=(*prepared.notes, learnt))
     catalog = asked(experiment, known, observer.progress)
     check_same_pictures(out, catalog)
     for note in prepared.notes:
@@ -212,8 +217,9 @@ def _model(
     if weights is not None:
         config = config.model_copy(update={"weights": str(weights)})
     model = build_classifier(
-        config, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed
-    )
+        config, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed,
+        class_ids=catalog.class_ids,
+    )  # fmt: skip
     if experiment.task is not None:
         # What the weights of this run are worth to the next one hangs on all that they have learnt.
         before = model.card.pretrained_on or "random weights"

@@ -19,7 +19,7 @@ from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.core.files import sha256_of_file
 from foveate.data.cache import DecodedPictures
-from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import Fit, open_image, unfit, upright_size
 from foveate.data.discover import loose_pictures
 from foveate.evaluation.predictions import PredictionTable
@@ -187,8 +187,9 @@ class RunExplainer:
 
     def _class_of(self, name: str) -> int:
         for known in (self.classes, self.run.catalog.class_ids):
-            if name in known:
-                return known.index(name)
+            names = [composed(word) for word in known]
+            if composed(name) in names:
+                return names.index(composed(name))
         close = difflib.get_close_matches(name, self.classes, n=3) or self.classes[:10]
         raise ConfigError(
             f"target is '{name}', which is no class of {self.run.folder}; use predicted, true, or a class as "
@@ -220,7 +221,8 @@ class RunExplainer:
         """{folder name: class}: the name, the id, or both."""
         names: dict[str, int] = {}
         for k, (name, number) in enumerate(zip(self.classes, self.run.catalog.class_ids, strict=True)):
-            names |= dict.fromkeys((name, number, *(f"{number}{mark}{name}" for mark in "_.- ")), k)
+            words = (name, number, *(f"{number}{mark}{name}" for mark in "_.- "))
+            names |= dict.fromkeys(map(composed, words), k)
         return names
 
     def label_of(self, file: Path) -> int:
@@ -228,7 +230,7 @@ class RunExplainer:
         place = os.path.realpath(file)
         if place in self._known:
             return self._known[place]
-        folders = reversed(Path(os.path.abspath(file)).parts[:-1])
+        folders = [composed(name) for name in reversed(Path(os.path.abspath(file)).parts[:-1])]
         return next((self._folders[name] for name in folders if name in self._folders), UNLABELLED)
 
     def check(self, catalog: Catalog) -> None:
@@ -345,7 +347,7 @@ def agreeing_pictures(runs: Sequence[Run], count: int, device: str = "auto") -> 
         raise ConfigError(f"agreeing is {count}; it counts pictures and must be 1 or more.")
     first = runs[0].catalog
     for run in runs[1:]:
-        if run.catalog.class_ids != first.class_ids:
+        if [composed(name) for name in run.catalog.class_ids] != [composed(name) for name in first.class_ids]:
             raise DataError(
                 f"{run.folder} knows other classes than {runs[0].folder}; agreeing needs the same."
             )

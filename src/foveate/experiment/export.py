@@ -26,10 +26,14 @@ def write_table(table: PredictionTable, path: Path) -> None:
 
 
 def write_competition(table: PredictionTable, path: Path) -> None:
-    """Two columns: the file's name, and the predicted class's own id (4780, not 17)."""
-    rows = [
-        (Path(str(p)).name, table.class_ids[c]) for p, c in zip(table.path, table.prediction, strict=True)
-    ]
+    """Two columns: the file's name, and the predicted class's own id (4780, not 17).
+
+    Where two files have one name, all are told by their paths.
+    """
+    paths = [Path(str(path)) for path in table.path]
+    unique = len({path.name for path in paths}) == len(set(paths))
+    names = [path.name if unique else path.as_posix() for path in paths]
+    rows = [(name, table.class_ids[c]) for name, c in zip(names, table.prediction, strict=True)]
     if path.suffix == ".csv":
         write_csv(path, ("file", "class_id"), rows)
     else:

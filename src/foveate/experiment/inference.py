@@ -1,6 +1,7 @@
 """A trained run applied to pictures: loose ones, its own splits again, or another labelled data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import torch
 
 from foveate.core.errors import DataError
 from foveate.data.batch import Batch, counted
-from foveate.data.cache import CacheConfig, Progress, open_pictures
+from foveate.data.cache import CacheConfig, Item, Pictures, Progress, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
-from foveate.data.decode import resampling
-from foveate.data.discover import LayoutConfig, discover, flat, is_flat, loose_pictures
+from foveate.data.decode import DecodeError, resampling
+from foveate.data.discover import LayoutConfig, discover, flat, is_flat, picture_list
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
@@ -22,6 +23,7 @@ from foveate.evaluation.inference import predict_batches
 from foveate.evaluation.look import measure_look
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.tta import parse_tta
+from foveate.experiment.overlap import without_training
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
@@ -56,6 +58,7 @@ def predict_catalog(
     look: bool = True,
     ask: bool = True,
     progress: Progress = quiet,
+    faults: dict[int, str] | None = None,
 ) -> PredictionTable:
     """Predict these rows of a catalog; with masks, also where the network looks.
 
@@ -64,6 +67,8 @@ def predict_catalog(
         look: measure energy in the mask where pictures have masks.
         ask: in a pretext run, ask its task's questions; otherwise the pictures are shown as they are.
         progress: called with (what, pictures done, of how many) for each pass over the pictures.
+        faults: takes {row: why} of pictures that cannot be read, which then have no prediction; needs 0 ``workers``.
+            None: such a picture is an error.
     """
     cache = cache or decoded(experiment)
     side = parse_tta(tta).side
@@ -71,6 +76,8 @@ def predict_catalog(
     def batches(side: int, what: str) -> Iterator[Batch]:
         # The whole catalog's pictures, of which only these rows are read: training has cached them under that key.
         pictures = open_pictures(catalog, side, experiment.data.fit, cache)
+        if faults is not None:
+            pictures = _Readable(pictures, faults)
         transform = build_transform(experiment.data.augment, side, train=False)
         loader = Loader(
             pictures, catalog.labels, rows, transform, BATCH, experiment.seed, shuffle=False, workers=workers
@@ -109,6 +116,36 @@ def predict_catalog(
 def decoded(experiment: Experiment) -> CacheConfig:
     """Pictures as training saw them, without keeping them: at the size that its cache has, if it has one of its own."""
     return experiment.data.cache.model_copy(update={"enabled": False})
+
+
+class _Readable:
+    """Pictures of which those that cannot be read are black, and named."""
+
+    def __init__(self, pictures: Pictures, faults: dict[int, str]) -> None:
+        self.pictures, self.faults = pictures, faults
+        self.size, self.has_masks = pictures.size, pictures.has_masks
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def name(self, row: int) -> str:
+        return self.pictures.name(row)
+
+    def read(self, row: int) -> Item:
+        try:
+            return self.pictures.read(row)
+        except DecodeError as error:
+            self.faults[row] = error.reason or str(error)
+            size = (self.size, self.size)
+            return (
+                torch.zeros((3, *size), dtype=torch.uint8),
+                torch.zeros((1, *size), dtype=torch.uint8),
+                False,
+            )
+
+    def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        images, masks, has_mask = zip(*(self.read(int(row)) for row in rows), strict=True)
+        return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
 
 
 def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Asker | None:
@@ -180,24 +217,34 @@ def background_tests(
 
 
 def predict_paths(
-    run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int
+    run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int, quarantine: bool
 ) -> PredictionTable:
     """See ``Run.predict``."""
-    found = loose_pictures(paths)
-    if not len(found):
-        raise DataError(f"There is no picture to predict in {', '.join(map(str, paths))}.")
-    catalog = Catalog(found.root, run.catalog.classes, found.samples, run.catalog.class_ids)
-    return predict_catalog(
+    root, names = picture_list(paths, unreadable=True)
+    samples = tuple(Sample(name) for name in sorted(set(names)))
+    catalog = Catalog(root, run.catalog.classes, samples, run.catalog.class_ids)
+    faults: dict[int, str] = {}
+    table = predict_catalog(
         run.model, catalog, np.arange(len(catalog)), run.experiment, size=run.environment["size"],
-        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers, look=False, ask=False,
+        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=0 if quarantine else workers,
+        look=False, ask=False, faults=faults if quarantine else None,
     )  # fmt: skip
+    unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
+    if len(unreadable) == len(samples):
+        path, why = next(iter(unreadable.items()))
+        more = f" Nor can the other {len(samples) - 1} be read." if len(samples) > 1 else ""
+        raise DataError(f"{root / path} cannot be read: {why}.{more}")
+    row_of = {str(path): row for row, path in enumerate(table.path)}
+    rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
+    return replace(table.subset(rows), unreadable=unreadable)
 
 
 def evaluate_run(
-    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int, layout: LayoutConfig | None
-) -> PredictionTable:
+    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int, layout: LayoutConfig | None,
+    told: Callable[[str], None] = lambda text: None,
+) -> PredictionTable:  # fmt: skip
     """See ``Run.evaluate``."""
-    catalog = _catalog(run, data, layout)
+    catalog = _catalog(run, data, layout, told)
     rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
     if not len(rows):
         raise DataError(f"There is nothing to evaluate in {data or run.folder}.")
@@ -217,15 +264,29 @@ def evaluate_backgrounds_of_run(
     )  # fmt: skip
 
 
-def _catalog(run: Run, data: Path | None, layout: LayoutConfig | None) -> Catalog:
+def _catalog(
+    run: Run, data: Path | None, layout: LayoutConfig | None, told: Callable[[str], None] = lambda text: None
+) -> Catalog:
     if data is None:
         return measured(run.catalog, run.experiment)
     layout = layout or run.experiment.data.layout
     if run.experiment.task is not None:
         found = flat(data) if is_flat(data) else discover(data, layout)
-        catalog = found.catalog.with_splits(["test"] * len(found.catalog))
+        catalog = without_training(found.catalog, run.catalog, run.folder, told)
         return question_rows(run.experiment, catalog, run.environment["size"], decoded(run.experiment))
-    return relabel(discover(data, layout).catalog, run.catalog)
+    return unseen(run, data, layout, told)
+
+
+def unseen(
+    run: Run, data: Path, layout: LayoutConfig, told: Callable[[str], None] = lambda text: None
+) -> Catalog:
+    """Another labelled data set with the run's classes, without the pictures that the run was trained on.
+
+    Raises:
+        DataError: an unknown class, or nothing is left.
+    """
+    catalog = relabel(discover(data, layout).catalog, run.catalog)
+    return without_training(catalog, run.catalog, run.folder, told)
 
 
 def relabel(catalog: Catalog, known: Catalog) -> Catalog:

@@ -16,7 +16,7 @@ from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.explainers import LookConfig, measure_explainers
 from foveate.evaluation.look_table import LookTable
-from foveate.experiment.inference import judged_split, measured, pick_device, relabel
+from foveate.experiment.inference import judged_split, measured, pick_device, unseen
 from foveate.experiment.run import Run
 
 BATCH = 16
@@ -35,10 +35,11 @@ def look_at_run(
     device: str,
     workers: int,
     progress: Callable[[int, int], None] | None,
+    told: Callable[[str], None],
     settings: dict[str, Any],
 ) -> LookTable:
     """See ``Run.look``."""
-    catalog, split = _pictures(run, data, masks, layout)
+    catalog, split = _pictures(run, data, masks, layout, told)
     wanted = settings.get("target") == "true"
     rows = catalog.indices(split, labelled=wanted)
     if limit is not None and limit < len(rows):
@@ -77,14 +78,15 @@ def look_at_run(
 
 
 def _pictures(
-    run: Run, data: Path | None, masks: Path | None, layout: LayoutConfig | None
+    run: Run, data: Path | None, masks: Path | None, layout: LayoutConfig | None, told: Callable[[str], None]
 ) -> tuple[Catalog, str]:
     """The catalog, and the split of it that is looked at."""
     layout = layout or run.experiment.data.layout
     if masks is not None:
         layout = layout.model_copy(update={"masks": masks.absolute()})
     if data is not None:
-        return relabel(discover(data, layout).catalog, run.catalog), "test"
+        catalog = unseen(run, data, layout, told)
+        return catalog, judged_split(catalog)
     catalog = measured(run.catalog, run.experiment)
     split = judged_split(catalog)
     if masks is None:

@@ -99,16 +99,23 @@ class Run:
         tta: str | None = None,
         device: str = "auto",
         workers: int = 0,
+        quarantine: bool = False,
     ) -> PredictionTable:
-        """Predict pictures or folders of pictures; rows in sorted order of the paths.
+        """Predict pictures: files in the order given, also twice, and folders, each sorted by path.
+
+        Args:
+            quarantine: leave out pictures that cannot be read and list them in the table's ``unreadable``, instead of
+                refusing; pictures are then read in this process.
 
         Raises:
-            DataError: nothing to predict, or a picture cannot be read (its name is in the message).
+            DataError: nothing to predict, no picture can be read, or one cannot (its name is in the message).
         """
         from foveate.experiment.inference import predict_paths
 
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        return predict_paths(self, [Path(p) for p in several], tta=tta, device=device, workers=workers)
+        return predict_paths(
+            self, [Path(p) for p in several], tta=tta, device=device, workers=workers, quarantine=quarantine
+        )
 
     def explain(
         self,
@@ -151,13 +158,18 @@ class Run:
         device: str = "auto",
         workers: int = 0,
         layout: LayoutConfig | None = None,
+        told: Callable[[str], None] = lambda text: None,
     ) -> PredictionTable:
         """Predict the run's own validation and test pictures again, or those of another labelled data set.
 
-        ``layout`` says how ``data`` is read; None: as the run's own pictures were.
+        Pictures of ``data`` that the network was trained on, recognised by their bytes, are left out.
+
+        Args:
+            layout: how ``data`` is read; None: as the run's own pictures were.
+            told: gets a sentence on what was left out, or could not be recognised.
 
         Raises:
-            DataError: ``data`` has a class that the run does not know.
+            DataError: ``data`` has a class that the run does not know, or no picture that it has not learnt from.
         """
         from foveate.experiment.inference import evaluate_run
 
@@ -168,6 +180,7 @@ class Run:
             device=device,
             workers=workers,
             layout=layout,
+            told=told,
         )
 
     def evaluate_backgrounds(
@@ -212,6 +225,7 @@ class Run:
         device: str = "auto",
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        told: Callable[[str], None] = lambda text: None,
         **settings: Any,
     ) -> "LookTable":
         """Are the maps right: explanation methods x scores, beside controls (see docs/look.md).
@@ -224,6 +238,7 @@ class Run:
             masks: a folder of other masks than those that are found by themselves.
             layout: how ``data`` is read; None: as the run's own pictures were.
             limit: only so many pictures, spread evenly.
+            told: as in ``evaluate``.
             settings: further fields of ``foveate.evaluation.explainers.LookConfig``, as target="true".
 
         Raises:
@@ -235,7 +250,7 @@ class Run:
         return look_at_run(
             self, Path(data) if data is not None else None, methods, metrics,
             masks=Path(masks) if masks is not None else None, layout=layout, limit=limit, device=device,
-            workers=workers, progress=progress, settings=settings,
+            workers=workers, progress=progress, told=told, settings=settings,
         )  # fmt: skip
 
     @cached_property

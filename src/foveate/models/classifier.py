@@ -5,16 +5,17 @@ model(images).logits
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError, FoveateError, WeightsError
 from foveate.core.rng import torch_seeded
+from foveate.data.catalog import composed
 from foveate.models.card import Card, Means, Stds
 from foveate.models.heads import AnyHeadConfig, LinearHead, build_head
 from foveate.models.order import record_order
@@ -27,6 +28,7 @@ from foveate.models.weights import (
     absent_parts,
     download_source,
     load_backbone,
+    load_head,
     offline_message,
     resolve_weights,
 )
@@ -58,6 +60,8 @@ class ModelConfig(Config):
     """Further keyword arguments of the backbone, for example drop_path_rate; they win over the card's."""
     head: AnyHeadConfig = LinearHead.Config()
     """The head."""
+    keep_head: Annotated[bool, Mark.LATER] = False
+    """Take over the head of the weights, too, where it was trained for the very same classes and is built alike."""
     features: Literal["auto", "pre_logits", "pooled"] = "auto"
     """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last
     feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""
@@ -234,7 +238,9 @@ def picture_size(config: ModelConfig, size: int | None) -> int:
     return native
 
 
-def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: int) -> Classifier:
+def build_classifier(
+    config: ModelConfig, classes: int, size: int | None, seed: int, class_ids: Sequence[str] = ()
+) -> Classifier:
     """The network that ``config`` describes, in training mode, on the CPU.
 
     Random weights depend on ``seed`` only: those of the head on key(seed, "head"), those of a backbone
@@ -242,6 +248,7 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
 
     Args:
         size: side of the pictures in px; None: that of the weights.
+        class_ids: in the order of the logits, for ``config.keep_head``.
 
     Raises:
         ConfigError: unknown backbone or arguments, a size the network cannot take, an unknown head.
@@ -261,8 +268,9 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
         backbone = _create(weights, size, default, kwargs)
     differentiable_twice(backbone)
     notes: list[str] = []
+    left_out: list[str] = []
     if weights.file:
-        notes += load_backbone(backbone, read_tensors(weights.file), card, str(weights.file))
+        left_out = load_backbone(backbone, read_tensors(weights.file), card, str(weights.file))
     absent = absent_parts(backbone, card)
     mode = config.features
     if mode == "auto":
@@ -286,7 +294,26 @@ def build_classifier(config: ModelConfig, classes: int, size: int | None, seed: 
         head=config.head,
         feature_mode=mode,
     )
-    return Classifier(backbone, own, classes, seed, notes)
+    other = _other_head(card, own, class_ids) if config.keep_head else "it was not asked for"
+    if config.keep_head and other:
+        left_out.append(f"The head of {config.weights} is not taken over: {other}.")
+    model = Classifier(backbone, own, classes, seed, [*notes, *left_out] if other else notes)
+    if weights.file and not other:
+        model.notes += tuple(load_head(model, read_tensors(weights.file), str(weights.file)))
+    return model
+
+
+def _other_head(card: Card | None, own: Card, class_ids: Sequence[str]) -> str:
+    """Why the head that ``card`` describes cannot go on as ``own``'s; "" when it can."""
+    if card is None or card.head is None:
+        return "its card describes no head"
+    if not class_ids or [composed(name) for name in card.class_ids or ()] != [
+        composed(name) for name in class_ids
+    ]:
+        return f"it was trained for other classes than these {len(class_ids)}"
+    if (card.head, card.feature_mode) != (own.head, own.feature_mode):
+        return "it is built in another way (model.head, model.features)"
+    return ""
 
 
 def _create(weights: Weights, size: int, default: Any, kwargs: dict[str, Any]) -> nn.Module:

@@ -199,8 +199,18 @@ def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool 
     """
     tensors = read_tensors(file)
     notes = load_backbone(model.backbone, tensors, card, str(file))
-    if not classifier:
-        return notes
+    return load_head(model, tensors, str(file)) if classifier else notes
+
+
+def load_head(model: Any, tensors: Mapping[str, torch.Tensor], source: str) -> list[str]:
+    """Load the head's part of a file into a Classifier: our head, or timm's last layer.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        WeightsError: there is none, or one of another shape.
+    """
     head = {key.removeprefix("head."): value for key, value in tensors.items() if key.startswith("head.")}
     if not any(key.startswith("backbone.") for key in tensors):
         last = next(iter(classifier_names(model.backbone)), "classifier")
@@ -211,9 +221,9 @@ def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool 
         }
     faults = _faults(model.head, head, ())
     if faults:
-        raise WeightsError(f"The classifier in {file} does not fit the head: {'; '.join(faults)}.")
+        raise WeightsError(f"The classifier in {source} does not fit the head: {'; '.join(faults)}.")
     model.head.load_state_dict(head)
-    return [f"The classifier was taken over from {file}."]
+    return [f"The classifier was taken over from {source}."]
 
 
 def classifier_names(backbone: nn.Module) -> tuple[str, ...]:

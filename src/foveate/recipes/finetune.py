@@ -34,6 +34,7 @@ def finetune(
 
     Args:
         start: instead of ``weights`` a finished run (see pretext), whose features are judged by their neighbours too.
+            Its head is kept where it was trained for the same classes.
         trunk: "trained"; "frozen" trains the head alone (a linear probe); "faithful" does so too, but the BatchNorm
             statistics of the frozen trunk keep moving, as in the 15-Scene report.
 
@@ -66,6 +67,7 @@ def finetune(
             "model": {
                 "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
+                "keep_head": start is not None,
             },
             "training": {"phases": phases, "clip": 1.0},
             "evaluation": {"neighbours": None if trunk == "trained" and start is None else 20},

@@ -1,0 +1,121 @@
+"""Which pictures of another data set a run knows already: recognised by their bytes, whatever they are called."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from foveate.core.errors import DataError
+from foveate.core.files import sha256_of_file
+from foveate.data.catalog import Catalog
+from foveate.experiment.run import Run
+
+NAMED = 5
+"""Pictures named in a sentence."""
+
+
+def without_training(
+    catalog: Catalog, known: Catalog, run: Path, told: Callable[[str], None] = lambda text: None
+) -> Catalog:
+    """``catalog`` without the pictures that the run was trained on; its validation pictures are val, the rest is test.
+
+    Args:
+        known: the run's own pictures.
+        run: its folder, for messages.
+        told: gets a sentence on what was left out, and on what could not be compared.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    found, missing = _splits(catalog, known)
+    trained = [sample.path for sample in catalog.samples if found.get(sample.path) == "train"]
+    if len(trained) == len(catalog):
+        raise DataError(
+            f"The network of {run} was trained on every picture of {catalog.root}, so there is nothing to measure; "
+            "name pictures that it has not seen."
+        )
+    if trained:
+        told(
+            f"{len(trained)} of {len(catalog)} pictures of {catalog.root} are left out, for the network was trained on "
+            f"them: {_some(trained)}."
+        )
+    val = [path for path, split in found.items() if split == "val"]
+    if val:
+        told(
+            f"{len(val)} are the run's validation pictures, by which it was chosen; they are measured apart, as val."
+        )
+    if missing:
+        told(
+            f"{missing} of the pictures that the network was trained on are no longer in {known.root}; whether some of "
+            f"them are in {catalog.root} cannot be seen."
+        )
+    return replace(
+        catalog,
+        samples=tuple(
+            replace(sample, split="val" if found.get(sample.path) == "val" else "test")
+            for sample in catalog.samples
+            if found.get(sample.path) != "train"
+        ),
+    )
+
+
+def learnt_before(catalog: Catalog, weights: str) -> str | None:
+    """A sentence where pictures that ``catalog`` measures on were training pictures of the run that the weights are of.
+
+    A pretext run has seen no classes, and is left alone.
+    """
+    folder = Path(weights).expanduser()
+    if not (folder / "catalog.csv").is_file() or Run(folder).experiment.task is not None:
+        return None
+    before = Run(folder).catalog
+    trained = {
+        os.path.realpath(before.file(row)) for row, s in enumerate(before.samples) if s.split == "train"
+    }
+    counts = {}
+    for split, name in (("val", "validation"), ("test", "test")):
+        rows = catalog.indices(split, labelled=False)
+        seen = sum(os.path.realpath(catalog.file(row)) in trained for row in rows)
+        if seen:
+            counts[name] = f"{seen} of {len(rows)} {name} pictures"
+    if not counts:
+        return None
+    return (
+        f"{' and '.join(counts.values())} are among those that {folder} was trained on, from which this run starts: "
+        "its figures will be too good. Divide as that run did (the same --split file, or data.split)."
+    )
+
+
+def _splits(catalog: Catalog, known: Catalog) -> tuple[dict[str, str], int]:
+    """{path in ``catalog``: the split of the same picture in ``known``}, training first; and how many training
+    pictures are gone. Only files of the same size are read."""
+    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
+    missing = 0
+    for row, sample in enumerate(known.samples):
+        file = known.file(row)
+        if sample.split in ("train", "val"):
+            if file.is_file():
+                by_size[file.stat().st_size].append((sample.split, file))
+            else:
+                missing += sample.split == "train"
+    hashes: dict[int, dict[str, str]] = {}
+    found = {}
+    for row, sample in enumerate(catalog.samples):
+        file = catalog.file(row)
+        size = file.stat().st_size if file.is_file() else -1
+        if size not in by_size:
+            continue
+        if size not in hashes:
+            # "train" after "val", so that a picture that is in both counts as trained on.
+            hashes[size] = {
+                sha256_of_file(path): split for split, path in sorted(by_size[size], reverse=True)
+            }
+        split = hashes[size].get(sha256_of_file(file))
+        if split is not None:
+            found[sample.path] = split
+    return found, missing
+
+
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(paths[:NAMED]) + more
