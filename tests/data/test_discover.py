@@ -2,9 +2,12 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
@@ -172,6 +175,7 @@ def test_a_label_from_the_file_name(tmp_path: Path) -> None:
     assert table(found)["train/cat.0.jpg"] == ("cat", "train")
     assert table(found)["test/1.jpg"] == ("", "test")
     assert noted(found, "Classes by regex:(cat|dog)")
+    assert noted(found, "1 pictures of test give the label rule no class; they are unlabelled.")
     touch(tmp_path, "train/cow.1.jpg")
     with pytest.raises(DataError, match=r"no class in 1 of 8 paths, for example train/cow\.1\.jpg"):
         discover(tmp_path, config)
@@ -775,3 +779,49 @@ def test_annotations_without_a_picture_and_pictures_named_twice(tmp_path: Path) 
     (tmp_path / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     with pytest.raises(DataError, match=r"two entries for the picture images/a/1.jpg \(5 and 6\)"):
         discover(tmp_path)
+
+
+LEVELS = [
+    ("train", "Test", "val2017"),
+    ("fold_0", "fold_1", "Test"),
+    ("images", "masks"),
+    ("rose", "Rose", "tulip", "mask", "parts"),
+    ("1_ash", "2_oak", "segmentation", "images"),
+    ("deep", "train", "masks"),
+]
+file_names = st.sampled_from(
+    [f"{stem}{end}" for stem in "123" for end in (".jpg", ".png", "_mask.png", "_gt.png")]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(levels=st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3), data=st.data())
+def test_no_picture_is_lost_in_silence(levels: list[tuple[str, ...]], data: st.DataObject) -> None:
+    path = st.tuples(*(st.sampled_from(level) for level in levels), file_names).map("/".join)
+    shallow = st.tuples(st.sampled_from(levels[0]), file_names).map("/".join)
+    paths = data.draw(st.sets(path, min_size=2, max_size=14)) | data.draw(
+        st.sets(shallow | file_names, max_size=2)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(os.path.abspath(folder))
+        touch(root, *paths)
+        try:
+            found = discover(root)
+        except DataError:
+            return
+        named = {str((found.catalog.root / s.path).relative_to(root)) for s in found.catalog.samples}
+        used = {
+            str((found.catalog.root / part).relative_to(root))
+            for sample in found.catalog.samples
+            for part in sample.mask.partition(":")[2].split("|")
+            if sample.mask
+        }
+        assert named <= paths
+        assert not named & used
+        if paths - named - used:
+            assert noted(found, "left out") or noted(found, "not used")
+        assert all(
+            0 <= s.label < len(found.catalog.classes) or s.split in ("val", "test", "train")
+            for s in found.catalog.samples
+        )
+        assert discover(root) == found

@@ -48,8 +48,20 @@ def test_fewer_groups_than_folds_and_classes_too_rare_are_said():
     assert len(lacking) == 2
     assert any(f"class 2 (3) not in {', '.join(map(str, sorted(lacking)))}." in note for note in rare.notes)
     assert not any("lack classes" in note for note in split(make([12, 10]), SplitConfig(folds=5)).notes)
-    empty = split(make([12, 12], group=lambda c, i: f"patient{i % 3}"), SplitConfig())
-    assert any("class 0, class 1; the 24 pictures form only 3 groups." in note for note in empty.notes)
+    empty = split(make([12, 12], group=lambda c, i: f"patient{i % 2}"), SplitConfig())
+    assert any("class 0, class 1; the 24 pictures form only 2 groups." in note for note in empty.notes)
+
+
+@pytest.mark.parametrize("groups", [3, 4, 5, 8])
+@pytest.mark.parametrize("across", [True, False])
+def test_large_groups_leave_no_part_empty(groups, across):
+    catalog = make([4 * groups, 4 * groups], group=lambda c, i: f"g{i // 4}{'' if across else c}")
+    for seed in range(5):
+        result = split(catalog, SplitConfig(seed=seed)).catalog
+        for part in PARTS:
+            assert (result.counts(part) > 0).all()
+        folds = split(catalog, SplitConfig(folds=groups, seed=seed)).folds
+        assert set(folds) == set(range(groups))
 
 
 def test_folds_that_the_data_brings_keep_their_numbers():

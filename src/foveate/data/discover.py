@@ -362,7 +362,7 @@ def _from_folders(
     summary = f"{len(samples)} pictures, {len(table.classes)} classes, {table.reason}"
     how = layout.capitalize() if rule is None else f"Classes by {config.label}"
     notes.append(f"{how}: {summary}.")
-    notes += finds.notes + layout_notes(placed, pictures)
+    notes += finds.notes + layout_notes(placed, pictures, rule is not None)
     notes += [] if rule else depth_notes(placed, bases)
     notes += [note for note in [_others_note(found, finds.documents)] if note]
     empty = () if rule else empty_folders(found.folders, pictures, bases, finds.files)

@@ -58,8 +58,8 @@ def assign(
     Groups of several pictures go first, the largest first, each to the part whose lack it fills best (least
     sum over classes of squared distance to the ideal count, divided by the class's size). Single pictures
     then fill the counts that remain, by controlled rounding: a class is within one picture of its ideal in
-    every part, and what was rounded away in one class is made good in the next. ``keep`` names the part where
-    every class must appear.
+    every part, and what was rounded away in one class is made good in the next. A part that large groups left empty
+    gets one of each class that can spare it. ``keep`` names the part where every class must appear.
     """
     rng = numpy_generator(seed, "split", purpose)
     labels = catalog.labels
@@ -99,6 +99,10 @@ def assign(
         shuffled = rng.permutation(rows)
         for part, chunk in zip(parts, np.split(shuffled, np.cumsum(counts)[:-1]), strict=True):
             place.update(dict.fromkeys((int(row) for row in chunk), part))
+    if several:
+        for part, wanted in zip(parts, ideal.sum(axis=1), strict=True):
+            if wanted >= 1 and part not in place.values():
+                _fill(labels, list(groups.values()), place, part)
     if keep is not None:
         _bring_back(labels, list(groups.values()), place, keep)
     return [place[row] for row in pool]
@@ -125,6 +129,19 @@ def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) 
         best[must] += 1
         best[max((i for i in range(len(best)) if i != must), key=lambda i: best[i])] -= 1
     return best
+
+
+def _fill(labels: np.ndarray, groups: list[list[int]], place: dict[int, str], part: str) -> None:
+    """Move into the empty ``part`` the smallest group of every class, out of the part that has most groups of it."""
+    for label in sorted({int(labels[row]) for row in place}):
+        having: dict[str, list[list[int]]] = defaultdict(list)
+        for group in groups:
+            if label in labels[group]:
+                having[place[group[0]]].append(group)
+        most = max(having.values(), key=len)
+        if part not in having and len(most) > 1:
+            smallest: list[int] = min(most, key=len)
+            place.update(dict.fromkeys(smallest, part))
 
 
 def _bring_back(labels: np.ndarray, groups: list[list[int]], place: dict[int, str], keep: str) -> None:

@@ -6,7 +6,7 @@ Everything here looks at paths only.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -259,12 +259,13 @@ def _splits_below_classes(placed: Placed, bases: Sequence[Base], notes: list[str
         )
 
 
-def layout_notes(placed: Mapping[str, tuple[str, str]], pictures: Sequence[str]) -> list[str]:
+def layout_notes(placed: Placed, pictures: Sequence[str], by_rule: bool) -> list[str]:
     """Sentences on what is unlabelled, left out or odd."""
     notes = []
     loose = Counter(split for folder, split in placed.values() if not folder)
     for split, count in loose.items():
-        notes.append(f"{count} pictures of {split} lie in no class folder; they are unlabelled.")
+        why = "give the label rule no class" if by_rule else "lie in no class folder"
+        notes.append(f"{count} pictures of {split} {why}; they are unlabelled.")
     left = [path for path in pictures if path not in placed]
     if left:
         notes.append(f"{len(left)} pictures lie in no class folder and are left out, for example {left[0]}.")
