@@ -61,12 +61,12 @@ def audit(
     config = config or AuditConfig()
     facts = scan(catalog, mask_edge=config.mask_edge, threads=config.threads, progress=progress)
     same = duplicates.identical(facts)
-    near = same
+    near, tired = same, 0
     if config.near_duplicates:
         bits, limit = config.near_duplicate_bits, config.near_duplicate_difference
-        near = duplicates.alike(facts, bits=bits, limit=limit, progress=progress)
+        near, tired = duplicates.alike(facts, bits=bits, limit=limit, progress=progress)
     found = pictures.problems(catalog, facts)
-    found += duplicates.problems(catalog, same, near)
+    found += duplicates.problems(catalog, same, near, tired)
     found += labels.class_problems(
         catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance
     )

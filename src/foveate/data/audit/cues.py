@@ -127,28 +127,28 @@ def _colours(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([scaled.mean(0), scaled.std(0), histogram]).astype(np.float32)
 
 
-def _vectors(facts: Sequence["Facts"]) -> dict[str, list[np.ndarray | None]]:
-    """Cue name -> one vector a picture, None where the cue cannot be had."""
+def _reader(facts: Sequence["Facts"]) -> Callable[[str, "Facts"], np.ndarray | None]:
+    """(cue, picture) -> its vector, None where the cue cannot be had."""
     known = Counter(fact.camera for fact in facts).most_common(_CAMERAS)
     cameras = {name: i for i, (name, _) in enumerate(known)}
-    tables: dict[str, list[np.ndarray | None]] = {name: [] for name in _KINDS}
     with_exif = any(fact.camera or fact.time for fact in facts)
-    for fact in facts:
+
+    def read(name: str, fact: "Facts") -> np.ndarray | None:
         if fact.failure is not None:
-            for table in tables.values():
-                table.append(None)
-            continue
+            return None
         width, height = fact.size
-        own: dict[str, np.ndarray | None] = {
-            "picture size": np.array([width, height, width / height, width * height]),
-            "file size": np.array([fact.file_bytes, fact.file_bytes / (width * height)]),
-        }
-        if with_exif:
-            camera = np.eye(_CAMERAS + 1)[cameras.get(fact.camera, _CAMERAS)]
-            own["camera"] = np.array([*camera, *_clock(fact.time)])
-        for name, table in tables.items():
-            table.append(own.get(name, fact.cues.get(name)))
-    return tables
+        match name:
+            case "picture size":
+                return np.array([width, height, width / height, width * height])
+            case "file size":
+                return np.array([fact.file_bytes, fact.file_bytes / (width * height)])
+            case "camera" if with_exif:
+                camera = np.eye(_CAMERAS + 1)[cameras.get(fact.camera, _CAMERAS)]
+                return np.array([*camera, *_clock(fact.time)])
+            case _:
+                return fact.cues.get(name)
+
+    return read
 
 
 def _clock(text: str) -> tuple[float, float]:
@@ -183,14 +183,20 @@ def probe(
     """
     blocks = _blocks(catalog, alike)
     cues = []
-    for done, (name, table) in enumerate(_vectors(facts).items(), start=1):
+    read = _reader(facts)
+    for done, name in enumerate(_KINDS, start=1):
         rows = np.array(
-            [r for r, v in enumerate(table) if v is not None and catalog.labels[r] != UNLABELLED], np.int64
+            [
+                row
+                for row, fact in enumerate(facts)
+                if catalog.labels[row] != UNLABELLED and read(name, fact) is not None
+            ],
+            dtype=np.int64,
         )
         rows = _enough(rows, catalog.labels, blocks)
         rows = _sample(rows, catalog.labels, limit, seed)
         if len(rows):
-            features = np.stack([np.asarray(table[r], dtype=np.float32) for r in rows])
+            features = np.stack([np.asarray(read(name, facts[row]), dtype=np.float32) for row in rows])
             cues.append(
                 _judge(name, features, catalog.labels[rows], blocks[rows], margin, seed, catalog.has_masks)
             )

@@ -25,8 +25,12 @@ from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 _BANDS, _BAND_BITS = 4, 16
 _SHIFT = 2  # thumbnail pixels, 1/16 of the side
 _CELLS = 4  # a side
-_CHUNK = 1 << 21
+_COMMON = 16
+"""Rows that share a label; more are worth looking up where they end."""
+_CHUNK = 1 << 18
 _PROOF_CHUNK = 2048
+TRIES = 100
+"""Proofs in vain after which a picture is compared only with pictures that have had fewer."""
 _COARSE = 0.8  # least correlation of 8x8 thumbnails worth a proof; those of proven pairs are above 0.9
 
 
@@ -57,37 +61,55 @@ def _standardised(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.sqrt(np.square(x).mean((1, 2), keepdims=True)), 1e-3)
 
 
-def candidates(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def candidates(
+    hashes: np.ndarray,
+    bits: int,
+    labels: Callable[[], np.ndarray] | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every pair i < j whose hashes differ in at most ``bits`` bits, once each, in chunks of two (m,) int64
     arrays.
 
     hashes: (N,) uint64. The most alike come first within a band.
+
+    Args:
+        labels: gives (N,) int64 from 0 to N, asked again and again: pairs whose labels are equal by then are left
+            out, and those of labels that many rows have cost nothing.
+        tell: called with (steps done, steps).
     """
+    n = len(hashes)
     flips = bits // _BANDS
-    bands = [
-        (hashes >> np.uint64(_BAND_BITS * k)).astype(np.uint64) & np.uint64(0xFFFF) for k in range(_BANDS)
-    ]
+    bands = [(hashes >> np.uint64(_BAND_BITS * k)).astype(np.int64) & 0xFFFF for k in range(_BANDS)]
     masks = [
         sum(1 << bit for bit in chosen)
-        for n in range(flips + 1)
-        for chosen in combinations(range(_BAND_BITS), n)
+        for count in range(flips + 1)
+        for chosen in combinations(range(_BAND_BITS), count)
     ]
     for k, band in enumerate(bands):
-        order = np.argsort(band, kind="stable")
-        start = np.concatenate(
-            ([0], np.cumsum(np.bincount(band.astype(np.int64), minlength=1 << _BAND_BITS)))
-        )
-        for mask in masks:
-            key = (band ^ np.uint64(mask)).astype(np.int64)
-            for i, position in _ranges(start[key], start[key + 1]):
-                j = order[position]
-                keep = i < j
-                i, j = i[keep], j[keep]
-                keep = np.bitwise_count(hashes[i] ^ hashes[j]) <= bits
-                for earlier in bands[:k]:  # found there already
-                    keep &= np.bitwise_count(earlier[i] ^ earlier[j]) > flips
-                if keep.any():
-                    yield i[keep], j[keep]
+        start = np.concatenate(([0], np.cumsum(np.bincount(band, minlength=1 << _BAND_BITS))))
+        for step, mask in enumerate(masks):
+            label = labels() if labels else np.arange(n)
+            by_label = band * (n + 1) + label
+            order = np.argsort(by_label, kind="stable")
+            key = band ^ mask
+            first, end = start[key], start[key + 1]
+            # The rows with this band, for a common label without those that have it too: before and behind them.
+            common = np.bincount(label, minlength=n + 1)[label] > _COMMON
+            own = key[common] * (n + 1) + label[common]
+            until, since = end.copy(), end.copy()
+            until[common] = np.searchsorted(by_label, own, sorter=order)
+            since[common] = np.searchsorted(by_label, own + 1, sorter=order)
+            for part in ((first, until), (since, end)):
+                for i, position in _ranges(*part):
+                    j = order[position]
+                    keep = (i < j) & (label[i] != label[j])
+                    i, j = i[keep], j[keep]
+                    keep = np.bitwise_count(hashes[i] ^ hashes[j]) <= bits
+                    for earlier in bands[:k]:  # found there already
+                        keep &= np.bitwise_count(earlier[i] ^ earlier[j]) > flips
+                    if keep.any():
+                        yield i[keep], j[keep]
+            tell(k * len(masks) + step + 1, _BANDS * len(masks))
 
 
 def _ranges(first: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -142,11 +164,13 @@ def alike(
     bits: int,
     limit: float,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[list[int]]:
-    """Rows of identical or nearly alike pictures, chained (a like b, b like c), sets of two and more.
+) -> tuple[list[list[int]], int]:
+    """Rows of identical or nearly alike pictures, chained (a like b, b like c), sets of two and more; and how many
+    rows were not compared with every candidate.
 
-    Of identical pictures one stands for all; pictures of one flat colour are left out. Pairs that a chain
-    has joined already need no proof, so long films stay cheap.
+    Of identical pictures one stands for all; pictures of one flat colour are left out. Pairs that a chain has joined
+    already are not even listed, so long films stay cheap. Two pictures that have each been compared with ``TRIES``
+    others in vain are not compared with each other, so the time grows with the pictures and not with their square.
     """
     same = identical(facts)
     copies = {row for rows in same for row in rows[1:]}
@@ -158,35 +182,60 @@ def alike(
     for first, *others in same:
         for other in others:
             sets.join(first, other)
+    vain = np.zeros(len(rows), dtype=np.int64)
     if len(rows) > 1:
+        place = np.zeros(len(facts), dtype=np.int64)
+        place[rows] = np.arange(len(rows))
         hashes = np.array([facts[r].phash for r in rows], dtype=np.uint64)
         grey = np.stack([facts[r].grey for r in rows])
         coarse = _standardised(grey.reshape(-1, 8, 4, 8, 4).mean((2, 4))).reshape(-1, 64)
-        for i, j in candidates(hashes, bits):
-            for k in range(0, len(i), _PROOF_CHUNK):
-                root = sets.flatten()
-                a, b = i[k : k + _PROOF_CHUNK], j[k : k + _PROOF_CHUNK]
-                open_ = (root[rows[a]] != root[rows[b]]) & ((coarse[a] * coarse[b]).mean(1) > _COARSE)
+
+        def labels() -> np.ndarray:
+            found = place[sets.flatten()[rows]]
+            found[vain >= TRIES] = len(rows)
+            return found
+
+        def tell(done: int, total: int) -> None:
+            if progress is not None:
+                progress("near duplicates", done, total)
+
+        for i, j in candidates(hashes, bits, labels, tell):
+            worth = (coarse[i] * coarse[j]).mean(1) > _COARSE
+            a, b = i[worth], j[worth]
+            while len(a):
+                root = sets.flatten()[rows]
+                open_ = (root[a] != root[b]) & ((vain[a] < TRIES) | (vain[b] < TRIES))
                 a, b = a[open_], b[open_]
-                for one, other in zip(
-                    *((x[difference(grey[a], grey[b]) <= limit]) for x in (a, b)), strict=True
-                ):
-                    sets.join(int(rows[one]), int(rows[other]))
-        if progress is not None:
-            progress("near duplicates", len(rows), len(rows))
+                # Once for each j: when it joins, the other pairs of these sets need no proof.
+                now = np.unique(b, return_index=True)[1][:_PROOF_CHUNK]
+                one, other = a[now], b[now]
+                a, b = np.delete(a, now), np.delete(b, now)
+                proven = difference(grey[one], grey[other]) <= limit
+                for x, y in zip(rows[one[proven]], rows[other[proven]], strict=True):
+                    sets.join(int(x), int(y))
+                for failed in (one[~proven], other[~proven]):
+                    vain += np.bincount(failed, minlength=len(rows))
     members = defaultdict(list)
     for row, root in enumerate(sets.flatten()):
         members[int(root)].append(row)
-    return [found for found in members.values() if len(found) > 1]
+    return [found for found in members.values() if len(found) > 1], int((vain >= TRIES).sum())
 
 
-def problems(catalog: Catalog, same: Sequence[Sequence[int]], near: Sequence[Sequence[int]]) -> list[Problem]:
-    """Words for the sets of rows that ``identical`` and ``alike`` found; a set found by both is said once."""
+def problems(
+    catalog: Catalog, same: Sequence[Sequence[int]], near: Sequence[Sequence[int]], tired: int = 0
+) -> list[Problem]:
+    """Words for the sets of rows that ``identical`` and ``alike`` found (a set found by both is said once), and for the
+    rows that were not compared with all."""
     exact = {frozenset(rows) for rows in same}
     found = [p for rows in same for p in _judged(catalog, rows, "", "files hold the same picture")]
     for rows in near:
         if frozenset(rows) not in exact:
             found += _judged(catalog, rows, "near-", "pictures are nearly alike")
+    if tired:
+        text = f"{tired} pictures resemble {TRIES} others or more that are no copies: of these not every pair was "
+        found.append(
+            Problem.of("look-alikes", "", f"{text}compared, and a near copy among them may be missed.")
+        )
     return found
 
 

@@ -59,6 +59,7 @@ CODES: Mapping[str, Code] = {
         "warning", "Nearly alike across splits", "the test may be easier than it looks"
     ),
     "near-duplicate": Code("warning", "Nearly alike", "keep them in one split: give them one group"),
+    "look-alikes": Code("info", "Too many look-alikes to compare every pair"),
     # classes and groups
     "class-too-small": Code("error", f"Class with fewer than {HARD_MINIMUM} pictures", leaves="class"),
     "class-not-in-train": Code("error", "Class without a training picture", leaves="class"),

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from foveate.data.audit.masks import MaskFacts, look_at_mask
 from foveate.data.catalog import Catalog
 
 GREY_SIDE = 32
+_PIECE = 512
 _FLAT = 1.5  # standard deviation of the grey thumbnail, in 0..255
 _COLOURLESS = 1.5  # mean spread of the three channels, in 0..255; JPEG alone stays below
 _SECOND_FRAME_IS_NO_ANIMATION = {"MPO"}  # a JPEG with a preview or a stereo partner
@@ -78,12 +79,18 @@ def scan(
         sample = catalog.samples[row]
         return look(catalog.file(row), catalog.root, sample.mask, mask_edge)
 
-    facts = []
+    facts: list[Facts] = []
+    greys = np.empty((len(catalog), GREY_SIDE, GREY_SIDE), dtype=np.uint8)
     with decode.quiet_pillow(), ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(one, range(len(catalog))):
-            facts.append(found)
-            if progress is not None:
-                progress("pictures", len(facts), len(catalog))
+        for start in range(0, len(catalog), _PIECE):  # in pieces, so that waiting work does not pile up
+            for found in pool.map(one, range(start, min(start + _PIECE, len(catalog)))):
+                row = len(facts)
+                greys[row] = found.grey
+                # Trap: small arrays that threads made amid large ones keep the pages around them: six times the memory.
+                own = {name: vector.copy() for name, vector in found.cues.items()}
+                facts.append(replace(found, grey=greys[row], cues=own))
+                if progress is not None:
+                    progress("pictures", len(facts), len(catalog))
     return facts
 
 
@@ -114,7 +121,7 @@ def look(path: Path, root: Path, mask: str, mask_edge: int) -> Facts:
         phash=int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes()),
         grey=np.asarray(grey.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)),
         cues=describe(pixels, mask_facts.thumb if mask_facts else None, mask_edge),
-        mask=mask_facts,
+        mask=mask_facts and replace(mask_facts, thumb=None),  # 4 KB that nobody asks for again
     )
 
 
