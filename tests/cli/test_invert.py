@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from foveate.cli.main import app
+from foveate.core.lock import entries
 from foveate.experiment import Run
 
 
@@ -73,7 +74,7 @@ def test_bad_input_of_invert(finished: Run, tmp_path: Path, arguments: tuple[str
     result = foveate("invert", finished.folder, *arguments, "--out", tmp_path / "out", *QUICK)
     assert result.exit_code == 1
     assert message in said(result)
-    assert not list((tmp_path / "out").glob("*"))
+    assert not entries(tmp_path / "out")
 
 
 def test_summit(finished: Run, tmp_path: Path) -> None:
