@@ -199,7 +199,7 @@ TRAIN = ("--backbone", "foveate_small_cnn", "--weights", "none", "--size", "32",
         (("train", "nowhere", "--out", "run", *TRAIN, "--set", "a.b=1"), "a: Extra inputs"),
         (
             ("train", "nowhere", "--out", "run", *TRAIN, "--config", "no.yaml"),
-            "configuration file no.yaml does not",
+            "no.yaml does not exist",
         ),
         (("train", "nowhere", "--out", "run", *TRAIN, "--augment", "x"), "no augmentation preset 'x'"),
     ],

@@ -72,7 +72,7 @@ def test_what_terms_ask_for_is_what_the_objective_asks_for() -> None:
 
 
 def test_a_part_shares_its_modules_with_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(objective.LOSSES, "projection", Projection)
+    monkeypatch.setitem(objective.LOSSES._classes, "projection", Projection)
     config = {
         "a": CrossEntropy.Config(),
         "b": Projection.Config(weighting={"kind": "share"}),

@@ -9,7 +9,6 @@ from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment, run
 from foveate.models.classifier import ModelConfig, build_classifier
-from foveate.models.heads import HeadConfig
 from foveate.training import Observer, TrainingConfig, fit
 from foveate.training.checks import check_batches
 from training_helpers import experiment, phase, toy_job
@@ -18,9 +17,7 @@ from training_helpers import experiment, phase, toy_job
 def network(strides: tuple[int, ...], **head: Any) -> Any:
     """At 16 px; the last map is 16 / product(strides) wide."""
     kwargs = {"widths": [8] * len(strides), "strides": list(strides)}
-    config = ModelConfig(
-        backbone="foveate_small_cnn", weights="none", backbone_kwargs=kwargs, head=HeadConfig(**head)
-    )
+    config = ModelConfig(backbone="foveate_small_cnn", weights="none", backbone_kwargs=kwargs, head=head)
     return build_classifier(config, classes=3, size=16, seed=0)
 
 

@@ -54,7 +54,7 @@ def test_the_same_head_as_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"phases": [phase(trainable="all")]}, "trained in this phase"),
         ({"phases": [phase(trainable="head", freeze_bn=False)]}, "still changes"),
-        ({"phases": [phase(trainable="head")], "transforms": (lambda b, m, r: b,)}, "every step"),
+        ({"phases": [phase(trainable="head")], "transforms": (lambda b, m, r, p: b,)}, "every step"),
     ],
 )
 def test_why_features_are_not_stored(changes: dict[str, Any], reason: str) -> None:

@@ -57,8 +57,8 @@ class Again:
 
 @pytest.fixture(autouse=True)
 def _losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(objective.LOSSES, "input_gradient", InputGradient)
-    monkeypatch.setitem(objective.LOSSES, "again", Again)
+    monkeypatch.setitem(objective.LOSSES._classes, "input_gradient", InputGradient)
+    monkeypatch.setitem(objective.LOSSES._classes, "again", Again)
 
 
 CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [

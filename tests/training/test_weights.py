@@ -18,7 +18,7 @@ from training_helpers import Heard, phase, toy_job, weights_of
 
 @pytest.fixture(autouse=True)
 def _losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(objective.LOSSES, "projection", Projection)
+    monkeypatch.setitem(objective.LOSSES._classes, "projection", Projection)
 
 
 def terms(**more: Any) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def idle_decision(job: Any, name: str) -> Any:
     return next((d["value"] for d in job.decisions.as_list() if d["name"] == f"objective: {name}"), None)
 
 
-@pytest.mark.parametrize("training", [{}, {"transforms": (lambda batch, model, rng: batch,)}])
+@pytest.mark.parametrize("training", [{}, {"transforms": (lambda batch, model, rng, progress: batch,)}])
 def test_arms_that_differ_in_idle_terms_have_equal_head_phases(training: dict[str, Any]) -> None:
     arms: list[dict[str, Any]] = [
         terms(),

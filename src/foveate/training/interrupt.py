@@ -41,6 +41,20 @@ class Signals:
         finally:
             self._held = False
 
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Inside a block in which signals are held: for what may be cut anywhere.
+
+        Raises:
+            KeyboardInterrupt: a signal came, now or while they were held.
+        """
+        held, self._held = self._held, False
+        try:
+            self.check()
+            yield
+        finally:
+            self._held = held
+
     def check(self) -> None:
         """Raises KeyboardInterrupt: a signal came while signals were held."""
         if self._caught:

@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from timm.utils import ModelEmaV3
@@ -103,10 +105,14 @@ class _Trainer:
         steps = math.ceil(len(plan.train) / self.config.accumulate)
         self.job.observer.phase(phase.name, phase.epochs, len(plan.train))
         ended = False
-        while position.phase_epoch < phase.epochs and not ended:
-            self._run_epoch(phase, plan, steps, signals)
-            ended = self._after_epoch(phase)
-        self._end_phase(phase)
+        with signals.held():
+            while position.phase_epoch < phase.epochs and not ended:
+                self._run_epoch(phase, plan, steps, signals)
+                ended = self._after_epoch(phase)
+                if not ended and any(largest(self.accelerator, signals())):
+                    self._stop(len(plan.train))
+            self._end_phase(phase)
+        signals.check()
 
     def _end_phase(self, phase: PhaseConfig) -> None:
         position = self.position
@@ -133,41 +139,40 @@ class _Trainer:
         started = time.perf_counter()
         if not position.batch:
             position.sums = {}
-            self.feedback.between(Moment(position.epoch, phase.name, position.phase_epoch, self.job.seed))
+            with self._interruptible(signals, len(plan.train)):
+                self.feedback.between(Moment(position.epoch, phase.name, position.phase_epoch, self.job.seed))
             position.feedback_seconds = time.perf_counter() - started
         # The network last: a term may hold a part of it, whose mode the phase decides.
         plan.step.objective.train()
         set_modes(self.model, phase.trainable, phase.freeze_bn)
         feed = self.feedback.feed(plan.train)
         batches = len(feed)
-        with signals.held():
-            for raw in feed.epoch(position.epoch, start=position.batch):
-                # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
-                seed_torch(
-                    key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index),
-                    self.device.type,
-                )
-                # A feedback may make an epoch longer or shorter; the schedule goes by the epochs all the same.
-                step = position.batch * len(plan.train) // batches // accumulate
-                step_in_phase = position.phase_epoch * steps_per_epoch + step
-                factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
-                set_learning_rates(self.optimizer, plan.lr, factor)
-                self._forward_backward(raw, plan, self._progress(phase, step_in_phase / total_steps))
-                position.batch += 1
-                position.seconds += time.perf_counter() - started
-                started = time.perf_counter()
-                if position.batch % accumulate and position.batch < batches:
-                    continue
-                self._update(phase)
-                self.job.observer.step(position.batch, batches, len(raw))
-                stop, spent = largest(self.accelerator, signals(), self._over_budget())
-                if stop:
-                    self._save()
-                    raise self._interrupted(batches)
-                if spent:
-                    break
-                if time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
-                    self._save()
+        for raw in feed.epoch(position.epoch, start=position.batch):
+            # Everything random inside the step (dropout, stochastic depth) hangs on its number alone.
+            seed_torch(
+                key(self.job.seed, "step", position.step, position.batch, self.accelerator.process_index),
+                self.device.type,
+            )
+            # A feedback may make an epoch longer or shorter; the schedule goes by the epochs all the same.
+            step = position.batch * len(plan.train) // batches // accumulate
+            step_in_phase = position.phase_epoch * steps_per_epoch + step
+            factor = plateau * phase.schedule.factor(step_in_phase, steps_per_epoch, total_steps, plan.lr)
+            set_learning_rates(self.optimizer, plan.lr, factor)
+            self._forward_backward(raw, plan, self._progress(phase, step_in_phase / total_steps))
+            position.batch += 1
+            position.seconds += time.perf_counter() - started
+            started = time.perf_counter()
+            if position.batch % accumulate and position.batch < batches:
+                continue
+            self._update(phase)
+            self.job.observer.step(position.batch, batches, len(raw))
+            stop, spent = largest(self.accelerator, signals(), self._over_budget())
+            if stop:
+                self._stop(batches)
+            if spent:
+                break
+            if time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
+                self._save()
         self._finish_epoch(phase, plan, started, signals)
 
     def _forward_backward(self, raw: Batch, plan: PhasePlan, progress: Progress) -> None:
@@ -220,12 +225,8 @@ class _Trainer:
             **{f"train_{name}": value / pictures for name, value in sums.items()},
         }
         share_buffers(self.accelerator, self.model)
-        try:
-            signals.check()
+        with self._interruptible(signals, len(self.feedback.feed(plan.train))):
             row |= self._validated(phase, plan)
-        except KeyboardInterrupt:
-            self._save()
-            raise self._interrupted(len(self.feedback.feed(plan.train))) from None
         position.seconds += time.perf_counter() - started
         (position.seconds,) = largest(self.accelerator, position.seconds)
         previous = sum(r["seconds"] for r in position.history)
@@ -322,11 +323,21 @@ class _Trainer:
     def _over_budget(self) -> bool:
         return self.config.time_budget is not None and self.position.seconds > 60 * self.config.time_budget
 
-    def _interrupted(self, batches: int) -> Interrupted:
+    @contextmanager
+    def _interruptible(self, signals: Signals, batches: int) -> Iterator[None]:
+        """Inside the block, which must leave the position alone, a signal is heeded at once."""
+        try:
+            with signals.released():
+                yield
+        except KeyboardInterrupt:
+            self._stop(batches)
+
+    def _stop(self, batches: int) -> NoReturn:
+        self._save()
         position = self.position
-        return Interrupted(
+        raise Interrupted(
             f" in epoch {position.epoch + 1} after batch {position.batch} of {batches}; the position is saved"
-        )
+        ) from None
 
     def _not_finite(self, raw: Batch, values: dict[str, float]) -> str:
         files = [self.job.feeds.paths[i] for i in raw.index.tolist()]
