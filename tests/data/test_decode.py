@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -393,3 +394,19 @@ def test_a_map_of_the_square_is_laid_back_over_the_picture(fit: decode.Fit, widt
         assert abs((back - expected)[interior].mean()) < 4
     with pytest.raises(ValueError, match="squash, crop or pad"):
         unfit(square[..., 0], (width, height), "stretch", (8, 8))  # type: ignore[arg-type]
+
+
+def test_a_tiff_of_planes_with_too_many_bands_is_not_called_damaged(tmp_path):
+    file = tmp_path / "four.tif"
+    tifffile.imwrite(
+        file,
+        np.zeros((4, 12, 10), np.uint16),
+        photometric="minisblack",
+        planarconfig="separate",
+        metadata=None,
+    )
+    with pytest.raises(DecodeError) as problem:
+        read_image(file)
+    assert "damaged" not in str(problem.value)
+    assert str(problem.value).count("cannot be read") == 1
+    assert "4 bands" in str(problem.value)

@@ -315,7 +315,9 @@ def test_evaluation_only_resizes():
     assert same[1] is mask
     small, small_mask = build_transform(config, 32, train=False)(image, mask)
     # In float64; torch's own kernels for bytes round their weights to 16 bits on some processors.
-    exact = torch.nn.functional.interpolate(image[None].double(), (32, 32), mode="bilinear", antialias=True)[0]
+    exact = torch.nn.functional.interpolate(image[None].double(), (32, 32), mode="bilinear", antialias=True)[
+        0
+    ]
     assert (small.double() - exact).abs().max() <= 1
     assert torch.equal(small_mask, v2.functional.resize(mask, [32, 32], v2.InterpolationMode.NEAREST_EXACT))
 

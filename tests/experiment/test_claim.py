@@ -17,10 +17,23 @@ def test_a_command_that_failed_before_training_does_not_take_the_folder(tmp_path
     assert Experiment.from_yaml(out / "experiment.yaml").seed == 2
 
 
-def test_once_begun_the_folder_is_taken_and_the_difference_named(tmp_path: Path) -> None:
+def test_what_was_refused_before_the_first_epoch_leaves_nothing_of_its_settings(tmp_path: Path) -> None:
     out = tmp_path / "run"
     claim(Experiment(seed=1), out)
-    write_json(out / "environment.json", {})
+    left = [out / name for name in ("environment.json", "decisions.json")]
+    for file in left:
+        write_json(file, {})
+    claim(Experiment(seed=1), out)
+    assert all(file.exists() for file in left), "the same command goes on with them"
+    claim(Experiment(seed=2), out)
+    assert not any(file.exists() for file in left)
+
+
+@pytest.mark.parametrize("sign", ["history.csv", "checkpoint", "result.json"])
+def test_once_begun_the_folder_is_taken_and_the_difference_named(tmp_path: Path, sign: str) -> None:
+    out = tmp_path / "run"
+    claim(Experiment(seed=1), out)
+    (out / sign).mkdir()
     claim(Experiment(seed=1), out)
     with pytest.raises(RunError, match="seed is 1 there and 2 now"):
         claim(Experiment(seed=2), out)

@@ -125,6 +125,8 @@ def _reason(error: Exception) -> str:
             return f"it has more than {MAX_PIXELS:,} pixels (a bomb, or a scan to scale down first)"
         case UnidentifiedImageError():
             return "its bytes are not a picture format that is known here"
+        case DecodeError():
+            return error.reason
     text = str(error).strip().rstrip(".")
     return f"the file is damaged ({text or type(error).__name__})"
 

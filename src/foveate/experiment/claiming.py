@@ -35,8 +35,8 @@ def claim(experiment: Experiment, out: Path) -> None:
     """
     file = out / "experiment.yaml"
     if file.is_file():
-        # Without environment.json nothing was begun: an earlier command failed before its network was built.
-        begun = (out / "environment.json").is_file()
+        # Without these nothing was learnt: an earlier command was refused or stopped before its first epoch.
+        begun = any((out / name).exists() for name in ("history.csv", "checkpoint", "result.json"))
         found = Run.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
             name, old, new = first_difference(found.to_dict(), experiment.to_dict())
@@ -49,8 +49,10 @@ def claim(experiment: Experiment, out: Path) -> None:
                 f"{out} holds another experiment: {name} is {old!r} there and {new!r} now. Choose another --out, "
                 "or repeat the settings of the run that is there."
             )
-        if begun:
+        if begun or file.read_bytes() == experiment.to_yaml().encode():
             return
+        for name in ("environment.json", "catalog.csv", "decisions.json"):  # of the other settings
+            (out / name).unlink(missing_ok=True)
     elif entries(out):
         raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
     write_text(file, experiment.to_yaml())

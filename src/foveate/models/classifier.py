@@ -38,7 +38,6 @@ import timm  # isort: skip
 
 _RESERVED = (
     "num_classes",
-    "in_chans",
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
@@ -257,6 +256,11 @@ def build_classifier(
     weights = resolve_weights(config)
     card = weights.card
     kwargs = {**(card.architecture_kwargs if card else {}), **config.backbone_kwargs}
+    if "in_chans" in kwargs:
+        raise ConfigError(
+            "backbone_kwargs may not hold 'in_chans': training sees three channels, and grey pictures have three equal "
+            "ones. (foveate.explain takes networks of any number of channels.)"
+        )
     for name in _RESERVED:
         if name in kwargs:
             raise ConfigError(
