@@ -113,3 +113,16 @@ def test_settings_of_earlier_versions_are_read() -> None:
         assert put(base, old, "x") == put(base, new, "x")
     assert put(base, "training.phases.0.schedule", "step")["training"]["phases"][0]["schedule"] == "step"
     assert put(base, "training.phases.0.name", "b")["training"]["phases"][0]["name"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"transforms": [{"kind": "mixup", "transform": "cutmix"}]}, "transforms.0: 'transform'"),
+        ({"objective": {"look": {"loss": "focal", "kind": "focal"}}}, "objective.look: 'loss'"),
+        ({"model": {"head": {"name": "deep", "kind": "deep"}}}, "model.head: 'name'"),
+    ],
+)
+def test_a_kind_given_under_both_names_is_refused(values: dict[str, Any], place: str) -> None:
+    with pytest.raises(ConfigError, match=f"{place} is called 'kind' now and both are given"):
+        Experiment.from_dict(values)

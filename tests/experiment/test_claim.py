@@ -6,7 +6,7 @@ import pytest
 
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
-from foveate.experiment import Experiment
+from foveate.experiment import Experiment, Run
 from foveate.experiment.claiming import claim
 
 
@@ -43,3 +43,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(RunError, match="not a run folder"):
         claim(Experiment(), tmp_path)
+
+
+def test_the_network_of_an_unfinished_run_is_asked_for_in_vain(tmp_path: Path) -> None:
+    claim(Experiment(seed=1), tmp_path / "run")
+    with pytest.raises(RunError, match="is unfinished; run the same train command again"):
+        _ = Run.open(tmp_path / "run").model

@@ -88,8 +88,12 @@ class Run:
     @cached_property
     def model(self) -> "Classifier":
         """The trained network, in eval mode, on the CPU."""
-        from foveate.models.store import load_model
+        from foveate.models.store import WEIGHTS_FILE, load_model
 
+        if not self.finished and not (self.folder / WEIGHTS_FILE).exists():
+            raise RunError(
+                f"The training in {self.folder} is unfinished; run the same train command again to go on."
+            )
         return load_model(self.folder).eval()
 
     def predict(

@@ -197,12 +197,15 @@ def _current(value: Any, path: str) -> Any:
         return [_current(item, f"{path}.{place}") for place, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    return {
-        _current_path(f"{path}.{name}").rsplit(".", 1)[-1] if isinstance(name, str) else name: _current(
-            item, f"{path}.{name}"
-        )
-        for name, item in value.items()
-    }
+    renamed: dict[Any, Any] = {}
+    for name, item in value.items():
+        now = _current_path(f"{path}.{name}").rsplit(".", 1)[-1] if isinstance(name, str) else name
+        if now in renamed or (now != name and now in value):
+            raise ConfigError(
+                f"{path.lstrip('.')}: '{name}' is called '{now}' now and both are given; leave one out."
+            )
+        renamed[now] = _current(item, f"{path}.{name}")
+    return renamed
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,9 @@ class RunFiles:
             raise RunError(f"{folder} is not a run folder.")
         manifest.check(folder, [name for name in manifest.PARTS if name != manifest.WEIGHTS])
         if not (folder / "predictions.csv").is_file():
-            raise RunError(f"{folder} has no predictions.csv; finish the training or evaluate the run first.")
+            raise RunError(
+                f"{folder} has no predictions.csv: its training is unfinished; run the same train command again to go on."
+            )
         settings = folder / "experiment.yaml"
         text = read_text(settings, RunError) if settings.is_file() else ""
         experiment = parse_yaml(text, str(settings), RunError)
