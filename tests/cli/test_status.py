@@ -107,5 +107,5 @@ def test_a_search_with_a_failed_trial(tree: Path, tmp_path: Path) -> None:
     assert (tmp_path / "t" / "best.yaml").is_file()
 
 
-def test_what_went_well_is_status_0(finished: Run) -> None:
-    assert foveate("report", finished.folder).exit_code == 0
+def test_what_went_well_is_status_0(finished: Run, tmp_path: Path) -> None:
+    assert foveate("report", finished.folder, "--out", tmp_path / "report.html").exit_code == 0

@@ -50,7 +50,7 @@ class RunFiles:
         manifest.check(folder, [name for name in manifest.PARTS if name != manifest.WEIGHTS])
         if not (folder / "predictions.csv").is_file():
             raise RunError(
-                f"{folder} has no predictions.csv: its training is unfinished; run the same train command again to go on."
+                f"{folder} has no predictions.csv: the training is unfinished; run the same command again to go on."
             )
         settings = folder / "experiment.yaml"
         text = read_text(settings, RunError) if settings.is_file() else ""
