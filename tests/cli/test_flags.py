@@ -1,5 +1,7 @@
 """One rule for every flag of every command that reads settings: typed flag over file over recipe."""
 
+import functools
+import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -11,9 +13,10 @@ import yaml
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from foveate import api
 from foveate.cli.flags import FLAGS
 from foveate.cli.main import app
-from foveate.experiment import Experiment
+from foveate.experiment import Experiment, Run
 from foveate.experiment.specification import put
 from foveate.recipes import finetune, guidance, pretext
 from foveate.studies.specification import Study
@@ -278,3 +281,52 @@ def test_weights_of_a_study_bring_their_network(tmp_path: Path) -> None:
     assert {cell.experiment.model.backbone for cell in study.cells()} == {None}
     study = build_study(str(path), {"weights": str(tmp_path)})
     assert {cell.experiment.model.backbone for cell in study.cells()} == {"resnet18"}
+
+
+ON_RUNS = {
+    "invert": "foveate.api.invert",
+    "summit": "foveate.api.summit",
+    "look": "foveate.experiment.Run.look",
+}
+"""Commands that have --set but no experiment, and the function that they call."""
+
+
+@pytest.mark.parametrize("command", ON_RUNS)
+def test_set_wins_over_the_flags_of_commands_on_runs(
+    command: str, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = {"invert": api.invert, "summit": api.summit, "look": Run.look}[command]
+    taken: dict[str, Any] = {}
+
+    def stop(*given: Any, **named: Any) -> None:
+        inspect.signature(real).bind(*given, **named)  # a name given twice would be an error
+        taken.update(named)
+        raise Built
+
+    monkeypatch.setattr(ON_RUNS[command], functools.wraps(real)(stop))
+    own = {p.name: p for p in commands()[command].params if p.param_type_name == "option"}
+
+    def call(*words: str) -> Any:
+        line = [command, finished.folder, *words]
+        line += ["--out", tmp_path / "out"] if own["folder" if "folder" in own else "out"].required else []
+        return CliRunner().invoke(app, [str(word) for word in line])
+
+    settings = {
+        "device": "cpu",
+        "seed": 3,
+        "size": 48,
+        "limit": 2,
+        "channels": [3],
+        "split": "test",
+        "layer": "last",
+    }
+    tried = [name for name in settings if name in own]
+    assert len(tried) >= 4
+    for name in tried:
+        result = call(
+            "--set", f"{name}={yaml.safe_dump(settings[name], default_flow_style=True).splitlines()[0]}"
+        )
+        assert isinstance(result.exception, Built), result.output
+        assert taken[name] == settings[name]
+    result = call("--set", "progress=1")
+    assert (result.exit_code, "--set progress: that is no setting" in result.output) == (1, True)

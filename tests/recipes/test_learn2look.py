@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -11,6 +10,8 @@ from foveate.cli.study import build_study
 from foveate.core.errors import WeightsError
 from foveate.models.classifier import build_classifier
 from foveate.studies.engine import run_study
+
+import timm  # isort: skip
 
 
 @pytest.fixture(scope="module")

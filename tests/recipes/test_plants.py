@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import timm
 import torch
 
 from foveate.augmentation import build_transforms
@@ -13,6 +12,8 @@ from foveate.models.freeze import apply_trainable
 from foveate.recipes import RECIPES, STUDIES
 from foveate.recipes.plants import PUBLISHED, SMALL, plants, plants_final, plants_final_large, three_stages
 from foveate.studies.engine import twins
+
+import timm  # isort: skip
 
 NAMES = ["plants-from-scratch", "plants-imbalance", "plants-final", "plants-final-large", "plants-tta"]
 

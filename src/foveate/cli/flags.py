@@ -224,6 +224,27 @@ def with_flag(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return put(values, FLAGS[name].places[0], FLAGS[name].read(value, option_of(name)))
 
 
+def with_assignments(
+    call: Callable[..., Any], values: dict[str, Any], assignments: list[str]
+) -> dict[str, Any]:
+    """Arguments of ``call``: the flags' ``values``, over them ``--set``, which may also name what ``call`` hands on.
+
+    Raises:
+        ConfigError: an assignment to something that ``call`` gets in another way.
+    """
+    from foveate.experiment.specification import assign
+
+    taken = set(inspect.signature(call).parameters) - set(values)
+    for assignment in assignments:
+        name = assignment.partition("=")[0].partition(".")[0].strip()
+        if name in taken:
+            raise ConfigError(
+                f"--set {name}: that is no setting; {', '.join(values)} and those of the docs are."
+            )
+        values = assign(values, assignment)
+    return values
+
+
 def _longhand(file: dict[str, Any]) -> dict[str, Any]:
     data = file.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("augment"), str):

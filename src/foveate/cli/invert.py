@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.flags import with_assignments
 from foveate.cli.screen import guarded, new_progress, open_run, out
 from foveate.core.errors import ConfigError
 
@@ -17,21 +18,23 @@ def invert(
 ) -> None:  # fmt: skip
     """Make class images and say how strongly the network answers them."""
     from foveate import api
-    from foveate.experiment.specification import assign
     from foveate.reporting.inversions import names_of
 
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        settings = assign(settings, assignment)
+    flags: dict[str, Any] = {
+        "classes": None if classes is None else [word.strip() for word in classes.split(",") if word.strip()],
+        "channels": None if channels is None else numbers_in(channels),
+        "layer": layer, "size": size, "recipe": recipe, "seed": seed, "device": device,
+    }  # fmt: skip
+    settings = with_assignments(api.invert, flags, assignments)
     opened = open_run(run)
-    numbers = None if channels is None else numbers_in(channels)
-    words = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
     with new_progress() as bar:
         task = bar.add_task("inverting", total=None, note="updates")
         found = api.invert(
-            opened, words, folder, layer=layer, channels=numbers, size=size, recipe=recipe, seed=seed, device=device,
-            progress=lambda done, total: bar.update(task, completed=done, total=total), **settings,
-        )  # fmt: skip
+            opened,
+            **settings,
+            out=folder,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     shown = Table(box=None, header_style="dim", pad_edge=False)
     shown.add_column("channel" if found.layer else "class", overflow="fold")
     shown.add_column("score at first", justify="right")

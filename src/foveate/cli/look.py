@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.flags import Typed, layout_of
+from foveate.cli.flags import Typed, layout_of, with_assignments
 from foveate.cli.screen import guarded, new_progress, open_run, out, tell
 from foveate.core.errors import ConfigError
 from foveate.core.lock import alone
@@ -19,12 +19,14 @@ def look(
     limit: int | None, folder: Path | None, assignments: list[str], seed: int, device: str,
 ) -> None:  # fmt: skip
     """Measure, print one table for each group of scores, and write the files."""
-    from foveate.experiment.specification import assign
+    from foveate.experiment import Run
     from foveate.explanation import EXPLAINERS
 
-    values: dict[str, Any] = {"target": target, "layer": layer, "seed": seed}
-    for assignment in assignments:
-        values = assign(values, assignment)
+    flags: dict[str, Any] = {
+        "target": target, "layer": layer, "seed": seed, "limit": limit, "device": device,
+        "metrics": None if metrics is None else _words(metrics),
+    }  # fmt: skip
+    values = with_assignments(Run.look, flags, assignments)
     names = tuple(EXPLAINERS) if methods == "all" else _words(methods)
     if not names:
         raise ConfigError("--methods is empty; name at least one of foveate list explainers.")
@@ -34,8 +36,7 @@ def look(
     with bar, alone(folder) if folder is not None else nullcontext():
         task = bar.add_task("Looking", total=None, note="")
         table = opened.look(
-            data, methods=names, metrics=None if metrics is None else _words(metrics), masks=masks,
-            layout=layout_of(typed, opened.experiment.data.layout), limit=limit, device=device, told=tell,
+            data, methods=names, masks=masks, layout=layout_of(typed, opened.experiment.data.layout), told=tell,
             progress=lambda done, total: bar.update(task, completed=done, total=total), **values,
         )  # fmt: skip
         if folder is not None:

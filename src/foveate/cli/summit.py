@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.flags import with_assignments
 from foveate.cli.screen import guarded, new_progress, open_run, out
 
 SHOWN = 3
@@ -19,19 +20,21 @@ def summit(
 ) -> None:  # fmt: skip
     """Find the channels and show the first of each class."""
     from foveate import api
-    from foveate.experiment.specification import assign
 
-    settings: dict[str, Any] = {"channels": channels}
-    for assignment in assignments:
-        settings = assign(settings, assignment)
+    flags: dict[str, Any] = {
+        "layers": [word.strip() for word in layers.split(",") if word.strip()], "split": split, "limit": limit,
+        "channels": channels, "inversions": inversions, "device": device,
+    }  # fmt: skip
+    settings = with_assignments(api.summit, flags, assignments)
     opened = open_run(run)
     with new_progress() as bar:
         task = bar.add_task("looking at channels", total=None, note="")
         found = api.summit(
-            opened, folder, [word.strip() for word in layers.split(",") if word.strip()], split=split, limit=limit,
-            inversions=inversions, device=device,
-            progress=lambda done, total: bar.update(task, completed=done, total=total), **settings,
-        )  # fmt: skip
+            opened,
+            folder,
+            **settings,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     shown = Table(box=None, header_style="dim", pad_edge=False)
     shown.add_column("class")
     for layer in found.layers:
