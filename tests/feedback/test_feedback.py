@@ -1,5 +1,7 @@
 """Feedbacks at work in the loop, and killed in the middle of it."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.upweighting import Upweighting
 from foveate.models.classifier import Classifier
-from foveate.training import Observer, fit
+from foveate.training import Interrupted, Observer, fit
 from training_helpers import Drawn, phase, toy_job, weights_of
 
 LABELS = np.arange(48) % 3
@@ -49,6 +51,20 @@ class Darken(Feedback):
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         self.wrong = {row: bool(wrong) for row, wrong in state["wrong"].tolist()}
+
+
+class CutOff(Darken):
+    """Stopped in the middle of ``between`` after an epoch, when it has forgotten what it saw."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change:
+        change = super().between(moment, network, pictures)
+        if moment.epoch == self.epoch:
+            os.kill(os.getpid(), signal.SIGINT)
+        return change
 
 
 class Stop(Observer):
@@ -90,6 +106,19 @@ def test_killed_and_gone_on_it_ends_with_the_same_bits(tmp_path: Path, beside: b
     assert [epoch for epoch, _, _ in seen] == [0, 1, 2, 3]
     assert [count for _, count, _ in seen] == [0, 32, 32, 32]
     assert any(rows for _, _, rows in seen)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_stopped_between_two_epochs_it_has_forgotten_nothing(tmp_path: Path, epoch: int) -> None:
+    whole = job(Darken)
+    fit(whole)
+    assert any(rows for at, _, rows in whole.feedbacks[0].diary if at == epoch), "nothing to forget"
+    with pytest.raises(Interrupted, match="the position is saved"):
+        fit(job(lambda: CutOff(epoch), folder=tmp_path))
+    again = job(Darken, folder=tmp_path)
+    fit(again)
+    expected, found = weights_of(whole), weights_of(again)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_what_it_shows_is_what_is_trained_on() -> None:

@@ -34,17 +34,33 @@ class FeedbackLoop:
             feedback.see(seen)
 
     def between(self, moment: Moment) -> None:
-        """Ask the feedbacks what comes next; the main process computes it."""
-        accelerator, network = self.job.accelerator, self.job.model
-        pictures = self._pictures()
-        for number, feedback in enumerate(self.job.feedbacks):
+        """Ask the feedbacks what comes next; the main process computes it.
+
+        Cut off, it leaves what they remember as it was, so that it can be asked again.
+        """
+        if not self.job.feedbacks:
+            return
+        remembered = [feedback.state() for feedback in self.job.feedbacks]
+        try:
+            asked = self._asked(moment)
+        except BaseException:
+            for feedback, state in zip(self.job.feedbacks, remembered, strict=True):
+                feedback.restore(state)
+            raise
+        for number, change in enumerate(asked):
+            if change is not None:
+                self._changes[number], self._shown = change, None
+
+    def _asked(self, moment: Moment) -> list[Change | None]:
+        accelerator, network, pictures = self.job.accelerator, self.job.model, self._pictures()
+        changes: list[Change | None] = []
+        for feedback in self.job.feedbacks:
             change = None
             if accelerator.is_main_process:
                 with untouched(network):
                     change = feedback.between(moment, network, pictures)
-            change = from_main(accelerator, change)
-            if change is not None:
-                self._changes[number], self._shown = change, None
+            changes.append(from_main(accelerator, change))
+        return changes
 
     def feed(self, ordinary: Feed) -> Feed:
         """What the coming epoch is fed with.
