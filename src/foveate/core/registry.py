@@ -75,6 +75,11 @@ class Registry(Mapping[str, type[Any]]):
         return Annotated[Union[configs], Field(discriminator="kind")] if len(configs) > 1 else configs[0]  # noqa: UP007
 
 
+def by_kind(value: Any) -> Any:
+    """Settings given by their kind alone: "cosine" stands for {"kind": "cosine"}. For a field's validator."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
 def _settings(entry: type[Any]) -> Any:
     return getattr(entry, "Config", entry)  # a class that has no state is its own settings
 

@@ -21,10 +21,14 @@ def hold(out: Path) -> Iterator[None]:
         RunError: ``out`` is no place for a run; it is left as it was.
         BusyError: another process is at work there.
     """
-    if not (out / "experiment.yaml").is_file() and entries(out):
-        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
+    _refuse_foreign(out)
     with alone(out):
         yield
+
+
+def _refuse_foreign(out: Path) -> None:
+    if not (out / "experiment.yaml").is_file() and entries(out):
+        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
 
 
 def claim(experiment: Experiment, out: Path) -> None:
@@ -33,6 +37,7 @@ def claim(experiment: Experiment, out: Path) -> None:
     Raises:
         RunError: it holds something else; the first setting that differs is named.
     """
+    _refuse_foreign(out)
     file = out / "experiment.yaml"
     if file.is_file():
         # Without these nothing was learnt: an earlier command was refused or stopped before its first epoch.
@@ -53,8 +58,6 @@ def claim(experiment: Experiment, out: Path) -> None:
             return
         for name in ("environment.json", "catalog.csv", "decisions.json"):  # of the other settings
             (out / name).unlink(missing_ok=True)
-    elif entries(out):
-        raise RunError(f"{out} is not empty and is not a run folder; choose another --out.")
     write_text(file, experiment.to_yaml())
 
 

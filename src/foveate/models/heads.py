@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 
 from foveate.core.config import Config
-from foveate.core.registry import Registry
+from foveate.core.registry import Registry, by_kind
 from foveate.core.rng import torch_seeded
 
 
@@ -156,10 +156,9 @@ class CosineHead(Head):
 HEADS = Registry("head", LinearHead, DeepHead, MlpHead, CosineHead, formerly="name")
 
 
-def _by_kind(value: Any) -> Any:
+def _current(value: Any) -> Any:
     """A head by its kind alone, and as it was written in files of earlier versions."""
-    if isinstance(value, str):
-        return {"kind": value}
+    value = by_kind(value)
     if isinstance(value, dict) and "name" in value and "kind" not in value:
         return {"kind": value["name"], **{name: part for name, part in value.items() if name != "name"}}
     return {"kind": "linear", **value} if isinstance(value, dict) else value
@@ -168,7 +167,7 @@ def _by_kind(value: Any) -> Any:
 if TYPE_CHECKING:
     AnyHeadConfig = Any
 else:
-    AnyHeadConfig = Annotated[HEADS.settings, BeforeValidator(_by_kind)]
+    AnyHeadConfig = Annotated[HEADS.settings, BeforeValidator(_current)]
 
 
 def build_head(config: Any, features: int, classes: int, seed: int) -> Head:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import torch
 from pydantic import field_validator
@@ -11,6 +11,7 @@ from torch import nn
 from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
+from foveate.core.registry import by_kind
 from foveate.data.batch import Batch
 from foveate.models.heads import Head
 from foveate.models.output import Output
@@ -51,10 +52,7 @@ class TermConfig(Config):
     weighting: AnyWeightingConfig = Constant.Config()
     """How the factor changes over time, by ``kind``; it multiplies ``weight``."""
 
-    @field_validator("weighting", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
+    _by_kind = field_validator("weighting", mode="before")(by_kind)
 
 
 class Term(Protocol):

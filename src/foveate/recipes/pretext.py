@@ -36,11 +36,10 @@ def pretext(
     Raises:
         ConfigError: no such task, or one without a faithful variant.
     """
-    if task not in TASKS:
-        raise ConfigError(f"There is no pretext task '{task}'; choose one of {', '.join(TASKS)}.")
-    if faithful and "faithful" not in TASKS[task].Config.model_fields:
+    chosen = TASKS.find(task)
+    if faithful and "faithful" not in chosen.Config.model_fields:
         raise ConfigError(f"The task '{task}' has no faithful variant; leave --faithful out.")
-    own = getattr(TASKS[task], "augment", AUGMENT)
+    own = getattr(chosen, "augment", AUGMENT)
     phase = {
         "name": "pretext",
         "epochs": 30,
@@ -49,14 +48,14 @@ def pretext(
         "restore_best": "val_loss",
     }
     steps = {"preset": augment} if augment else {"steps": list(own)}
-    fields = {"objective": TASKS[task].objective} if hasattr(TASKS[task], "objective") else {}
+    fields = {"objective": chosen.objective} if hasattr(chosen, "objective") else {}
     return Experiment.from_dict(
         {
             "data": {"augment": {**steps, "interpolation": "bicubic"}, **data},
             "model": {
                 "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
-                "head": getattr(TASKS[task], "head", {}),
+                "head": getattr(chosen, "head", {}),
             },
             "training": {"phases": [phase], "clip": 1.0},
             "evaluation": {"neighbours": 20},

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from foveate.core.config import Config
+from foveate.core.registry import by_kind
 from foveate.training.optimizers import OptimizerConfig
 from foveate.training.schedules import AnySchedule, Constant
 
@@ -57,10 +58,7 @@ class PhaseConfig(Config):
     """With a frozen backbone: augmented views stored for each picture. auto: 1 without augmentation, else 8 or the
     number of epochs if that is smaller."""
 
-    @field_validator("schedule", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
+    _by_kind = field_validator("schedule", mode="before")(by_kind)
 
 
 def higher_is_better(metric: str) -> bool:
