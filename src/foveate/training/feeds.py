@@ -91,13 +91,11 @@ class Feeds:
 
     def plain(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         """Pictures of the catalog in this order, as evaluation sees them, made in this process."""
-        return Loader(
-            self.pictures, self.labels, rows, self.eval_transform, batch_size, self.seed, shuffle=False
-        ).epoch(0)
+        return replace(self, workers=0)._in_order(rows, self.eval_transform, batch_size).epoch(0)
 
     def evaluation(self, split: str, batch_size: int) -> Feed:
         """A split in catalog order, not augmented."""
-        loader = self._in_order(split, self.eval_transform, batch_size)
+        loader = self._in_order(self.rows[split], self.eval_transform, batch_size)
         if self.asker is None:
             return loader
         asker = self.asker
@@ -115,7 +113,9 @@ class Feeds:
         """
         features = keep(lambda: self._features(split, views, batch_size, extract, tell))
         order = (
-            self._shuffled(batch_size) if views else self._in_order(split, self.eval_transform, batch_size)
+            self._shuffled(batch_size)
+            if views
+            else self._in_order(self.rows[split], self.eval_transform, batch_size)
         )
         return FeatureFeed(features, order)
 
@@ -124,16 +124,16 @@ class Feeds:
         tell: Callable[[int, int], None],
     ) -> torch.Tensor:  # fmt: skip
         transform = self.train_transform if views else self.eval_transform
-        source = self._in_order(split, transform, max(batch_size, 32))
+        source = self._in_order(self.rows[split], transform, max(batch_size, 32))
         shown, pictures = max(views, 1), len(source.rows)
         every = chain.from_iterable(source.epoch(view) for view in range(shown))
         features = torch.cat([extract(batch) for batch in counted(every, shown * pictures, tell)])
         source.close()
         return features.view(shown, pictures, -1)
 
-    def _in_order(self, split: str, transform: Transform, batch_size: int) -> Loader:
+    def _in_order(self, rows: np.ndarray, transform: Transform, batch_size: int) -> Loader:
         return Loader(
-            self.pictures, self.labels, self.rows[split], transform, batch_size, self.seed,
+            self.pictures, self.labels, rows, transform, batch_size, self.seed,
             shuffle=False, workers=self.workers, pin=self.pin,
         )  # fmt: skip
 
