@@ -319,7 +319,7 @@ class _Writer:
                 arrays[run.view(column)] = raw
                 values = lay_over(raw, column, item.frame, self.config.evidence)
                 drawn = overlay(picture, values, specks=not column.layer)
-                write_bytes(self.out / overlays[run.view(column)], png(drawn, level=4))
+                write_bytes(self.out / overlays[run.view(column)], png(drawn))
         frame = found[0].frame
         record = {
             "path": path,

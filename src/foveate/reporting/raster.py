@@ -11,10 +11,10 @@ SIDE, COLUMNS, GAP, LINE = 224, 5, 12, 22
 """Of ``captioned``: shortest side of a picture, pictures in a row, space, height of a line of text; in px."""
 
 
-def png(picture: Image.Image, level: int = 9) -> bytes:
-    """The picture as a PNG file. Level 4 is three times faster than 6, for 3 % more bytes."""
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file. Level 4 takes a fifth of level 9's time or less, for up to 4 % more bytes."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=level)
+    picture.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
