@@ -224,7 +224,8 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         card = {"architecture": "foveate_small_cnn", "input_size": [3, 32, 32]}
         write_json(root / "weights" / f"{name}.json", card)
     (root / "exp.yaml").write_text(blocks(ROOT / "docs" / "train.md", "yaml")[0], encoding="utf-8")
-    (root / "search.yaml").write_text(blocks(ROOT / "docs" / "tune.md", "yaml")[0], encoding="utf-8")
+    search = blocks(ROOT / "docs" / "tune.md", "yaml")[0].replace("trials: 30", "trials: 2")
+    (root / "search.yaml").write_text(search, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run(mended("foveate train pictures --epochs 15 --out runs/first"))
