@@ -9,7 +9,6 @@ from rich.table import Table
 
 from foveate.cli.arguments.common import Seed
 from foveate.cli.screen import guarded, out, screen_observer
-from foveate.core.lock import alone
 
 
 @guarded
@@ -20,6 +19,7 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Draw look-alike insects whose background gives them away, train plainly and guided, and compare."""
+    from foveate.core.lock import alone
     from foveate.recipes.demo import run_demo
 
     screen = screen_observer()
