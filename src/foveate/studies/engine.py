@@ -106,7 +106,7 @@ def run_study(
             file.unlink()  # what failed is tried again
         store = CellStore(Path(data), threads)
         unique = list({cell.key: cell for cell in cells}.values())
-        shared = _shared_decisions(out)
+        shared = _decisions_in(out)
         hire = _Crew(study, Path(data), out, jobs, threads, quarantine, observer, store)
         before = [cell for cell in unique if not is_finished(out, cell)]
         kept = [cell for cell in unique if cell not in before]
@@ -188,10 +188,6 @@ def _undecided(cells: Sequence[Cell]) -> bool:
     return any(
         c.experiment.training.precision == "auto" or c.experiment.training.batch_size == "auto" for c in cells
     )
-
-
-def _shared_decisions(out: Path) -> list[dict[str, Any]]:
-    return _decisions_in(out)
 
 
 def _decisions_in(folder: Path) -> list[dict[str, Any]]:

@@ -8,15 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from foveate.core.manifest import differences
+from foveate.core.manifest import WEIGHTS, differences
 from foveate.core.memo import read_memo, write_memo
 from foveate.data.cache import CacheConfig, cache_folder
 from foveate.data.discover import discover
 from foveate.experiment.prepare import state_of_files
 from foveate.experiment.records import version_of
 from foveate.studies.specification import Cell
-
-WEIGHTS = "model.safetensors"
 
 
 class CellStore:
