@@ -120,8 +120,9 @@ def study(
             raise ConfigError(f"There is no study recipe '{design}'; choose one of {', '.join(STUDIES)}.")
         design = STUDIES[design]()
     folder = run_study(design, data, out, jobs=jobs, quarantine=quarantine, observer=observer)
-    publish_study(folder)
-    return measure_study(folder)
+    measured = measure_study(folder)
+    publish_study(folder, measured=measured)
+    return measured
 
 
 @refusals_in_words()

@@ -143,7 +143,8 @@ def _show(folder: Path, trim: str = "shortest") -> None:
 
     if trim not in ("shortest", "end"):
         raise ConfigError(f"--trim takes shortest or end, got '{trim}'.")
-    print_tables(measure_study(folder))
+    measured = measure_study(folder)
+    print_tables(measured)
     places = {folder_of(folder, cell) for cell in open_study(folder).cells()}
     old = sum(manifest.unchecked(place) is not None for place in places)
     if old:
@@ -151,7 +152,7 @@ def _show(folder: Path, trim: str = "shortest") -> None:
             f"{old} cells have no {manifest.MANIFEST}, so changes of their files since they finished cannot be seen.",
             style="yellow", soft_wrap=True,
         )  # fmt: skip
-    report = publish_study(folder, trim=trim)  # type: ignore[arg-type]
+    report = publish_study(folder, trim=trim, measured=measured)  # type: ignore[arg-type]
     out.print(f"Report: [bold]{escape(str(report))}[/]", soft_wrap=True)
 
 

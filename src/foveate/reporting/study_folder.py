@@ -37,23 +37,27 @@ def measure_study(folder: Path | str) -> Measured:
     return {block: (results, analyse(results)) for block, results in read_study(folder).items()}
 
 
-def publish_study(folder: Path | str, out: Path | None = None, *, trim: Trim = "shortest") -> Path:
+def publish_study(
+    folder: Path | str, out: Path | None = None, *, trim: Trim = "shortest", measured: Measured | None = None
+) -> Path:
     """Write tables (CSV, Markdown, LaTeX, HTML), settings, curves.csv, figures/ and report.html into the folder.
 
     Args:
         out: another place for the report.
         trim: where mean curves end: with the first run that ended, or with the last.
+        measured: what ``measure_study`` gave; None: measured here.
 
     Returns the report's path.
     """
     folder = Path(folder)
-    measured = measure_study(folder)
+    measured = measure_study(folder) if measured is None else measured
     write_tables(folder, measured)
-    settings = settings_tables(folder)
+    info = study_info(folder)
+    settings = info["settings"]
     write_text(folder / "settings.csv", to_csv(settings[0]))
     write_text(folder / "settings.md", "\n".join(map(to_markdown, settings)))
     write_figures(folder / "figures", measured, trim=trim)
-    return build_study_report(measured, out or folder / REPORT, study_info(folder), trim=trim)
+    return build_study_report(measured, out or folder / REPORT, info, trim=trim)
 
 
 def settings_tables(folder: Path) -> list[Table]:
