@@ -25,7 +25,7 @@ from foveate.core import manifest
 from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.experiment import Experiment, Run
 from foveate.models.store import load_model
-from foveate.reporting.explanations import Explanations
+from foveate.reporting.explanation_folder import Explanations
 from foveate.reporting.report import build_report
 from foveate.reporting.study_folder import measure_study, study_info
 from foveate.studies.collect import open_study

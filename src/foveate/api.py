@@ -33,7 +33,8 @@ from foveate.recipes import STUDIES, finetune
 from foveate.reporting import build_report
 from foveate.reporting.channels import write_channels
 from foveate.reporting.contact import build_contact_sheets
-from foveate.reporting.explanations import FOLDER, Explanations, write_explanations
+from foveate.reporting.explanation_folder import FOLDER, Explanations
+from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
 from foveate.studies.backbones import BackboneComparison

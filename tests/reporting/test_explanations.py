@@ -18,7 +18,8 @@ from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.lock import LOCK
 from foveate.experiment import Run, run
 from foveate.explanation import explain
-from foveate.reporting.explanations import RECORD, Explanations, run_names
+from foveate.reporting.explanation_folder import RECORD, Explanations
+from foveate.reporting.explanations import run_names
 from foveate.training import Observer
 from training_helpers import experiment
 

@@ -20,122 +20,31 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import Field, model_validator
 
-from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError, RunError
-from foveate.core.files import fitting, sha256_of_file, write_bytes, write_json
+from foveate.core.files import sha256_of_file, write_bytes, write_json
 from foveate.core.lock import alone, entries
-from foveate.core.reading import parse_json, read_json
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
 from foveate.experiment.explaining import Column, Explained, Frame, RunExplainer, in_chunks, lay_over
-from foveate.experiment.records import Record, version_of
+from foveate.experiment.records import version_of
+from foveate.reporting.explanation_folder import (
+    MANIFEST,
+    RECORD,
+    SCHEMA,
+    Explanations,
+    maps_name,
+    named,
+    read_manifest,
+    record_of,
+)
 from foveate.reporting.overlays import overlay
 from foveate.reporting.raster import png
 from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
 from foveate.training import Observer
 
-SCHEMA = 1
-FOLDER = "explanations"
-"""In a run's folder, where nothing else is said; the run's report shows what is there."""
-MANIFEST = "manifest.json"
-RECORD = "record"
-"""The key of a picture's record (JSON text) in its ``.npz``."""
 PACKAGES = ("foveate", "torch", "timm", "numpy", "pillow")
-
-
-@dataclass(frozen=True)
-class Explanations:
-    """A finished folder of explanations."""
-
-    folder: Path
-    manifest: dict[str, Any]
-
-    @classmethod
-    def open(cls, folder: Path | str) -> "Explanations":
-        """Read the folder.
-
-        Raises:
-            RunError: the folder holds no explanations, or its manifest is damaged.
-        """
-        folder = Path(folder)
-        manifest = _read_manifest(folder)
-        if manifest is None:
-            raise RunError(f"{folder} holds no explanations: it has no {MANIFEST}.")
-        return cls(folder, manifest)
-
-    def maps(self, picture: str) -> dict[str, np.ndarray]:
-        """Raw maps of a picture, as the manifest names it: {name of the column: (h, w) float32}.
-
-        Raises:
-            RunError: there is no such picture, or its file is damaged.
-        """
-        arrays = read_arrays(self.folder / _maps_name(picture))
-        return {name: values for name, values in arrays.items() if name != RECORD}
-
-    @property
-    def sheets(self) -> list[Path]:
-        """The HTML sheets."""
-        return [self.folder / name for name in self.manifest["sheets"] if name.endswith(".html")]
-
-
-class _Answer(Record):
-    prediction: str
-    probability: float
-    target: str
-    target_probability: float
-
-
-class PictureRecord(Record):
-    path: str
-    sha256: str
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
-    label: str | None
-    answers: list[_Answer] = Field(min_length=1)
-
-
-class _Listed(PictureRecord):
-    overlays: dict[str, str]
-    maps: str
-
-
-class _Path(Record):
-    path: str
-
-
-class _Explained(Record):
-    name: str
-    weights_sha256: str
-    layers: dict[str, str]
-
-
-class _Column(Record):
-    name: str
-
-
-class Manifest(Record):
-    schema_version: int
-    identity: dict[str, Any]
-    pictures: list[_Path]
-    finished: bool
-
-
-class FinishedManifest(Record):
-    pictures: list[_Listed]
-    runs: list[_Explained] = Field(min_length=1)
-    columns: list[_Column]
-    sheets: list[str] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _complete(self) -> "FinishedManifest":
-        names = {column.name for column in self.columns}
-        for picture in self.pictures:
-            if not names <= picture.overlays.keys() or len(picture.answers) != len(self.runs):
-                raise ValueError(f"the entry of {picture.path} is incomplete")
-        return self
 
 
 @dataclass(frozen=True)
@@ -192,7 +101,7 @@ class _Writer:
         """Refuse a folder that holds anything else."""
         if self.out.is_file():
             raise DataError(f"{self.out} is a file; name a folder for the explanations.")
-        before = _read_manifest(self.out)
+        before = read_manifest(self.out)
         if before is None:
             others = [p for p in entries(self.out) if not re.fullmatch(r"\..*\.tmp", p.name)]
             if others:
@@ -217,7 +126,7 @@ class _Writer:
         listed = {sample.path for sample in self.catalog.samples}
         gone = [p["path"] for p in before["pictures"] if p["path"] not in listed]
         for path in gone:
-            if (self.out / _maps_name(path)).is_file():
+            if (self.out / maps_name(path)).is_file():
                 raise DataError(
                     f"{self.out} holds the explanation of {path}, which is not among the pictures now; name another "
                     "folder, or name that picture too."
@@ -290,7 +199,7 @@ class _Writer:
     def _overlays(self, path: str) -> dict[str, str]:
         """{column: file below the folder}."""
         return {
-            run.view(column): f"overlays/{run.folder(column)}/{_named(path, '.png')}"
+            run.view(column): f"overlays/{run.folder(column)}/{named(path, '.png')}"
             for run in self.runs
             for column in run.explainer.columns
         }
@@ -298,11 +207,11 @@ class _Writer:
     def _done(self, row: int) -> bool:
         """Whether a picture's files are there and belong to the picture as it is now."""
         path = self.catalog.samples[row].path
-        file = self.out / _maps_name(path)
+        file = self.out / maps_name(path)
         if not file.is_file():
             return False
         try:
-            record = _record_of(read_arrays(file))
+            record = record_of(read_arrays(file))
         except RunError:
             return False  # damaged: made again
         whole = all((self.out / name).is_file() for name in self._overlays(path).values())
@@ -338,12 +247,12 @@ class _Writer:
             ],
         }
         arrays[RECORD] = np.array(json.dumps(record, ensure_ascii=False))
-        write_arrays(self.out / _maps_name(path), arrays)
+        write_arrays(self.out / maps_name(path), arrays)
 
     def _record(self, row: int) -> dict[str, Any]:
         path = self.catalog.samples[row].path
-        record = _record_of(read_arrays(self.out / _maps_name(path)))
-        return record | {"maps": _maps_name(path), "overlays": self._overlays(path)}
+        record = record_of(read_arrays(self.out / maps_name(path)))
+        return record | {"maps": maps_name(path), "overlays": self._overlays(path)}
 
     def _sheet(self, pictures: Sequence[Mapping[str, Any]]) -> Sheet:
         views = [
@@ -426,36 +335,6 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     while len({place.parts[-depth:] for place in places}) < len(places):
         depth += 1
     return ["_".join(place.parts[-depth:]) for place in places]
-
-
-def _maps_name(path: str) -> str:
-    return f"maps/{_named(path, '.npz')}"
-
-
-def _named(path: str, suffix: str) -> str:
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{fitting(name, suffix)}"
-
-
-def _record_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    if RECORD not in arrays:
-        raise RunError("A file of maps lacks its record.")
-    record = parse_json(str(arrays[RECORD]), dict, "The record of a file of maps")
-    parse(PictureRecord, record, source="The record of a file of maps", error=RunError)
-    return record
-
-
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    manifest = read_json(path, dict)
-    known = parse(Manifest, manifest, source=str(path), error=RunError)
-    if known.schema_version > SCHEMA:
-        raise RunError(f"{path} was written by a newer Foveate (schema {known.schema_version}).")
-    if known.finished:
-        parse(FinishedManifest, manifest, source=str(path), error=RunError)
-    return manifest
 
 
 def _difference(key: str, before: Any, now: Any) -> str:

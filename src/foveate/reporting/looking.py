@@ -9,7 +9,7 @@ from foveate.evaluation.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
 from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting import pictures
-from foveate.reporting.explanations import FOLDER, MANIFEST, Explanations
+from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
 from foveate.reporting.run_files import RunFiles
 
 EXPLAINED = 12
