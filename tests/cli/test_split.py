@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from foveate.cli.split import split
+from foveate.cli.main import app
 from foveate.data.discover import discover
 from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
@@ -26,9 +27,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "birds"
 
 
+def split(data: Path, file: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["split", str(data), "--out", str(file), "--val", "0.2", "--test", "0.2"]
+    )
+    assert result.exit_code == 0, result.output
+
+
 def test_copies_stay_in_one_split_and_training_takes_the_file(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "split.csv"
-    split(data, file, {}, folds=None, val=0.2, test=0.2, seed=0)
+    split(data, file)
     with open(file, newline="", encoding="utf-8") as stream:
         where = {row["path"]: row["split"] for row in csv.DictReader(stream)}
     assert set(where.values()) == {"train", "val", "test"}
@@ -45,7 +53,7 @@ def test_quarantine_follows_a_split_file_that_lists_the_damaged_picture(data: Pa
     damaged = data / "wren" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
     file = tmp_path / "split.csv"
-    split(data, file, {}, folds=None, val=0.2, test=0.2, seed=0)
+    split(data, file)
     config = DataConfig.model_validate({"split": {"file": file}})
     prepared = prepare(data, config, quarantine=True, observer=Observer())
     assert [entry["path"] for entry in prepared.quarantined] == ["wren/3.png"]

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.arguments.common import Device, RunFolder, Tta
+from foveate.cli.arguments import Device, RunFolder, Tta
 from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
 from foveate.cli.screen import fail, guarded, open_run, out, tell
 from foveate.core.errors import ConfigError

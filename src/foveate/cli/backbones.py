@@ -1,30 +1,52 @@
 """foveate compare-backbones"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.flags import Typed, layout_of
+from foveate.cli.arguments import Data, Device, Quarantine, Seed
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
 from foveate.cli.screen import fail, guarded, out, screen_observer
 
 if TYPE_CHECKING:
     from foveate.studies.backbones import BackboneComparison
 
 
+@takes(*LAYOUT)
 @guarded
-def compare(
-    data: Path, backbones: str, typed: Typed, *, size: int | None, folds: int, split: Path | None,
-    quarantine: bool, csv: Path | None, json: Path | None, seed: int, device: str,
-) -> None:  # fmt: skip
-    """Compare, print the ranking, write what was asked for."""
-    from foveate.api import compare_backbones
+def compare_backbones(
+    data: Data,
+    backbones: Annotated[
+        str,
+        typer.Option(
+            help="Separated by commas: timm's names (downloaded once), weights files, run folders, NAME:none.",
+            show_default=False,
+        ),
+    ],
+    typed: Typed,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the square picture, in pixels; default: each backbone's own.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=3, help="Folds of the cross-validation.")] = 5,
+    split: Annotated[
+        Path | None, typer.Option(help="Leave the test pictures of this split file alone.")
+    ] = None,
+    quarantine: Quarantine = False,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table as CSV.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Which backbone suits these pictures: probes on frozen features, time and memory, a ranking with intervals."""
+    from foveate import api
 
     names = [name.strip() for name in backbones.split(",") if name.strip()]
     observer = screen_observer()
     try:
-        found = compare_backbones(
+        found = api.compare_backbones(
             data, names, size=size, folds=folds, seed=seed, layout=layout_of(typed), split=split,
             quarantine=quarantine, device=device, observer=observer,
         )  # fmt: skip

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.arguments.common import Seed
+from foveate.cli.arguments import Seed
 from foveate.cli.screen import guarded, out, screen_observer
 
 

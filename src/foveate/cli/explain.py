@@ -1,10 +1,13 @@
 """foveate explain"""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.arguments import Device, RunFolder, Seed
 from foveate.cli.screen import guarded, open_run, out, screen_observer
 from foveate.core.errors import ConfigError
 
@@ -14,19 +17,65 @@ SHOWN = 12
 
 @guarded
 def explain(
-    run: Path, paths: list[Path], *, method: str, layers: str, target: str, folder: Path | None, compare: str,
-    agreeing: int | None, evidence: str, chunk: int | None, assignments: list[str], seed: int, device: str,
-) -> None:  # fmt: skip
-    """Explain pictures and say where to look."""
+    run: RunFolder,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures or folders of pictures.", show_default=False)
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="One or several, joined by commas (foveate list explainers).")
+    ] = "gradcam",
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="Where in the network: first, second, last, stage:K or a module, joined by commas."
+        ),
+    ] = "",
+    target: Annotated[
+        str, typer.Option(help="The class that is explained: predicted, true, or a class's name or id.")
+    ] = "predicted",
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder: new, or one that was stopped. Default: RUN/explanations.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[
+        str, typer.Option(help="More runs that explain the same pictures side by side, joined by commas.")
+    ] = "",
+    agreeing: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instead of pictures: so many of the run's test, the first of each class that all runs name "
+            "correctly.",
+        ),
+    ] = None,
+    evidence: Annotated[
+        str, typer.Option(help="Of signed maps: positive (for the class), or absolute (for and against).")
+    ] = "positive",
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures in one pass, if memory is short; default: the method's."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of a method, as rise.masks=1000; may be repeated."),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Show where a run looks: overlays, raw maps and contact sheets, by any method at any layer."""
     from foveate.api import explain_pictures
 
     opened, others = open_run(run), [open_run(Path(word)) for word in _words(compare)]
     screen = screen_observer()
     try:
         done = explain_pictures(
-            opened, paths, folder, _words(method), _words(layers),
+            opened, paths or [], folder, _words(method), _words(layers),
             compare=others, agreeing=agreeing, device=device, observer=screen,
-            target=target, evidence=evidence, chunk=chunk, seed=seed, settings=_settings(assignments),
+            target=target, evidence=evidence, chunk=chunk, seed=seed, settings=_settings(assignments or []),
         )  # fmt: skip
     except KeyboardInterrupt:
         out.print("Stopped; the pictures explained so far are kept, and the same command goes on.")

@@ -1,11 +1,13 @@
 """foveate invert"""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.arguments import Device, RunFolder, Seed
 from foveate.cli.flags import with_assignments
 from foveate.cli.screen import guarded, new_progress, open_run, out
 from foveate.core.errors import ConfigError
@@ -13,10 +15,29 @@ from foveate.core.errors import ConfigError
 
 @guarded
 def invert(
-    run: Path, folder: Path, *, classes: str | None, layer: str | None, channels: str | None, size: int | None,
-    recipe: str, assignments: list[str], seed: int, device: str,
-) -> None:  # fmt: skip
-    """Make class images and say how strongly the network answers them."""
+    run: RunFolder,
+    folder: Annotated[Path, typer.Option("--out", help="A new folder for the pictures.", show_default=False)],
+    classes: Annotated[
+        str | None, typer.Option(help="Names of classes joined by commas; default: all, unless --layer.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Channels of this layer instead: first, last, stage:K, or a module.")
+    ] = None,
+    channels: Annotated[str | None, typer.Option(help="Which channels, as 3,7.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; default: the run's.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="default, or scenes (the published routine).")] = "default",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="One setting of the recipe (see docs/invert.md), as steps=80; may be repeated."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Show what a class, or a channel inside the network, looks like: pictures that it answers strongly."""
     from foveate import api
     from foveate.reporting.inversions import names_of
 
@@ -25,7 +46,7 @@ def invert(
         "channels": None if channels is None else numbers_in(channels),
         "layer": layer, "size": size, "recipe": recipe, "seed": seed, "device": device,
     }  # fmt: skip
-    settings = with_assignments(api.invert, flags, assignments)
+    settings = with_assignments(api.invert, flags, assignments or [])
     opened = open_run(run)
     with new_progress() as bar:
         task = bar.add_task("inverting", total=None, note="updates")

@@ -2,23 +2,56 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.flags import Typed, layout_of, with_assignments
+from foveate.cli.arguments import Device, RunFolder, Seed
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes, with_assignments
 from foveate.cli.screen import guarded, new_progress, open_run, out, tell
 from foveate.core.errors import ConfigError
-from foveate.core.lock import alone
 
 
+@takes(*LAYOUT)
 @guarded
 def look(
-    run: Path, typed: Typed, *, data: Path | None, methods: str, metrics: str | None, target: str, layer: str | None,
-    limit: int | None, folder: Path | None, assignments: list[str], seed: int, device: str,
-) -> None:  # fmt: skip
-    """Measure, print one table for each group of scores, and write the files."""
+    run: RunFolder,
+    typed: Typed,
+    data: Annotated[
+        Path | None, typer.Option(help="Another labelled data set; default: the run's own test pictures.")
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Explanation methods joined by commas, or all (foveate list explainers).")
+    ] = "gradcam,gradcam++,layercam,eigencam",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="localisation, faithfulness, sanity; default: the first two, or faithfulness where there are no masks."
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="The class that is explained: predicted or true.")
+    ] = "predicted",
+    layer: Annotated[
+        str | None, typer.Option(help="Feature map of class maps: first, second, last or a module.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures, spread evenly over the set.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Also write look.csv, look_pictures.csv and look.json here.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One more setting (see docs/look.md), as faithfulness.fill=black."),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Is the map right: score explanation methods against masks, against the network, and against controls."""
+    from foveate.core.lock import alone
     from foveate.experiment import Run
     from foveate.explanation import EXPLAINERS
 
@@ -26,7 +59,7 @@ def look(
         "target": target, "layer": layer, "seed": seed, "limit": limit, "device": device,
         "metrics": None if metrics is None else _words(metrics),
     }  # fmt: skip
-    values = with_assignments(Run.look, flags, assignments)
+    values = with_assignments(Run.look, flags, assignments or [])
     names = tuple(EXPLAINERS) if methods == "all" else _words(methods)
     if not names:
         raise ConfigError("--methods is empty; name at least one of foveate list explainers.")

@@ -1,12 +1,32 @@
-"""The program ``foveate``: its commands, in the order of the help."""
+"""The program ``foveate``: its commands, in the order of the help.
 
+Nothing heavy is imported before a command runs, so that ``foveate --help`` answers at once.
+"""
+
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from foveate.cli import apply, demo, pretext, train, tune
+from foveate.cli import (
+    apply,
+    backbones,
+    demo,
+    explain,
+    invert,
+    look,
+    plan,
+    pretext,
+    split,
+    summit,
+    train,
+    tune,
+)
+from foveate.cli import masks as masking
 from foveate.cli import study as studies
-from foveate.cli.arguments import comparing, data, explaining
+from foveate.cli.arguments import Data
+from foveate.cli.flags import LAYOUT, Typed, takes
+from foveate.cli.screen import guarded
 
 app = typer.Typer(
     name="foveate",
@@ -22,13 +42,35 @@ study = typer.Typer(
 study.command("run")(studies.run)
 study.command("show")(studies.show)
 masks = typer.Typer(help="Masks where there are none: propose and compare them.", no_args_is_help=True)
-masks.command("propose")(data.masks_propose)
-masks.command("compare")(data.masks_compare)
+masks.command("propose")(masking.propose)
+masks.command("compare")(masking.compare)
+
+
+@takes(*LAYOUT)
+def check(
+    data: Data,
+    typed: Typed,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the problems as CSV.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page: classes, samples of each, what was found.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Also look for leaks between the splits of this file.")
+    ] = None,
+) -> None:
+    """Find what is wrong with the pictures, and which trivial cues give the class away.
+
+    Exit status 1 when there are errors, 0 when there are warnings or nothing.
+    """
+    from foveate.cli.check import check as command
+
+    raise typer.Exit(guarded(command)(data, typed, json=json, csv=csv, html=html, split=split))
+
 
 for command in (
-    demo.demo, data.check, data.split, train.train, pretext.pretext, comparing.compare_backbones, comparing.plan,
-    apply.evaluate, apply.predict, explaining.explain, explaining.look, explaining.invert, explaining.summit,
-    apply.report, tune.tune,
+    demo.demo, check, split.split, train.train, pretext.pretext, backbones.compare_backbones, plan.plan,
+    apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, summit.summit, apply.report, tune.tune,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(study, name="study")

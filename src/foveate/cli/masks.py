@@ -2,32 +2,71 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from foveate.cli.flags import Typed, layout_of
+from foveate.cli.arguments import Data, Device
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
 from foveate.cli.screen import fail, guarded, open_run, out, screen_observer
-from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 
 SHOWN = 10
 """Failed pictures named on the screen; the table names all."""
 
 
+@takes(*LAYOUT)
 @guarded
 def propose(
-    data: Path, folder: Path, typed: Typed, *, prior: str, run: Path | None, share: float, iterations: int,
-    limit: int | None, everything: bool, overwrite: bool, assignments: list[str], device: str,
-) -> None:  # fmt: skip
-    """Propose masks and say what to look at."""
+    data: Data,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder of the masks: new, or one that was begun (then it goes on).",
+            show_default=False,
+        ),
+    ],
+    typed: Typed,
+    prior: Annotated[
+        str,
+        typer.Option(
+            help="Where the object is expected: centre, box, class-map, or auto (boxes if any, else a run's class map "
+            "if given, else the centre)."
+        ),
+    ] = "auto",
+    run: Annotated[Path | None, typer.Option(help="A finished run, for the prior class-map.")] = None,
+    share: Annotated[float, typer.Option(help="Area of the centre prior, as a share of the picture.")] = 0.5,
+    iterations: Annotated[int, typer.Option(help="Rounds of GrabCut.")] = 5,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures, spread evenly over the set.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also pictures that have a mask already.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace masks proposed with other settings; edited ones are always kept."
+        ),
+    ] = False,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One more setting (see docs/masks.md), as side=384; may be repeated."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Propose masks with GrabCut: a tree of PNG files, a table of the doubtful, and a sheet to review them."""
     from foveate.api import propose_masks
+    from foveate.core.config import parse
     from foveate.data.propose import ProposeConfig
     from foveate.experiment.propose import EMPTY, FAILED, TABLE
     from foveate.experiment.specification import assign
 
     values = {"prior": prior, "share": share, "iterations": iterations}
-    for assignment in assignments:
+    for assignment in assignments or []:
         values = assign(values, assignment)
     config = parse(ProposeConfig, values, source="The command line")
     opened = None if run is None else open_run(run)
@@ -67,9 +106,21 @@ def propose(
         )
 
 
+@takes(*LAYOUT)
 @guarded
-def compare(data: Path, proposed: Path, typed: Typed, *, values: str | None, file: Path | None) -> None:
-    """Print IoU, precision and recall beside the controls."""
+def compare(
+    data: Data,
+    proposed: Annotated[Path, typer.Argument(help="Folder of proposed masks.", show_default=False)],
+    typed: Typed,
+    values: Annotated[
+        str | None,
+        typer.Option(help="Grey values of the known masks that are object, as 128,255; default: not 0."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Also write one row a picture here (CSV).")
+    ] = None,
+) -> None:
+    """How well proposed masks agree with known ones, beside controls that need no method."""
     from foveate.api import compare_masks
 
     chosen = None

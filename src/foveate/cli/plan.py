@@ -2,7 +2,9 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
 from foveate.cli.screen import guarded, out
@@ -10,17 +12,25 @@ from foveate.cli.screen import guarded, out
 
 @guarded
 def plan(
-    *,
-    pictures: int,
-    seeds: int,
-    accuracy: float,
-    spread: float | None,
-    correlation: float,
-    arms: int,
-    difference: float | None,
-    json: Path | None,
+    pictures: Annotated[int, typer.Option(help="Test pictures of one run.", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="Random seeds, each one a pair of runs.")] = 5,
+    accuracy: Annotated[float, typer.Option(help="Expected accuracy of the baseline, a share.")] = 0.9,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation over seeds of the paired difference, a share; default: from the pictures."
+        ),
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option(help="How far two networks are right on the same pictures, 0 to 1.")
+    ] = 0.7,
+    arms: Annotated[int, typer.Option(help="Arms that are compared with the baseline (Holm).")] = 1,
+    difference: Annotated[
+        float | None, typer.Option(help="Ask what it takes to show this gain, a share: 0.03 is 3 points.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything as JSON.")] = None,
 ) -> None:
-    """Print what each design can show, or takes, and one sentence of reading."""
+    """Before the work: which gain in accuracy can a comparison show, or what does it take to show one."""
     from foveate.core.files import write_json
     from foveate.studies.power import plan as make
     from foveate.studies.power import reading

@@ -2,7 +2,7 @@
 
 from rich.markup import escape
 
-from foveate.cli.arguments.common import ConfigFile, Data, Quarantine, RunOut
+from foveate.cli.arguments import ConfigFile, Data, Quarantine, RunOut
 from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
 from foveate.cli.screen import guarded, out, screen_observer
 from foveate.cli.train import describe, describe_neighbours

@@ -1,19 +1,32 @@
 """foveate split"""
 
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
+import typer
 from rich.markup import escape
 
-from foveate.cli.flags import Typed, layout_of
+from foveate.cli.arguments import Data, Seed
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
 from foveate.cli.screen import guarded, out, screen_observer
 
 
+@takes(*LAYOUT)
 @guarded
 def split(
-    data: Path, file: Path, typed: Typed, *, folds: int | None, val: float, test: float, seed: int
+    data: Data,
+    file: Annotated[Path, typer.Option("--out", help="The split file to write.", show_default=False)],
+    typed: Typed,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validation folds instead of one test split.")
+    ] = None,
+    val: Annotated[float, typer.Option(help="Share for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share for the test.")] = 0.15,
+    seed: Seed = 0,
 ) -> None:
-    """Write a split file and say what is in it."""
+    """Divide the pictures, stratified and by group, into a file that every run of a comparison shares."""
+    import numpy as np
+
     from foveate.data.discover import discover
     from foveate.data.split import SplitConfig, save_split, split_hash
     from foveate.data.split import split as divide

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from foveate.cli.arguments.common import Quarantine
+from foveate.cli.arguments import Quarantine
 from foveate.cli.flags import FLAGS, LAYOUT, Typed, takes, with_flag
 from foveate.cli.screen import fail, guarded, out
 from foveate.core.errors import ConfigError

@@ -1,11 +1,13 @@
 """foveate summit"""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from foveate.cli.arguments import Device, RunFolder
 from foveate.cli.flags import with_assignments
 from foveate.cli.screen import guarded, new_progress, open_run, out
 
@@ -15,17 +17,32 @@ SHOWN = 3
 
 @guarded
 def summit(
-    run: Path, folder: Path, *, layers: str, split: str, limit: int | None, channels: int, inversions: bool,
-    assignments: list[str], device: str,
-) -> None:  # fmt: skip
-    """Find the channels and show the first of each class."""
+    run: RunFolder,
+    folder: Annotated[
+        Path, typer.Option("--out", help="A new folder for tables, graph and pictures.", show_default=False)
+    ],
+    layers: Annotated[
+        str, typer.Option(help="From the input to the output, joined by commas: early, stage:K, a module ...")
+    ] = "early,middle,late",
+    split: Annotated[str, typer.Option(help="Which of the run's pictures: train, val or test.")] = "train",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of each class.")] = None,
+    channels: Annotated[int, typer.Option(help="Channels listed for each class and layer.")] = 8,
+    inversions: Annotated[
+        bool, typer.Option("--inversions", help="Also make a picture for each listed channel.")
+    ] = False,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="One more setting (see docs/invert.md), as share=0.03.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Find the channels that matter for each class and what feeds them: tables, a graph, the pictures they answer."""
     from foveate import api
 
     flags: dict[str, Any] = {
         "layers": [word.strip() for word in layers.split(",") if word.strip()], "split": split, "limit": limit,
         "channels": channels, "inversions": inversions, "device": device,
     }  # fmt: skip
-    settings = with_assignments(api.summit, flags, assignments)
+    settings = with_assignments(api.summit, flags, assignments or [])
     opened = open_run(run)
     with new_progress() as bar:
         task = bar.add_task("looking at channels", total=None, note="")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from foveate.cli.arguments.common import ConfigFile, Data, Quarantine, RunOut
+from foveate.cli.arguments import ConfigFile, Data, Quarantine, RunOut
 from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
 from foveate.cli.screen import guarded, open_run, out, screen_observer
 from foveate.core.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.arguments.common import Data, Quarantine
+from foveate.cli.arguments import Data, Quarantine
 from foveate.cli.flags import LAYOUT, Typed, build_experiment, takes
 from foveate.cli.screen import fail, guarded
 
