@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.arguments import Data, Device, Quarantine, Seed
-from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes, words
 from foveate.cli.screen import fail, guarded, out, screen_observer
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def compare_backbones(
     """Which backbone suits these pictures: probes on frozen features, time and memory, a ranking with intervals."""
     from foveate import api
 
-    names = [name.strip() for name in backbones.split(",") if name.strip()]
+    names = words(backbones)
     observer = screen_observer()
     try:
         found = api.compare_backbones(

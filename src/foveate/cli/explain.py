@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.arguments import Device, RunFolder, Seed
+from foveate.cli.flags import words
 from foveate.cli.screen import guarded, open_run, out, screen_observer
 from foveate.core.errors import ConfigError
 
@@ -69,11 +70,11 @@ def explain(
     """Show where a run looks: overlays, raw maps and contact sheets, by any method at any layer."""
     from foveate.api import explain_pictures
 
-    opened, others = open_run(run), [open_run(Path(word)) for word in _words(compare)]
+    opened, others = open_run(run), [open_run(Path(word)) for word in words(compare)]
     screen = screen_observer()
     try:
         done = explain_pictures(
-            opened, paths or [], folder, _words(method), _words(layers),
+            opened, paths or [], folder, words(method), words(layers),
             compare=others, agreeing=agreeing, device=device, observer=screen,
             target=target, evidence=evidence, chunk=chunk, seed=seed, settings=_settings(assignments or []),
         )  # fmt: skip
@@ -111,10 +112,6 @@ def explain(
         "maps/ beside it",
         soft_wrap=True,
     )
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _settings(assignments: list[str]) -> dict[str, dict[str, object]]:

@@ -32,6 +32,11 @@ def number_or_auto(text: str, option: str) -> float | int | str:
         raise ConfigError(f"{option} takes a number or auto, got '{text}'.") from None
 
 
+def words(text: str) -> list[str]:
+    """What stands between commas; empty parts are left out."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 @dataclass(frozen=True)
 class Flag:
     """One flag."""

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.arguments import Device, RunFolder, Seed
-from foveate.cli.flags import with_assignments
+from foveate.cli.flags import with_assignments, words
 from foveate.cli.screen import guarded, new_progress, open_run, out
 from foveate.core.errors import ConfigError
 
@@ -42,7 +42,7 @@ def invert(
     from foveate.reporting.inversions import names_of
 
     flags: dict[str, Any] = {
-        "classes": None if classes is None else [word.strip() for word in classes.split(",") if word.strip()],
+        "classes": None if classes is None else words(classes),
         "channels": None if channels is None else numbers_in(channels),
         "layer": layer, "size": size, "recipe": recipe, "seed": seed, "device": device,
     }  # fmt: skip
@@ -81,7 +81,7 @@ def numbers_in(text: str) -> list[int]:
     Raises:
         ConfigError: something in it is no number.
     """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdecimal() for word in words):
+    numbers = words(text)
+    if not numbers or not all(number.isdecimal() for number in numbers):
         raise ConfigError(f"--channels takes numbers joined by commas, as 3,7, got '{text}'.")
-    return [int(word) for word in words]
+    return [int(number) for number in numbers]

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.arguments import Device, RunFolder, Seed
-from foveate.cli.flags import LAYOUT, Typed, layout_of, takes, with_assignments
+from foveate.cli.flags import LAYOUT, Typed, layout_of, takes, with_assignments, words
 from foveate.cli.screen import guarded, new_progress, open_run, out, tell
 from foveate.core.errors import ConfigError
 
@@ -57,10 +57,10 @@ def look(
 
     flags: dict[str, Any] = {
         "target": target, "layer": layer, "seed": seed, "limit": limit, "device": device,
-        "metrics": None if metrics is None else _words(metrics),
+        "metrics": None if metrics is None else tuple(words(metrics)),
     }  # fmt: skip
     values = with_assignments(Run.look, flags, assignments or [])
-    names = tuple(EXPLAINERS) if methods == "all" else _words(methods)
+    names = tuple(EXPLAINERS) if methods == "all" else tuple(words(methods))
     if not names:
         raise ConfigError("--methods is empty; name at least one of foveate list explainers.")
     opened = open_run(run)
@@ -158,7 +158,3 @@ def _cascade(table: Any) -> Table:
     for title, row in table.cascade.items():
         shown.add_row(escape(title), *(f"{row[name]:.2f}" if name in row else "-" for name in names))
     return shown
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())

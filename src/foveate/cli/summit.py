@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foveate.cli.arguments import Device, RunFolder
-from foveate.cli.flags import with_assignments
+from foveate.cli.flags import with_assignments, words
 from foveate.cli.screen import guarded, new_progress, open_run, out
 
 SHOWN = 3
@@ -39,7 +39,7 @@ def summit(
     from foveate import api
 
     flags: dict[str, Any] = {
-        "layers": [word.strip() for word in layers.split(",") if word.strip()], "split": split, "limit": limit,
+        "layers": words(layers), "split": split, "limit": limit,
         "channels": channels, "inversions": inversions, "device": device,
     }  # fmt: skip
     settings = with_assignments(api.summit, flags, assignments or [])
