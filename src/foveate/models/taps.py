@@ -42,14 +42,16 @@ def resolve_tap(backbone: nn.Module, name: str) -> str:
     Raises:
         ConfigError: there is no such module, stage or preset; close matches are named.
     """
+    listed = name in PRESETS or name.startswith("stage:")
+    if not listed and _module(backbone, name) is not None:
+        return name
     place = timm_place(backbone)
     network = backbone.get_submodule(place)
-    path = name
     if name in PRESETS and _keras_points(network):
         path = _join(place, _MOBILENETV3_SMALL[PRESETS.index(name)])
-    elif name in PRESETS or name.startswith("stage:"):
+    elif listed:
         path = _join(place, _entry_path(network, _entry(network, name)))
-    elif _module(backbone, name) is None:
+    else:
         stripped = name.removeprefix("module.").removeprefix("_orig_mod.").removeprefix("backbone.")
         path = stripped if _module(backbone, stripped) is not None else _join(place, stripped)
     if _module(backbone, path) is None:
@@ -67,7 +69,7 @@ def timm_place(network: nn.Module) -> str:
     found: list[str] = []
     for path, module in network.named_modules():
         inside = any(path.startswith(f"{outer}.") for outer in found)
-        if not inside and getattr(module, "feature_info", None) and hasattr(module, "forward_features"):
+        if not inside and _is_timms(module):
             found.append(path)
     return found[0] if len(found) == 1 else ""
 
@@ -150,10 +152,18 @@ def to_map(backbone: nn.Module, path: str, output: Any, images: torch.Tensor) ->
 
 def _owner(network: nn.Module, path: str) -> tuple[nn.Module, str]:
     """(timm's network that a module belongs to, its path there); of any other module the network itself."""
-    place = timm_place(network)
-    if place and path.startswith(f"{place}."):
-        return network.get_submodule(place), path.removeprefix(f"{place}.")
+    if getattr(network, "feature_info", None):
+        return network, path
+    names = path.split(".")
+    for depth in range(1, len(names)):
+        owner = network.get_submodule(".".join(names[:depth]))
+        if _is_timms(owner):
+            return owner, ".".join(names[depth:])
     return network, path
+
+
+def _is_timms(part: nn.Module) -> bool:
+    return bool(getattr(part, "feature_info", None)) and hasattr(part, "forward_features")
 
 
 def _join(place: str, path: str) -> str:
