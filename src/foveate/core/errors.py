@@ -112,3 +112,8 @@ def shortened(text: str, most: int) -> str:
         return text
     tail = most // 4
     return f"{text[: most - tail - 5]} ... {text[-tail:]}"
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, as a part of a sentence; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, first_line
 from foveate.data import deep
 from foveate.data.deep import to_8bit
 
@@ -200,8 +200,7 @@ def _tiff(path: Path) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # as Pillow
-        text = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise DecodeError(path, text) from error
+        raise DecodeError(path, first_line(error)) from error
     image = image.transpose(TRANSPOSES[turn]) if turn in TRANSPOSES else image
     image.format, image.info[deep.DEEP] = "TIFF", True
     return image

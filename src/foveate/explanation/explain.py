@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from foveate.core.config import parse
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, first_line
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.maps import min_max, upsample
 from foveate.explanation.probe import LOW, Probe, Progress
@@ -185,10 +185,9 @@ def _check_answers(probe: Probe, images: torch.Tensor) -> None:
         with torch.no_grad():
             probe.model(images[:1].clone())
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
             f"{type(probe.model).__name__} cannot take pictures (B, C, H, W) of the shape {tuple(images.shape)}: "
-            f"{reason}."
+            f"{first_line(error)}."
         ) from error
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.config import Config, Mark
-from foveate.core.errors import ConfigError, FoveateError, WeightsError
+from foveate.core.errors import ConfigError, FoveateError, WeightsError, first_line
 from foveate.core.rng import torch_seeded
 from foveate.data.catalog import composed
 from foveate.models.card import Card, Means, Stds
@@ -352,6 +352,6 @@ def _origin(weights: Weights) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """In one line, with the kind of error where the words alone mean nothing."""
-    words = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    return f"{type(error).__name__} {words}".strip() if isinstance(error, LookupError) or not words else words
+    """In one line, with the kind of error where the words alone mean nothing (a key that is missing)."""
+    kind, words = type(error).__name__, first_line(error)
+    return f"{kind} {words}" if isinstance(error, LookupError) and words != kind else words

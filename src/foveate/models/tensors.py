@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from foveate.core import manifest
-from foveate.core.errors import WeightsError
+from foveate.core.errors import WeightsError, first_line
 
 _CONTAINERS = (
     "state_dict_ema",
@@ -50,8 +50,7 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
             "save its state_dict alone, best as .safetensors."
         ) from None
     except Exception as error:  # a damaged archive may fail in any way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise WeightsError(f"{file} cannot be read as weights: {reason}.") from error
+        raise WeightsError(f"{file} cannot be read as weights: {first_line(error)}.") from error
     tensors = {_unwrapped(key): value for key, value in _table(content, file).items()}
     for key, value in tensors.items():
         fault = _fault(value)
