@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,27 @@ FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(Healt
 
 def build(file: Path) -> Classifier:
     return build_classifier(ModelConfig(weights=str(file)), classes=2, size=None, seed=0).eval()
+
+
+def with_card(
+    temporary: pytest.TempPathFactory, name: str, content: bytes, card: dict[str, Any] = CARD
+) -> Path:
+    """A file with this content in a folder of its own, beside its card."""
+    file = temporary.mktemp("weights") / name
+    file.write_bytes(content)
+    file.with_suffix(".json").write_text(json.dumps(card))
+    return file
+
+
+def made_or_refused(make: Callable[[Path], Classifier], path: Path) -> Classifier | None:
+    """The network that ``make`` makes of a file or folder; None where it raises a FoveateError, and nothing else."""
+    try:
+        model = make(path)
+    except FoveateError as error:
+        event(type(error).__name__)
+        return None
+    event("a network")
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +125,11 @@ def test_damaged_safetensors(
 ) -> None:
     whole = (folder / "net.safetensors").read_bytes()
     length = int.from_bytes(whole[:8], "little")
-    file = tmp_path_factory.mktemp("damaged") / "net.safetensors"
-    file.write_bytes(damaged(whole, changes, 8 + length if header else None))
-    file.with_suffix(".json").write_text(json.dumps(CARD))
-    try:
-        model = build(file)
-    except FoveateError as error:
-        event(type(error).__name__)
+    content = damaged(whole, changes, 8 + length if header else None)
+    file = with_card(tmp_path_factory, "net.safetensors", content)
+    model = made_or_refused(build, file)
+    if model is None:
         return
-    event("a network")
     assert_holds(model, in_safetensors(file.read_bytes()))
 
 
@@ -136,9 +154,8 @@ def test_safetensors_with_any_header(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, header: Any
 ) -> None:
     text = json.dumps(header).encode()
-    file = tmp_path_factory.mktemp("header") / "net.safetensors"
-    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(300))
-    file.with_suffix(".json").write_text(json.dumps(CARD))
+    content = len(text).to_bytes(8, "little") + text + bytes(300)
+    file = with_card(tmp_path_factory, "net.safetensors", content)
     with pytest.raises(FoveateError):
         build(file)
 
@@ -147,15 +164,11 @@ def test_safetensors_with_any_header(
 @FEW
 @given(changes=damage)
 def test_damaged_pth(folder: Path, tmp_path_factory: pytest.TempPathFactory, changes: Any) -> None:
-    file = tmp_path_factory.mktemp("damaged") / "net.pth"
-    file.write_bytes(damaged((folder / "net.pth").read_bytes(), changes))
-    file.with_suffix(".json").write_text(json.dumps(CARD))
-    try:
-        model = build(file)
-    except FoveateError as error:
-        event(type(error).__name__)
+    content = damaged((folder / "net.pth").read_bytes(), changes)
+    file = with_card(tmp_path_factory, "net.pth", content)
+    model = made_or_refused(build, file)
+    if model is None:
         return
-    event("a network")
     tensors = torch.load(io.BytesIO(file.read_bytes()), weights_only=True)
     assert_holds(model, tensors)
 
@@ -164,9 +177,7 @@ def test_damaged_pth(folder: Path, tmp_path_factory: pytest.TempPathFactory, cha
 @FEW
 @given(content=st.binary(max_size=200), suffix=st.sampled_from([".safetensors", ".pth", ".bin"]))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str) -> None:
-    file = tmp_path_factory.mktemp("bytes") / f"net{suffix}"
-    file.write_bytes(content)
-    file.with_suffix(".json").write_text(json.dumps(CARD))
+    file = with_card(tmp_path_factory, f"net{suffix}", content)
     with pytest.raises(WeightsError):
         build(file)
 
@@ -196,16 +207,11 @@ changed = st.fixed_dictionaries(
 @FEW
 @given(changes=changed)
 def test_any_card(folder: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]) -> None:
-    file = tmp_path_factory.mktemp("card") / "net.safetensors"
-    file.write_bytes((folder / "net.safetensors").read_bytes())
-    values = CARD | changes
-    file.with_suffix(".json").write_text(json.dumps(values))
-    try:
-        model = build(file)
-    except FoveateError as error:
-        event(type(error).__name__)
+    content = (folder / "net.safetensors").read_bytes()
+    file = with_card(tmp_path_factory, "net.safetensors", content, CARD | changes)
+    model = made_or_refused(build, file)
+    if model is None:
         return
-    event("a network")
     card = read_card(file)
     assert card is not None
     assert model.mean.tolist() == pytest.approx(card.mean or model.mean.tolist())
@@ -225,12 +231,9 @@ def test_any_card_of_a_run(tmp_path_factory: pytest.TempPathFactory, changes: di
     save_model(model, folder, class_names=["a", "b"])
     card = folder / "model.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | changes))
-    try:
-        again = load_model(folder)
-    except FoveateError as error:
-        event(type(error).__name__)
+    again = made_or_refused(load_model, folder)
+    if again is None:
         return
-    event("a network")
     images = torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(again(images).logits, model(images).logits)
     assert again.card.classes == 2
