@@ -63,6 +63,18 @@ def test_saving_again_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_a_network_is_loaded_with_one_look_at_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, looks = trained(), []
+    save_model(model, tmp_path, class_names=NAMES)
+    plain = safetensors.torch.load_file
+    monkeypatch.setattr(safetensors.torch, "load_file", lambda file: looks.append(file) or plain(file))
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(load_model(tmp_path)(images).logits, model(images).logits)
+    assert looks == [tmp_path / "model.safetensors"]
+
+
 def test_channels_last_networks_are_saved_too(tmp_path: Path) -> None:
     model = trained().to(memory_format=torch.channels_last)
     save_model(model, tmp_path, class_names=NAMES)

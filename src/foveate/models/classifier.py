@@ -21,7 +21,7 @@ from foveate.models.heads import AnyHeadConfig, LinearHead, build_head
 from foveate.models.order import record_order
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps, to_map
-from foveate.models.tensors import read_tensors
+from foveate.models.tensors import Read, read_tensors
 from foveate.models.twice import differentiable_twice, unfused_attention
 from foveate.models.weights import (
     Weights,
@@ -238,7 +238,13 @@ def picture_size(config: ModelConfig, size: int | None) -> int:
 
 
 def build_classifier(
-    config: ModelConfig, classes: int, size: int | None, seed: int, class_ids: Sequence[str] = ()
+    config: ModelConfig,
+    classes: int,
+    size: int | None,
+    seed: int,
+    class_ids: Sequence[str] = (),
+    *,
+    read: Read = read_tensors,
 ) -> Classifier:
     """The network that ``config`` describes, in training mode, on the CPU.
 
@@ -248,6 +254,7 @@ def build_classifier(
     Args:
         size: side of the pictures in px; None: that of the weights.
         class_ids: in the order of the logits, for ``config.keep_head``.
+        read: of the weights file; one that keeps what it read where the caller needs that, too.
 
     Raises:
         ConfigError: unknown backbone or arguments, a size the network cannot take, an unknown head.
@@ -274,7 +281,8 @@ def build_classifier(
     notes: list[str] = []
     left_out: list[str] = []
     if weights.file:
-        left_out = load_backbone(backbone, read_tensors(weights.file), card, str(weights.file))
+        tensors = read(weights.file)
+        left_out = load_backbone(backbone, tensors, card, str(weights.file))
     absent = absent_parts(backbone, card)
     mode = config.features
     if mode == "auto":
@@ -303,7 +311,7 @@ def build_classifier(
         left_out.append(f"The head of {config.weights} is not taken over: {other}.")
     model = Classifier(backbone, own, classes, seed, [*notes, *left_out] if other else notes)
     if weights.file and not other:
-        model.notes += tuple(load_head(model, read_tensors(weights.file), str(weights.file)))
+        model.notes += tuple(load_head(model, tensors, str(weights.file)))
     return model
 
 

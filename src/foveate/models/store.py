@@ -5,6 +5,7 @@ What a run writes is enough to build its network again without a network connect
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,9 @@ def load_model(folder: Path) -> Classifier:
         head=card.head,
         features=card.feature_mode,
     )
-    model = build_classifier(config, card.classes, card.input_size[1], seed=0)
-    load_weights(model, file, card, classifier=True)
+    read = cache(read_tensors)
+    model = build_classifier(config, card.classes, card.input_size[1], seed=0, read=read)
+    load_weights(model, file, card, classifier=True, read=read)
     model.card, model.notes = card, ()
     return model.eval()
 

@@ -1,7 +1,7 @@
 """The tensors in a weights file, as training programs write them; nothing but tensors is ever unpickled."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from foveate.core import manifest
 from foveate.core.errors import WeightsError, first_line
 
+Read = Callable[[Path], dict[str, torch.Tensor]]
+"""``read_tensors``, or it with a memory."""
 _CONTAINERS = (
     "state_dict_ema",
     "model_ema",

@@ -22,7 +22,7 @@ from foveate.core import (
 )
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.models.card import Card, read_card
-from foveate.models.tensors import read_tensors, some
+from foveate.models.tensors import Read, read_tensors, some
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
@@ -187,7 +187,9 @@ def _prefix(backbone: nn.Module, tensors: Mapping[str, torch.Tensor], source: st
     return chosen[0]
 
 
-def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool = False) -> list[str]:
+def load_weights(
+    model: Any, file: Path, card: Card | None, *, classifier: bool = False, read: Read = read_tensors
+) -> list[str]:
     """Load ``file`` into a Classifier; with ``classifier``, its last layer (or our head) too.
 
     Returns:
@@ -197,7 +199,7 @@ def load_weights(model: Any, file: Path, card: Card | None, *, classifier: bool 
         WeightsError: as ``load_backbone``; or with ``classifier``: the file has none, or one of another
         shape.
     """
-    tensors = read_tensors(file)
+    tensors = read(file)
     notes = load_backbone(model.backbone, tensors, card, str(file))
     return load_head(model, tensors, str(file)) if classifier else notes
 
