@@ -13,7 +13,7 @@ from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.gradients import pixel_gradients
 from foveate.explanation.maps import upsample
 from foveate.explanation.probe import Probe
-from foveate.models.taps import to_map
+from foveate.models.taps import picture_shaped, to_map
 
 Visit = Callable[[torch.Tensor], None]
 """Gets a part of the score: (B, K, h, w) where it has places in the picture, else (B, F)."""
@@ -92,9 +92,9 @@ class _Biases(TorchFunctionMode):
     def _map(self, part: torch.Tensor) -> torch.Tensor | None:
         """(B, h, w, K) or (B, N, K) -> (B, K, h, w), None where that has no places."""
         if part.ndim == 4:
-            # (B, heads, N, K), the norm of queries and keys, is no map: a map has the shape of the picture.
-            h, w, height, width = *part.shape[1:3], *self.images.shape[2:]
-            return part.permute(0, 3, 1, 2) if abs(h * width - w * height) < max(height, width) else None
+            # (B, heads, N, K), the norm of queries and keys, is no map.
+            places = part.permute(0, 3, 1, 2)
+            return places if picture_shaped(places, self.images) else None
         if part.ndim != 3 or hasattr(self.probe.backbone, "reroll"):  # Hiera's tokens are not in order
             return None
         try:

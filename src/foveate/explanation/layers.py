@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from foveate.core.errors import ConfigError
-from foveate.models.taps import resolve_tap, timm_place, to_map
+from foveate.models.taps import picture_shaped, resolve_tap, timm_place, to_map
 
 _found: "WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], str]]" = WeakKeyDictionary()
 
@@ -127,13 +127,10 @@ def _last_read(answer: Answer, root: nn.Module, image: torch.Tensor) -> str:
         logits = answer(image.requires_grad_().clone())
         # Unequal weights: probabilities sum to 1 whatever the picture.
         score = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()
-    height, width = image.shape[2:]
     maps = [
         call
         for call in calls
-        if (found := _map(root, call.path, call.output, image)) is not None
-        and abs(found.shape[2] * width - found.shape[3] * height)
-        < max(height, width)  # heads x tokens is no picture
+        if (found := _map(root, call.path, call.output, image)) is not None and picture_shaped(found, image)
     ]
     passed = False
     for call in reversed(maps):

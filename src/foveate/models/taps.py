@@ -150,6 +150,12 @@ def to_map(backbone: nn.Module, path: str, output: Any, images: torch.Tensor) ->
     return _split(owner, inner, inner, output, images)[0]
 
 
+def picture_shaped(feature_map: torch.Tensor, images: torch.Tensor) -> bool:
+    """Whether (B, K, h, w) has the shape of the pictures (B, C, H, W), to rounding; heads x tokens have not."""
+    (h, w), (height, width) = feature_map.shape[2:], images.shape[2:]
+    return abs(h * width - w * height) < max(height, width)
+
+
 def _owner(network: nn.Module, path: str) -> tuple[nn.Module, str]:
     """(timm's network that a module belongs to, its path there); of any other module the network itself."""
     if getattr(network, "feature_info", None):
