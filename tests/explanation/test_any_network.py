@@ -156,6 +156,32 @@ def test_an_attribute_called_backbone_is_no_trap() -> None:
     assert torch.allclose(explain(model, images, 2, layer="first", raw=True), stem, atol=1e-5)
 
 
+class Two(nn.Module):
+    """Two networks of timm side by side, one with four register tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = network("resnet10t")
+        self.other = timm.models.vision_transformer.VisionTransformer(
+            img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=10, reg_tokens=4
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.one(x) + self.other(x)
+
+
+def test_a_layer_of_one_of_two_networks() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = randomised(Two())
+    images = pictures(2, 32)
+    for layer in ("one.layer2", "other.blocks.0"):
+        expected = [plain_grad_cam(model, model.get_submodule(layer), images, target) for target in range(5)]
+        found = [explain(model, images, target, layer=layer, raw=True) for target in range(5)]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        assert any(map_.max() > 0 for map_ in found)
+
+
 WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "data parallel": nn.DataParallel,
     "part of another": nn.Sequential,
