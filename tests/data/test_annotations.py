@@ -16,6 +16,7 @@ from foveate.data.annotations import (
     MaskError,
     MaskReference,
     find_mask,
+    mask_files,
     only_boxes,
     read_mask,
     same_shape,
@@ -372,6 +373,27 @@ def test_bad_references(tmp_path: Path, ref: str) -> None:
 )
 def test_references_round_trip(ref: str) -> None:
     assert str(MaskReference.parse(ref)) == ref
+
+
+@pytest.mark.parametrize(
+    ("ref", "files"),
+    [
+        ("png:a#1.png", ["a#1.png"]),
+        ("png[1]:a#1.png|b.png|gone.png", ["a#1.png", "b.png"]),
+        ("parts:b.png|a#1.png", ["b.png", "a#1.png"]),
+        ("coco:a.json#17", ["a.json"]),
+        ("cvat:a.xml#x#1.png", ["a.xml"]),
+        ("cvat:a.xml#x|y.png", ["a.xml"]),
+        ("labelme:a#1.json", ["a#1.json"]),
+        ("box:" + ";".join(["10,10,20,20"] * 50), []),
+        ("jpeg:b.png", []),
+        ("", []),
+    ],
+)
+def test_files_of_a_reference(tmp_path: Path, ref: str, files: list[str]) -> None:
+    for name in ("a", "a#1.png", "b.png", "a.json", "a.xml", "a#1.json"):
+        (tmp_path / name).touch()
+    assert mask_files(tmp_path, ref) == [tmp_path / name for name in files]
 
 
 def test_errors_survive_pickling() -> None:

@@ -142,6 +142,21 @@ def test_a_changed_file_gives_a_new_key(tmp_path, monkeypatch):
     assert not torch.equal(after.read(2)[1], third.read(2)[1])
 
 
+def test_annotations_of_a_picture_whose_name_looks_like_a_reference(tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "x#1.png")
+    file = tmp_path / "all.xml"
+    catalog = Catalog(tmp_path, ("a",), (Sample("x#1.png", 0, mask="cvat:all.xml#x#1.png"),))
+    sums = []
+    for edge in (10, 20):
+        box = f'<box xtl="0" ytl="0" xbr="{edge}" ybr="{edge}"/>'
+        file.write_text(
+            f'<annotations><image name="x#1.png" width="40" height="40">{box}</image></annotations>'
+        )
+        mask = open_pictures(catalog, 40, config=settings(tmp_path / "cache")).read(0)[1]
+        sums.append(int(mask.sum()) // 255)
+    assert sums == [100, 400]
+
+
 def test_the_memo_saves_reading_but_never_trusts_a_fresh_file(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data")
     read = []

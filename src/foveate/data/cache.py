@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 
 from foveate.core.config import Config, Mark
-from foveate.data.annotations import sample_mask
+from foveate.data.annotations import mask_files, sample_mask
 from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit, read_image, resize, resize_mask
 from foveate.data.store import HashMemo, Store
@@ -177,9 +177,9 @@ def build_cache(
     """Open the stores that hold this catalog's pictures and masks, after making what is missing."""
     report = progress or (lambda what, done, total: None)
     files = [catalog.file(row) for row in range(len(catalog))]
-    mask_files = {ref: _files_of(catalog.root, ref) for ref in {s.mask for s in catalog.samples} - {""}}
+    files_of = {ref: mask_files(catalog.root, ref) for ref in {s.mask for s in catalog.samples} - {""}}
     memo = HashMemo(folder, catalog.root)
-    needed = dict.fromkeys([*files, *(file for listed in mask_files.values() for file in listed)])
+    needed = dict.fromkeys([*files, *(file for listed in files_of.values() for file in listed)])
     hashes = memo.hash_all(list(needed), lambda done, total: report("reading files", done, total))
 
     recipe = f"{FORMAT} {PIL.__version__} {size} {fit}"
@@ -192,7 +192,7 @@ def build_cache(
     )
     # A mask depends on its reference, on the bytes of its files, and on the size and turn of its picture.
     mask_contents = [
-        " ".join((s.mask, contents[row], *(hashes[file] for file in mask_files[s.mask]))) if s.mask else ""
+        " ".join((s.mask, contents[row], *(hashes[file] for file in files_of[s.mask]))) if s.mask else ""
         for row, s in enumerate(catalog.samples)
     ]
     masks, mask_slots, mask_firsts = _plan(folder, "masks", "masks", recipe, mask_contents, 1, size)
@@ -241,10 +241,3 @@ def _decode_mask(catalog: Catalog, row: int, size: int, fit: Fit) -> np.ndarray:
     mask = sample_mask(catalog, row)
     assert mask is not None
     return np.array(resize_mask(mask, size, fit))[None]
-
-
-def _files_of(root: Path, ref: str) -> list[Path]:
-    """The files that a mask reference points to, whatever its kind: parts of its payload that exist."""
-    pieces = ref.partition(":")[2].split("|")
-    candidates = [root / piece for piece in pieces] + [root / piece.rpartition("#")[0] for piece in pieces]
-    return [file for file in candidates if file.is_file()]

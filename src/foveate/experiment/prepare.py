@@ -7,6 +7,7 @@ from typing import Any
 
 from foveate.core.errors import DataError
 from foveate.core.memo import read_memo, write_memo
+from foveate.data.annotations import mask_files
 from foveate.data.audit import Audit, AuditConfig, audit
 from foveate.data.audit.labels import only_one_class
 from foveate.data.cache import CacheConfig, cache_folder
@@ -102,13 +103,7 @@ def state_of_files(found: Discovery) -> str:
     digest = hashlib.sha256(f"{AUDIT_VERSION} {found.catalog.root} {found.empty_classes}".encode())
     digest.update(found.catalog.hash.encode())
     for row, sample in enumerate(found.catalog.samples):
-        files = [found.catalog.file(row)]
-        files += [
-            found.catalog.root / part
-            for part in sample.mask.partition(":")[2].partition("#")[0].split("|")
-            if part
-        ]
-        for file in files:
+        for file in (found.catalog.file(row), *mask_files(found.catalog.root, sample.mask)):
             if file.is_file():
                 status = file.stat()
                 digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())

@@ -45,6 +45,7 @@ __all__ = [
     "MaskShapeError",
     "READERS",
     "find_mask",
+    "mask_files",
     "only_boxes",
     "read_mask",
     "reader_of",
@@ -138,6 +139,16 @@ def only_boxes(root: Path, ref: str) -> bool:
     """
     reference = MaskReference.parse(ref)
     return reader_of(reference).only_boxes(Path(root), reference)
+
+
+def mask_files(root: Path, ref: str) -> list[Path]:
+    """The files that a mask is made of, those that exist; none for a bad reference, which is named when it is read."""
+    try:
+        reference = MaskReference.parse(ref)
+        names = reader_of(reference).files(reference)
+    except MaskError:
+        return []
+    return [file for file in (Path(root) / name for name in names) if file.is_file()]
 
 
 def find_mask(root: Path, ref: str, size: Size, orientation: int = 1) -> Found:

@@ -17,5 +17,8 @@ class BoxReader(Reader):
         except ValueError as error:
             raise MaskError(str(reference), str(error)) from error
 
+    def files(self, reference: MaskReference) -> list[str]:
+        return []
+
     def only_boxes(self, root: Path, reference: MaskReference) -> bool:
         return True

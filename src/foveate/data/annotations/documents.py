@@ -113,6 +113,9 @@ class DocumentReader(Reader):
         except ValueError as error:
             raise MaskError(str(reference), f"on the picture {entry.file_name}, {error}") from error
 
+    def files(self, reference: MaskReference) -> list[str]:
+        return [self.split(reference.payload)[0]]
+
     def only_boxes(self, root: Path, reference: MaskReference) -> bool:
         _, entry = self._entry(root, reference)
         try:

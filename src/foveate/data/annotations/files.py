@@ -23,7 +23,7 @@ class FileReader(Reader):
     """One mask file, or several that are united. Subclasses say which pixels are object."""
 
     def read(self, root: Path, reference: MaskReference, picture: Size) -> Drawn:
-        drawn = [self._one(root / file, reference) for file in _files(reference)]
+        drawn = [self._one(root / file, reference) for file in self.files(reference)]
         if len({part.mask.shape for part in drawn}) > 1:
             sizes = ", ".join(f"{part.mask.shape[1]} x {part.mask.shape[0]}" for part in drawn)
             raise MaskError(reference.payload, f"its parts have different sizes ({sizes})")
@@ -31,6 +31,12 @@ class FileReader(Reader):
             return drawn[0]
         how = next((part.how for part in drawn if part.how), "")
         return Drawn(np.logical_or.reduce([part.mask for part in drawn]), how)
+
+    def files(self, reference: MaskReference) -> list[str]:
+        named = [file for file in reference.payload.split(SEPARATOR) if file]
+        if not named:
+            raise MaskError(str(reference), "it names no file")
+        return named
 
     def _one(self, path: Path, reference: MaskReference) -> Drawn:
         try:
@@ -43,13 +49,6 @@ class FileReader(Reader):
     def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
         """The object in an upright mask picture; ``lossy`` when it was a JPEG."""
         raise NotImplementedError
-
-
-def _files(reference: MaskReference) -> list[str]:
-    files = [file for file in reference.payload.split(SEPARATOR) if file]
-    if not files:
-        raise MaskError(str(reference), "it names no file")
-    return files
 
 
 class PngReader(FileReader):

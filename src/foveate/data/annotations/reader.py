@@ -79,6 +79,10 @@ class Reader:
         """Draw it; ``picture`` is the (width, height) that readers without a size of their own draw in."""
         raise NotImplementedError
 
+    def files(self, reference: MaskReference) -> list[str]:
+        """What ``read`` opens, relative to ``Catalog.root``."""
+        raise NotImplementedError
+
     def only_boxes(self, root: Path, reference: MaskReference) -> bool:
         """Whether nothing finer than boxes was drawn."""
         return False
