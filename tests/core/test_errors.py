@@ -11,6 +11,7 @@ from foveate.core.errors import (
     ConfigError,
     DataError,
     FileError,
+    few,
     refusals_in_words,
     sentence,
     shortened,
@@ -34,6 +35,12 @@ def test_values_in_messages_are_short(value: object) -> None:
     assert len(shown(value)) <= 120
     assert shown("a") == "'a'"
     assert shown([1, "b"]) == "[1, 'b']"
+
+
+def test_a_list_in_a_message_is_short() -> None:
+    assert few([], 2) == ""
+    assert few(["a", "b"], 2) == "a, b"
+    assert few(["a", "b", "c", "d"], 2) == "a, b and 2 more"
 
 
 @pytest.mark.parametrize("most", [20, 21, 50])

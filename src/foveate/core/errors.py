@@ -3,7 +3,7 @@
 import errno
 import os
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -104,6 +104,11 @@ _REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 80, 80, 40
 def shown(value: Any) -> str:
     """A value as it may stand in a message: as in Python, and never longer than 120 characters."""
     return shortened(_REPR.repr(value), 120)
+
+
+def few(texts: Sequence[str], most: int) -> str:
+    """The first of ``texts``, and how many more there are."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def shortened(text: str, most: int) -> str:

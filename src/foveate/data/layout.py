@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, few
 from foveate.data.catalog import composed
 from foveate.data.manifest import sorted_classes
 from foveate.data.masktrees import TREES
@@ -28,6 +28,9 @@ NEVER_CLASSES = frozenset({"masks", "segmentations", "trimaps"})
 """Lower-case folder names that are no classes without asking: a mask tree that fits no picture, most likely."""
 
 _ID_AND_NAME = re.compile(r"(\d+)[ _.-]+(.+)", re.ASCII | re.DOTALL)
+
+FEW = 5
+"""Names that a sentence lists."""
 
 LabelOf = Callable[[str], str]
 """{picture path: class, or ""}"""
@@ -296,11 +299,11 @@ def depth_notes(placed: Placed, bases: Sequence[Base]) -> list[str]:
     first = sorted({folder for folder, _ in placed.values() if folder})
     text = (
         f"{count} of {len(placed)} pictures lie deeper than their class folder, for example {example}: the first "
-        f"folder ({_few(first)}) is taken as the class."
+        f"folder ({few(first, FEW)}) is taken as the class."
     )
     shared = set.intersection(*deep.values()) if len(deep) == len(first) > 1 else set()
     if len(shared) > 1:
-        text += f" But they hold folders of the same names ({_few(sorted(shared))}), as copies of one set do; then "
+        text += f" But they hold folders of the same names ({few(sorted(shared), FEW)}), as copies of one set do; then "
         text += "give one of them as DATA."
     return [
         f"{text} To take the next folder, add --label part:{level + 1}; the folder a picture lies in: part:-2."
@@ -315,12 +318,8 @@ def spelling_notes(what: str, names: Iterable[str]) -> list[str]:
     twice = [sorted(same) for same in spellings.values() if len(same) > 1]
     if not twice:
         return []
-    listed = _few(sorted(" and ".join(same) for same in twice))
+    listed = few(sorted(" and ".join(same) for same in twice), FEW)
     return [f"These {what} differ in upper and lower case or spaces only: {listed}."]
-
-
-def _few(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def empty_folders(

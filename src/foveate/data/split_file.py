@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from foveate.core.errors import DataError, shown
+from foveate.core.errors import DataError, few, shown
 from foveate.core.files import write_csv
 from foveate.core.reading import read_csv
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog, composed
 
 SPLIT_COLUMNS = ("path", "label", "split", "group", "fold")
 NO_FOLD = -1
+FEW = 3
+"""Pictures that a message lists."""
 
 
 def refuse_divided_groups(catalog: Catalog, who: str, way_out: str) -> None:
@@ -100,7 +102,7 @@ def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
     ):
         if paths:
             raise DataError(
-                f"{path} {what} {_first(sorted(paths))}; it belongs to another state of {catalog.root}."
+                f"{path} {what} {few(sorted(paths), FEW)}; it belongs to another state of {catalog.root}."
             )
     row_of = {path: rows[name] for path, name in listed.items() if name is not None}
     other = [
@@ -109,7 +111,7 @@ def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
         if composed(row_of[s.path]["label"]) != composed(_class_name(catalog, s.label))
     ]
     if other:
-        raise DataError(f"{path} has another label for {_first(other)}; draw the split again.")
+        raise DataError(f"{path} has another label for {few(other, FEW)}; draw the split again.")
     samples = tuple(
         replace(
             s,
@@ -120,12 +122,6 @@ def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
     )
     folds = [int(row_of[s.path].get("fold") or NO_FOLD) for s in catalog.samples]
     return replace(catalog, samples=samples), folds
-
-
-def _first(items: Sequence[str], most: int = 3) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
 
 
 def _class_name(catalog: Catalog, label: int) -> str:

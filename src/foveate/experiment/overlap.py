@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, few
 from foveate.core.files import sha256_of_file
 from foveate.data.catalog import Catalog
 from foveate.experiment.run import Run
@@ -38,7 +38,7 @@ def without_training(
     if trained:
         told(
             f"{len(trained)} of {len(catalog)} pictures of {catalog.root} are left out, for the network was trained on "
-            f"them: {_some(trained)}."
+            f"them: {few(trained, NAMED)}."
         )
     val = [path for path, split in found.items() if split == "val"]
     if val:
@@ -114,8 +114,3 @@ def _splits(catalog: Catalog, known: Catalog) -> tuple[dict[str, str], int]:
         if split is not None:
             found[sample.path] = split
     return found, missing
-
-
-def _some(paths: list[str]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(paths[:NAMED]) + more

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from foveate.core.errors import few
 from foveate.core.files import write_text
 from foveate.reporting.page import flat, render_page
 from foveate.reporting.study_drawings import (
@@ -32,6 +33,8 @@ SENTENCES = 12
 """More verdicts than this: only those that show a difference stand open, as many metrics as fit."""
 FIGURES = 4
 """Drawings of one kind that stand open; the others are folded."""
+FEW = 10
+"""Seeds or hashes that a sentence lists."""
 MARKS = {"better": "✓", "worse": "✗", "different": "≠", "none": "·", "unknown": "?"}
 
 
@@ -236,7 +239,7 @@ def _facts(measured: Measured, info: Mapping[str, Any]) -> list[tuple[str, str]]
     facts = [
         ("Baseline", first.baseline),
         ("Arms", str(len(first.arms)) + (f" in each of {len(measured)} blocks" if len(measured) > 1 else "")),
-        ("Seeds", f"{len(first.seeds)} ({_some(list(map(str, first.seeds)))})"),
+        ("Seeds", f"{len(first.seeds)} ({few(list(map(str, first.seeds)), FEW)})"),
         ("Cells", f"{finished} of {cells} finished" + (f", {failed} failed" if failed else "")),
         (
             "Test pictures",
@@ -267,11 +270,7 @@ def _split(blocks: Mapping[str, Mapping[int, str]]) -> str:
     different = list(dict.fromkeys(str(value) for hashes in blocks.values() for value in hashes.values()))
     if len(different) <= 1:
         return f"one for all seeds, {different[0]}" if different else ""
-    return f"{len(different)} different ones, shared by all arms: {_some(different)}"
-
-
-def _some(texts: Sequence[str], most: int = 10) -> str:
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+    return f"{len(different)} different ones, shared by all arms: {few(different, FEW)}"
 
 
 def _arms(results: StudyResults, info: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 from timm.utils import ModelEmaV3
 
-from foveate.core.errors import TrainingError
+from foveate.core.errors import TrainingError, few
 from foveate.core.files import write_csv
 from foveate.core.rng import key, seed_torch
 from foveate.data.batch import Batch
@@ -341,11 +341,10 @@ class _Trainer:
 
     def _not_finite(self, raw: Batch, values: dict[str, float]) -> str:
         files = [self.job.feeds.paths[i] for i in raw.index.tolist()]
-        shown = ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
         figures = ", ".join(f"{name} {value:g}" for name, value in values.items())
         return (
             f"The loss is not finite in epoch {self.position.epoch + 1}, batch {self.position.batch + 1} ({figures}); "
-            f"pictures: {shown}. Lower the learning rate, or set training.clip=1.0 or training.precision=fp32."
+            f"pictures: {few(files, 8)}. Lower the learning rate, or set training.clip=1.0 or training.precision=fp32."
         )
 
     def _reduce(self, sums: dict[str, float]) -> None:
