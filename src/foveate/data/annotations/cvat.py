@@ -6,7 +6,15 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from foveate.data.annotations.documents import Document, DocumentReader, Entry, Named, number, read_xml
+from foveate.data.annotations.documents import (
+    Document,
+    DocumentReader,
+    Entry,
+    Named,
+    named_shapes,
+    number,
+    read_xml,
+)
 from foveate.data.decode import MAX_PIXELS
 from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box
 
@@ -41,14 +49,8 @@ class CvatReader(DocumentReader):
 
 
 def _shapes(elements: list[Element]) -> list[Named]:
-    named = []
-    for position, element in enumerate(elements, start=1):
-        name = f"{element.tag} {position} ({element.get('label', 'no label')})"
-        try:
-            named.append((name, _shape_of(element)))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    return named
+    names = (f"{e.tag} {k} ({e.get('label', 'no label')})" for k, e in enumerate(elements, start=1))
+    return named_shapes(zip(names, elements, strict=True), _shape_of)
 
 
 def _shape_of(element: Element) -> Shape:

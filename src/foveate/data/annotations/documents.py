@@ -5,7 +5,7 @@ is ``kind:FILE``. A new format is a subclass of ``DocumentReader`` in a file of 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from foveate.data.decode import MAX_PIXELS
 from foveate.data.shapes import Box, Shape, draw, fits
 
 Named = tuple[str, Shape]
+Part = TypeVar("Part")
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
@@ -169,6 +170,21 @@ def _ways(entry: Entry) -> tuple[bool, bool]:
 @lru_cache(maxsize=8)
 def _parsed(reader: DocumentReader, path: Path, _modified: int, _bytes: int) -> Document:
     return reader.parse(path)
+
+
+def named_shapes(parts: Iterable[tuple[str, Part]], shape_of: Callable[[Part], Shape]) -> list[Named]:
+    """The shapes of named parts of a document.
+
+    Raises:
+        ValueError: as ``shape_of``, with the part's name before it.
+    """
+    named = []
+    for name, part in parts:
+        try:
+            named.append((name, shape_of(part)))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return named
 
 
 def read_json(path: Path, model: type[Model] | pydantic.TypeAdapter[Any]) -> Any:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.data.annotations.documents import Checked, Document, DocumentReader, Entry, Named, read_json
+from foveate.data.annotations.documents import (
+    Checked,
+    Document,
+    DocumentReader,
+    Entry,
+    Named,
+    named_shapes,
+    read_json,
+)
 from foveate.data.decode import DecodeError, load_image
 from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse
 
@@ -43,18 +51,11 @@ class LabelmeReader(DocumentReader):
 
 
 def _shapes(shapes: list[_Shape]) -> list[Named]:
-    named: list[Named] = []
-    for number, shape in enumerate(shapes, start=1):
-        if shape.shape_type in NO_AREA:
-            continue
-        name = f"shape {number} ({shape.label or 'no label'})"
-        try:
-            named.append((name, _shape_of(shape)))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    if not named and shapes:
+    names = (f"shape {k} ({shape.label or 'no label'})" for k, shape in enumerate(shapes, start=1))
+    areas = [pair for pair in zip(names, shapes, strict=True) if pair[1].shape_type not in NO_AREA]
+    if not areas and shapes:
         raise ValueError("no shape has an area; there are only points and lines")
-    return named
+    return named_shapes(areas, _shape_of)
 
 
 def _shape_of(shape: _Shape) -> Shape:

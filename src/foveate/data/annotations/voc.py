@@ -4,7 +4,15 @@ from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from foveate.data.annotations.documents import Document, DocumentReader, Entry, Named, number, read_xml
+from foveate.data.annotations.documents import (
+    Document,
+    DocumentReader,
+    Entry,
+    Named,
+    named_shapes,
+    number,
+    read_xml,
+)
 from foveate.data.shapes import Box, Polygon, Shape
 
 
@@ -27,14 +35,9 @@ class VocReader(DocumentReader):
 
 
 def _shapes(objects: list[Element]) -> list[Named]:
-    named = []
-    for position, found in enumerate(objects, start=1):
-        name = f"object {position} ({(found.findtext('name') or 'no name').strip()})"
-        try:
-            named.append((name, _shape_of(found)))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    return named
+    labels = ((found.findtext("name") or "no name").strip() for found in objects)
+    names = (f"object {k} ({label})" for k, label in enumerate(labels, start=1))
+    return named_shapes(zip(names, objects, strict=True), _shape_of)
 
 
 def _shape_of(found: Element) -> Shape:
