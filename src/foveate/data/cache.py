@@ -10,7 +10,7 @@ resampling does not care, flips, shifts and the copy into the batch are faster).
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -119,12 +119,13 @@ class DecodedPictures:
         return image, torch.from_numpy(_decode_mask(self.catalog, row, self.size, self.fit)), True
 
     def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        items = [self.read(int(row)) for row in rows]
-        return (
-            torch.stack([image for image, _, _ in items]),
-            torch.stack([mask for _, mask, _ in items]),
-            torch.tensor([has_mask for _, _, has_mask in items], dtype=torch.bool),
-        )
+        return stacked(self.read(int(row)) for row in rows)
+
+
+def stacked(items: Iterable[Item]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What ``Pictures.read_many`` gives, of what ``Pictures.read`` gave, one item at least."""
+    images, masks, has_mask = zip(*items, strict=True)
+    return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
 
 
 class CachedPictures:

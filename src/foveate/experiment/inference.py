@@ -11,7 +11,7 @@ import torch
 
 from foveate.core.errors import DataError
 from foveate.data.batch import Batch, counted
-from foveate.data.cache import CacheConfig, Item, Pictures, Progress, open_pictures
+from foveate.data.cache import CacheConfig, Item, Pictures, Progress, open_pictures, stacked
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.decode import DecodeError, resampling
 from foveate.data.discover import LayoutConfig, discover, flat, is_flat, picture_list
@@ -144,8 +144,7 @@ class _Readable:
             )
 
     def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        images, masks, has_mask = zip(*(self.read(int(row)) for row in rows), strict=True)
-        return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
+        return stacked(self.read(int(row)) for row in rows)
 
 
 def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Asker | None:
