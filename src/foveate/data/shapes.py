@@ -121,10 +121,20 @@ class Runs:
         if (self.width, self.height) != (width, height):
             made = f"{self.width} x {self.height}"
             raise ValueError(f"its run lengths are made for {made} pixels, not for {width} x {height}")
-        if any(run < 0 for run in self.lengths) or sum(self.lengths) != width * height:
-            raise ValueError(f"its run lengths do not add up to {width} x {height}")
-        # Not pycocotools' decode: it warns on numpy 2 and reads beyond the picture where the lengths do not add up.
-        return np.repeat(np.arange(len(self.lengths)) % 2 == 1, self.lengths).reshape(width, height).T
+        return unrolled(self.lengths, width, height).reshape(width, height).T
+
+
+def unrolled(lengths: Sequence[int], width: int, height: int) -> np.ndarray:
+    """(width * height,) bool of run lengths that begin with background.
+
+    Not pycocotools' decode: it warns on numpy 2 and reads beyond the picture where the lengths do not add up.
+
+    Raises:
+        ValueError: one is negative, or they do not add up.
+    """
+    if any(run < 0 for run in lengths) or sum(lengths) != width * height:
+        raise ValueError(f"its run lengths do not add up to {width} x {height}")
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
 
 
 def turned_box(

@@ -4,8 +4,6 @@ from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from foveate.data.annotations.documents import (
     Document,
     DocumentReader,
@@ -16,7 +14,7 @@ from foveate.data.annotations.documents import (
     read_xml,
 )
 from foveate.data.decode import MAX_PIXELS
-from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box
+from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box, unrolled
 
 DRAWN = frozenset({"polygon", "box", "ellipse", "mask"})
 """Elements that mark an area; points, polylines, tags and skeletons do not."""
@@ -85,6 +83,4 @@ def _bitmap(rle: str, left: int, top: int, width: int, height: int) -> Bitmap:
     runs = [round(number(run, "rle")) for run in rle.split(",")]
     if min(width, height) < 1 or width * height > MAX_PIXELS:
         raise ValueError(f"it is {width} x {height} pixels large")
-    if min(runs) < 0 or sum(runs) != width * height:
-        raise ValueError(f"its run lengths do not add up to {width} x {height}")
-    return Bitmap(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width), left, top)
+    return Bitmap(unrolled(runs, width, height).reshape(height, width), left, top)
