@@ -97,7 +97,6 @@ def _boxes(root: Path, name: str, lookup: Lookup) -> tuple[dict[str, str], list[
         raise DataError(
             f"{path} has the columns {', '.join(header.columns)}; a table of boxes needs {needed}."
         )
-    known = set(lookup.pictures)
     boxes: dict[str, list[str]] = defaultdict(list)
     unmatched = []
     for line, row in read_rows(path, header):
@@ -107,7 +106,7 @@ def _boxes(root: Path, name: str, lookup: Lookup) -> tuple[dict[str, str], list[
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}.") from None
         file = relative(root, row[header.columns[file_column]])
-        picture = next((p for p in _candidates(name, file) if p in known), None)
+        picture = next((p for p in _candidates(name, file) if p in lookup.known), None)
         if picture is None:
             unmatched.append(file)
         else:
