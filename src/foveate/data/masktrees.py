@@ -213,8 +213,6 @@ def _references(
     paths: dict[str, list[str]] = defaultdict(list)
     for picture, path in matched:
         paths[picture].append(path)
-    if kind == "parts":
-        return {picture: f"parts:{SEPARATOR.join(sorted(found))}" for picture, found in paths.items()}
     listed = f"[{','.join(map(str, values))}]" if values else ""
     return {picture: f"{kind}{listed}:{SEPARATOR.join(sorted(found))}" for picture, found in paths.items()}
 
