@@ -168,12 +168,8 @@ def read_csv(
     missing = sorted(set(columns) - set(header))
     if missing:
         raise error(f"{path} lacks the columns {missing}{advice}.")
-    twice = (
-        next((name for name in header if header.count(name) > 1), None)
-        if len(set(header)) < len(header)
-        else None
-    )
-    if twice is not None:
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
         raise error(f"{path} has the column {shown(twice)} twice; rename one.")
     for line, row in zip(lines[1:], rows, strict=True):
         if len(row) != len(header):

@@ -106,7 +106,7 @@ class Table:
     def split(self, row: list[str]) -> str:
         """The split as it is written, or as a column of True and False says it; "" when there is none."""
         flag = self.flag
-        if "split" in self.columns or flag is None:
+        if flag is None:
             return self.cell(row, "split")
         value = _clean(row[self.header.columns[flag]]).lower()
         return FLAGS[flag] if value in _TRUE else "train" if value in _FALSE else value
