@@ -377,13 +377,14 @@ def test_two_processes_build_at_once(tmp_path):
 def child(catalog: Catalog, folder: Path, seconds: float) -> subprocess.Popen:
     """A process that builds and takes so long for each picture; it is at the first."""
     code = f"""
+        import os
         import time
         from pathlib import Path
         from foveate.data import cache
         from foveate.data.catalog import Catalog, Sample
 
         def slow(catalog, row, size, fit, real=cache._decode):
-            print("inside", flush=True)
+            os.write(1, b"inside\\n")  # at once: several threads print, and a line of one must not cut another's
             time.sleep({seconds})
             return real(catalog, row, size, fit)
 
