@@ -1,0 +1,56 @@
+"""Heads: what turns the backbone's features (B, F) into logits (B, C)."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+
+from foveate.core.registry import Registry, by_kind
+from foveate.core.rng import torch_seeded
+from foveate.models.heads.cosine import CosineHead
+from foveate.models.heads.head import Head, HeadConfig
+from foveate.models.heads.linear import DeepHead, LinearHead
+from foveate.models.heads.mlp import MlpHead
+
+# A new head: one class in one file, one line here.
+HEADS = Registry(
+    "head",
+    LinearHead,
+    DeepHead,
+    MlpHead,
+    CosineHead,
+    formerly="name",
+)
+
+
+def _current(value: Any) -> Any:
+    """A head by its kind alone, and as it was written in files of earlier versions."""
+    value = by_kind(value)
+    if isinstance(value, dict) and "name" in value and "kind" not in value:
+        return {"kind": value["name"], **{name: part for name, part in value.items() if name != "name"}}
+    return {"kind": "linear", **value} if isinstance(value, dict) else value
+
+
+if TYPE_CHECKING:
+    AnyHeadConfig = Any
+else:
+    AnyHeadConfig = Annotated[HEADS.settings, BeforeValidator(_current)]
+
+
+def build_head(config: Any, features: int, classes: int, seed: int) -> Head:
+    """A head F -> C whose weights depend on ``seed`` and its settings only, not on random draws made before."""
+    with torch_seeded(seed, "head"):
+        head: Head = HEADS.build(config, features, classes)
+    return head
+
+
+__all__ = [
+    "HEADS",
+    "AnyHeadConfig",
+    "CosineHead",
+    "DeepHead",
+    "Head",
+    "HeadConfig",
+    "LinearHead",
+    "MlpHead",
+    "build_head",
+]
