@@ -21,8 +21,8 @@ from benchmarks.measure import Row, better, compare, interleaved
 from benchmarks.photos import Photos
 from foveate.explanation import explain
 from foveate.explanation.probe import Probe
-from foveate.models.classifier import ModelConfig
 from foveate.models.modes import untouched
+from foveate.models.settings import ModelConfig
 from foveate.models.weights import read_tensors, resolve_weights
 
 import pytorch_grad_cam  # isort: skip

@@ -12,7 +12,8 @@ from foveate.core.config import parse
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.loader import resolve_workers
 from foveate.data.transforms import AugmentationConfig, build_transform
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.objectives import Context, Objective, default_objective
 from foveate.training import Decisions, Feeds, Job, Observer, TrainingConfig
 

@@ -14,8 +14,9 @@ from foveate.core.config import parse
 from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment import Experiment, run
 from foveate.experiment.specification import merge
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
 from foveate.models.heads import LinearHead
+from foveate.models.settings import ModelConfig
 from foveate.objectives import Context, Objective, default_objective
 from foveate.training import Decisions, Feeds, Job, Observer, TrainingConfig
 

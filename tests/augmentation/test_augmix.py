@@ -11,8 +11,9 @@ from foveate.augmentation.augmix import AugMix
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
 from foveate.models.output import Output
+from foveate.models.settings import ModelConfig
 from foveate.objectives.classification import CrossEntropy
 from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.objective import Objective

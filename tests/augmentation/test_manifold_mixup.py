@@ -9,7 +9,8 @@ from foveate.augmentation.mixup import Mixup
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.training.precision import Precision
 from foveate.training.step import Step
 from training_helpers import phase, toy_job

@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 from foveate.cli.main import app
 from foveate.core.errors import RunError
 from foveate.experiment import Experiment, Run, run
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 from training_helpers import BASE, experiment
 
 IDS = ("class0", "class1", "class2")

@@ -15,7 +15,8 @@ from foveate.explanation.sanity import (
     randomised_copies,
     shifted_copy,
 )
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 
 
 class Net(nn.Module):

@@ -9,7 +9,8 @@ import torch
 
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import write_json
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.settings import ModelConfig
 
 import timm  # isort: skip
 

@@ -3,9 +3,10 @@
 import torch
 from torch import nn
 
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
 from foveate.models.cost import _bytes_kept, training_cost
 from foveate.models.output import Output
+from foveate.models.settings import ModelConfig
 
 
 class Chain(nn.Module):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from foveate.core.errors import FoveateError, WeightsError
 from foveate.models.card import Card, read_card
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.models.store import load_model, save_model
 
 NAME = "foveate_small_cnn"

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from foveate.core.errors import ConfigError
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
 from foveate.models.freeze import apply_trainable, backbone_layers, is_backbone_frozen, set_modes
+from foveate.models.settings import ModelConfig
 
 
 def small(name: str = "test_resnet", **kwargs: object) -> Classifier:

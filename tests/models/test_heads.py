@@ -10,8 +10,8 @@ from torch import nn
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.models.card import Card
-from foveate.models.classifier import ModelConfig
 from foveate.models.heads import HEADS, CosineHead, DeepHead, HeadConfig, LinearHead, MlpHead, build_head
+from foveate.models.settings import ModelConfig
 
 
 def linears(head: nn.Module) -> list[tuple[int, int]]:

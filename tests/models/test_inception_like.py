@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
 from foveate.models.inception_like import InceptionModule
+from foveate.models.settings import ModelConfig
 
 import timm  # isort: skip
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from foveate.models import plain  # noqa: F401  (registers it)
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 
 import timm  # isort: skip
 

@@ -11,8 +11,9 @@ import torch
 
 from foveate.core.errors import WeightsError
 from foveate.core.files import write_json
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
 from foveate.models.heads import MlpHead
+from foveate.models.settings import ModelConfig
 from foveate.models.store import load_model, load_weights, read_card, save_model
 
 NAMES = ("ant", "bee", "wasp")

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
 from foveate.models.heads import MlpHead
+from foveate.models.settings import ModelConfig
 from foveate.models.summary import summarise_network
 
 

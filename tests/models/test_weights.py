@@ -14,7 +14,8 @@ import torch
 
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import write_json
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.models.tensors import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
 

@@ -9,7 +9,8 @@ import torch
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.objectives import LOSSES, Context, Objective, Progress
 
 TERMS: dict[str, dict[str, Any]] = {

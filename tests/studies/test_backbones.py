@@ -17,7 +17,8 @@ from foveate.data.split import SplitConfig, save_split
 from foveate.data.split import split as divide
 from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.models.store import save_model
 from foveate.studies import backbones
 from foveate.studies.backbones import CONTROL, BackboneComparison, _Answers, _draws, _rank, compare_backbones

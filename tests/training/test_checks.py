@@ -8,7 +8,8 @@ import pytest
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment, run
-from foveate.models.classifier import ModelConfig, build_classifier
+from foveate.models.classifier import build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.training import Observer, TrainingConfig, fit
 from foveate.training.checks import check_batches
 from training_helpers import experiment, phase, toy_job

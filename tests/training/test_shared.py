@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.training.shared import SharedFeatures
 
 

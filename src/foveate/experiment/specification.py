@@ -21,8 +21,8 @@ from foveate.data.split import SplitConfig
 from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.tta import parse_tta
 from foveate.feedback import FeedbackConfig
-from foveate.models.classifier import ModelConfig
 from foveate.models.heads import AnyHeadConfig, LinearHead
+from foveate.models.settings import ModelConfig
 from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig

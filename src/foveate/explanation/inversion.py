@@ -19,13 +19,10 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError
-from foveate.explanation.inversion_scenes import ScenesConfig, scenes_inversion
+from foveate.explanation.inversion_scenes import ScenesConfig, Score, scenes_inversion
 from foveate.explanation.probe import Probe, Progress
 from foveate.models.modes import untouched
 from foveate.models.taps import capture_taps
-
-Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(pictures (b, 3, h, w) normalised, numbers (b,) of classes or channels) -> (b,), what is to become large."""
 
 
 class InversionConfig(Config):

@@ -3,7 +3,8 @@
 Source: the routine of utkuozbulak/pytorch-cnn-visualizations, after Yosinski et al., 2015 (arXiv 1506.06579).
 """
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from pydantic import Field
 from foveate.core.config import Config
 from foveate.explanation.probe import Probe, Progress
 
-if TYPE_CHECKING:
-    from foveate.explanation.inversion import Score
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(pictures (b, 3, h, w) normalised, numbers (b,) of classes or channels) -> (b,), what is to become large."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -42,7 +43,7 @@ class ScenesConfig(Config):
 
 
 def scenes_inversion(
-    score: "Score", numbers: torch.Tensor, size: int, mean: torch.Tensor, std: torch.Tensor,
+    score: Score, numbers: torch.Tensor, size: int, mean: torch.Tensor, std: torch.Tensor,
     config: ScenesConfig, probe: Probe, report: Progress,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """(images (b, 3, size, size) in [0, 1], whole grey levels; scores (updates, b)). All start from the same noise."""

@@ -5,21 +5,20 @@ model(images).logits
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
-from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError, FoveateError, WeightsError, first_line
 from foveate.core.rng import torch_seeded
 from foveate.data.catalog import composed
-from foveate.models.card import Card, Means, Stds
-from foveate.models.heads import AnyHeadConfig, LinearHead, build_head
+from foveate.models.card import Card
+from foveate.models.heads import build_head
 from foveate.models.order import record_order
 from foveate.models.output import Output
+from foveate.models.settings import ModelConfig
 from foveate.models.taps import capture_taps, to_map
 from foveate.models.tensors import Read, read_tensors
 from foveate.models.twice import differentiable_twice, unfused_attention
@@ -46,28 +45,6 @@ _RESERVED = (
     "checkpoint_path",
     "cache_dir",
 )
-
-
-class ModelConfig(Config):
-    """Which network, from which weights."""
-
-    backbone: str | None = None
-    """timm's name, with a tag if wanted ("resnet18.a1_in1k"); None: the one that the weights' card names."""
-    weights: str = "pretrained"
-    """"pretrained" (timm's download), "none" (random), or a file or run folder."""
-    backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further keyword arguments of the backbone, for example drop_path_rate; they win over the card's."""
-    head: AnyHeadConfig = LinearHead.Config()
-    """The head."""
-    keep_head: Annotated[bool, Mark.LATER] = False
-    """Take over the head of the weights, too, where it was trained for the very same classes and is built alike."""
-    features: Literal["auto", "pre_logits", "pooled"] = "auto"
-    """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last
-    feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""
-    mean: Means | None = None
-    """Mean of each channel that pictures are normalised with, in [0, 1]; None: the card's, else timm's."""
-    std: Stds | None = None
-    """Standard deviation of each channel, in [0, 1]; None: the card's, else timm's."""
 
 
 class Classifier(nn.Module):

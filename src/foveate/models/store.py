@@ -16,7 +16,8 @@ import torch
 from foveate.core.errors import WeightsError
 from foveate.core.files import SCHEMA_VERSION, write_bytes, write_json
 from foveate.models.card import Card, card_path, read_card
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.settings import ModelConfig
 from foveate.models.tensors import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
 

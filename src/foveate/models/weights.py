@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,13 +22,11 @@ from foveate.core import (
 )
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.models.card import Card, read_card
+from foveate.models.settings import ModelConfig
 from foveate.models.tensors import Read, read_tensors, some
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
-
-if TYPE_CHECKING:
-    from foveate.models.classifier import ModelConfig
 
 _PREFERRED = ("ema", "teacher", "encoder_q", "online")
 """Of a checkpoint's two networks of one shape, the one that is meant to be used has such a word in its name."""
@@ -50,7 +48,7 @@ class Weights:
     """timm is to fetch the weights."""
 
 
-def resolve_weights(config: "ModelConfig") -> Weights:
+def resolve_weights(config: ModelConfig) -> Weights:
     """Find out which network and which weights are meant. Looks at the disk only, never at the network.
 
     Raises:

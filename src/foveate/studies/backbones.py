@@ -26,8 +26,9 @@ from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment.inference import BATCH, pick_device
 from foveate.experiment.prepare import keep_together, prepare
 from foveate.experiment.specification import DataConfig
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.classifier import Classifier, build_classifier
 from foveate.models.cost import training_cost
+from foveate.models.settings import ModelConfig
 from foveate.studies.probes import linear_probe, nearest_neighbours
 from foveate.training import Observer
 from foveate.training.shared import SharedFeatures

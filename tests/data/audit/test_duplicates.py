@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from scipy.sparse.csgraph import connected_components
 
 from foveate.data.audit import AuditConfig, audit, duplicates
-from foveate.data.audit.scan import Facts
+from foveate.data.audit.facts import Facts
 from foveate.data.catalog import Catalog
 
 from .conftest import scene

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -33,14 +33,10 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from foveate.core.intervals import of_mean_share
 from foveate.core.rng import key, numpy_generator
+from foveate.data.audit.facts import Facts
 from foveate.data.audit.report import Cue
 from foveate.data.catalog import UNLABELLED, Catalog
 
-if TYPE_CHECKING:
-    from foveate.data.audit.scan import Facts
-
-THUMB = 64
-"""Side of the thumbnails that cues are computed from, in pixels."""
 _FRAME = 2  # thumbnail pixels: 3 % of the side
 _LEAST_BACKGROUND = 0.02  # share of the picture; less is no background to speak of
 _FOLDS = 5
@@ -127,13 +123,13 @@ def _colours(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([scaled.mean(0), scaled.std(0), histogram]).astype(np.float32)
 
 
-def _reader(facts: Sequence["Facts"]) -> Callable[[str, "Facts"], np.ndarray | None]:
+def _reader(facts: Sequence[Facts]) -> Callable[[str, Facts], np.ndarray | None]:
     """(cue, picture) -> its vector, None where the cue cannot be had."""
     known = Counter(fact.camera for fact in facts).most_common(_CAMERAS)
     cameras = {name: i for i, (name, _) in enumerate(known)}
     with_exif = any(fact.camera or fact.time for fact in facts)
 
-    def read(name: str, fact: "Facts") -> np.ndarray | None:
+    def read(name: str, fact: Facts) -> np.ndarray | None:
         if fact.failure is not None:
             return None
         width, height = fact.size
@@ -162,7 +158,7 @@ def _clock(text: str) -> tuple[float, float]:
 
 def probe(
     catalog: Catalog,
-    facts: Sequence["Facts"],
+    facts: Sequence[Facts],
     alike: Sequence[Sequence[int]] = (),
     *,
     margin: float,

@@ -18,8 +18,8 @@ from itertools import combinations
 
 import numpy as np
 
+from foveate.data.audit.facts import GREY_SIDE, Facts
 from foveate.data.audit.report import CODES, Problem
-from foveate.data.audit.scan import GREY_SIDE, Facts
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 
 _BANDS, _BAND_BITS = 4, 16

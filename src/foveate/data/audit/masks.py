@@ -1,42 +1,19 @@
 """Masks: missing, unreadable, of another shape or size, empty or full."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from foveate.data import annotations
-from foveate.data.audit.cues import THUMB
+from foveate.data.audit.facts import THUMB, Facts, MaskFacts
 from foveate.data.audit.report import Problem
 from foveate.data.catalog import Catalog
-
-if TYPE_CHECKING:
-    from foveate.data.audit.scan import Facts
 
 _FULL = 0.999
 _SURROUNDS = 0.9
 """Share of the picture's edge, from which on a mask that covers half of it and more may mark the background."""
-
-
-@dataclass(frozen=True, slots=True)
-class MaskFacts:
-    """What one mask is like."""
-
-    failure: tuple[str, str] | None = None
-    """(code, reason) when it cannot be used."""
-    scaled_from: tuple[int, int] | None = None
-    """(W, H) as stored, when that is not the picture's size."""
-    area: float = 0.0
-    """Share of the picture that is object, 0 to 1."""
-    edge: float = 0.0
-    """Share of the picture's outermost pixels that is object, 0 to 1."""
-    how: str = ""
-    """How it was understood (``annotations.HOW``), when that was not plain."""
-    thumb: np.ndarray | None = None
-    """(64, 64) uint8, share of object in each cell, 0 to 255."""
 
 
 def look_at_mask(root: Path, reference: str, size: tuple[int, int], orientation: int = 1) -> MaskFacts:
@@ -59,7 +36,7 @@ def look_at_mask(root: Path, reference: str, size: tuple[int, int], orientation:
     )
 
 
-def problems(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
+def problems(catalog: Catalog, facts: Sequence[Facts]) -> list[Problem]:
     """Everything wrong with masks; nothing when the set has none."""
     if not catalog.has_masks:
         return []
@@ -89,7 +66,7 @@ def problems(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
     return found
 
 
-def _readings(catalog: Catalog, facts: Sequence["Facts"]) -> list[Problem]:
+def _readings(catalog: Catalog, facts: Sequence[Facts]) -> list[Problem]:
     """What was decided about masks that are not plain, and whether they seem to mark the background: once a kind."""
     rows = [
         (s.path, f.mask) for s, f in zip(catalog.samples, facts, strict=True) if f.mask and not f.mask.failure

@@ -5,8 +5,8 @@ from pathlib import PurePath
 
 from PIL import Image
 
+from foveate.data.audit.facts import Facts
 from foveate.data.audit.report import Problem
-from foveate.data.audit.scan import Facts
 from foveate.data.catalog import Catalog
 
 _TINY = 32

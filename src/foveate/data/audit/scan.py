@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +12,14 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from foveate.data import decode, deep
-from foveate.data.audit.cues import THUMB, describe
-from foveate.data.audit.masks import MaskFacts, look_at_mask
+from foveate.data.audit.cues import describe
+from foveate.data.audit.facts import GREY_SIDE, THUMB, Facts
+from foveate.data.audit.masks import look_at_mask
 from foveate.data.catalog import Catalog
 
-GREY_SIDE = 32
 _PIECE = 512
-_FLAT = 1.5  # standard deviation of the grey thumbnail, in 0..255
 _COLOURLESS = 1.5  # mean spread of the three channels, in 0..255; JPEG alone stays below
 _SECOND_FRAME_IS_NO_ANIMATION = {"MPO"}  # a JPEG with a preview or a stereo partner
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What one decoding gave. Without a decoded picture ``failure`` holds (code, reason), and the rest is
-    empty."""
-
-    failure: tuple[str, str] | None = None
-    file_bytes: int = 0
-    format: str = ""
-    """As Pillow names it, from the content."""
-    mode: str = ""
-    """Pillow's mode as stored (before conversion to RGB)."""
-    size: tuple[int, int] = (0, 0)
-    """(W, H), upright."""
-    deep: bool = False
-    """More than 8 bits a channel."""
-    alpha: bool = False
-    rotated: bool = False
-    frames: int = 1
-    camera: str = ""
-    """EXIF make and model."""
-    time: str = ""
-    """EXIF time of exposure, "2024:05:31 12:00:00"."""
-    colourless: bool = False
-    """All three channels (nearly) equal, however stored."""
-    pixels: bytes = b""
-    """128-bit digest of size and upright RGB pixels: equal means identical pictures."""
-    phash: int = 0
-    """64-bit perceptual hash (DCT) of the grey picture."""
-    grey: np.ndarray = field(default_factory=lambda: np.zeros((GREY_SIDE, GREY_SIDE), np.uint8))
-    """(32, 32) uint8."""
-    cues: dict[str, np.ndarray] = field(default_factory=dict)
-    """Cue name -> feature vector (float32)."""
-    mask: MaskFacts | None = None
-
-    @property
-    def flat(self) -> bool:
-        """Whether it shows one colour only, with nothing to compare."""
-        return self.failure is None and bool(self.grey.std() < _FLAT)
 
 
 def scan(

@@ -1,0 +1,31 @@
+"""Settings of the network: which one, from which weights."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from foveate.core.config import Config, Mark
+from foveate.models.card import Means, Stds
+from foveate.models.heads import AnyHeadConfig, LinearHead
+
+
+class ModelConfig(Config):
+    """Which network, from which weights."""
+
+    backbone: str | None = None
+    """timm's name, with a tag if wanted ("resnet18.a1_in1k"); None: the one that the weights' card names."""
+    weights: str = "pretrained"
+    """"pretrained" (timm's download), "none" (random), or a file or run folder."""
+    backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further keyword arguments of the backbone, for example drop_path_rate; they win over the card's."""
+    head: AnyHeadConfig = LinearHead.Config()
+    """The head."""
+    keep_head: Annotated[bool, Mark.LATER] = False
+    """Take over the head of the weights, too, where it was trained for the very same classes and is built alike."""
+    features: Literal["auto", "pre_logits", "pooled"] = "auto"
+    """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last
+    feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""
+    mean: Means | None = None
+    """Mean of each channel that pictures are normalised with, in [0, 1]; None: the card's, else timm's."""
+    std: Stds | None = None
+    """Standard deviation of each channel, in [0, 1]; None: the card's, else timm's."""
