@@ -1,6 +1,9 @@
 """Observers see everything and change nothing; trackers' files are read back by their own readers."""
 
+import sys
+import types
 import warnings
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,46 @@ def test_it_is_closed_also_when_training_fails() -> None:
     assert calls.calls == [("close",)]
 
 
+def test_tracker_whose_extra_is_missing_says_so_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foveate.training.observers.find_spec", lambda name: None)
+    for name in TRACKERS:
+        with pytest.raises(ConfigError, match=rf"pip install 'foveate\[{name}\]'"):
+            TRACKERS[name](tmp_path, {})
+
+
+def test_weights_and_biases_stays_offline_and_gets_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[dict[str, Any]] = []
+    logged: list[tuple[dict[str, Any], int]] = []
+
+    class Wandb(types.ModuleType):
+        def init(self, **settings: Any) -> "Wandb":
+            begun.append(settings)
+            return self
+
+        def log(self, row: dict[str, Any], step: int) -> None:
+            logged.append((row, step))
+
+        def finish(self) -> None:
+            logged.append(({}, -1))
+
+    module = Wandb("wandb")
+    module.__spec__ = ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    history = fit(toy_job(phases=[phase(epochs=2)], observer=TRACKERS["wandb"](tmp_path, {"seed": 3})))
+    (settings,) = begun
+    assert settings == {
+        "project": "foveate", "name": tmp_path.name, "dir": str(tmp_path), "config": {"seed": 3}, "mode": "offline",
+        "resume": "allow",
+    }  # fmt: skip
+    figures = [{k: v for k, v in row.items() if isinstance(v, int | float)} for row in history]
+    assert logged == [(figures[0], 1), (figures[1], 2), ({}, -1)]
+
+
 def test_tensorboard_files_are_read_back(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the reader's own dependencies warn
@@ -61,4 +104,5 @@ def test_tensorboard_files_are_read_back(tmp_path: Path) -> None:
     events = reader.Scalars("val/loss")
     assert [event.step for event in events] == [1, 2, 3]
     assert [event.value for event in events] == pytest.approx([row["val_loss"] for row in history])
-    assert "lr/head" in reader.Tags()["scalars"]
+    assert {"lr/head", "phase/epoch"} < set(reader.Tags()["scalars"]) - {"epoch"}
+    assert "epoch" not in reader.Tags()["scalars"]

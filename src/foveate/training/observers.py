@@ -2,11 +2,17 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
+
 from foveate.core.errors import ConfigError
 from foveate.training.decisions import Decision
+
+Figures = dict[str, int | float]
 
 
 class Observer:
@@ -34,88 +40,60 @@ class Observer:
         """Training ended, in whatever way."""
 
 
-class TensorBoard(Observer):
-    """Writes every column of the history to TensorBoard event files (extra ``tensorboard``)."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ConfigError(
-                "The tracker tensorboard needs an extra: pip install 'foveate[tensorboard]'."
-            ) from None
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            if isinstance(value, int | float) and name != "epoch":
-                self._writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
-        self._writer.flush()
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class WeightsAndBiases(Observer):
-    """Logs every epoch to Weights & Biases (extra ``wandb``); offline unless WANDB_MODE says otherwise."""
-
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        try:
-            import wandb
-        except ImportError:
-            raise ConfigError("The tracker wandb needs an extra: pip install 'foveate[wandb]'.") from None
-        self._run = wandb.init(
-            project="foveate",
-            name=folder.name,
-            dir=str(folder),
-            config=config,
-            mode="online" if os.environ.get("WANDB_MODE") == "online" else "offline",
-            resume="allow",
-        )
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        self._run.log({k: v for k, v in row.items() if isinstance(v, int | float)}, step=row["epoch"])
-
-    def close(self) -> None:
-        self._run.finish()
-
-
 class Several(Observer):
     """Passes everything on to a list of observers."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+        for event in (name for name in vars(Observer) if not name.startswith("_")):
+            setattr(self, event, partial(self._tell, event, tuple(observers)))
 
-    def phase(self, name: str, epochs: int, steps: int) -> None:
-        for observer in self._observers:
-            observer.phase(name, epochs, steps)
+    @staticmethod
+    def _tell(event: str, observers: Sequence[Observer], *what: Any) -> None:
+        for observer in observers:
+            getattr(observer, event)(*what)
 
-    def step(self, done: int, total: int, pictures: int) -> None:
-        for observer in self._observers:
-            observer.step(done, total, pictures)
+
+class Tracked(Observer):
+    """Gives every row of history.csv to one of Accelerate's trackers, which begins with the first of them."""
+
+    def __init__(self, tracker: GeneralTracker, renamed: Callable[[Figures], Figures] = dict) -> None:
+        if find_spec(tracker.name) is None:
+            raise ConfigError(
+                f"The tracker {tracker.name} needs an extra: pip install 'foveate[{tracker.name}]'."
+            )
+        self._tracker, self._renamed, self._begun = tracker, renamed, False
 
     def epoch(self, row: dict[str, Any]) -> None:
-        for observer in self._observers:
-            observer.epoch(row)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        for observer in self._observers:
-            observer.progress(what, done, total)
-
-    def decision(self, decision: Decision) -> None:
-        for observer in self._observers:
-            observer.decision(decision)
-
-    def message(self, text: str) -> None:
-        for observer in self._observers:
-            observer.message(text)
+        if not self._begun:  # not earlier: a tracker speaks through the logger of a running Accelerator
+            self._tracker.start()
+            self._begun = True
+        figures = {name: value for name, value in row.items() if isinstance(value, int | float)}
+        self._tracker.log(self._renamed(figures), step=row["epoch"])
 
     def close(self) -> None:
-        for observer in self._observers:
-            observer.close()
+        if self._begun:
+            self._tracker.finish()
+            self._begun = False
+
+
+def _tensorboard(folder: Path, config: dict[str, Any]) -> Observer:
+    """Event files; "val_loss" is there "val/loss"."""
+
+    def renamed(figures: Figures) -> Figures:
+        return {name.replace("_", "/", 1): value for name, value in figures.items() if name != "epoch"}
+
+    return Tracked(TensorBoardTracker("tensorboard", folder), renamed)
+
+
+def _wandb(folder: Path, config: dict[str, Any]) -> Observer:
+    """Offline unless WANDB_MODE says otherwise."""
+    mode = "online" if os.environ.get("WANDB_MODE") == "online" else "offline"
+    return Tracked(
+        WandBTracker("foveate", name=folder.name, dir=str(folder), config=config, mode=mode, resume="allow")
+    )
 
 
 TRACKERS: dict[str, Callable[[Path, dict[str, Any]], Observer]] = {
-    "tensorboard": lambda folder, config: TensorBoard(folder),
-    "wandb": WeightsAndBiases,
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
 }
