@@ -8,7 +8,7 @@ from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401
 from foveate.core.errors import ConfigError
-from foveate.models.taps import capture_taps, resolve_tap, to_map
+from foveate.models.taps import capture_taps, edit_tap, resolve_tap, to_map
 
 import timm  # isort: skip
 
@@ -244,3 +244,48 @@ def test_forward_features_as_a_map() -> None:
             torch.testing.assert_close(feature_map.mean((2, 3)), features[:, 1:].mean(1))
         elif name == "test_mambaout":
             torch.testing.assert_close(feature_map, features.permute(0, 3, 1, 2))
+
+
+class Twice(nn.Module):
+    """Runs its backbone over the pictures, then over two crops of each; logits of all three passes together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = create("test_resnet")
+        self.fc = nn.Linear(self.backbone.num_features, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        crops = torch.stack([images[:, :, :32, :32], images[:, :, 32:, 32:]], dim=1).flatten(0, 1)
+        whole, parts = self.fc(self.backbone(images)), self.fc(self.backbone(crops))
+        return whole + parts.unflatten(0, (-1, 2)).sum(dim=1)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_first_call_counts_where_a_backbone_runs_again(frozen: bool) -> None:
+    network, images = Twice().eval(), pictures(64, 64)
+    with capture_taps(network.backbone, ["layer2"], images) as expected:
+        network.backbone(images)
+    plain = network(images)
+    network.requires_grad_(not frozen)
+    with capture_taps(network.backbone, ["layer2"], images, require_grad=True) as maps:
+        logits = network(images)
+    assert torch.equal(maps["layer2"], expected["layer2"])
+    assert torch.equal(logits, plain)
+    # The crops' logits do not depend on the map: its gradient is that of the pass over the whole picture alone.
+    later = network.fc(network.backbone.forward_head(_after_layer2(network.backbone, maps["layer2"])))
+    found, alone = (torch.autograd.grad(x.sum(), maps["layer2"])[0] for x in (logits, later))
+    torch.testing.assert_close(found, alone)
+
+
+def _after_layer2(backbone: Any, feature_map: torch.Tensor) -> torch.Tensor:
+    return backbone.layer4(backbone.layer3(feature_map))
+
+
+def test_an_edit_is_of_the_first_call_alone() -> None:
+    network, images = Twice().eval(), pictures(64, 64)
+    with edit_tap(network.backbone, "layer4", images, torch.zeros_like):
+        edited = network(images)
+    nothing = network.fc(torch.zeros(2, network.backbone.num_features))
+    torch.testing.assert_close(
+        edited, network(images) - network.fc(network.backbone(images)) + nothing, rtol=0, atol=1e-5
+    )

@@ -60,7 +60,7 @@ def class_maps(
     with evaluating(model), torch.enable_grad():
         # A picture that wants gradients keeps the graph alive through a frozen network.
         output = model(images.detach().clone().requires_grad_(True), taps=tuple(taps))
-        score = output.logits.float().gather(1, targets.view(-1, 1)).sum()
+        score = output.local.float().gather(1, targets.view(-1, 1)).sum()
         gradients = torch.autograd.grad(score, [output.taps[tap] for tap in taps], allow_unused=True)
     class_map, tap_map = {}, {}
     for tap, gradient in zip(taps, gradients, strict=True):

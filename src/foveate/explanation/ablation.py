@@ -57,14 +57,14 @@ class AblationCam(Explainer):
         if not shares:
             picture = picture.expand(len(channels), -1, -1, -1)
         with edit_tap(probe.root, layer, picture, edit, len(channels) if shares else 1):
-            return probe.logits(picture)
+            return probe.local(picture)
 
     def _shares(self, probe: Probe, picture: torch.Tensor, layer: str) -> bool:
         """Whether the network can go on with two copies of one picture's map."""
-        plain = probe.logits(picture)
+        plain = probe.local(picture)
         try:
             with edit_tap(probe.root, layer, picture, lambda maps: maps, repeat=2):
-                twice = probe.logits(picture)
+                twice = probe.local(picture)
         except RuntimeError:  # something that went round the layer has another batch size
             return False
         return twice.shape == (2, plain.shape[1]) and torch.allclose(

@@ -14,6 +14,7 @@ from foveate.core.errors import ConfigError
 from foveate.core.rng import key
 from foveate.explanation.layers import find_layer
 from foveate.models.classifier import Classifier
+from foveate.models.output import Output
 from foveate.models.taps import capture_taps, resolve_tap, timm_place
 
 Progress = Callable[[int, int], None]
@@ -69,6 +70,10 @@ class Probe:
         """(B, 3, H, W) -> (B, C) float32; differentiable where ``images`` is."""
         return self.read(self.model(images))
 
+    def local(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, C) float32: the logits that belong to the maps of the whole picture (see ``Output.local``)."""
+        return self.read(_local(self.model(images)))
+
     def read(self, output: Any) -> torch.Tensor:
         """(B, C) float32: the logits in what the network returned.
 
@@ -85,29 +90,32 @@ class Probe:
     def tapped(
         self, images: torch.Tensor, layers: Sequence[str]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Logits (B, C) and feature maps {layer: (B, K, h, w)}; with gradients on, logits depend on the maps.
+        """Local logits (B, C) and feature maps {layer: (B, K, h, w)}; with gradients on, logits depend on the maps.
 
         The graph begins at the first of the layers: nothing below it is kept or computed backwards.
         """
+        output, maps = self._captured(images, layers)
+        return self.read(_local(output)), maps
+
+    def _captured(self, images: torch.Tensor, layers: Sequence[str]) -> tuple[Any, dict[str, torch.Tensor]]:
         with capture_taps(self.root, layers, images, require_grad=True) as maps:
             # A copy goes in: a network may begin with an in-place operation.
-            logits = self.logits(images.clone())
-        return logits, maps
+            return self.model(images.clone()), maps
 
     def gradients(
         self, images: torch.Tensor, targets: torch.Tensor | None, layers: Sequence[str]
     ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """{layer: (A, dS/dA)}, both (B, K, h, w) float32, from one forward and one backward pass.
 
-        S is the logit of ``targets`` (B,), or of the predicted class where they are None.
+        S is the local logit of ``targets`` (B,), or of the predicted class where they are None.
 
         Raises:
             ConfigError: the logits do not depend on a layer.
         """
         with torch.enable_grad():
-            logits, maps = self.tapped(images, layers)
-            classes = logits.argmax(dim=1) if targets is None else targets
-            score = logits.gather(1, classes[:, None]).sum()
+            output, maps = self._captured(images, layers)
+            classes = self.read(output).argmax(dim=1) if targets is None else targets
+            score = self.read(_local(output)).gather(1, classes[:, None]).sum()
             wanted = [maps[layer] for layer in layers]
             able = [tap for tap in wanted if tap.requires_grad and score.requires_grad]
             found = iter(torch.autograd.grad(score, able, allow_unused=True) if able else ())
@@ -143,6 +151,10 @@ def original(model: nn.Module) -> nn.Module:
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inside = model.module
     return original(inside) if isinstance(inside, nn.Module) else model
+
+
+def _local(output: Any) -> Any:
+    return output.local if isinstance(output, Output) else output
 
 
 def as_logits(output: Any) -> torch.Tensor:

@@ -82,8 +82,8 @@ def capture_taps(
 
     The maps lie on the path to the logits: ``torch.autograd.grad(logits, map)`` works, for tokens too (their
     prefix tokens go round the map). What the network computes from them is a copy, so a later in-place
-    operation cannot change a map. A module that is called more than once leaves its last output. The hooks
-    are removed on leaving.
+    operation cannot change a map. Of a module that is called more than once the first call counts: a network that runs
+    its backbone again, over a crop, gives the maps of the whole picture. The hooks are removed on leaving.
 
     Args:
         require_grad: let each map that does not yet require a gradient start a graph; then explanations of a
@@ -116,6 +116,8 @@ def edit_tap(
 ) -> Iterator[None]:
     """The next forward pass over ``images`` (B, 3, H, W) goes on from ``edit(map)`` instead of the map at ``name``.
 
+    As in ``capture_taps`` the first call of a module counts; later ones are left as they are.
+
     Args:
         edit: (B·repeat, K, h, w) -> the same shape.
         repeat: every picture's map is there so many times in a row, and so is every later value: what lies before the
@@ -128,6 +130,7 @@ def edit_tap(
     repeated = images.repeat_interleave(repeat, dim=0) if repeat > 1 else images
 
     def hook(module: nn.Module, arguments: Any, output: Any) -> Any:
+        handle.remove()
         if repeat > 1 and isinstance(output, torch.Tensor):
             output = output.repeat_interleave(repeat, dim=0)
         feature_map, rebuild = _split(*_owner(backbone, path), name, output, repeated)
@@ -192,6 +195,8 @@ class _Hook:
         self.maps, self.images, self.require_grad = maps, images, require_grad
 
     def __call__(self, module: nn.Module, arguments: Any, output: Any) -> Any:
+        if self.name in self.maps:
+            return None  # a later call: what it returns stands
         feature_map, rebuild = _split(self.backbone, self.path, self.name, output, self.images)
         if self.require_grad and torch.is_grad_enabled() and not feature_map.requires_grad:
             feature_map = feature_map.detach().requires_grad_()
