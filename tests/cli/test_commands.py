@@ -17,7 +17,7 @@ from drawn import draw_tree
 from foveate.cli.main import app
 from foveate.experiment import Run
 
-LAYOUT = "--masks --group --label --columns"
+LAYOUT = "--masks --group --label --columns --attribute"
 """How pictures are read: the same in every command that reads some."""
 SURFACE = {
     "demo": "--out --seed",

@@ -238,7 +238,12 @@ def _next(result: Audit, data: Path, typed: Typed) -> Text:
         return Text(f"\n{text}", style="bold red")
     said = _count(warnings, "warning") if warnings else "Nothing wrong"
     undecided = all(sample.split == "" for sample in result.catalog.samples)
-    again = shlex.join([str(data), *(text for name in typed for text in (option_of(name), str(typed[name])))])
+    flags = (
+        (option_of(name), str(value))
+        for name, given in typed.items()
+        for value in (given if isinstance(given, list) else [given])
+    )
+    again = shlex.join([str(data), *(text for pair in flags for text in pair)])
     step = f"foveate split {again} --out split.csv" if undecided else f"foveate train {again} --out RUN"
     return Text(f"\n{said}, no errors. Next: {step}", style="bold green")
 

@@ -108,6 +108,11 @@ FLAGS: dict[str, Flag] = {
         "regex:PATTERN with one group, or column:NAME.",
         ("data.layout.label",),
     ),
+    "attributes": Flag(
+        "What else is known of the pictures, to be measured and balanced: a column of the table, or NAME=part:K or "
+        "NAME=regex:PATTERN of the path; may be repeated.",
+        ("data.layout.attributes",), list[str], "--attribute",
+    ),
     "columns": Flag(
         "What a table's columns are, where their names do not say it: path=image_id,label=dx (also split, mask, group, "
         "class_id).",
@@ -126,7 +131,7 @@ FLAGS: dict[str, Flag] = {
 }  # fmt: skip
 
 
-LAYOUT = ("masks", "group", "label", "columns")
+LAYOUT = ("masks", "group", "label", "columns", "attributes")
 """How a folder of pictures is read: every command that reads one takes these."""
 
 

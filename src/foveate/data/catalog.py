@@ -1,4 +1,4 @@
-"""Catalog: the frozen table of samples (path, label, split, mask, group) and class names.
+"""Catalog: the frozen table of samples (path, label, split, mask, group, attributes) and class names.
 
 Everything that trains, measures or explains starts from a Catalog. It is written into the run folder as
 ``catalog.csv`` and can be read back without looking at the pictures again.
@@ -20,6 +20,8 @@ from foveate.core.reading import read_csv
 UNLABELLED = -1
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "class_id", "split", "group", "mask")
+ATTRIBUTE = "attribute_"
+"""Before the name of an attribute, in the columns of a file."""
 
 
 def composed(name: str) -> str:
@@ -41,6 +43,8 @@ class Sample:
     """A mask reference, ``kind:payload`` (see ``foveate.data.annotations``); "" when there is none."""
     group: str = ""
     """Pictures of one group (animal, plant, camera, video frame) must stay in one split; "" means its own group."""
+    attributes: tuple[str, ...] = ()
+    """What else is known of it (background, camera), a value for each of ``Catalog.attributes``; "" = unknown."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Catalog:
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
     class_ids: tuple[str, ...] = field(default=())
+    attributes: tuple[str, ...] = ()
+    """Names of what is known of the pictures beside their class. Not groups: they are measured and balanced."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
@@ -79,6 +85,10 @@ class Catalog:
                 )
             if sample.split not in ("", *SPLITS):
                 raise DataError(f"{sample.path} has split '{sample.split}'; use train, val or test.")
+            if len(sample.attributes) != len(self.attributes):
+                raise DataError(
+                    f"{sample.path} has {len(sample.attributes)} attributes, the catalog has {list(self.attributes)}."
+                )
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -117,6 +127,20 @@ class Catalog:
         pairs = zip(self.samples, splits, strict=True)
         return replace(self, samples=tuple(replace(sample, split=split) for sample, split in pairs))
 
+    def values(self, attribute: str) -> tuple[str, ...]:
+        """The value of ``attribute`` for each row, "" = unknown.
+
+        Raises:
+            DataError: there is no such attribute.
+        """
+        if attribute not in self.attributes:
+            known = f"they have {', '.join(self.attributes)}" if self.attributes else "they have none"
+            raise DataError(
+                f"The pictures of {self.root} have no attribute '{attribute}' ({known}); name it with --attribute."
+            )
+        place = self.attributes.index(attribute)
+        return tuple(sample.attributes[place] for sample in self.samples)
+
     @property
     def has_masks(self) -> bool:
         """Whether any picture has a mask."""
@@ -124,14 +148,18 @@ class Catalog:
 
     @cached_property
     def hash(self) -> str:
-        """12 hex digits over classes, paths, labels, splits, groups and mask references; not over the root."""
-        digest = hashlib.sha256(repr((self.classes, self.class_ids)).encode())
+        """12 hex digits over classes, paths, labels, splits, groups, masks' references and attributes; not over the
+        root."""
+        known = (
+            (self.attributes,) if self.attributes else ()
+        )  # catalogs without any keep the hashes they had before
+        digest = hashlib.sha256(repr((self.classes, self.class_ids, *known)).encode())
         for s in sorted(self.samples, key=lambda sample: sample.path):
-            digest.update(repr((s.path, s.label, s.split, s.mask, s.group)).encode())
+            digest.update(repr((s.path, s.label, s.split, s.mask, s.group, *s.attributes)).encode())
         return digest.hexdigest()[:12]
 
     def to_csv(self, path: Path) -> None:
-        """Write one row a picture: path, label (class name), class_id, split, group, mask."""
+        """Write one row a picture: path, label (class name), class_id, split, group, mask, attributes."""
         rows = [
             (
                 s.path,
@@ -140,10 +168,11 @@ class Catalog:
                 s.split,
                 s.group,
                 s.mask,
+                *s.attributes,
             )
             for s in self.samples
         ]
-        write_csv(Path(path), COLUMNS, rows)
+        write_csv(Path(path), (*COLUMNS, *(ATTRIBUTE + name for name in self.attributes)), rows)
 
     @classmethod
     def from_csv(
@@ -159,14 +188,18 @@ class Catalog:
             raise DataError(f"{path} does not exist.")
         index = {name: i for i, name in enumerate(classes)}
         samples = []
-        for line, row in read_csv(path, COLUMNS).records():
+        table = read_csv(path, COLUMNS)
+        columns = [name for name in table.header if name.startswith(ATTRIBUTE)]
+        for line, row in table.records():
             if row["label"] and row["label"] not in index:
                 raise DataError(
                     f"{path}, line {line}: class {shown(row['label'])} is not one of {shown(list(classes))}."
                 )
             label = index[row["label"]] if row["label"] else UNLABELLED
-            samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"]))
+            known = tuple(row[name] for name in columns)
+            samples.append(Sample(row["path"], label, row["split"], row["mask"], row["group"], known))
+        names = tuple(name.removeprefix(ATTRIBUTE) for name in columns)
         try:
-            return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids))
+            return cls(Path(root), tuple(classes), tuple(samples), tuple(class_ids), names)
         except DataError as error:
             raise DataError(f"{path} was changed: {error}") from None

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import field_validator, model_validator
 
 from foveate.core.config import Config, Mark
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, few
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.layout import (
     EXPECTED,
@@ -32,9 +32,9 @@ from foveate.data.layout import (
 from foveate.data.manifest import read_manifest
 from foveate.data.masktrees import find_masks
 from foveate.data.matching import MaskFinds
-from foveate.data.pathrules import check_rule, column_of, word_of
+from foveate.data.pathrules import check_rule, column_of, rule_of, word_of
 from foveate.data.scan import Scan, scan
-from foveate.data.table import SUFFIXES, Table, parse_columns
+from foveate.data.table import ATTRIBUTE_ROLE, SUFFIXES, Table, parse_columns
 
 UNREADABLE = frozenset(
     {
@@ -55,6 +55,8 @@ UNREADABLE = frozenset(
 """Suffixes of pictures that are not read here."""
 
 
+MOST = 8
+"""Values of an attribute that a note names."""
 OFF = "none"
 """Switches a rule off that a file or a run's settings brought; of masks: no file is a mask."""
 
@@ -75,6 +77,9 @@ class LayoutConfig(Config):
     path)."""
     group: str | None = None
     """Which pictures belong together, in the same words; -1 = file name."""
+    attributes: Annotated[tuple[str, ...], Mark.LATER] = ()
+    """What else is known of the pictures: "NAME", a column of the manifest, or "NAME=RULE" with a rule as for the label
+    ("camera=part:2"). Attributes are measured and balanced; they keep nothing together as groups do."""
     columns: Annotated[str | None, Mark.LATER] = None
     """What a manifest's columns are where their names do not say it, as "path=image_id,label=dx"; known are path,
     label, split, mask, group and class_id."""
@@ -93,6 +98,15 @@ class LayoutConfig(Config):
             check_rule(rule)
         return rule
 
+    @field_validator("attributes")
+    @classmethod
+    def _check_attributes(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
+        said = tuple(text for text in attributes if text != OFF)
+        names = [rule_of(text)[0] for text in said]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the attribute {max(names, key=names.count)} is named twice; keep one")
+        return said
+
     @field_validator("columns")
     @classmethod
     def _check_columns(cls, columns: str | None) -> str | None:
@@ -103,6 +117,7 @@ class LayoutConfig(Config):
     def roles(self) -> dict[str, str]:
         """{what a column of the manifest is: its name}, of those that were said."""
         said = {"label": column_of(self.label), "group": column_of(self.group)}
+        said |= {ATTRIBUTE_ROLE + name: column_of(rule) for name, rule in map(rule_of, self.attributes)}
         return parse_columns(self.columns) | {role: name for role, name in said.items() if name is not None}
 
     @model_validator(mode="after")
@@ -137,9 +152,10 @@ def discover(data: Path, config: LayoutConfig | None = None) -> Discovery:
     """
     config = config or LayoutConfig()
     found = _discover(data, config)
-    catalog = _with_groups(found.catalog, config)
+    catalog, said = _with_attributes(_with_groups(found.catalog, config), config)
     notes = (
         *found.notes,
+        *said,
         *spelling_notes("classes", catalog.classes),
         *spelling_notes("groups", {sample.group for sample in catalog.samples}),
     )
@@ -307,6 +323,33 @@ def _with_groups(catalog: Catalog, config: LayoutConfig) -> Catalog:
         raise DataError(f"Group '{config.group}' finds nothing in the path {path}; mend it.")
     pairs = zip(catalog.samples, groups, strict=True)
     return replace(catalog, samples=tuple(replace(s, group=composed(group)) for s, group in pairs))
+
+
+def _with_attributes(catalog: Catalog, config: LayoutConfig) -> tuple[Catalog, list[str]]:
+    """The catalog with all attributes that are asked for, in that order; and a sentence on each.
+
+    Raises:
+        DataError: one has no value for any picture.
+    """
+    columns, notes = [], []
+    for name, rule in map(rule_of, config.attributes):
+        if column_of(rule):
+            values = catalog.values(name)
+        else:
+            values = tuple(composed(word_of(rule)(sample.path).strip()) for sample in catalog.samples)
+        counts = Counter(value for value in values if value)
+        if not counts:
+            raise DataError(
+                f"No picture of {catalog.root} has a value for the attribute '{name}' ({rule}); mend it."
+            )
+        listed = few([f"{value} {count}" for value, count in counts.most_common()], MOST)
+        without = f"; {values.count('')} pictures have none" if "" in values else ""
+        notes.append(f"Attribute {name}: {listed}{without}.")
+        columns.append(values)
+    names = tuple(name for name, _ in map(rule_of, config.attributes))
+    rows = zip(*columns, strict=True) if columns else [()] * len(catalog)
+    samples = tuple(replace(s, attributes=row) for s, row in zip(catalog.samples, rows, strict=True))
+    return (replace(catalog, samples=samples, attributes=names) if names else catalog), notes
 
 
 def _from_folders(

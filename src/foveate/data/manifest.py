@@ -9,6 +9,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,7 +18,15 @@ from foveate.data.annotations import READERS
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.scan import scan
 from foveate.data.splitnames import split_of
-from foveate.data.table import FLAGS, LABEL_COLUMNS, PATH_COLUMNS, Table, read_header, relative
+from foveate.data.table import (
+    ATTRIBUTE_ROLE,
+    FLAGS,
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    Table,
+    read_header,
+    relative,
+)
 
 _WHOLE = re.compile(r"(\d+)\.0+", re.ASCII)
 
@@ -39,7 +48,7 @@ def read_manifest(
     Args:
         path: the table.
         root: the data folder when it is not the table's own.
-        columns: {role: column} where the columns' names do not say it.
+        columns: {role: column} where the columns' names do not say it, and for each attribute that is read.
         label_of: the rule that names a picture's class by its path, instead of a column.
         notes: gets a sentence for everything that was decided.
 
@@ -56,6 +65,7 @@ def read_manifest(
     class_of_id: dict[str, str] = {}
     id_of_class: dict[str, str] = {}
     parsed = []
+    attributes = [role for role in columns if role.startswith(ATTRIBUTE_ROLE)]
     labels = [table.label(row) for _, row in table.rows] if label_of is None else []
     whole = bool(labels) and all(
         not label or label.isdecimal() or _WHOLE.fullmatch(label) for label in labels
@@ -85,14 +95,17 @@ def read_manifest(
                     "an earlier row; each class needs one id of its own."
                 )
         mask = _mask(base, table.cell(row, "mask"))
-        parsed.append((picture, label, split_of(split), mask, composed(table.cell(row, "group"))))
+        more = tuple(composed(table.cell(row, role)) for role in attributes)
+        group = composed(table.cell(row, "group"))
+        parsed.append((label, Sample(picture, UNLABELLED, split_of(split), mask, group, more)))
     classes = sorted_classes(id_of_class)
     index = {name: i for i, name in enumerate(classes)}
-    samples = tuple(Sample(p, index.get(label, UNLABELLED), split, m, g) for p, label, split, m, g in parsed)
+    samples = tuple(replace(sample, label=index.get(label, UNLABELLED)) for label, sample in parsed)
     if nothing:
         notes.append(f"{nothing} rows hold no label (NaN or the like); those pictures are unlabelled.")
     notes += _label_notes(table, labels, classes, whole)
-    return Catalog(base, tuple(classes), samples, tuple(id_of_class[name] for name in classes))
+    names = tuple(role.removeprefix(ATTRIBUTE_ROLE) for role in attributes)
+    return Catalog(base, tuple(classes), samples, tuple(id_of_class[name] for name in classes), names)
 
 
 def _label_notes(table: Table, labels: Sequence[str], classes: Sequence[str], whole: bool) -> list[str]:

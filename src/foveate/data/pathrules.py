@@ -18,6 +18,19 @@ def check_rule(rule: str) -> None:
             raise ValueError(f"not a regular expression: {error}") from None
 
 
+def rule_of(attribute: str) -> tuple[str, str]:
+    """(name, rule) of "NAME", a table's column, or "NAME=RULE".
+
+    Raises:
+        ValueError: no name, or see ``check_rule``.
+    """
+    name, equals, rule = (part.strip() for part in attribute.partition("="))
+    if not name:
+        raise ValueError("use COLUMN, or NAME=part:K, NAME=regex:PATTERN or NAME=column:COLUMN")
+    check_rule(rule if equals else f"column:{name}")
+    return name, rule if equals else f"column:{name}"
+
+
 def column_of(rule: str | None) -> str | None:
     """The column that the rule names; None when it goes by the path."""
     kind, _, value = (rule or "").partition(":")

@@ -17,6 +17,8 @@ PATH_COLUMNS = (
 )
 LABEL_COLUMNS = ("label", "class", "species", "target", "category", "class_name", "labels")
 ROLES = ("path", "label", "split", "mask", "group", "class_id")
+ATTRIBUTE_ROLE = "attribute "
+"""Before an attribute's name, in the role of its column."""
 FLAGS = {"is_valid": "val", "is_val": "val", "is_test": "test"}
 """{column of True and False: the split where it is true}; the others train."""
 SUFFIXES = (".csv", ".tsv")
@@ -60,7 +62,7 @@ class Table:
 
         Args:
             path: the table.
-            roles: {role: column} where the columns' names do not say it.
+            roles: {role: column} where the columns' names do not say it; further roles are attributes.
             labelled: whether the label must come from the table.
 
         Raises:
@@ -68,7 +70,7 @@ class Table:
         """
         header = read_header(path)
         columns = {}
-        for role in ROLES:
+        for role in dict.fromkeys((*ROLES, *roles)):
             usual = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS}.get(role, (role,))
             named = roles.get(role, "").strip().lower()
             if named and named not in header.columns:

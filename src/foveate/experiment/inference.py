@@ -300,13 +300,7 @@ def relabel(catalog: Catalog, known: Catalog) -> Catalog:
     if unknown:
         raise DataError(f"{catalog.root} has the classes {unknown}, which the run was not trained on.")
     samples = tuple(
-        Sample(
-            s.path,
-            index[ids[s.label]] if s.label != UNLABELLED else UNLABELLED,
-            "test",
-            s.mask,
-            s.group,
-        )
+        replace(s, label=index[ids[s.label]] if s.label != UNLABELLED else UNLABELLED, split="test")
         for s in catalog.samples
     )
-    return Catalog(catalog.root, known.classes, samples, known.class_ids)
+    return replace(catalog, classes=known.classes, samples=samples, class_ids=known.class_ids)

@@ -94,4 +94,4 @@ def _pictures(
     found = discover(Path(run.environment["data"]), layout).catalog
     known = {sample.path: sample.mask for sample in found.samples}
     samples = tuple(replace(sample, mask=known.get(sample.path, "")) for sample in catalog.samples)
-    return Catalog(catalog.root, catalog.classes, samples, catalog.class_ids), split
+    return replace(catalog, samples=samples), split

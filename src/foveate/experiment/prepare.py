@@ -155,9 +155,9 @@ def drop_empty_classes(catalog: Catalog) -> Catalog:
     used = [label for label in range(len(catalog.classes)) if counts[label]]
     new = {old: i for i, old in enumerate(used)}
     samples = tuple(replace(s, label=new.get(s.label, -1)) for s in catalog.samples)
-    return Catalog(
-        catalog.root,
-        tuple(catalog.classes[label] for label in used),
-        samples,
-        tuple(catalog.class_ids[label] for label in used),
+    return replace(
+        catalog,
+        classes=tuple(catalog.classes[label] for label in used),
+        samples=samples,
+        class_ids=tuple(catalog.class_ids[label] for label in used),
     )

@@ -141,4 +141,4 @@ def question_catalog(catalog: Catalog, task: Task, pictures: Pictures, transform
         replace(sample, label=int(label), mask="")
         for sample, label in zip(catalog.samples, labels, strict=True)
     )
-    return Catalog(catalog.root, task.classes, samples)
+    return replace(catalog, classes=task.classes, samples=samples, class_ids=())
