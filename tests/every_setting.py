@@ -83,6 +83,8 @@ def _settings(
         here = (*place, field.alias or name)
         parts = list(_parts(field.annotation))
         options = literals(field.annotation)
+        if any(part is model for part, _ in parts):
+            continue  # a combination of its own kind: its members are walked where they stand alone
         fixed = field.annotation is types.NoneType or (len(options) == 1 and field.default == options[0])
         if not parts and not fixed:
             together = TOGETHER.get(".".join(map(str, here)), {})
@@ -127,8 +129,11 @@ def minimal(model: type[Config]) -> dict[str, Any]:
         if _is_kind(field):
             values[name] = field.default
         elif field.is_required():
-            part = next(iter(_parts(field.annotation)), None)
-            values[name] = minimal(part[0]) if part else next(iter(candidates(field.annotation)))
+            part = next((part for part in _parts(field.annotation) if part[0] is not model), None)
+            if part is None:
+                values[name] = next(iter(candidates(field.annotation)))
+            else:
+                put(values, (name, *part[1]), minimal(part[0]))
     return values
 
 

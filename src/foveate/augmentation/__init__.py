@@ -14,11 +14,21 @@ from torch import nn
 
 from foveate.augmentation.augmix import AugMix
 from foveate.augmentation.backgrounds import BackgroundSwap
+from foveate.augmentation.combine import Combine
+from foveate.augmentation.cow_mask import CowMix, CowOut
 from foveate.augmentation.cutmix import CutMix
+from foveate.augmentation.cutout import Cutout
+from foveate.augmentation.grid_mask import GridMask
+from foveate.augmentation.hide_and_seek import HideAndSeek
 from foveate.augmentation.manifold_mixup import ManifoldMixup
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
+from foveate.augmentation.random_erasing import RandomErasing
 from foveate.augmentation.remix import Remix
+from foveate.augmentation.resizemix import ResizeMix
+from foveate.augmentation.ricap import Ricap
+from foveate.augmentation.sample_pairing import SamplePairing
+from foveate.augmentation.smoothmix import SmoothMix
 from foveate.core.progress import Progress
 from foveate.core.registry import Registry
 from foveate.data.batch import Batch
@@ -30,10 +40,21 @@ TRANSFORMS = Registry(
     "batch transform",
     AugMix,
     BackgroundSwap,
+    Combine,
+    CowMix,
+    CowOut,
     CutMix,
+    Cutout,
+    GridMask,
+    HideAndSeek,
     ManifoldMixup,
     Mixup,
+    RandomErasing,
     Remix,
+    ResizeMix,
+    Ricap,
+    SamplePairing,
+    SmoothMix,
     formerly="transform",
 )
 
@@ -41,6 +62,7 @@ if TYPE_CHECKING:
     BatchTransformConfig = Any
 else:
     BatchTransformConfig = TRANSFORMS.settings
+    Combine.Config.model_rebuild(_types_namespace={"AnyTransform": BatchTransformConfig})
 
 
 def build_transforms(configs: tuple[Any, ...], counts: Counts) -> tuple[BatchTransform, ...]:

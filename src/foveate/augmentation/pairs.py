@@ -37,6 +37,44 @@ def partner_of(batch: Batch, rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(rng.permutation(len(batch))).to(batch.images.device)
 
 
+def weigh_targets(
+    targets: torch.Tensor, partner: torch.Tensor, own: torch.Tensor, other: torch.Tensor
+) -> torch.Tensor:
+    """own * targets + other * the partner's: weights (B,) that need not sum to 1 (SnapMix)."""
+    return targets * own.to(targets)[:, None] + targets[partner] * other.to(targets)[:, None]
+
+
+def paste(
+    batch: Batch,
+    partner: torch.Tensor,
+    place: torch.Tensor,
+    classes: int,
+    *,
+    images: torch.Tensor | None = None,
+    masks: torch.Tensor | None = None,
+    weights: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> Batch:
+    """Own where ``place`` is 0, the partner's where it is 1, blended in between. Images and masks in place.
+
+    The mask of the mixture is known where both are, and where nothing was pasted.
+
+    Args:
+        place: (B, 1, H, W) bool, or float in [0, 1].
+        images, masks: what is pasted, where it is not the partner's picture (B, 3, H, W) and mask as they are.
+        weights: (own, partner's), (B,) each, of the labels; None: by area.
+    """
+    targets = soft_targets(batch, classes)
+    place = place.to(batch.images)
+    other = place.mean(dim=(1, 2, 3))
+    own, others = weights or (1 - other, other)
+    batch.images.lerp_(batch.images[partner] if images is None else images, place)
+    batch.masks.lerp_(batch.masks[partner] if masks is None else masks, place)
+    return batch.replace(
+        targets=weigh_targets(targets, partner, own, others),
+        has_mask=batch.has_mask & (batch.has_mask[partner] | (other == 0)),
+    )
+
+
 def both_masks(batch: Batch, partner: torch.Tensor) -> torch.Tensor:
     """(B,) bool: where the mask of the mixture is known, which takes both masks."""
     return batch.has_mask & batch.has_mask[partner]

@@ -1,0 +1,97 @@
+"""CowMask: irregular blobs, hidden or exchanged with another picture."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import nn
+
+from foveate.augmentation.chance import Range, log_uniform, noise, uniform
+from foveate.augmentation.erasing import Erase, EraseConfig
+from foveate.augmentation.pairs import Counts, partner_of, paste
+from foveate.core.config import Config as Settings
+from foveate.core.progress import Progress
+from foveate.data.batch import Batch
+
+
+def blobs(
+    rng: np.random.Generator, like: torch.Tensor, sigma: Range, share: Range
+) -> torch.Tensor:  # fmt: skip
+    """(B, 1, H, W) bool for pictures ``like`` (B, 3, H, W): normal noise, blurred and cut at a level.
+
+    The Gaussian's sigma, in shares of the shorter side, is log-uniform; the share of True pixels is uniform, up to what
+    the finite number of blobs leaves to chance. Drawn at half the resolution, which a blur of 4 pixels allows.
+    """
+    count, _, height, width = like.shape
+    small = (-(-height // 2), -(-width // 2))
+    values = noise(rng, (count, *small), like)
+    spread = log_uniform(rng, sigma, count, like).mul_(min(small)).clamp_(min=1e-3).view(-1, 1, 1)
+    kernels = []
+    for side in small:
+        place = torch.arange(side, device=like.device, dtype=like.dtype)
+        kernel = torch.exp(-0.5 * ((place[:, None] - place) / spread) ** 2)  # (B, side, side)
+        kernels.append(
+            kernel / kernel.square().sum(dim=2, keepdim=True).sqrt()
+        )  # unit variance also at the border
+    values = F.interpolate(
+        (kernels[0] @ values @ kernels[1].transpose(1, 2))[:, None], (height, width), mode="bilinear"
+    )
+    mean, std = (getattr(values.flatten(1), name)(dim=1).view(-1, 1, 1, 1) for name in ("mean", "std"))
+    wanted = uniform(rng, share, count, like).view(-1, 1, 1, 1)
+    return values <= mean + std * 2**0.5 * torch.erfinv(2 * wanted - 1)
+
+
+class _Blobs(Settings):
+    sigma: Range = (4 / 224, 16 / 224)
+    """Smallest and largest sigma of the blur, as shares of the picture's shorter side (4 to 16 pixels of 224)."""
+    share: Range = (0.25, 1.0)
+    """Smallest and largest share of the picture that is kept."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "_Blobs":
+        if not (0 < self.sigma[0] <= self.sigma[1] and 0 <= self.share[0] <= self.share[1] <= 1):
+            raise ValueError("sigma must be above 0 and share lie in [0, 1], the smaller value first")
+        return self
+
+
+class CowOut(Erase):
+    """Irregular blobs are hidden under noise.
+
+    Source: French et al., Milking CowMask for semi-supervised image classification, 2020 (arXiv 2006.12022). There it
+    makes the views that a mean teacher is asked to agree on; here it is an augmentation of labelled pictures.
+    """
+
+    class Config(EraseConfig, _Blobs):
+        kind: Literal["cow_out"] = "cow_out"
+        fill: Literal["mean", "noise"] = "noise"
+        """What is put there."""
+
+    def holes(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
+        return ~blobs(rng, batch.images, self.config.sigma, self.config.share)
+
+
+class CowMix:
+    """Irregular blobs of another picture, the label mixed by area.
+
+    Source: as ``cow_out``; shares 0.2 to 0.8. Masks of the mixture are known where both are. In place.
+    """
+
+    class Config(_Blobs):
+        kind: Literal["cow_mix"] = "cow_mix"
+        p: float = Field(default=1.0, ge=0, le=1)
+        """Probability for each batch."""
+        share: Range = (0.2, 0.8)
+        """Smallest and largest share of the picture that is the other's."""
+
+    def __init__(self, config: Config, counts: Counts) -> None:
+        self.config, self.classes = config, len(counts)
+
+    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
+        if rng.random() >= self.config.p:
+            return batch
+        partner = partner_of(batch, rng)
+        return paste(
+            batch, partner, blobs(rng, batch.images, self.config.sigma, self.config.share), self.classes
+        )
