@@ -10,7 +10,7 @@ from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.experiment.inference import BATCH, pick_device
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.probe import Progress
 from foveate.explanation.summit import Summit, SummitConfig, summit
 
@@ -19,7 +19,7 @@ LAYERS = ("early", "middle", "late")
 
 
 def channels_of_run(
-    run: Run, layers: Sequence[str] = LAYERS, config: SummitConfig | None = None, *, split: str = "train",
+    run: RunFolder, layers: Sequence[str] = LAYERS, config: SummitConfig | None = None, *, split: str = "train",
     limit: int | None = None, device: str = "auto", progress: Progress | None = None,
 ) -> Summit:  # fmt: skip
     """``summit`` over the labelled pictures of a split, by their true classes; pictures have the catalog's numbers.

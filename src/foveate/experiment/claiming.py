@@ -9,7 +9,7 @@ from foveate.core.errors import RunError
 from foveate.core.files import write_text
 from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.specification import Experiment
 
 
@@ -42,10 +42,10 @@ def claim(experiment: Experiment, out: Path) -> None:
     if file.is_file():
         # Without these nothing was learnt: an earlier command was refused or stopped before its first epoch.
         begun = any((out / name).exists() for name in ("history.csv", "checkpoint", "result.json"))
-        found = Run.open(out).experiment if begun else experiment
+        found = RunFolder.open(out).experiment if begun else experiment
         if found.hash() != experiment.hash():
             name, old, new = first_difference(found.to_dict(), experiment.to_dict())
-            if name.endswith(".epochs") and Run(out).finished:
+            if name.endswith(".epochs") and RunFolder(out).finished:
                 raise RunError(
                     f"{out} is finished with {name} {old}, and a finished run stays as it is. To train its network "
                     f"further, start a new run from it: foveate train DATA --from {out} --out NEW."
@@ -83,7 +83,7 @@ def check_same_pictures(out: Path, catalog: Catalog) -> None:
     file = out / "environment.json"
     if not file.is_file():
         return
-    before = Run(out).environment["catalog_hash"]
+    before = RunFolder(out).environment["catalog_hash"]
     if before != catalog.hash:
         raise RunError(
             f"The pictures changed since the run in {out} began (catalog {before} then, {catalog.hash} now). "

@@ -22,7 +22,7 @@ from foveate.data.propose import (
 )
 from foveate.evaluation.look import class_map
 from foveate.experiment.inference import pick_device
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 
 
 def cut_picture(
@@ -64,7 +64,7 @@ def cut_picture(
 class ClassMaps:
     """Grad-CAM of a run for the pictures of a catalog, laid over the pictures."""
 
-    def __init__(self, run: Run, catalog: Catalog, tap: str | None, device: str) -> None:
+    def __init__(self, run: RunFolder, catalog: Catalog, tap: str | None, device: str) -> None:
         self.device = pick_device(device)
         self.model = run.model.to(self.device)
         self.size: int = run.environment["size"]

@@ -24,7 +24,7 @@ from foveate.data.decode import Fit, open_image, unfit, upright_size
 from foveate.data.discover import loose_pictures
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.inference import pick_device, predict_catalog
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.explanation import explain
 from foveate.explanation.explain import build_explainer, scaled
 from foveate.explanation.probe import Probe
@@ -154,7 +154,7 @@ def lay_over(
 class RunExplainer:
     """A run, ready to explain. The network is loaded once."""
 
-    def __init__(self, run: Run, config: ExplainConfig, device: str = "auto") -> None:
+    def __init__(self, run: RunFolder, config: ExplainConfig, device: str = "auto") -> None:
         """Check methods, layers, settings and target.
 
         Raises:
@@ -333,7 +333,7 @@ def in_chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def agreeing_pictures(runs: Sequence[Run], count: int, device: str = "auto") -> list[Path]:
+def agreeing_pictures(runs: Sequence[RunFolder], count: int, device: str = "auto") -> list[Path]:
     """For each of the first ``count`` classes that have one: the first test picture that ALL runs name correctly.
 
     "First" is the order of the first run's catalog. Test pictures of one run that another has not in its test are left
@@ -367,7 +367,7 @@ def agreeing_pictures(runs: Sequence[Run], count: int, device: str = "auto") -> 
     return [chosen[label] for label in sorted(chosen)[:count]]
 
 
-def _right(run: Run, device: str) -> set[str]:
+def _right(run: RunFolder, device: str) -> set[str]:
     """Real paths of the test pictures that the plain network names correctly."""
     table: PredictionTable = run.predictions
     if (

@@ -12,9 +12,9 @@ import torch
 from foveate.core.errors import DataError
 from foveate.data.batch import Batch, counted
 from foveate.data.cache import CacheConfig, Item, Pictures, Progress, open_pictures, stacked
-from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
+from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import DecodeError, resampling
-from foveate.data.discover import LayoutConfig, discover, flat, is_flat, picture_list
+from foveate.data.discover import LayoutConfig, discover, flat, is_flat
 from foveate.data.loader import Loader
 from foveate.data.transforms import build_transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
@@ -24,7 +24,7 @@ from foveate.evaluation.look import measure_look
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.tta import parse_tta
 from foveate.experiment.overlap import without_training
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.specification import Experiment
 from foveate.models.classifier import Classifier
 from foveate.pretext import Asker, Normal, build_task, question_catalog
@@ -215,60 +215,14 @@ def background_tests(
     )
 
 
-def predict_paths(
-    run: Run, paths: Sequence[Path], *, tta: str | None, device: str, workers: int, quarantine: bool
-) -> PredictionTable:
-    """See ``Run.predict``."""
-    root, names = picture_list(paths, unreadable=True)
-    samples = tuple(Sample(name) for name in sorted(set(names)))
-    catalog = Catalog(root, run.catalog.classes, samples, run.catalog.class_ids)
-    faults: dict[int, str] = {}
-    table = predict_catalog(
-        run.model, catalog, np.arange(len(catalog)), run.experiment, size=run.environment["size"],
-        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=0 if quarantine else workers,
-        look=False, ask=False, faults=faults if quarantine else None,
-    )  # fmt: skip
-    unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
-    if len(unreadable) == len(samples):
-        path, why = next(iter(unreadable.items()))
-        more = f" Nor can the other {len(samples) - 1} be read." if len(samples) > 1 else ""
-        raise DataError(f"{root / path} cannot be read: {why}.{more}")
-    row_of = {str(path): row for row, path in enumerate(table.path)}
-    rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
-    return replace(table.subset(rows), unreadable=unreadable)
-
-
-def evaluate_run(
-    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int, layout: LayoutConfig | None,
+def shown_to(
+    run: RunFolder, data: Path | str | None, layout: LayoutConfig | None,
     told: Callable[[str], None] = lambda text: None,
-) -> PredictionTable:  # fmt: skip
-    """See ``Run.evaluate``."""
-    catalog = _catalog(run, data, layout, told)
-    rows = np.concatenate([catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)])
-    if not len(rows):
-        raise DataError(f"There is nothing to evaluate in {data or run.folder}.")
-    return predict_catalog(
-        run.model, catalog, rows, run.experiment, size=run.environment["size"],
-        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
-    )  # fmt: skip
-
-
-def evaluate_backgrounds_of_run(
-    run: Run, data: Path | None, *, tta: str | None, device: str, workers: int, layout: LayoutConfig | None
-) -> BackgroundTests | None:
-    """See ``Run.evaluate_backgrounds``."""
-    return background_tests(
-        run.model, _catalog(run, data, layout), run.experiment, size=run.environment["size"],
-        tta=tta or run.experiment.evaluation.tta, device=pick_device(device), workers=workers,
-    )  # fmt: skip
-
-
-def _catalog(
-    run: Run, data: Path | None, layout: LayoutConfig | None, told: Callable[[str], None] = lambda text: None
-) -> Catalog:
+) -> Catalog:  # fmt: skip
+    """What a run is measured on: its own pictures, or those of ``data`` that it was not trained on."""
     if data is None:
         return measured(run.catalog, run.experiment)
-    layout = layout or run.experiment.data.layout
+    data, layout = Path(data), layout or run.experiment.data.layout
     if run.experiment.task is not None:
         found = flat(data) if is_flat(data) else discover(data, layout)
         catalog = without_training(found.catalog, run.catalog, run.folder, told)
@@ -277,7 +231,7 @@ def _catalog(
 
 
 def unseen(
-    run: Run, data: Path, layout: LayoutConfig, told: Callable[[str], None] = lambda text: None
+    run: RunFolder, data: Path, layout: LayoutConfig, told: Callable[[str], None] = lambda text: None
 ) -> Catalog:
     """Another labelled data set with the run's classes, without the pictures that the run was trained on.
 

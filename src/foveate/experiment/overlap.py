@@ -9,7 +9,7 @@ from pathlib import Path
 from foveate.core.errors import DataError, few
 from foveate.core.files import sha256_of_file
 from foveate.data.catalog import Catalog
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 
 NAMED = 5
 """Pictures named in a sentence."""
@@ -66,9 +66,9 @@ def learnt_before(catalog: Catalog, weights: str) -> str | None:
     A pretext run has seen no classes, and is left alone.
     """
     folder = Path(weights).expanduser()
-    if not (folder / "catalog.csv").is_file() or Run(folder).experiment.task is not None:
+    if not (folder / "catalog.csv").is_file() or RunFolder(folder).experiment.task is not None:
         return None
-    before = Run(folder).catalog
+    before = RunFolder(folder).catalog
     trained = {
         os.path.realpath(before.file(row)) for row, s in enumerate(before.samples) if s.split == "train"
     }

@@ -29,7 +29,7 @@ from foveate.data.matching import mirrored
 from foveate.data.propose import USED, ProposeConfig, opencv, to_picture
 from foveate.experiment.cutting import ClassMaps, cut_picture
 from foveate.experiment.records import Record
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.training import Observer
 
 TABLE = "proposals.csv"
@@ -67,7 +67,7 @@ def propose_masks(
     out: Path,
     config: ProposeConfig | None = None,
     *,
-    run: Run | None = None,
+    run: RunFolder | None = None,
     everything: bool = False,
     limit: int | None = None,
     overwrite: bool = False,
@@ -177,7 +177,7 @@ def _without_own(catalog: Catalog, out: Path) -> Catalog:
 
 
 def _tasks(
-    catalog: Catalog, config: ProposeConfig, run: Run | None, everything: bool, observer: Observer
+    catalog: Catalog, config: ProposeConfig, run: RunFolder | None, everything: bool, observer: Observer
 ) -> list[_Task]:
     names = {sample.path: f"{mirrored(sample.path)}.png" for sample in catalog.samples}
     twice = {name for name, count in Counter(names.values()).items() if count > 1}
@@ -207,7 +207,7 @@ def _tasks(
     return tasks
 
 
-def _settings(config: ProposeConfig, run: Run | None) -> dict[str, str]:
+def _settings(config: ProposeConfig, run: RunFolder | None) -> dict[str, str]:
     """{prior: 12 hex digits of everything that decides on its masks besides the picture and its boxes}."""
     weights = sha256_of_file(run.folder / "model.safetensors") if run is not None else ""
     common = {"iterations": config.iterations, "side": config.side}

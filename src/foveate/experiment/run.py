@@ -1,100 +1,45 @@
-"""Run: a folder that training writes and everything else reads."""
+"""Run: a run folder whose network can be put to use.
+
+run = Run.open("runs/first")
+run.predict("new pictures").to_csv("predictions.csv")
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from foveate.core import manifest
-from foveate.core.config import Config, parse
-from foveate.core.errors import RunError
-from foveate.core.reading import read_json, read_yaml
-from foveate.data.catalog import Catalog
-from foveate.data.discover import LayoutConfig
+import numpy as np
+
+from foveate.core.config import parse
+from foveate.core.errors import DataError
+from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.catalog import Catalog, Sample
+from foveate.data.discover import LayoutConfig, discover, picture_list
+from foveate.data.loader import Loader
+from foveate.data.transforms import build_transform
+from foveate.evaluation.backgrounds import BackgroundTests
+from foveate.evaluation.explainers import LookConfig, measure_explainers
+from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.records import Environment, Result, read_history
-from foveate.experiment.specification import Experiment
+from foveate.experiment.explaining import Explained, RunExplainer, explain_config, in_chunks, pictures_of
+from foveate.experiment.inference import (
+    background_tests,
+    judged_split,
+    measured,
+    pick_device,
+    predict_catalog,
+    shown_to,
+    unseen,
+)
+from foveate.experiment.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from foveate.evaluation.backgrounds import BackgroundTests
-    from foveate.evaluation.look_table import LookTable
-    from foveate.experiment.explaining import Explained
-    from foveate.models.classifier import Classifier
+LOOK_BATCH = 16
+"""Pictures a batch; a method divides it further where its own passes are larger."""
 
 
-class Run:
-    """One finished or unfinished run. Open it with ``Run.open(path)``.
-
-    Reading a file of a finished run raises RunError where it is not as it was written (``experiment.manifest``).
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-
-    @classmethod
-    def open(cls, folder: Path | str) -> "Run":
-        """Open a run folder.
-
-        Raises:
-            RunError: the folder is not a run.
-        """
-        folder = Path(folder)
-        if not (folder / "experiment.yaml").is_file():
-            raise RunError(f"{folder} is not a run folder: it has no experiment.yaml.")
-        return cls(folder)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
-
-    @property
-    def finished(self) -> bool:
-        """Whether training and the final evaluation are done."""
-        return (self.folder / "result.json").is_file()
-
-    @cached_property
-    def experiment(self) -> Experiment:
-        """What was run."""
-        file = self._file("experiment.yaml")
-        return Experiment.from_dict(read_yaml(file, RunError), source=str(file))
-
-    @cached_property
-    def environment(self) -> dict[str, Any]:
-        """Versions, machine, data root, classes, automatic decisions, quarantined files."""
-        return self._json("environment.json", Environment)
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """Metrics of every split, hashes, seconds."""
-        if not self.finished:
-            raise RunError(f"{self.folder} is not finished; run the same train command again to go on.")
-        return self._json("result.json", Result)
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """The pictures of the run, with their splits."""
-        e = self.environment
-        return Catalog.from_csv(self._file("catalog.csv"), Path(e["data_root"]), e["classes"], e["class_ids"])
-
-    @property
-    def predictions(self) -> PredictionTable:
-        """One row for every validation and test picture."""
-        return PredictionTable.from_csv(self._file("predictions.csv"))
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """Rows of history.csv: epoch and phase_epoch int, phase text, everything else float or None."""
-        return read_history(self._file("history.csv"))
-
-    @cached_property
-    def model(self) -> "Classifier":
-        """The trained network, in eval mode, on the CPU."""
-        from foveate.models.store import WEIGHTS_FILE, load_model
-
-        if not self.finished and not (self.folder / WEIGHTS_FILE).exists():
-            raise RunError(
-                f"The training in {self.folder} is unfinished; run the same train command again to go on."
-            )
-        return load_model(self.folder).eval()
+class Run(RunFolder):
+    """One finished or unfinished run. Open it with ``Run.open(path)``."""
 
     def predict(
         self,
@@ -114,12 +59,24 @@ class Run:
         Raises:
             DataError: nothing to predict, no picture can be read, or one cannot (its name is in the message).
         """
-        from foveate.experiment.inference import predict_paths
-
-        several = [paths] if isinstance(paths, str | Path) else list(paths)
-        return predict_paths(
-            self, [Path(p) for p in several], tta=tta, device=device, workers=workers, quarantine=quarantine
-        )
+        several = [paths] if isinstance(paths, str | Path) else paths
+        root, names = picture_list([Path(path) for path in several], unreadable=True)
+        samples = tuple(Sample(name) for name in sorted(set(names)))
+        catalog = Catalog(root, self.catalog.classes, samples, self.catalog.class_ids)
+        faults: dict[int, str] = {}
+        table = predict_catalog(
+            self.model, catalog, np.arange(len(catalog)), self.experiment, size=self.environment["size"],
+            tta=tta or self.experiment.evaluation.tta, device=pick_device(device),
+            workers=0 if quarantine else workers, look=False, ask=False, faults=faults if quarantine else None,
+        )  # fmt: skip
+        unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
+        if len(unreadable) == len(samples):
+            path, why = next(iter(unreadable.items()))
+            more = f" Nor can the other {len(samples) - 1} be read." if len(samples) > 1 else ""
+            raise DataError(f"{root / path} cannot be read: {why}.{more}")
+        row_of = {str(path): row for row, path in enumerate(table.path)}
+        rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
+        return replace(table.subset(rows), unreadable=unreadable)
 
     def explain(
         self,
@@ -129,7 +86,7 @@ class Run:
         *,
         device: str = "auto",
         **settings: Any,
-    ) -> "Iterator[Explained]":
+    ) -> Iterator[Explained]:
         """Explain pictures or folders of pictures: one by one, in sorted order of the paths, in bounded memory.
 
         for item in run.explain("new", "gradcam", ["first", "last"]):
@@ -146,8 +103,6 @@ class Run:
             ConfigError: an unknown method, layer, setting or class.
             DataError: nothing to explain, or a picture cannot be read (its name is in the message).
         """
-        from foveate.experiment.explaining import RunExplainer, explain_config, in_chunks, pictures_of
-
         explainer = RunExplainer(self, explain_config(method, layers, settings), device)
         catalog = pictures_of([paths] if isinstance(paths, str | Path) else paths)
         explainer.check(catalog)
@@ -175,17 +130,16 @@ class Run:
         Raises:
             DataError: ``data`` has a class that the run does not know, or no picture that it has not learnt from.
         """
-        from foveate.experiment.inference import evaluate_run
-
-        return evaluate_run(
-            self,
-            Path(data) if data is not None else None,
-            tta=tta,
-            device=device,
-            workers=workers,
-            layout=layout,
-            told=told,
+        catalog = shown_to(self, data, layout, told)
+        rows = np.concatenate(
+            [catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)]
         )
+        if not len(rows):
+            raise DataError(f"There is nothing to evaluate in {data or self.folder}.")
+        return predict_catalog(
+            self.model, catalog, rows, self.experiment, size=self.environment["size"],
+            tta=tta or self.experiment.evaluation.tta, device=pick_device(device), workers=workers,
+        )  # fmt: skip
 
     def evaluate_backgrounds(
         self,
@@ -195,7 +149,7 @@ class Run:
         device: str = "auto",
         workers: int = 0,
         layout: LayoutConfig | None = None,
-    ) -> "BackgroundTests | None":
+    ) -> BackgroundTests | None:
         """Measure again with other backgrounds and without the object, on the run's own test pictures (validation
         pictures where there are none) or on another labelled data set.
 
@@ -206,16 +160,10 @@ class Run:
         Raises:
             DataError: ``data`` has a class that the run does not know.
         """
-        from foveate.experiment.inference import evaluate_backgrounds_of_run
-
-        return evaluate_backgrounds_of_run(
-            self,
-            Path(data) if data is not None else None,
-            tta=tta,
-            device=device,
-            workers=workers,
-            layout=layout,
-        )
+        return background_tests(
+            self.model, shown_to(self, data, layout), self.experiment, size=self.environment["size"],
+            tta=tta or self.experiment.evaluation.tta, device=pick_device(device), workers=workers,
+        )  # fmt: skip
 
     def look(
         self,
@@ -231,7 +179,7 @@ class Run:
         progress: Callable[[int, int], None] | None = None,
         told: Callable[[str], None] = lambda text: None,
         **settings: Any,
-    ) -> "LookTable":
+    ) -> LookTable:
         """Are the maps right: explanation methods x scores, beside controls (see docs/look.md).
 
         Args:
@@ -249,33 +197,50 @@ class Run:
             DataError: there is no picture, or no mask where localisation is asked for.
             ConfigError: an unknown method or setting.
         """
-        from foveate.experiment.look import look_at_run
-
-        return look_at_run(
-            self, Path(data) if data is not None else None, methods, metrics,
-            masks=Path(masks) if masks is not None else None, layout=layout, limit=limit, device=device,
-            workers=workers, progress=progress, told=told, settings=settings,
+        layout = layout or self.experiment.data.layout
+        if masks is not None:
+            layout = layout.model_copy(update={"masks": Path(masks).absolute()})
+        if data is not None:
+            catalog = unseen(self, Path(data), layout, told)
+        else:
+            catalog = measured(self.catalog, self.experiment)
+            if masks is not None:
+                catalog = _remasked(catalog, discover(Path(self.environment["data"]), layout).catalog)
+        split, wanted = judged_split(catalog), settings.get("target") == "true"
+        rows = catalog.indices(split, labelled=wanted)
+        if limit is not None and limit < len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+        if not len(rows):
+            raise DataError(
+                f"There is no {'labelled ' if wanted else ''}picture to look at in {catalog.root}."
+            )
+        masked = sum(bool(catalog.samples[row].mask) for row in rows)
+        if metrics is None:
+            metrics = ("localisation", "faithfulness") if masked else ("faithfulness",)
+        elif "localisation" in metrics and not masked:
+            raise DataError(
+                f"No picture of {catalog.root} that is measured has a mask, which localisation needs; name their "
+                "folder (--masks), or ask for faithfulness alone."
+            )
+        values = {"methods": tuple(methods), "metrics": tuple(metrics), **settings}
+        config = parse(LookConfig, values, source="what to look at")
+        size, experiment, place = self.environment["size"], self.experiment, pick_device(device)
+        pictures = open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False))
+        transform = build_transform(experiment.data.augment, size, train=False)
+        loader = Loader(
+            pictures, catalog.labels, rows, transform, LOOK_BATCH, experiment.seed, shuffle=False, workers=workers
         )  # fmt: skip
+        table = measure_explainers(
+            self.model.to(place), loader.epoch(0), {row: s.path for row, s in enumerate(catalog.samples)}, device=place,
+            config=config, progress=None if progress is None else lambda done, _: progress(done, len(rows)),
+        )  # fmt: skip
+        about = {"run": str(self.folder), "data": str(catalog.root), "split": split, "masked": masked}
+        about |= {} if masks is None else {"masks": str(masks)}
+        return replace(table, settings={**about, **table.settings})
 
-    @cached_property
-    def notes(self) -> list[str]:
-        """What to tell before a finished run is used: nothing can be checked, or what changed of its records."""
-        old = manifest.unchecked(self.folder)
-        changed = manifest.differences(self.folder, manifest.RECORDS)
-        return [
-            *([old] if old else []),
-            *([f"Since the run in {self.folder} finished, {', '.join(changed)}."] if changed else []),
-        ]
 
-    def _file(self, name: str) -> Path:
-        """A file's path; what it belongs to is as it was written."""
-        manifest.check(self.folder, manifest.SPECIFICATION if name in manifest.SPECIFICATION else (name,))
-        return self.folder / name
-
-    def _json(self, name: str, shape: type[Config]) -> dict[str, Any]:
-        path = self._file(name)
-        if not path.is_file():
-            raise RunError(f"{self.folder} has no {name}; run the same train command again to go on.")
-        content = read_json(path, dict)
-        parse(shape, content, source=str(path), error=RunError)
-        return content
+def _remasked(catalog: Catalog, found: Catalog) -> Catalog:
+    """The same pictures with the masks that ``found`` has for them."""
+    known = {sample.path: sample.mask for sample in found.samples}
+    samples = tuple(replace(sample, mask=known.get(sample.path, "")) for sample in catalog.samples)
+    return replace(catalog, samples=samples)

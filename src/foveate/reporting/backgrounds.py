@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from foveate.evaluation.background_files import BackgroundTable
+from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import matrix, pictures
-from foveate.reporting.run_files import RunFiles
 
 _WORDS = {
     "original": ("Unchanged", "these pictures as they are"),
@@ -19,7 +19,7 @@ _WORDS = {
 }
 
 
-def tests(run: RunFiles) -> dict[str, Any] | None:
+def tests(run: RunFolder) -> dict[str, Any] | None:
     """Everything the section shows, computed from ``background_tests.csv``; None where there were no tests."""
     table = run.background_table
     if table is None:
@@ -56,7 +56,7 @@ def tests(run: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def _sheet(run: RunFiles, table: BackgroundTable) -> list[dict[str, Any]]:
+def _sheet(run: RunFolder, table: BackgroundTable) -> list[dict[str, Any]]:
     sheet = run.background_sheet
     if sheet is None:
         return []

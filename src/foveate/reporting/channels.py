@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
 from foveate.data.decode import read_image
 from foveate.experiment.records import version_of
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig
 from foveate.models.store import WEIGHTS_FILE
@@ -31,7 +31,7 @@ SIDE = 160
 
 def write_channels(
     found: Summit,
-    run: Run,
+    run: RunFolder,
     out: Path,
     config: SummitConfig,
     *,

@@ -19,7 +19,7 @@ from foveate.core.errors import DataError
 from foveate.core.files import fitting, sha256_of_file, write_bytes, write_csv, write_json
 from foveate.core.lock import entries
 from foveate.experiment.records import version_of
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting.raster import captioned, png
@@ -48,7 +48,7 @@ def check_new(folder: Path) -> None:
         raise DataError(f"{folder} holds files already ({held[0].name}); name a new folder, or empty it.")
 
 
-def write_inversion(found: Inversion, out: Path, run: Run | None, class_names: Sequence[str]) -> Path:
+def write_inversion(found: Inversion, out: Path, run: RunFolder | None, class_names: Sequence[str]) -> Path:
     """Write the pictures, the sheet, the scores and the manifest into the new folder ``out``.
 
     Raises:

@@ -7,10 +7,10 @@ import numpy as np
 from foveate.core.files import sha256_of_file
 from foveate.evaluation.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.run_folder import RunFolder
 from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting import pictures
 from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
-from foveate.reporting.run_files import RunFiles
 
 EXPLAINED = 12
 """Explained pictures in the report; their own sheet shows all."""
@@ -78,13 +78,13 @@ def _mean_of(rows: PredictionTable, name: str, where: np.ndarray) -> float | Non
     return float(values.mean()) if len(values) else None
 
 
-def gallery(run: RunFiles) -> list[dict[str, Any]]:
+def gallery(run: RunFolder) -> list[dict[str, Any]]:
     if run.maps is None:
         return []
-    row_of = {path: i for i, path in enumerate(run.table.path.tolist())}
+    row_of = {path: i for i, path in enumerate(run.predictions.path.tolist())}
     result = []
     for k, index in enumerate(run.maps.index.tolist()):
-        path = run.catalog[index]["path"] if 0 <= index < len(run.catalog) else None
+        path = run.listed[index]["path"] if 0 <= index < len(run.listed) else None
         i = row_of.get(path) if path is not None else None
         image, mask = run.maps.image[k], run.maps.mask[k]
         plain = "picture and mask" if mask.any() else "picture"
@@ -92,20 +92,20 @@ def gallery(run: RunFiles) -> list[dict[str, Any]]:
             {"name": plain, "uri": pictures.gallery_picture(image, mask, None), "energy": None}
         ]
         for name, values in run.maps.maps.items():
-            energy = _energy_of(run.table, i, name) if i is not None else None
+            energy = _energy_of(run.predictions, i, name) if i is not None else None
             views.append(
                 {"name": name, "uri": pictures.gallery_picture(image, mask, values[k]), "energy": energy}
             )
-        chance = run.table.look.get(CHANCE)
-        known = i is not None and run.table.label[i] >= 0
+        chance = run.predictions.look.get(CHANCE)
+        known = i is not None and run.predictions.label[i] >= 0
         result.append(
             {
                 "path": path or f"catalog row {index}",
                 "views": views,
-                "label": run.class_names[run.table.label[i]] if known else None,
-                "prediction": run.class_names[run.table.prediction[i]] if i is not None else None,
-                "confidence": float(run.table.confidence[i]) if i is not None else None,
-                "correct": bool(run.table.correct[i]) if known else None,
+                "label": run.class_names[run.predictions.label[i]] if known else None,
+                "prediction": run.class_names[run.predictions.prediction[i]] if i is not None else None,
+                "confidence": float(run.predictions.confidence[i]) if i is not None else None,
+                "correct": bool(run.predictions.correct[i]) if known else None,
                 "chance": float(chance[i]) if chance is not None and i is not None else None,
             }
         )
@@ -123,7 +123,7 @@ def _energy_of(table: PredictionTable, row: int, map_name: str) -> float | None:
     return None if values is None else float(values[row])
 
 
-def explained(run: RunFiles) -> dict[str, Any] | None:
+def explained(run: RunFolder) -> dict[str, Any] | None:
     """What ``foveate explain`` left in the run's folder; None where there is nothing finished."""
     folder = run.folder / FOLDER
     if not (folder / MANIFEST).is_file():

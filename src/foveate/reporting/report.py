@@ -6,6 +6,7 @@ Every number is computed from ``predictions.csv`` and ``background_tests.csv`` (
 """
 
 import datetime
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 from markupsafe import Markup
 
 from foveate.core import manifest
+from foveate.core.errors import RunError
 from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
+from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import backgrounds, looking, matrix, pictures, sections
 from foveate.reporting.page import flat, render_page
-from foveate.reporting.run_files import RunFiles
 from foveate.reporting.text import duration, percent, thousands, value_text
 
 PAIRS = 12
@@ -30,25 +32,33 @@ def build_report(run_folder: Path, out: Path | None = None) -> Path:
     given).
 
     Raises:
-        RunError: the folder is no run, or a file in it cannot be read.
+        RunError: the folder is no run, or a file in it cannot be read or was changed since the run finished.
         DataError: ``predictions.csv`` or ``background_tests.csv`` is damaged or was changed.
     """
-    run = RunFiles.open(Path(run_folder))
-    target = Path(out) if out is not None else Path(run_folder) / "report.html"
+    folder = Path(run_folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a run folder.")
+    manifest.check(folder, [name for name in manifest.PARTS if name != manifest.WEIGHTS])
+    run = RunFolder(folder)
+    if not run.has("predictions.csv"):
+        raise RunError(
+            f"{folder} has no predictions.csv: the training is unfinished; run the same command again to go on."
+        )
+    target = Path(out) if out is not None else folder / "report.html"
     write_text(target, render(run))
     return target
 
 
-def render(run: RunFiles) -> str:
+def render(run: RunFolder) -> str:
     """The HTML of ``run``."""
     return render_page("run.html.j2", {"colorbar": Markup(pictures.colorbar()), **context(run)})
 
 
-def context(run: RunFiles) -> dict[str, Any]:
+def context(run: RunFolder) -> dict[str, Any]:
     """Everything the template shows."""
-    split = next((s for s in ("test", "val", "train") if s in run.table.splits), None)
-    summary = summarise(run.table, split) if split else None
-    names = dict(zip(run.table.class_ids, run.class_names, strict=True))
+    split = next((s for s in ("test", "val", "train") if s in run.predictions.splits), None)
+    summary = summarise(run.predictions, split) if split else None
+    names = dict(zip(run.predictions.class_ids, run.class_names, strict=True))
     root = run.data_root
     return {
         "title": root.name if root and root.name else run.folder.resolve().name,
@@ -68,18 +78,18 @@ def context(run: RunFiles) -> dict[str, Any]:
         "pairs": summary["confused_pairs"][:PAIRS] if summary else [],
         "n_pairs": len(summary["confused_pairs"]) if summary else 0,
         "classes": sections.classes(summary),
-        "calibration": sections.calibration(run.table, summary),
+        "calibration": sections.calibration(run.predictions, summary),
         "mistakes": sections.mistakes(run, split),
-        "look": looking.look(run.table, split),
+        "look": looking.look(run.predictions, split),
         "gallery": looking.gallery(run),
         "explained": looking.explained(run),
         "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
         "backgrounds": backgrounds.tests(run),
         "split_names": SPLIT_NAMES,
         "groups": sections.groups(summary),
-        "experiment_text": run.experiment_text,
-        "environment": flat(run.environment, skip=("decisions", "quarantined", "network")),
-        "network_text": run.environment.get("network"),
+        "experiment_text": run.settings_text,
+        "environment": flat(run.noted, skip=("decisions", "quarantined", "network")),
+        "network_text": run.noted.get("network"),
         "distribution": sections.distribution(run),
     }
 
@@ -103,28 +113,44 @@ def _headline(summary: dict[str, Any] | None) -> Markup | None:
     )
 
 
-def _facts(run: RunFiles) -> list[tuple[str, str]]:
-    rows = run.catalog or [{"split": s} for s in run.table.split.tolist()]
+def _facts(run: RunFolder) -> list[tuple[str, str]]:
+    rows = run.listed or [{"split": s} for s in run.predictions.split.tolist()]
     counts = {name: sum(row["split"] == key for row in rows) for key, name in SPLIT_NAMES.items()}
     shown = [f"{thousands(n)} {name}" for name, n in counts.items() if n]
     masks = sum(bool(row.get("mask")) for row in rows)
-    weights = run.fact("weights", "pretrained_on")
-    if run.experiment.get("start"):  # the settings name what the pretext run began with, the card all of it
-        weights = run.fact("pretrained_on")
-    seconds = sum(row["seconds"] for row in run.history if row.get("seconds") is not None)
-    epochs = str(len(run.history) or "")
+    weights = _fact(run, "weights", "pretrained_on")
+    if run.settings.get("start"):  # the settings name what the pretext run began with, the card all of it
+        weights = _fact(run, "pretrained_on")
+    epochs = run.history if run.has("history.csv") else []
+    seconds = sum(row["seconds"] for row in epochs if row.get("seconds") is not None)
     facts = [
         ("Pictures", " · ".join(shown) or thousands(len(rows))),
-        ("Classes", str(len(run.table.class_ids))),
+        ("Classes", str(len(run.predictions.class_ids))),
         ("Masks", f"{thousands(masks)} of {thousands(len(rows))} pictures" if masks else ""),
-        ("Network", str(run.fact("backbone", "architecture", "network") or "not recorded")),
+        ("Network", str(_fact(run, "backbone", "architecture", "network") or "not recorded")),
         ("Started from", Path(str(weights)).name if weights is not None else ""),
-        ("Random seed", str(run.fact("seed")) if run.fact("seed") is not None else "not recorded"),
-        ("Epochs", epochs + (f" in {duration(seconds)}" if seconds else "")),
+        ("Random seed", str(_fact(run, "seed")) if _fact(run, "seed") is not None else "not recorded"),
+        ("Epochs", str(len(epochs) or "") + (f" in {duration(seconds)}" if seconds else "")),
         ("Run", run.folder.resolve().name),
-        ("Date", str(run.fact("finished", "date", "started") or _date(run.folder))),
+        ("Date", str(_fact(run, "finished", "date", "started") or _date(run.folder))),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _fact(run: RunFolder, *names: str) -> Any:
+    """The first scalar under one of these keys, in the settings, then in model.json, environment, result.
+
+    Outer keys win over nested ones, so that ``seed`` means the run's and not some part's.
+    """
+    for name in names:
+        for tree in (run.settings, run.card, run.noted, run.stated):
+            queue = deque([tree])
+            while queue:
+                node = queue.popleft()
+                if isinstance(node.get(name), str | int | float):
+                    return node[name]
+                queue.extend(child for child in node.values() if isinstance(child, dict))
+    return None
 
 
 def _date(folder: Path) -> str:
@@ -132,7 +158,7 @@ def _date(folder: Path) -> str:
     return datetime.datetime.fromtimestamp(stamp, tz=datetime.UTC).strftime("%Y-%m-%d")
 
 
-def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
+def _notices(run: RunFolder, summary: dict[str, Any] | None) -> list[str]:
     """What a reader must know before believing the headline."""
     old = manifest.unchecked(run.folder)
     notices = [old] if old else []
@@ -146,7 +172,7 @@ def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
             "This run has no labelled test pictures. All figures are those of the "
             f"{SPLIT_NAMES[summary['split']]} pictures, on which choices were made; expect less on new ones."
         )
-    task = run.experiment.get("task")
+    task = run.settings.get("task")
     if isinstance(task, dict):
         notices.append(
             f"This is a pretext run: its classes are the answers to the task '{task.get('kind')}', not those of the "
@@ -160,7 +186,7 @@ def _notices(run: RunFiles, summary: dict[str, Any] | None) -> list[str]:
         )
     if summary["accuracy_low"] <= summary["chance_majority"]:
         notices.append("The accuracy is not clearly above that of always answering the most frequent class.")
-    stated = _stated_accuracy(run.result, summary["split"])
+    stated = _stated_accuracy(run.stated, summary["split"])
     if stated is not None and abs(stated - summary["accuracy"]) > 1e-6:
         notices.append(
             f"result.json states an accuracy of {percent(stated, 2)}, predictions.csv gives "
@@ -178,15 +204,15 @@ def _stated_accuracy(result: Mapping[str, Any], split: str) -> float | None:
     return None
 
 
-def _decisions(run: RunFiles) -> list[dict[str, str]]:
-    entries = run.environment.get("decisions") or []
+def _decisions(run: RunFolder) -> list[dict[str, str]]:
+    entries = run.noted.get("decisions") or []
     return [{key: value_text(entry.get(key)) for key in ("name", "value", "reason")} for entry in entries]
 
 
-def _quarantined(run: RunFiles) -> list[dict[str, str]]:
+def _quarantined(run: RunFolder) -> list[dict[str, str]]:
     """Entries are file names, or mappings with a path and a reason (or problem, or message)."""
     result = []
-    for entry in run.environment.get("quarantined") or []:
+    for entry in run.noted.get("quarantined") or []:
         if isinstance(entry, Mapping):
             reason = next((entry[k] for k in ("reason", "problem", "message") if entry.get(k)), "")
             result.append({"path": str(entry.get("path", "")), "reason": str(reason)})

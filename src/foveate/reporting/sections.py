@@ -13,16 +13,16 @@ from foveate.evaluation.calibration import (
 )
 from foveate.evaluation.metrics import convergence_epoch
 from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import figures, matrix, pictures
 from foveate.reporting.classes import class_pictures
-from foveate.reporting.run_files import RunFiles
 from foveate.reporting.text import percent
 
 MISTAKES = 12
 
 
-def curves(run: RunFiles) -> dict[str, Any] | None:
-    history = run.history
+def curves(run: RunFolder) -> dict[str, Any] | None:
+    history = run.history if run.has("history.csv") else None
     if not history:
         return None
     best = convergence_epoch(history, "val_accuracy")
@@ -56,9 +56,9 @@ def curves(run: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def distribution(run: RunFiles) -> dict[str, Any] | None:
+def distribution(run: RunFolder) -> dict[str, Any] | None:
     """Pictures of each class by split, and samples; None without a catalog."""
-    known = [row for row in run.catalog if row["label"]]
+    known = [row for row in run.listed if row["label"]]
     if not known:
         return None
     names = list(dict.fromkeys([*run.class_names, *(row["label"] for row in known)]))
@@ -105,10 +105,10 @@ def calibration(table: PredictionTable, summary: dict[str, Any] | None) -> dict[
     return result
 
 
-def mistakes(run: RunFiles, split: str | None) -> dict[str, Any]:
+def mistakes(run: RunFolder, split: str | None) -> dict[str, Any]:
     if split is None:
         return {"n": 0, "shown": []}
-    rows = run.table.of_split(split)
+    rows = run.predictions.of_split(split)
     wrong = np.flatnonzero(~rows.correct)
     worst = wrong[np.argsort(-rows.loss[wrong], kind="stable")][:MISTAKES]
     shown = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from foveate.core.files import write_csv, write_text
 from foveate.experiment import Experiment
-from foveate.experiment.run import Run
+from foveate.experiment.run_folder import RunFolder
 from foveate.studies.board import Board
 
 ENOUGH = 10
@@ -141,7 +141,7 @@ def rank(board: Board) -> Ranking:
 
 def _interval(board: Board, best: Entry | None) -> tuple[float, float] | None:
     *places, last = board.target.name.replace("val_", "val.", 1).split(".")
-    run = Run(board.folder(best.number)) if best else None
+    run = RunFolder(board.folder(best.number)) if best else None
     if last != "accuracy" or run is None or not run.finished:
         return None
     place: Any = run.result["metrics"]
