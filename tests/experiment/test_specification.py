@@ -88,6 +88,9 @@ def test_assign_goes_into_mappings_and_lists() -> None:
     assert assign(values, "training.phases.0.until.metric=val_loss")["training"]["phases"][0]["until"] == {
         "metric": "val_loss"
     }
+    added = assign(assign(values, "transforms.0.kind=mixup"), "transforms.0.alpha=0.3")
+    assert Experiment.from_dict(added).to_dict()["transforms"][0]["alpha"] == 0.3
+    assert len(assign(added, "transforms.1.kind=cutmix")["transforms"]) == 2
     assert assign(values, "training.ema=null")["training"]["ema"] is None
     assert assign(values, "model.weights=a=b")["model"]["weights"] == "a=b"
 

@@ -247,7 +247,8 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """``values`` with ``value`` at the place ``a.b.0.c`` of nested mappings and lists.
+    """``values`` with ``value`` at the place ``a.b.0.c`` of nested mappings and lists; the number after the last of a list
+    adds an entry.
 
     Raises:
         ConfigError: a step does not exist.
@@ -258,7 +259,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     for step in steps:
         place = _child(place, step, path)
     if isinstance(place, list):
-        _child(place, last, path)
+        _child(place, last, path)  # it is there, or is added
         place[int(last)] = value
     elif isinstance(place, dict):
         if last == "kind" and place.get(last) != value:  # the settings of another kind do not fit this one
@@ -273,6 +274,8 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def _child(place: Any, step: str, path: str) -> Any:
+    if isinstance(place, list) and step == str(len(place)):
+        place.append({})
     if isinstance(place, list) and step in map(str, range(-len(place), len(place))):
         return place[int(step)]
     if isinstance(place, dict) and isinstance(place.get(step), dict | list):
