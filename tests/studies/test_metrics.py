@@ -25,7 +25,7 @@ def test_scores_of_explainers_have_titles_and_directions() -> None:
 
 
 def test_other_names() -> None:
-    assert choose_metrics(()) == tuple(row.metric for row in METRICS.values())
+    assert choose_metrics(()) == tuple(METRICS.values())
     (place,) = choose_metrics(("test.look.energy_in_mask_late.mean",))
     assert place.title == "test.look.energy_in_mask_late.mean"
     with pytest.raises(ConfigError, match="no metric 'gradcam_pointing'"):

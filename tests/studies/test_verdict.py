@@ -122,8 +122,8 @@ def test_sentences_of_real_degenerate_comparisons() -> None:
 
 def pictures(**changes: Any) -> PictureComparison:
     given = PictureComparison(
-        difference=0.042, low=0.01, high=0.074, p=0.01, p_holm=0.03, bootstrap_low=0.0, bootstrap_high=0.08, seeds=5,
-        pictures=73, shared=True, resolution=1 / 73, standard_error=0.04, disagreement=0.1,
+        difference=0.042, low=0.01, high=0.074, p=0.01, p_holm=0.03, seeds=5,
+        pictures=73, shared=True, resolution=1 / 73, standard_error=0.04,
         detectable=Detectable(0.02, 0.03, 0.05),
     )  # fmt: skip
     return replace(given, **changes)

@@ -38,10 +38,8 @@ def alone(folder: Path) -> Iterator[None]:
         return
     _acquire(lock, folder)
     try:
-        me = psutil.Process()
         since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        holder = {"pid": me.pid, "started": me.create_time(), "host": platform.node(), "since": since}
-        write_json(folder / HOLDER, holder)
+        write_json(folder / HOLDER, {**this_process(), "host": platform.node(), "since": since})
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
@@ -87,11 +85,19 @@ def _holder(folder: Path) -> dict[str, Any]:
 
 def _dead(holder: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine that is gone."""
-    if not holder or holder["host"] != platform.node():
-        return False
+    return bool(holder) and holder["host"] == platform.node() and not exists(holder)
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from others of the machine, also from later ones with the same number."""
+    me = psutil.Process()
+    return {"pid": me.pid, "started": me.create_time()}
+
+
+def exists(process: dict[str, Any]) -> bool:
+    """Whether the process of this machine that ``this_process`` described still runs."""
     try:
-        process = psutil.Process(holder["pid"])
-        alive = abs(process.create_time() - holder["started"]) < 2
-        return not alive or process.status() == psutil.STATUS_ZOMBIE
+        found = psutil.Process(process["pid"])
+        return abs(found.create_time() - process["started"]) < 2 and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return True
+        return False

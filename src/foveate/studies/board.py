@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from filelock import FileLock
 
 from foveate.core.errors import ConfigError, StudyError
+from foveate.core.lock import exists, this_process
 from foveate.core.rng import key
 from foveate.experiment import Experiment
 from foveate.experiment.claiming import first_difference
@@ -116,20 +116,18 @@ class Board:
         self._lock = FileLock(out / "tune.lock")
         name = search.name or out.resolve().name
         out.mkdir(parents=True, exist_ok=True)
+        pruners = self._optuna.pruners
+        pruner = (
+            pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=search.warmup_epochs)
+            if search.pruner == "median"
+            else pruners.NopPruner()
+        )
         with self._lock:
             self.storage = connect(url)
-            pruner: Any = self._optuna.pruners.NopPruner()
-            if search.pruner == "median":
-                pruner = self._optuna.pruners.MedianPruner(
-                    n_startup_trials=5, n_warmup_steps=search.warmup_epochs
-                )
             self.study = self._optuna.create_study(
-                study_name=name,
-                storage=self.storage,
-                direction=target.direction,
-                pruner=pruner,
+                study_name=name, storage=self.storage, direction=target.direction, pruner=pruner,
                 load_if_exists=True,
-            )
+            )  # fmt: skip
             self._id = self.storage.get_study_id_from_name(name)
             self._introduce(name, facts)
             for _ in range(len(self.trials()), self.total):
@@ -166,85 +164,60 @@ class Board:
 
     def claim(self) -> Claim | None:
         """Take up the first trial whose process is gone, else the first that is open; None when there is none."""
+        running, waiting = self._states.RUNNING, self._states.WAITING
         with self._lock:
-            for trial in self.trials():
-                if trial.state == self._states.RUNNING and not self.alive(trial):
-                    if self._stuck(trial):
-                        continue
+            trials = self.trials()
+            for trial in trials:
+                if trial.state == running and not self.alive(trial) and not self._stuck(trial):
                     self._sign(self._trial_id(trial.number))
                     return self._claimed(trial.number, again=True)
-            for trial in self.trials()[: self.total]:
-                if trial.state == self._states.WAITING:
-                    trial_id = self._trial_id(trial.number)
-                    # In a database without this folder's lock another machine may be faster.
-                    if self.storage.set_trial_state_values(trial_id, self._states.RUNNING):
-                        self._sign(trial_id)
-                        return self._claimed(trial.number, again=bool(trial.params))
+            for trial in trials[: self.total]:
+                trial_id = self._trial_id(trial.number)
+                # In a database without this folder's lock another machine may be faster.
+                if trial.state == waiting and self.storage.set_trial_state_values(trial_id, running):
+                    self._sign(trial_id)
+                    return self._claimed(trial.number, again=bool(trial.params))
         return None
 
     def _claimed(self, number: int, *, again: bool) -> Claim:
         # Every trial has its own random numbers, so that a search that was killed tries what an unbroken one tries.
-        self.study.sampler = self._sampler(key(self.base.seed, "sampler", number) % 2**32)
-        trial = self._optuna.trial.Trial(self.study, self._trial_id(number))
+        samplers, seed = self._optuna.samplers, key(self.base.seed, "sampler", number) % 2**32
+        sampler = samplers.TPESampler if self.search.sampler == "tpe" else samplers.RandomSampler
+        self.study.sampler = sampler(seed=seed)
+        trial_id = self._trial_id(number)
         if self.search.sampler == "grid":
             point = self.search.grid_point(self.base, number)
-            settings = {
-                path: self._suggest(trial, path, domain, point[path])
-                for path, domain in self.search.space.items()
+            stored = {
+                path: label(value) if self.search.space[path].choices is not None else value
+                for path, value in point.items()
             }
-        else:
-            settings = {
-                path: self._suggest(trial, path, domain) for path, domain in self.search.space.items()
-            }
+            self.storage.set_trial_system_attr(trial_id, "fixed_params", stored)  # as enqueue_trial does
+        trial = self._optuna.trial.Trial(self.study, trial_id)
+        settings = {path: self._suggest(trial, path, domain) for path, domain in self.search.space.items()}
         return Claim(number, trial, settings, again)
 
-    def _sampler(self, seed: int) -> Any:
-        samplers = self._optuna.samplers
-        return (
-            samplers.TPESampler(seed=seed)
-            if self.search.sampler == "tpe"
-            else samplers.RandomSampler(seed=seed)
-        )
-
-    def _suggest(self, trial: "Trial", path: str, domain: Domain, *given: Any) -> Any:
-        """The trial's value: the one it has, else ``given``, else one that the sampler draws."""
-        distributions = self._optuna.distributions
-        distribution: Any
+    def _suggest(self, trial: "Trial", path: str, domain: Domain) -> Any:
+        """The trial's value: the one it has, else one that the sampler draws."""
         if domain.choices is not None:
-            distribution = distributions.CategoricalDistribution([label(value) for value in domain.choices])
-            given = tuple(label(value) for value in given)
-        elif domain.whole(at(self._values, path)):
-            distribution = distributions.IntDistribution(
-                domain.low, domain.high, domain.log, domain.step or 1
-            )
-        else:
-            distribution = distributions.FloatDistribution(domain.low, domain.high, domain.log, domain.step)
-        if given and path not in trial.params:
-            number = self._trial_id(trial.number)
-            self.storage.set_trial_param(number, path, distribution.to_internal_repr(given[0]), distribution)
-            trial = self._optuna.trial.Trial(self.study, number)
-        if domain.choices is not None:
-            chosen = trial.suggest_categorical(path, distribution.choices)
-            return next(value for value in domain.choices if label(value) == chosen)
-        if isinstance(distribution, distributions.IntDistribution):
-            return trial.suggest_int(
-                path, distribution.low, distribution.high, step=distribution.step, log=domain.log
-            )
-        return trial.suggest_float(
-            path, distribution.low, distribution.high, step=distribution.step, log=domain.log
-        )
+            known = {label(value): value for value in domain.choices}
+            return known[trial.suggest_categorical(path, list(known))]
+        assert domain.low is not None
+        assert domain.high is not None
+        if domain.whole(at(self._values, path)):
+            step = int(domain.step or 1)
+            return trial.suggest_int(path, int(domain.low), int(domain.high), step=step, log=domain.log)
+        return trial.suggest_float(path, domain.low, domain.high, step=domain.step, log=domain.log)
 
     def settings_of(self, trial: "FrozenTrial") -> dict[str, Any]:
         """{place: value} of a trial that has all its settings; else {}."""
         if set(trial.params) != set(self.search.space):
             return {}
-        found = {}
-        for path, domain in self.search.space.items():
-            value = trial.params[path]
-            if domain.choices is not None:
-                value = next(choice for choice in domain.choices if label(choice) == value)
-            found[path] = value
-        return found
+        return {
+            path: {label(choice): choice for choice in domain.choices}[trial.params[path]]
+            if domain.choices is not None
+            else trial.params[path]
+            for path, domain in self.search.space.items()
+        }
 
     def release(self, claim: Claim) -> None:
         """Leave the trial to whoever comes next; its settings stay."""
@@ -277,23 +250,13 @@ class Board:
         """Whether the process that works on a running trial still exists."""
         owner = trial.user_attrs.get("owner")
         if owner and owner["machine"] == _machine():
-            try:
-                process = psutil.Process(owner["pid"])
-                return (
-                    abs(process.create_time() - owner["started"]) < 2
-                    and process.status() != psutil.STATUS_ZOMBIE
-                )
-            except psutil.NoSuchProcess:
-                return False
+            return exists(owner)
         signs = [trial.user_attrs.get("seen", 0.0), owner["since"] if owner else 0.0]
         signs += [trial.datetime_start.timestamp()] if trial.datetime_start else []
         return time.time() - max(signs) < PATIENCE
 
     def _sign(self, trial_id: int) -> None:
-        process = psutil.Process()
-        owner = {
-            "machine": _machine(), "pid": process.pid, "started": process.create_time(), "since": time.time()
-        }  # fmt: skip
+        owner = {**this_process(), "machine": _machine(), "since": time.time()}
         self.storage.set_trial_user_attr(trial_id, "owner", owner)
 
     def _stuck(self, trial: "FrozenTrial") -> bool:

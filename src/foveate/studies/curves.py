@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from foveate.core.files import write_csv
 from foveate.studies.results import StudyResults
@@ -39,11 +40,11 @@ class Curve:
 def mean_curves(results: StudyResults, column: str, trim: Trim = "shortest") -> dict[str, Curve]:
     """{arm: curve}, in the order of the study; an arm without any value of ``column`` is absent."""
     runs = {arm: _runs(results, arm, column) for arm in results.arms}
-    last = [max(run) for arm in results.arms for run in runs[arm]]
+    last = [run.last_valid_index() for table in runs.values() for _, run in table.items()]
     if not last:
         return {}
     stop = min(last) if trim == "shortest" else max(last)
-    curves = (_curve(arm, column, runs[arm], stop) for arm in results.arms if runs[arm])
+    curves = (_curve(arm, column, table.loc[:stop]) for arm, table in runs.items() if len(table.columns))
     return {curve.arm: curve for curve in curves if len(curve.epoch)}
 
 
@@ -70,55 +71,41 @@ def write_curves(path: Path, studies: Mapping[str, StudyResults]) -> None:
     Up to the epoch where ``training`` first is smaller than ``n`` in some arm these are the numbers of "shortest".
     """
     rows = [
-        (
-            block,
-            name,
-            arm,
-            int(epoch),
-            int(n),
-            int(training),
-            float(mean),
-            "" if math.isnan(std) else float(std),
-        )
+        (block, name, arm, *map(int, counts), float(mean), "" if math.isnan(std) else float(std))
         for block, results in studies.items()
         for name in columns(results)
         for arm, c in mean_curves(results, name, "end").items()
-        for epoch, n, training, mean, std in zip(c.epoch, c.n, c.training, c.mean, c.std, strict=True)
+        for *counts, mean, std in zip(c.epoch, c.n, c.training, c.mean, c.std, strict=True)
     ]
     write_csv(path, ("block", "column", "arm", "epoch", "n", "training", "mean", "std"), rows)
 
 
-def _runs(results: StudyResults, arm: str, column: str) -> list[dict[int, float]]:
-    """{epoch: value} of each run that has a finite value, in the order of the seeds."""
+def _runs(results: StudyResults, arm: str, column: str) -> pd.DataFrame:
+    """A row for each epoch, a column for each run that has a finite value, in the order of the seeds."""
     histories = results.histories.get(arm, {})
-    runs = (
-        {
-            int(row["epoch"]): float(row[column])
-            for row in histories[seed]
-            if row.get(column) is not None and math.isfinite(row[column])
-        }
+    runs = {
+        seed: pd.Series(
+            {int(row["epoch"]): row[column] for row in histories[seed] if column in row}, dtype=float
+        )
         for seed in results.seeds
         if seed in histories
-    )
-    return [run for run in runs if run]
+    }
+    return pd.DataFrame(runs).replace([math.inf, -math.inf], math.nan).dropna(how="all", axis=1).sort_index()
 
 
-def _curve(arm: str, column: str, runs: list[dict[int, float]], stop: int) -> Curve:
-    epochs = sorted({epoch for run in runs for epoch in run if epoch <= stop})
-    n, training, means, stds = [], [], [], []
-    for epoch in epochs:
-        ended = [run[max(run)] for run in runs if max(run) < epoch]
-        values = np.array([run[epoch] for run in runs if epoch in run] + ended, dtype=np.float64)
-        n.append(len(values))
-        training.append(len(values) - len(ended))
-        means.append(values.mean())
-        stds.append(values.std(ddof=1) if len(values) > 1 else math.nan)
+def _curve(arm: str, column: str, runs: pd.DataFrame) -> Curve:
+    runs = runs.dropna(how="all")
+    ended = runs.bfill().isna()
+    carried = runs.where(~ended, runs.ffill())  # a run that has ended carries its last value
+    n = carried.count(axis=1).to_numpy()
+    # numpy's mean: pandas adds up in another order.
+    rows = [row[np.isfinite(row)] for row in carried.to_numpy()]
     return Curve(
         arm,
         column,
-        np.array(epochs, dtype=np.int64),
-        np.array(n, dtype=np.int64),
-        np.array(training, dtype=np.int64),
-        np.array(means),
-        np.array(stds),
+        carried.index.to_numpy(dtype=np.int64),
+        n,
+        n - (ended & carried.notna()).sum(axis=1).to_numpy(),
+        np.array([row.mean() for row in rows]),
+        np.array([row.std(ddof=1) if len(row) > 1 else math.nan for row in rows]),
     )

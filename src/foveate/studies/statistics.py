@@ -3,31 +3,27 @@
 Every function takes plain arrays. An undefined number is None, never NaN, and ``note`` says why in a sentence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import gammaln
-from scipy.stats import bootstrap, permutation_test, sem, ttest_rel, wilcoxon
+from scipy.stats import sem, ttest_rel
 from scipy.stats import t as student_t
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from foveate.core import rng
 from foveate.core.errors import DataError
 
-Test = Literal["t", "sign-flip", "wilcoxon"]
-IntervalKind = Literal["t", "bootstrap"]
 Values = npt.ArrayLike
 
 POWER = 0.8
 FEWEST = 3
 """Pairs below which no verdict is given: two differences hardly say how far a third would lie."""
-RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
@@ -74,26 +70,26 @@ class Comparison:
 
     n: int
     """Pairs."""
-    baseline: float | None
+    detectable: Detectable
+    baseline: float | None = None
     """Mean of the baseline over the pairs; None without pairs."""
-    arm: float | None
-    difference: float | None
-    std: float | None
+    arm: float | None = None
+    difference: float | None = None
+    std: float | None = None
     """Of the differences (ddof 1); None with fewer than 2 pairs."""
-    low: float | None
+    low: float | None = None
     """Interval of the mean difference, for this comparison alone (not widened by Holm); None with fewer than 2 pairs,
     or when the difference is the same in every pair."""
-    high: float | None
-    p: float | None
+    high: float | None = None
+    p: float | None = None
     """Two-sided, before Holm; None with fewer than 2 pairs."""
-    p_holm: float | None
+    p_holm: float | None = None
     """After Holm over the arms of this metric; equal to ``p`` for a lone comparison."""
-    cohen_d: float | None
+    cohen_d: float | None = None
     """d_z: mean difference over the standard deviation of the differences; None where that is 0."""
-    hedges_g: float | None
+    hedges_g: float | None = None
     """d_z corrected for few pairs; None with fewer than 3 pairs."""
-    detectable: Detectable
-    test: Test = "t"
+    test: Literal["t", "sign-flip"] = "t"
     """The test that ``p`` comes from."""
     family: int = 1
     """Arms that Holm counted."""
@@ -101,14 +97,11 @@ class Comparison:
     """What a reader must know, in a sentence: too few pairs, the same difference in every seed, missing seeds."""
 
 
-def summarise(values: Values, *, level: float = 0.95, interval: IntervalKind = "t") -> Summary:
-    """Mean, standard deviation and interval of the mean.
+def summarise(values: Values, *, level: float = 0.95) -> Summary:
+    """Mean, standard deviation and t interval of the mean.
 
     Args:
         values: (S,) one value a seed.
-        level: of the interval.
-        interval: "t", exact for normal values; "bootstrap", BCa (Efron 1987), which is too narrow below about
-            10 values.
 
     Raises:
         DataError: no value, or one that is not finite.
@@ -116,32 +109,21 @@ def summarise(values: Values, *, level: float = 0.95, interval: IntervalKind = "
     x = _finite(values)
     if len(x) == 0:
         raise DataError("There is no value to summarise; give one for each finished seed.")
-    low, high = _interval(x, level, interval) if len(x) > 1 else (None, None)
+    low, high = _interval(x, level) if len(x) > 1 else (None, None)
     std = None if len(x) == 1 else 0.0 if _constant(x) else float(x.std(ddof=1))
     return Summary(len(x), float(x.mean()), std, low, high)
 
 
-def compare(
-    baseline: Values,
-    arm: Values,
-    *,
-    alpha: float = 0.05,
-    test: Test = "t",
-    interval: IntervalKind = "t",
-    family: int = 1,
-) -> Comparison:
-    """The paired difference of an arm to the baseline.
+def compare(baseline: Values, arm: Values, *, alpha: float = 0.05, family: int = 1) -> Comparison:
+    """The paired difference of an arm to the baseline, by the paired t test.
 
     When every pair differs by the same amount (possible with few test pictures: "one picture more in each seed") the t
-    statistic is infinite and means nothing; ``p`` is then that of the sign-flip test, 2 / 2^S at the least.
+    statistic is infinite and means nothing; ``p`` is then that of the exact sign-flip test, 2 / 2^S.
 
     Args:
         baseline: (S,) values of the baseline.
         arm: (S,) values of the arm, of the same seeds in the same order.
         alpha: level of the test; the interval has level 1 - alpha.
-        test: "t", paired t; "sign-flip", permutation of the signs (exact up to 13 pairs); "wilcoxon", signed ranks.
-            With S pairs the last two cannot go below 2 / 2^S: 5 seeds never reach 0.05.
-        interval: as in ``summarise``.
         family: arms that Holm will count; the detectable difference is for alpha / family, Holm's first step.
 
     Raises:
@@ -156,50 +138,30 @@ def compare(
     n = len(a)
     if n < 2:
         note = f"{n} {'pair' if n == 1 else 'pairs'}: nothing can be said about chance"
-        first, second = (float(a[0]), float(b[0])) if n else (None, None)
-        return Comparison(
-            n=n,
-            baseline=first,
-            arm=second,
-            difference=None if first is None or second is None else second - first,
-            std=None,
-            low=None,
-            high=None,
-            p=None,
-            p_holm=None,
-            cohen_d=None,
-            hedges_g=None,
-            detectable=Detectable(None, note=note),
-            test=test,
-            family=family,
-            note=note,
-        )
+        first, second, difference = (float(a[0]), float(b[0]), float(b[0] - a[0])) if n else (None,) * 3
+        return Comparison(n, Detectable(None, note=note), first, second, difference, family=family, note=note)
     difference = b - a
+    means: dict[str, Any] = {"baseline": float(a.mean()), "arm": float(b.mean()), "family": family}
     # Trap: 0.8 - 0.7 and 0.9 - 0.8 differ in the last bit; equal differences must count as equal.
     scale = float(np.abs(np.concatenate([a, b])).max())
     if _constant(difference, scale):
-        return _same_everywhere(a, b, float(np.median(difference)), scale, family)
+        middle = float(np.median(difference))
+        equal = abs(middle) <= max(1e-9 * scale, 1e-150)
+        p = 1.0 if equal else 2.0 ** (1 - n)
+        words = "the arms are equal" if equal else "the difference is the same"
+        return Comparison(
+            n, detectable(0.0, n), **means, difference=0.0 if equal else middle, std=0.0, p=p, p_holm=p,
+            test="sign-flip", note=f"{words} in each of {n} seeds",
+        )  # fmt: skip
     std = float(difference.std(ddof=1))
-    low, high = _interval(difference, 1 - alpha, interval)
-    p = _P_VALUES[test](a, b)
+    low, high = _interval(difference, 1 - alpha)
+    p = float(ttest_rel(b, a).pvalue)
     d = float(difference.mean()) / std
     return Comparison(
-        n=n,
-        baseline=float(a.mean()),
-        arm=float(b.mean()),
-        difference=float(difference.mean()),
-        std=std,
-        low=low,
-        high=high,
-        p=p,
-        p_holm=p,
-        cohen_d=d,
-        hedges_g=d * _hedges(n - 1) if n >= FEWEST else None,
-        detectable=detectable(std, n, alpha=alpha, family=family),
-        test=test,
-        family=family,
+        n, detectable(std, n, alpha=alpha, family=family), **means, difference=float(difference.mean()), std=std,
+        low=low, high=high, p=p, p_holm=p, cohen_d=d, hedges_g=d * _hedges(n - 1) if n >= FEWEST else None,
         note="" if n >= FEWEST else f"{n} pairs are too few to judge",
-    )
+    )  # fmt: skip
 
 
 def detectable(
@@ -249,32 +211,6 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     return {**p_values, **dict(zip(known, map(float, adjusted), strict=True))}
 
 
-def _same_everywhere(
-    a: np.ndarray, b: np.ndarray, difference: float, scale: float, family: int
-) -> Comparison:
-    n = len(a)
-    equal = abs(difference) <= max(1e-9 * scale, 1e-150)
-    p = 1.0 if equal else _sign_flip(a, a + difference)
-    words = "the arms are equal" if equal else "the difference is the same"
-    return Comparison(
-        n=n,
-        baseline=float(a.mean()),
-        arm=float(b.mean()),
-        difference=0.0 if equal else difference,
-        std=0.0,
-        low=None,
-        high=None,
-        p=p,
-        p_holm=p,
-        cohen_d=None,
-        hedges_g=None,
-        detectable=detectable(0.0, n),
-        test="sign-flip",
-        family=family,
-        note=f"{words} in each of {n} seeds",
-    )
-
-
 def _finite(values: Values) -> np.ndarray:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not np.isfinite(x).all():
@@ -289,15 +225,9 @@ def _constant(x: np.ndarray, scale: float | None = None) -> bool:
     return float(np.ptp(x)) <= max(1e-9 * (float(np.abs(x).max()) if scale is None else scale), 1e-150)
 
 
-def _interval(x: np.ndarray, level: float, kind: IntervalKind) -> tuple[float, float]:
+def _interval(x: np.ndarray, level: float) -> tuple[float, float]:
     if _constant(x):
         return float(x.mean()), float(x.mean())
-    if kind == "bootstrap":
-        drawn = bootstrap(
-            (x,), np.mean, confidence_level=level, n_resamples=RESAMPLES, method="BCa",
-            random_state=rng.numpy_generator("statistics", "bootstrap"),
-        ).confidence_interval  # fmt: skip
-        return float(drawn.low), float(drawn.high)
     low, high = student_t.interval(level, len(x) - 1, loc=x.mean(), scale=sem(x))
     return float(low), float(high)
 
@@ -305,18 +235,3 @@ def _interval(x: np.ndarray, level: float, kind: IntervalKind) -> tuple[float, f
 def _hedges(df: int) -> float:
     """Hedges (1981): the factor that makes d unbiased, Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2))."""
     return float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2))
-
-
-def _sign_flip(a: np.ndarray, b: np.ndarray) -> float:
-    result = permutation_test(
-        (b - a,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True,
-        random_state=rng.numpy_generator("statistics", "sign-flip"),
-    )  # fmt: skip
-    return float(result.pvalue)
-
-
-_P_VALUES: dict[Test, Callable[[np.ndarray, np.ndarray], float]] = {
-    "t": lambda a, b: float(ttest_rel(b, a).pvalue),
-    "sign-flip": _sign_flip,
-    "wilcoxon": lambda a, b: float(wilcoxon(b, a).pvalue),
-}
