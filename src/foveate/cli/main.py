@@ -10,6 +10,7 @@ import typer
 
 from foveate.cli import (
     apply,
+    augment,
     backbones,
     demo,
     explain,
@@ -75,6 +76,9 @@ for command in (
     app.command()(command)
 app.add_typer(study, name="study")
 app.add_typer(masks, name="masks")
+augmenting = typer.Typer(help="Augmentations: see what they do.", no_args_is_help=True)
+augmenting.command("preview")(augment.preview)
+app.add_typer(augmenting, name="augment")
 
 
 @app.command("list")

@@ -62,6 +62,13 @@ def gallery_picture(
 
     image (H, W, 3) uint8; mask (H, W) uint8 or None; values (h, w) in [0, 1] or None.
     """
+    return data_uri(outlined(image, mask, side, values), quality=82)
+
+
+def outlined(
+    image: np.ndarray, mask: np.ndarray | None, side: int, values: np.ndarray | None = None
+) -> Image.Image:
+    """The picture of ``gallery_picture``, its longest side ``side`` px."""
     scale = side / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
@@ -77,7 +84,7 @@ def gallery_picture(
         for line, value, strength in ((binary_dilation(edge, iterations=2), 0.0, 0.55), (edge, 255.0, 1.0)):
             alpha = strength * gaussian_filter(line.astype(np.float64), 0.8)[..., None].clip(0, 1)
             picture = (1 - alpha) * picture + alpha * value
-    return data_uri(Image.fromarray(picture.clip(0, 255).astype(np.uint8)), quality=82)
+    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
 def colorbar() -> str:
