@@ -247,8 +247,9 @@ def assign(values: dict[str, Any], assignment: str) -> dict[str, Any]:
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """``values`` with ``value`` at the place ``a.b.0.c`` of nested mappings and lists; the number after the last of a list
-    adds an entry.
+    """``values`` with ``value`` at the place ``a.b.0.c`` of nested mappings and lists.
+
+    The number after the last of a list adds an entry.
 
     Raises:
         ConfigError: a step does not exist.
