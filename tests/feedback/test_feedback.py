@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from foveate.core.config import parse
+from foveate.core.errors import ConfigError
 from foveate.data.change import Change
 from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.class_sampling import ClassSampling
@@ -165,6 +167,19 @@ def test_class_sampling_draws_classes_as_the_formula_says(power: float) -> None:
     share = np.array([change.weights[labels == label].sum() for label in range(3)])
     expected = np.array([25, 16, 4]) ** power
     np.testing.assert_allclose(share / share.sum(), expected / expected.sum(), rtol=1e-12)
+
+
+def test_class_sampling_by_an_attribute_unties_it_from_the_class() -> None:
+    labels = np.array([0] * 10 + [1] * 10)
+    place = ["sea"] * 9 + ["land"] + ["sea"] * 2 + ["land"] * 7 + [""]
+    pictures = replace(training(labels, np.arange(20)), attributes={"place": place})
+    feedback = ClassSampling(parse(ClassSampling.Config, {"power": 0, "by": "place"}, source="test"))
+    weights = feedback.between(moment(0), None, pictures).weights
+    for label, value in ((0, "sea"), (0, "land"), (1, "sea"), (1, "land"), (1, "")):
+        own = [row for row in range(20) if (labels[row], place[row]) == (label, value)]
+        assert weights[own].sum() == pytest.approx(1)
+    with pytest.raises(ConfigError, match="by the attribute 'place', but the pictures have none"):
+        ClassSampling(feedback.config).between(moment(5), None, training(labels, np.arange(20)))
 
 
 def test_upweighting_remembers_the_last_answers_of_its_epoch() -> None:

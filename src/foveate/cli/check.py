@@ -125,6 +125,9 @@ def _print_summary(console: Console, data: Path, found: Discovery, catalog: Cata
     unlabelled = int((catalog.labels == UNLABELLED).sum())
     if unlabelled:
         table.add_row("Unlabelled", str(unlabelled))
+    if catalog.attributes:
+        known = [f"{name} ({len({*catalog.values(name)} - {''})} values)" for name in catalog.attributes]
+        table.add_row("Attributes", ", ".join(known))
     splits = [f"{name} {len(catalog.indices(name, labelled=False))}" for name in SPLITS]
     splits = [text for text in splits if not text.endswith(" 0")]
     table.add_row("Splits", ", ".join(splits) or "none yet")

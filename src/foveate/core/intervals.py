@@ -20,6 +20,16 @@ def wilson(correct: float, n: float) -> Interval | None:
     return _wilson(correct / n, n, norm.isf((1 - LEVEL) / 2)) if n else None
 
 
+def of_answers(correct: np.ndarray, groups: Sequence[str] | np.ndarray) -> Interval | None:
+    """Of the share of right answers (n,) bool; None without any, everything from 0 to 1 when all are of one group.
+
+    ``groups`` (n,): a name each, "" = a group of its own; Wilson's interval where there are none.
+    """
+    if not len(correct) or not any(groups):
+        return wilson(int(correct.sum()), len(correct))
+    return of_mean(correct, groups=groups) or (0.0, 1.0)
+
+
 def of_mean_share(correct: np.ndarray, total: np.ndarray) -> Interval:
     """Interval of the mean of C shares, as balanced accuracy is of the classes' recalls.
 

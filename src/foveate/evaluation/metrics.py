@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
 from foveate.core.errors import DataError
-from foveate.core.intervals import Interval, of_mean, wilson
+from foveate.core.intervals import of_answers
+from foveate.evaluation.attributes import attribute_accuracies
 from foveate.evaluation.calibration import expected_calibration_error, reliability
 from foveate.evaluation.predictions import PredictionTable
 
@@ -31,6 +32,7 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
     - ``chance_majority``: accuracy of always answering this split's most frequent class; ``chance_uniform``:
       1 / C.
     - ``groups`` (None without groups): accuracy of each group and their mean.
+    - ``attributes`` and the worst of them: see ``evaluation.attributes``; absent without attributes.
     - ``look`` (None without look columns): mean, standard deviation and number of measurable pictures of
       each.
 
@@ -41,7 +43,7 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
     n, hits = len(rows), int(rows.correct.sum())
     confusion = confusion_matrix(rows.label, rows.prediction, labels=np.arange(len(rows.class_ids)))
     per_class = _per_class(rows, confusion)
-    interval = _interval(rows.correct, rows.group)
+    interval = of_answers(rows.correct, rows.group)
     assert interval is not None
     truth = np.eye(len(rows.class_ids))[rows.label]
     return {
@@ -66,6 +68,7 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
         "confused_pairs": confused_pairs(confusion, rows.class_ids),
         "reliability": [asdict(part) for part in reliability(rows.confidence, rows.correct)],
         "groups": _groups(rows),
+        **attribute_accuracies(rows),
         "look": _look(rows),
     }
 
@@ -146,7 +149,7 @@ def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, A
     result = []
     for i, class_id in enumerate(rows.class_ids):
         own = rows.label == i
-        interval = _interval(rows.correct[own], rows.group[own])
+        interval = of_answers(rows.correct[own], rows.group[own])
         result.append(
             {
                 "class_id": class_id,
@@ -161,13 +164,6 @@ def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, A
             }
         )
     return result
-
-
-def _interval(correct: np.ndarray, groups: np.ndarray) -> Interval | None:
-    """Of the share of right answers; None without a picture, everything from 0 to 1 when all are of one group."""
-    if not len(correct) or not any(groups):
-        return wilson(int(correct.sum()), len(correct))
-    return of_mean(correct, groups=groups) or (0.0, 1.0)
 
 
 def _groups(rows: PredictionTable) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
 from foveate.core.reading import read_csv
-from foveate.data.catalog import UNLABELLED, Catalog, composed
+from foveate.data.catalog import ATTRIBUTE, UNLABELLED, Catalog, composed
 
 COLUMNS = ("path", "split", "group", "label", "prediction", "correct", "loss", "confidence", "entropy")
 PROBABILITY = "prob_"
@@ -44,6 +44,8 @@ class PredictionTable:
     """(N,) float32, negative log-likelihood of the true class in nats, NaN = unlabelled."""
     look: Mapping[str, np.ndarray] = field(default_factory=dict)
     """{column: (N,) float32}: where the network looked (``foveate.evaluation.look``), NaN = unknown."""
+    attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """{attribute: (N,) str}: what is known of the pictures beside their class, "" = unknown."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """{path: why}: pictures that should have been predicted and could not be read; not kept in the file."""
 
@@ -55,19 +57,20 @@ class PredictionTable:
         object.__setattr__(self, "loss", np.asarray(self.loss, dtype=np.float32))
         object.__setattr__(self, "probabilities", np.asarray(self.probabilities, dtype=np.float32))
         object.__setattr__(self, "look", {k: np.asarray(v, dtype=np.float32) for k, v in self.look.items()})
+        attributes = {k: np.asarray(v, dtype=np.str_).reshape(-1) for k, v in self.attributes.items()}
+        object.__setattr__(self, "attributes", attributes)
         n = len(self.path)
         if self.probabilities.shape != (n, len(self.class_ids)):
             raise DataError(
                 f"{n} pictures and {len(self.class_ids)} classes need probabilities of shape "
                 f"{(n, len(self.class_ids))}, got {self.probabilities.shape}."
             )
-        for name in ("split", "group", "label", "loss"):
-            if getattr(self, name).shape != (n,):
-                raise DataError(
-                    f"Column '{name}' has shape {getattr(self, name).shape}; {n} pictures need {(n,)}."
-                )
+        columns = {name: getattr(self, name) for name in ("split", "group", "label", "loss")} | attributes
+        for name, values in columns.items():
+            if values.shape != (n,):
+                raise DataError(f"Column '{name}' has shape {values.shape}; {n} pictures need {(n,)}.")
         for name, values in self.look.items():
-            if values.shape != (n,) or name in COLUMNS or name.startswith(PROBABILITY):
+            if values.shape != (n,) or name in COLUMNS or name.startswith((PROBABILITY, ATTRIBUTE)):
                 raise DataError(
                     f"Look column '{name}' of shape {values.shape} needs shape {(n,)} and a free name."
                 )
@@ -123,7 +126,7 @@ class PredictionTable:
     ) -> "PredictionTable":
         """From logits or log-probabilities (N, C) of the catalog rows ``index`` (N,)."""
         samples = [catalog.samples[i] for i in index]
-        return cls.from_logits(
+        table = cls.from_logits(
             logits,
             np.array([s.label for s in samples], dtype=np.int64),
             [s.path for s in samples],
@@ -132,6 +135,11 @@ class PredictionTable:
             groups=[s.group for s in samples],
             look=look,
         )
+        known = {
+            name: np.array([s.attributes[k] for s in samples], dtype=np.str_)
+            for k, name in enumerate(catalog.attributes)
+        }
+        return replace(table, attributes=known)
 
     def __len__(self) -> int:
         return len(self.path)
@@ -171,7 +179,8 @@ class PredictionTable:
         """The table of these rows (integer indices or a bool mask)."""
         columns = {name: getattr(self, name)[rows] for name in ("path", "split", "group", "label", "loss")}
         look = {name: values[rows] for name, values in self.look.items()}
-        return replace(self, probabilities=self.probabilities[rows], look=look, **columns)
+        known = {name: values[rows] for name, values in self.attributes.items()}
+        return replace(self, probabilities=self.probabilities[rows], look=look, attributes=known, **columns)
 
     def of_split(self, split: str) -> "PredictionTable":
         """The labelled rows of ``split``.
@@ -191,7 +200,8 @@ class PredictionTable:
         return replace(self, look={**self.look, **look})
 
     def join(self, other: "PredictionTable") -> "PredictionTable":
-        """This table's rows, then the other's; a look column absent on one side is NaN there.
+        """This table's rows, then the other's; a look column absent on one side is NaN there,
+        an attribute "".
 
         Raises:
             DataError: the classes differ.
@@ -204,19 +214,25 @@ class PredictionTable:
             name: np.concatenate([getattr(self, name), getattr(other, name)])
             for name in ("path", "split", "group", "label", "loss", "probabilities")
         }
-        names = dict.fromkeys([*self.look, *other.look])
-        nothing = (np.full(len(self), np.nan), np.full(len(other), np.nan))
-        look = {
-            n: np.concatenate([self.look.get(n, nothing[0]), other.look.get(n, nothing[1])]) for n in names
-        }
-        return replace(self, look=look, **columns)
+
+        def both(kind: str, nothing: float | str) -> dict[str, np.ndarray]:
+            sides = [(getattr(table, kind), np.full(len(table), nothing)) for table in (self, other)]
+            names = dict.fromkeys(name for known, _ in sides for name in known)
+            return {
+                name: np.concatenate([known.get(name, empty) for known, empty in sides]) for name in names
+            }
+
+        return replace(self, look=both("look", np.nan), attributes=both("attributes", ""), **columns)
 
     def to_csv(self, path: Path) -> None:
-        """Write the columns ``COLUMNS``, one ``prob_<class id>`` for every class, then the look columns.
+        """Write the columns ``COLUMNS``, one ``prob_<class id>`` for every class, ``attribute_<name>`` for every
+        attribute, then the look columns.
 
         Unlabelled rows have an empty label, correct and loss; a look value that is NaN is empty.
         """
-        header = [*COLUMNS, *(PROBABILITY + class_id for class_id in self.class_ids), *self.look]
+        known = [ATTRIBUTE + name for name in self.attributes]
+        header = [*COLUMNS, *(PROBABILITY + class_id for class_id in self.class_ids), *known, *self.look]
+        attributes = [values.tolist() for values in self.attributes.values()]
         probabilities = self.probabilities.tolist()
         look = [values.tolist() for values in self.look.values()]
         rows = [
@@ -229,6 +245,7 @@ class PredictionTable:
                 int(self.correct[i]) if known else "",
                 *map(_number, (self.loss[i], self.confidence[i], self.entropy[i])),
                 *map(_number, probabilities[i]),
+                *(values[i] for values in attributes),
                 *(_number(values[i]) for values in look),
             ]
             for i, known in enumerate(self.labelled.tolist())
@@ -258,7 +275,11 @@ class PredictionTable:
                     raise DataError(
                         f"{path}, line {line}: {shown(class_id)} is not one of the classes {shown(ids)}."
                     )
-        numbers = {n: _floats(c, path, n) for n, c in columns.items() if n not in COLUMNS or n in _NUMERIC}
+        numbers = {
+            name: _floats(cells, path, name)
+            for name, cells in columns.items()
+            if name in _NUMERIC or not (name in COLUMNS or name.startswith(ATTRIBUTE))
+        }
         try:
             table = cls(
                 class_ids=tuple(ids),
@@ -269,6 +290,11 @@ class PredictionTable:
                 probabilities=np.stack([numbers[PROBABILITY + class_id] for class_id in ids], axis=1),
                 loss=numbers["loss"],
                 look={n: v for n, v in numbers.items() if n not in COLUMNS and not n.startswith(PROBABILITY)},
+                attributes={
+                    n.removeprefix(ATTRIBUTE): np.array(columns[n], dtype=np.str_)
+                    for n in read.header
+                    if n.startswith(ATTRIBUTE)
+                },
             )
         except DataError as error:
             raise DataError(f"{path} was changed: {error}") from None

@@ -265,6 +265,7 @@ def _job(
         pin=config.loader.pin,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        attributes={name: catalog.values(name) for name in catalog.attributes},
         asker=asker,
     )
     context = Context(

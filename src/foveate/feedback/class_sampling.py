@@ -1,11 +1,13 @@
-"""How often each class is shown: from as it comes to equally often."""
+"""How often each class, or each class with each value of an attribute, is shown: from as it comes to equally often."""
 
-from typing import Literal
+from collections import Counter
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from foveate.core import config as core
+from foveate.core.errors import ConfigError
 from foveate.data.change import Change
 from foveate.feedback.feedback import Feedback, Moment, TrainingPictures
 from foveate.models.classifier import Classifier
@@ -16,9 +18,11 @@ class ClassSampling(Feedback):
 
     p_c ~ n_c^q, n_c being the training pictures of class c; q = 1: as they come (instance-balanced); q = 1/2:
     square-root sampling; q = 0: class-balanced. Within a class every
-    picture is equally likely, so a picture's weight is n_c^(q - 1).
+    picture is equally likely, so a picture's weight is n_c^(q - 1). By an attribute c is a group: the pictures of one
+    class with one value of it, unknown values being one; with q = 0 what goes with the class by chance no longer does.
 
-    Source: Kang et al., Decoupling representation and classifier for long-tailed recognition, ICLR 2020, equation 1.
+    Sources: Kang et al., Decoupling representation and classifier for long-tailed recognition, ICLR 2020, equation 1;
+    groups: Idrissi et al., Simple data balancing achieves competitive worst-group-accuracy, CLeaR 2022 (RWG).
     """
 
     class Config(core.Config):
@@ -27,15 +31,29 @@ class ClassSampling(Feedback):
         """q."""
         start: int = Field(default=0, ge=0, le=100_000)
         """Epochs (over all phases) that come first, with every picture once."""
+        by: Annotated[str | None, core.Mark.LATER] = None
+        """An attribute of the pictures (``data.layout.attributes``); None = classes alone."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change | None:
         """The same weights from ``start`` on."""
+        attribute = self.config.by
+        if attribute is not None and attribute not in pictures.attributes:
+            known = ", ".join(pictures.attributes) or "none"
+            raise ConfigError(
+                f"Class sampling is asked for by the attribute '{attribute}', but the pictures have {known}; name it "
+                "in data.layout.attributes (--attribute)."
+            )
         if moment.epoch != self.config.start:
             return None
-        counts = np.bincount(pictures.labels[pictures.rows], minlength=pictures.classes)
+        labels = pictures.labels[pictures.rows].tolist()
+        values = [""] * len(labels)
+        if attribute is not None:
+            values = [pictures.attributes[attribute][row] for row in pictures.rows]
+        pairs = list(zip(labels, values, strict=True))
+        counts = Counter(pairs)
         weights = np.zeros(len(pictures.labels))
-        weights[pictures.rows] = counts[pictures.labels[pictures.rows]] ** (self.config.power - 1.0)
+        weights[pictures.rows] = np.array([counts[pair] for pair in pairs]) ** (self.config.power - 1.0)
         return Change(weights=weights)

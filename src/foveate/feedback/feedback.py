@@ -1,7 +1,7 @@
 """Feedback: what training has seen decides what it shows next."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -63,6 +63,8 @@ class TrainingPictures:
     classes: int
     prepared: Callable[[np.ndarray], Iterator[Batch]]
     """Rows (m,) -> batches in this order, resized and normalised as in evaluation, on the network's device."""
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """{attribute: (N,) values over the catalog, "" = unknown}."""
 
 
 class Feedback:

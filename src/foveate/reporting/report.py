@@ -87,6 +87,7 @@ def context(run: RunFolder) -> dict[str, Any]:
         "backgrounds": backgrounds.tests(run),
         "split_names": SPLIT_NAMES,
         "groups": sections.groups(summary),
+        "attributes": sections.attributes(summary),
         "experiment_text": run.settings_text,
         "environment": flat(run.noted, skip=("decisions", "quarantined", "network")),
         "network_text": run.noted.get("network"),

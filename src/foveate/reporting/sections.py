@@ -19,6 +19,8 @@ from foveate.reporting.classes import class_pictures
 from foveate.reporting.text import percent
 
 MISTAKES = 12
+VALUES = 12
+"""Values of an attribute that a table shows."""
 
 
 def curves(run: RunFolder) -> dict[str, Any] | None:
@@ -140,3 +142,16 @@ def groups(summary: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     worst = sorted(groups["per_group"], key=lambda g: (g["accuracy"], -g["n"]))
     return {"n": groups["n"], "mean": groups["mean_accuracy"], "worst": worst[:8]}
+
+
+def attributes(summary: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """{attribute: accuracy of its weakest values, the worst, and how many values are left out}."""
+    found = summary.get("attributes", {}) if summary else {}
+    return {
+        name: {
+            **entry,
+            "weakest": sorted(entry["values"], key=lambda value: value["accuracy"])[:VALUES],
+            "left": max(0, len(entry["values"]) - VALUES),
+        }
+        for name, entry in found.items()
+    }

@@ -30,6 +30,10 @@ METRICS: dict[str, Metric] = {
         Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", PERCENT),
         Metric("test.balanced_accuracy", "Test balanced accuracy", "higher", PERCENT),
         Metric("test.macro_f1", "Test macro F1"),
+        Metric("test.worst_attribute_accuracy", "Test accuracy, worst attribute", "higher", PERCENT),
+        Metric(
+            "test.worst_group_accuracy", "Test accuracy, worst class with an attribute", "higher", PERCENT
+        ),
         Metric("test.neighbours.accuracy", "Test accuracy, k-NN of the features", "higher", PERCENT),
         Metric("test.nll", "Test label loss", "lower"),
         Metric("val.nll", "Validation label loss", "lower"),

@@ -96,5 +96,5 @@ class FeedbackLoop:
         precision = Precision("fp32_channels_last")
         return TrainingPictures(
             feeds.pictures, feeds.rows["train"], feeds.labels, feeds.paths, job.model.card.classes or 0,
-            lambda rows: (job.prepare(raw, precision) for raw in feeds.plain(rows, job.batch_size)),
+            lambda rows: (job.prepare(raw, precision) for raw in feeds.plain(rows, job.batch_size)), feeds.attributes,
         )  # fmt: skip

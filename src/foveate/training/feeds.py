@@ -1,8 +1,8 @@
 """What a phase is fed with: pictures through the network, or stored features when the backbone is frozen."""
 
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Protocol
 
@@ -58,6 +58,8 @@ class Feeds:
     pin: bool = False
     rank: int = 0
     world: int = 1
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """{attribute: (N,) values over the catalog}."""
     asker: Asker | None = None
     """A pretext task: what is fed are its questions about the pictures."""
 

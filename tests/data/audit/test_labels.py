@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foveate.data.audit.labels import class_problems, group_problems
+from foveate.data.audit.labels import attribute_problems, class_problems, group_problems
 from foveate.data.catalog import Catalog, Sample
 
 
@@ -86,3 +86,23 @@ def test_groups() -> None:
         ("1.png", "2.png"),
     )
     assert "bird1" in problem.message
+
+
+def test_an_attribute_that_goes_with_one_class() -> None:
+    values = {
+        "bee": ["hill"] * 4 + ["lake"] * 3,
+        "wasp": ["hill"] * 2 + ["shed"] * 2 + ["roof"] * 3,
+        "": ["lake"],
+    }
+    samples = [
+        Sample(f"{name}{k}.png", ["bee", "wasp", ""].index(name) if name else -1, attributes=(value, "one"))
+        for name, own in values.items()
+        for k, value in enumerate(own)
+    ]
+    table = Catalog(Path("/data"), ("bee", "wasp"), tuple(samples), attributes=("place", "camera"))
+    (problem,) = attribute_problems(table)
+    assert (problem.severity, problem.code) == ("warning", "attribute-one-class")
+    # hill is of both, shed has two pictures only; the unlabelled one by the lake is of no class.
+    assert "2 of 4 values of place" in problem.message
+    assert "lake (3 pictures, all bee), roof (3 pictures, all wasp)" in problem.message
+    assert set(problem.paths) == {"bee4.png", "bee5.png", "bee6.png", "wasp4.png", "wasp5.png", "wasp6.png"}

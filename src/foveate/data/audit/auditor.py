@@ -71,6 +71,7 @@ def audit(
         catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance
     )
     found += labels.group_problems(catalog)
+    found += labels.attribute_problems(catalog)
     found += masks.problems(catalog, facts)
     probed = []
     if config.probes:

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from foveate.core.errors import few
 from foveate.data.audit.report import HARD_MINIMUM, Problem
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+
+_FEW = 5
+"""Values of an attribute that a message names."""
 
 
 def class_problems(
@@ -86,6 +90,36 @@ def group_problems(catalog: Catalog) -> list[Problem]:
             what = f"Group {group} has pictures in {' and '.join(splits)}"
             text = f"{what}: the test would ask for what training has seen. Split by group."
             found.append(Problem.of("group-across-splits", paths[0], text, paths[1:]))
+    return found
+
+
+def attribute_problems(catalog: Catalog) -> list[Problem]:
+    """Values of attributes that occur with one class only: a network may learn the value in place of the class.
+
+    Values of fewer than ``HARD_MINIMUM`` labelled pictures show nothing.
+    """
+    found = []
+    for name in catalog.attributes if np.count_nonzero(catalog.counts()) > 1 else ():
+        members: dict[str, list[int]] = defaultdict(list)
+        for row, value in enumerate(catalog.values(name)):
+            if value and catalog.labels[row] != UNLABELLED:
+                members[value].append(row)
+        alone = {
+            value: rows
+            for value, rows in sorted(members.items())
+            if len(rows) >= HARD_MINIMUM and len(set(catalog.labels[rows].tolist())) == 1
+        }
+        if alone:
+            listed = [
+                f"{value} ({_pictures(len(rows))}, all {catalog.classes[catalog.labels[rows[0]]]})"
+                for value, rows in alone.items()
+            ]
+            text = (
+                f"{len(alone)} of {len(members)} values of {name} occur with one class only, so a network can learn "
+                f"them in place of the class: {few(listed, _FEW)}."
+            )
+            paths = [catalog.samples[row].path for rows in alone.values() for row in rows]
+            found.append(Problem.of("attribute-one-class", "", text, paths))
     return found
 
 

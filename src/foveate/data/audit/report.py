@@ -68,6 +68,7 @@ CODES: Mapping[str, Code] = {
     "class-below-floor": Code("warning", "Small class"),
     "class-not-in-split": Code("warning", "Class missing in a split"),
     "imbalance": Code("warning", "Classes of very different size"),
+    "attribute-one-class": Code("warning", "Attribute value with one class only"),
     # masks
     "mask-unreadable": Code("error", "Mask not readable", leaves="file"),
     "mask-shape": Code("error", "Mask of another shape than its picture", leaves="file"),
