@@ -12,7 +12,7 @@ from foveate.core.config import parse
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.loader import resolve_workers
 from foveate.data.transforms import AugmentationConfig, build_transform
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from foveate.objectives import Context, Objective, default_objective
 from foveate.training import Decisions, Feeds, Job, Observer, TrainingConfig
@@ -45,7 +45,7 @@ def build_job(
         },
         source="the benchmark",
     )
-    model = build_classifier(
+    model = build_network(
         ModelConfig(backbone=network, weights="none"), classes=len(catalog.classes), size=size, seed=0
     )
     augment = AugmentationConfig(preset=preset)

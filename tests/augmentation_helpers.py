@@ -9,7 +9,9 @@ from torch import nn
 from foveate.augmentation import TRANSFORMS
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier, ModelConfig, build_classifier
+from foveate.models.build import build_network
+from foveate.models.networks import Network
+from foveate.models.settings import ModelConfig
 
 COUNTS = (5, 3, 1)
 MODEL = nn.Identity()
@@ -45,7 +47,7 @@ def apply(
     return transform(copy, model, np.random.default_rng(seed), progress or Progress())
 
 
-def network(size: int = 32, classes: int = 3) -> Classifier:
+def network(size: int = 32, classes: int = 3) -> Network:
     """A small one with a linear head on pooled maps, in training mode."""
     config = ModelConfig(backbone="foveate_small_cnn", weights="none")
-    return build_classifier(config, classes=classes, size=size, seed=0)
+    return build_network(config, classes=classes, size=size, seed=0)

@@ -14,7 +14,7 @@ from foveate.core.config import parse
 from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment import Experiment, run
 from foveate.experiment.specification import merge
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.heads import LinearHead
 from foveate.models.settings import ModelConfig
 from foveate.objectives import Context, Objective, default_objective
@@ -131,7 +131,7 @@ def toy_job(
     pictures = Drawn(labels)
     settings = {"precision": "fp32", "batch_size": 8, "device": "cpu", **training}
     config = parse(TrainingConfig, settings, source="the test")
-    model = build_classifier(
+    model = build_network(
         ModelConfig(
             backbone="foveate_small_cnn", weights="none", backbone_kwargs={"widths": (8, 12), "strides": (2, 2)},
             head=LinearHead.Config(dropout=dropout),

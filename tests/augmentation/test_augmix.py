@@ -11,7 +11,7 @@ from foveate.augmentation.augmix import AugMix
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.output import Output
 from foveate.models.settings import ModelConfig
 from foveate.objectives.classification import CrossEntropy
@@ -20,9 +20,7 @@ from foveate.objectives.objective import Objective
 from foveate.objectives.term import Context
 
 CONTEXT = Context(("a", "b", "c"), (1, 1, 1))
-MODEL = build_classifier(
-    ModelConfig(backbone="foveate_small_cnn", weights="none"), classes=3, size=32, seed=0
-)
+MODEL = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), classes=3, size=32, seed=0)
 
 
 def smooth(seed: int, height: int = 24, width: int = 36) -> np.ndarray:

@@ -9,7 +9,7 @@ from foveate.augmentation.mixup import Mixup
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from foveate.training.precision import Precision
 from foveate.training.step import Step
@@ -41,7 +41,7 @@ def test_it_blends_inside_the_network_as_by_hand() -> None:
     kept, partner = rng.beta(2.0, 2.0), torch.from_numpy(rng.permutation(8))
     maps = network.backbone.forward_features(job.prepare(raw, Precision("fp32")).images)
     blended = kept * maps + (1 - kept) * maps[partner]
-    expected = network.classify(network.backbone.forward_head(blended, pre_logits=True))
+    expected = network.head(network.backbone.forward_head(blended, pre_logits=True))
     torch.testing.assert_close(done.output.logits, expected, rtol=1e-5, atol=1e-6)
     one_hot = torch.eye(3)[raw.targets]
     torch.testing.assert_close(done.batch.targets, (kept * one_hot + (1 - kept) * one_hot[partner]).float())
@@ -49,7 +49,7 @@ def test_it_blends_inside_the_network_as_by_hand() -> None:
 
 def test_at_the_input_it_is_mixup() -> None:
     found = ManifoldMixup(ManifoldMixup.Config(layers=("input",), alpha=0.5), COUNTS)
-    network = build_classifier(
+    network = build_network(
         ModelConfig(backbone="foveate_small_cnn", weights="none"), classes=3, size=32, seed=0
     )
     mixed = found(batch(), network, np.random.default_rng(4), Progress())

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from foveate.cli.main import app
 from foveate.core.errors import RunError
 from foveate.experiment import Experiment, Run, run
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from training_helpers import BASE, experiment
 
@@ -30,7 +30,7 @@ def built(finished: Run, ids: tuple[str, ...] = IDS, **changes: object) -> torch
         "head": BASE["model"]["head"],
         "keep_head": True,
     }
-    return build_classifier(
+    return build_network(
         ModelConfig.model_validate({**model, **changes}), len(ids), None, seed=9, class_ids=ids
     )
 

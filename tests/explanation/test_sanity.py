@@ -15,7 +15,7 @@ from foveate.explanation.sanity import (
     randomised_copies,
     shifted_copy,
 )
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 
 
@@ -89,7 +89,7 @@ def test_cascading_and_independent_copies() -> None:
 
 
 def test_our_networks_are_taken_from_the_head_down() -> None:
-    model = build_classifier(
+    model = build_network(
         ModelConfig(backbone="foveate_small_cnn", weights="none"), classes=3, size=32, seed=0
     )
     order = layers_from_the_top(model)

@@ -16,7 +16,7 @@ from foveate.data.change import Change
 from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.upweighting import Upweighting
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.training import Interrupted, Observer, fit
 from training_helpers import Drawn, phase, toy_job, weights_of
 
@@ -34,7 +34,7 @@ class Darken(Feedback):
     def see(self, seen: Seen) -> None:
         self.wrong.update(zip(seen.index.tolist(), seen.wrong.tolist(), strict=True))
 
-    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change:
+    def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change:
         assert not network.training
         assert not any(parameter.requires_grad for parameter in network.parameters())
         rows = np.array(sorted(row for row, wrong in self.wrong.items() if wrong), np.int64)
@@ -62,7 +62,7 @@ class CutOff(Darken):
         super().__init__()
         self.epoch = epoch
 
-    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change:
+    def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change:
         change = super().between(moment, network, pictures)
         if moment.epoch == self.epoch:
             os.kill(os.getpid(), signal.SIGINT)

@@ -9,7 +9,8 @@ import torch
 
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import write_json
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 
 import timm  # isort: skip
@@ -31,8 +32,8 @@ FAMILIES = [
 ]
 
 
-def random(name: str, size: int | None = 64, classes: int = 3, seed: int = 0, **settings: Any) -> Classifier:
-    return build_classifier(ModelConfig(backbone=name, weights="none", **settings), classes, size, seed)
+def random(name: str, size: int | None = 64, classes: int = 3, seed: int = 0, **settings: Any) -> Network:
+    return build_network(ModelConfig(backbone=name, weights="none", **settings), classes, size, seed)
 
 
 @pytest.mark.parametrize(("name", "size"), FAMILIES)
@@ -43,7 +44,7 @@ def test_features_are_what_timm_gives_its_own_classifier(name: str, size: int) -
     assert features.shape == (2, model.num_features)
     torch.testing.assert_close(features, model.backbone(images))  # num_classes=0: timm's pre-logits
     logits = model(images).logits
-    torch.testing.assert_close(logits, model.classify(features))
+    torch.testing.assert_close(logits, model.head(features))
     assert logits.shape == (2, 3)
     assert (model.input_size, model.card.features) == (size, model.num_features)
     assert model(images, taps=["late"]).taps["late"].ndim == 4
@@ -129,7 +130,7 @@ def test_a_part_that_the_weights_lack_is_not_used(tmp_path: Path) -> None:
         std=[0.1, 0.2, 0.3],
         input_size=[3, 64, 64],
     )
-    model = build_classifier(ModelConfig(weights=str(file)), 3, None, seed=0)
+    model = build_network(ModelConfig(weights=str(file)), 3, None, seed=0)
     assert model.feature_mode == "pooled"
     assert model.num_features == 288
     assert not any("conv_head" in name for name, _ in model.named_parameters())
@@ -137,16 +138,16 @@ def test_a_part_that_the_weights_lack_is_not_used(tmp_path: Path) -> None:
     torch.testing.assert_close(model.mean, torch.tensor([0.5, 0.4, 0.3]))
     assert model.input_size == 64
     with pytest.raises(WeightsError, match="need 'conv_head', whose weights are absent"):
-        build_classifier(ModelConfig(weights=str(file), features="pre_logits"), 3, None, seed=0)
+        build_network(ModelConfig(weights=str(file), features="pre_logits"), 3, None, seed=0)
 
 
 def test_a_part_inside_the_feature_map_cannot_be_absent(tmp_path: Path) -> None:
     file = write_weights(tmp_path, "test_efficientnet", without=("conv_head",), absent=["conv_head"])
     with pytest.raises(WeightsError, match="need 'conv_head'"):
-        build_classifier(ModelConfig(weights=str(file)), 3, 64, seed=0)
+        build_network(ModelConfig(weights=str(file)), 3, 64, seed=0)
     file = write_weights(tmp_path, "test_efficientnet", without=(), absent=["conv_haed"])
     with pytest.raises(WeightsError, match="has no such part"):
-        build_classifier(ModelConfig(weights=str(file)), 3, 64, seed=0)
+        build_network(ModelConfig(weights=str(file)), 3, 64, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -170,4 +171,4 @@ def test_a_part_inside_the_feature_map_cannot_be_absent(tmp_path: Path) -> None:
 )
 def test_impossible_networks_are_refused(values: dict[str, Any], size: int, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        build_classifier(ModelConfig(weights="none", **values), 3, size, seed=0)
+        build_network(ModelConfig(weights="none", **values), 3, size, seed=0)

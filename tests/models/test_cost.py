@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.cost import _bytes_kept, training_cost
 from foveate.models.output import Output
 from foveate.models.settings import ModelConfig
@@ -26,7 +26,7 @@ def test_kept_bytes_are_the_inputs_of_what_is_differentiated() -> None:
 
 
 def test_memory_grows_with_the_batch_and_the_network_stays_as_it_was() -> None:
-    model = build_classifier(ModelConfig(backbone="foveate_small_cnn", weights="none"), 3, 32, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), 3, 32, seed=0)
     model.backbone.requires_grad_(False).eval()
     half_done = [
         torch.full_like(p, 3.0) for p in model.head.parameters()

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from foveate.core.errors import FoveateError, WeightsError
+from foveate.models.build import build_network
 from foveate.models.card import Card, read_card
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.models.store import load_model, save_model
 
@@ -29,8 +30,8 @@ CARD: dict[str, Any] = {
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def build(file: Path) -> Classifier:
-    return build_classifier(ModelConfig(weights=str(file)), classes=2, size=None, seed=0).eval()
+def build(file: Path) -> Network:
+    return build_network(ModelConfig(weights=str(file)), classes=2, size=None, seed=0).eval()
 
 
 def with_card(
@@ -43,7 +44,7 @@ def with_card(
     return file
 
 
-def made_or_refused(make: Callable[[Path], Classifier], path: Path) -> Classifier | None:
+def made_or_refused(make: Callable[[Path], Network], path: Path) -> Network | None:
     """The network that ``make`` makes of a file or folder; None where it raises a FoveateError, and nothing else."""
     try:
         model = make(path)
@@ -60,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     torch.manual_seed(0)
     config = ModelConfig(backbone=NAME, weights="none", backbone_kwargs=KWARGS)
-    backbone = build_classifier(config, classes=4, size=16, seed=0).backbone
+    backbone = build_network(config, classes=4, size=16, seed=0).backbone
     tensors = {key: value.clone() for key, value in backbone.state_dict().items()}
     safetensors.torch.save_file(tensors, folder / "net.safetensors")
     torch.save(tensors, folder / "net.pth")
@@ -108,7 +109,7 @@ def in_safetensors(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
-def assert_holds(model: Classifier, expected: dict[str, Any]) -> None:
+def assert_holds(model: Network, expected: dict[str, Any]) -> None:
     """Every floating tensor of the backbone is the file's, and the network answers."""
     for key, value in model.backbone.state_dict().items():
         if value.is_floating_point():
@@ -228,7 +229,7 @@ def test_any_card(folder: Path, tmp_path_factory: pytest.TempPathFactory, change
 def test_any_card_of_a_run(tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("run")
     config = ModelConfig(backbone=NAME, weights="none", backbone_kwargs=KWARGS)
-    model = build_classifier(config, classes=2, size=16, seed=0).eval()
+    model = build_network(config, classes=2, size=16, seed=0).eval()
     save_model(model, folder, class_names=["a", "b"])
     card = folder / "model.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | changes))
@@ -265,4 +266,4 @@ def test_any_text_as_a_card(tmp_path_factory: pytest.TempPathFactory, text: str 
 def test_strange_arguments_of_an_architecture(tmp_path: Path, kwargs: dict[str, Any], words: str) -> None:
     config = ModelConfig(backbone="test_resnet", weights="none", backbone_kwargs=kwargs)
     with pytest.raises(FoveateError, match=words):
-        build_classifier(config, classes=2, size=64, seed=0)
+        build_network(config, classes=2, size=64, seed=0)

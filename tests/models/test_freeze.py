@@ -7,18 +7,19 @@ import torch
 from torch import nn
 
 from foveate.core.errors import ConfigError
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
 from foveate.models.freeze import apply_trainable, backbone_layers, is_backbone_frozen, set_modes
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 
 
-def small(name: str = "test_resnet", **kwargs: object) -> Classifier:
-    return build_classifier(
+def small(name: str = "test_resnet", **kwargs: object) -> Network:
+    return build_network(
         ModelConfig(backbone=name, weights="none", backbone_kwargs=kwargs), classes=3, size=64, seed=0
     )
 
 
-def learning(model: Classifier) -> set[str]:
+def learning(model: Network) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -30,7 +31,7 @@ def test_the_plant_report_freezes_25_103_040_parameters() -> None:
     """Stem, stages 1-2, blocks 1-4 of stage 3, then depthwise convolution and norm of block 5."""
     config = ModelConfig(backbone="convnext_large", weights="none")
     with torch.device("meta"):
-        model = build_classifier(config, classes=8, size=64, seed=0)
+        model = build_network(config, classes=8, size=64, seed=0)
     summary = apply_trainable(model, "until:stages.2.blocks.4.norm")
     assert summary.frozen == 25_103_040
     assert summary.first_trainable == "backbone.stages.2.blocks.4.mlp.fc1.weight"
@@ -110,7 +111,7 @@ def test_a_vit_freezes_its_position_embedding_with_the_first_layers() -> None:
     assert model.backbone.norm.weight.requires_grad
 
 
-def train_step(model: Classifier) -> None:
+def train_step(model: Network) -> None:
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     model(pictures()).logits.square().mean().backward()
     optimizer.step()

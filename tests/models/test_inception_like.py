@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.inception_like import InceptionModule
 from foveate.models.settings import ModelConfig
 
@@ -24,7 +24,7 @@ def test_a_module_is_its_branches_side_by_side() -> None:
 
 def test_parameters_of_the_default() -> None:
     """GoogLeNet's modules 3a (behind 32 channels) and 3b, counted by hand, with the biases."""
-    model = build_classifier(ModelConfig(backbone="foveate_inception_like", weights="none"), 8, None, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_inception_like", weights="none"), 8, None, seed=0)
     stem = 5 * 5 * 3 * 32
     first = 32 * (64 + 96 + 16 + 32) + 9 * 96 * 128 + 25 * 16 * 32
     second = 256 * (128 + 128 + 32 + 64) + 9 * 128 * 192 + 25 * 32 * 96

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foveate.models import plain  # noqa: F401  (registers it)
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 
 import timm  # isort: skip
@@ -37,7 +37,7 @@ def test_logits_are_the_linear_layer_of_the_pooled_map() -> None:
 
 
 def test_it_is_a_backbone_like_any_other() -> None:
-    model = build_classifier(ModelConfig(backbone="foveate_small_cnn", weights="none"), 6, None, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), 6, None, seed=0)
     assert (model.input_size, model.num_features) == (96, 160)
     output = model(torch.randn(2, 3, 96, 96), taps=["early", "late"])
     assert output.logits.shape == (2, 6)
@@ -45,7 +45,7 @@ def test_it_is_a_backbone_like_any_other() -> None:
 
 
 def test_it_learns_two_kinds_of_stripes() -> None:
-    model = build_classifier(ModelConfig(backbone="foveate_small_cnn", weights="none"), 2, 32, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), 2, 32, seed=0)
     generator = torch.Generator().manual_seed(0)
     stripes = (torch.arange(32) % 8 < 4).float().expand(3, 32, 32)
     targets = torch.arange(32) % 2

@@ -11,17 +11,18 @@ import torch
 
 from foveate.core.errors import WeightsError
 from foveate.core.files import write_json
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
 from foveate.models.heads import MlpHead
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.models.store import load_model, load_weights, read_card, save_model
 
 NAMES = ("ant", "bee", "wasp")
 
 
-def trained(name: str = "test_resnet", **settings: Any) -> Classifier:
+def trained(name: str = "test_resnet", **settings: Any) -> Network:
     """A network whose every tensor, batch statistics included, differs from a fresh one."""
-    model = build_classifier(ModelConfig(backbone=name, weights="none", **settings), 3, 64, seed=1)
+    model = build_network(ModelConfig(backbone=name, weights="none", **settings), 3, 64, seed=1)
     model(torch.randn(4, 3, 64, 64)).logits.square().mean().backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     return model.eval()
@@ -87,9 +88,7 @@ def test_channels_last_networks_are_saved_too(tmp_path: Path) -> None:
 def test_a_run_s_weights_are_the_next_run_s_start(tmp_path: Path, settings: Any, path: str) -> None:
     model = trained("mobilenetv3_small_050", **settings, std=(0.3, 0.3, 0.3))
     save_model(model, tmp_path, class_names=NAMES)
-    following = build_classifier(
-        ModelConfig(weights=str(tmp_path / path)), classes=7, size=None, seed=0
-    ).eval()
+    following = build_network(ModelConfig(weights=str(tmp_path / path)), classes=7, size=None, seed=0).eval()
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(following.features(images), model.features(images))
     assert following(images).logits.shape == (2, 7)
@@ -101,7 +100,7 @@ def test_the_head_of_a_run_is_taken_over_on_request(tmp_path: Path) -> None:
     model = trained()
     save_model(model, tmp_path, class_names=NAMES)
     file = tmp_path / "model.safetensors"
-    following = build_classifier(ModelConfig(weights=str(file)), classes=3, size=None, seed=0).eval()
+    following = build_network(ModelConfig(weights=str(file)), classes=3, size=None, seed=0).eval()
     load_weights(following, file, read_card(file), classifier=True)
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(following(images).logits, model(images).logits)
@@ -128,7 +127,7 @@ def test_a_head_that_does_not_fit_its_card_is_refused(tmp_path: Path) -> None:
     tensors = safetensors.torch.load_file(file)
     del tensors["head.classifier.bias"]
     safetensors.torch.save_file(tensors, file)
-    with pytest.raises(WeightsError, match=r"1 missing \(classifier\.bias\)"):
+    with pytest.raises(WeightsError, match=r"1 missing \(head\.classifier\.bias\)"):
         load_model(tmp_path)
     card = json.loads((tmp_path / "model.json").read_text())
     write_json(tmp_path / "model.json", {**card, "feature_mode": "guessed"})

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.heads import MlpHead
 from foveate.models.settings import ModelConfig
 from foveate.models.summary import summarise_network
 
 
 def test_the_first_network_of_the_report_line_by_line() -> None:
-    model = build_classifier(ModelConfig(backbone="foveate_three_conv", weights="none"), 8, 96, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_three_conv", weights="none"), 8, 96, seed=0)
     summary = summarise_network(model)
     assert [(row.kind, row.shape, row.parameters) for row in summary.rows] == [
         ("Conv2d", (32, 96, 96), 896),
@@ -29,7 +29,7 @@ def test_the_first_network_of_the_report_line_by_line() -> None:
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "foveate_small_cnn"])
 def test_rows_sum_to_the_whole_and_fit_on_a_screen(name: str) -> None:
-    model = build_classifier(ModelConfig(backbone=name, weights="none"), 5, 64, seed=0)
+    model = build_network(ModelConfig(backbone=name, weights="none"), 5, 64, seed=0)
     model.head.train()
     model.backbone.eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -47,7 +47,7 @@ def test_rows_sum_to_the_whole_and_fit_on_a_screen(name: str) -> None:
 def test_convnext_large_with_the_reports_head_has_its_197_812_424_parameters() -> None:
     config = ModelConfig(backbone="convnext_large", weights="none", head=MlpHead.Config())
     with torch.device("meta"):
-        summary = summarise_network(build_classifier(config, classes=8, size=224, seed=0))
+        summary = summarise_network(build_network(config, classes=8, size=224, seed=0))
     assert summary.parameters == 197_812_424
     counts = [row.parameters for row in summary.rows]
     assert counts[-2:] == [1_573_888, 8_200]

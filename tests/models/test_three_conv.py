@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 
 import timm  # isort: skip
@@ -12,7 +12,7 @@ import timm  # isort: skip
 
 def test_it_has_almost_two_and_a_half_million_parameters() -> None:
     """Counted by hand: 3x3 kernels and biases, then 12 * 12 * 128 values into 128 units, then 8 classes."""
-    model = build_classifier(ModelConfig(backbone="foveate_three_conv", weights="none"), 8, None, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_three_conv", weights="none"), 8, None, seed=0)
     convolutions = (9 * 3 + 1) * 32 + (9 * 32 + 1) * 64 + (9 * 64 + 1) * 128
     dense = (12 * 12 * 128 + 1) * 128 + (128 + 1) * 8
     assert sum(p.numel() for p in model.parameters()) == convolutions + dense == 2_453_704
@@ -32,7 +32,7 @@ def test_logits_are_what_the_layers_say() -> None:
 
 
 def test_taps_and_features_only() -> None:
-    model = build_classifier(ModelConfig(backbone="foveate_three_conv", weights="none"), 8, 32, seed=0)
+    model = build_network(ModelConfig(backbone="foveate_three_conv", weights="none"), 8, 32, seed=0)
     output = model(torch.randn(2, 3, 32, 32), taps=["early", "late"])
     assert output.logits.shape == (2, 8)
     assert output.taps["early"].shape == (2, 32, 16, 16)

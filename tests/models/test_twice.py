@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from foveate.models.twice import HardSigmoid, differentiable_twice
 
@@ -41,7 +41,7 @@ def test_attention_can_be_differentiated_twice_when_asked_for() -> None:
         backbone="vit_tiny_patch16_224", weights="none",
         backbone_kwargs={"depth": 2, "embed_dim": 12, "num_heads": 3},
     )  # fmt: skip
-    model = build_classifier(config, classes=2, size=32, seed=0).eval()
+    model = build_network(config, classes=2, size=32, seed=0).eval()
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     assert torch.allclose(model(images, differentiable=True).logits, model(images).logits, atol=1e-5)
     given = images.clone().requires_grad_()

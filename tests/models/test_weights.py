@@ -14,7 +14,8 @@ import torch
 
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.files import write_json
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.models.tensors import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
@@ -30,9 +31,9 @@ def network() -> Any:
     return timm.create_model("test_resnet", num_classes=5).eval()
 
 
-def build(weights: Path | str, **settings: Any) -> Classifier:
+def build(weights: Path | str, **settings: Any) -> Network:
     config = ModelConfig(backbone=settings.pop("backbone", "test_resnet"), weights=str(weights), **settings)
-    return build_classifier(config, classes=5, size=64, seed=0).eval()
+    return build_network(config, classes=5, size=64, seed=0).eval()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_the_classifier_is_taken_over_on_request(tmp_path: Path, network: Any) -
     notes = load_weights(model, file, None, classifier=True)
     assert "taken over" in notes[0]
     torch.testing.assert_close(model(images).logits, network(images))
-    smaller = build_classifier(
+    smaller = build_network(
         ModelConfig(backbone="test_resnet", weights=str(file)), classes=4, size=64, seed=0
     )
     with pytest.raises(WeightsError, match=r"classifier\.weight \(5, 96\) instead of \(4, 96\)"):
@@ -286,7 +287,7 @@ def test_an_error_of_the_hub_client_is_translated(monkeypatch: pytest.MonkeyPatc
     def fail(*_: object, **__: object) -> None:
         raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
 
-    monkeypatch.setattr("foveate.models.classifier.download_source", lambda name: {})
+    monkeypatch.setattr("foveate.models.build.download_source", lambda name: {})
     monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(WeightsError, match="to start from random weights"):
         build("pretrained", backbone="resnet18")

@@ -9,7 +9,8 @@ import torch
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.objectives import LOSSES, Context, Objective, Progress
 
@@ -25,17 +26,17 @@ TERMS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def objective_of(model: Classifier, *settings: dict[str, Any]) -> Objective:
+def objective_of(model: Network, *settings: dict[str, Any]) -> Objective:
     config = {
         str(i): parse(LOSSES[value["kind"]].Config, value, source="the test") for i, value in enumerate(settings)
     }  # fmt: skip
     return Objective(config, Context(("a", "b"), (1, 1), model.head, model.tap_channels))
 
 
-def network(name: str, size: int) -> Classifier:
+def network(name: str, size: int) -> Network:
     # "pooled": the head receives the mean of the last map, so that CAM exists in both networks.
     config = ModelConfig(backbone=name, weights="none", features="pooled")
-    return build_classifier(config, classes=2, size=size, seed=0)
+    return build_network(config, classes=2, size=size, seed=0)
 
 
 def batch_of(size: int) -> Batch:
@@ -46,7 +47,7 @@ def batch_of(size: int) -> Batch:
     return Batch(images, torch.tensor([0, 1, 1]), masks, torch.tensor([True, True, False]), torch.arange(3))
 
 
-def total(model: Classifier, objective: Objective, batch: Batch) -> torch.Tensor:
+def total(model: Network, objective: Objective, batch: Batch) -> torch.Tensor:
     batch = objective.prepare(batch.replace(images=batch.images.clone()))
     output = model(batch.images, taps=objective.taps, differentiable=objective.differentiates)
     output = replace(output, again=lambda images: model(images).logits)
@@ -54,13 +55,13 @@ def total(model: Classifier, objective: Objective, batch: Batch) -> torch.Tensor
 
 
 @pytest.fixture(scope="module", params=["foveate_small_cnn", "mobilenetv3_small_050"])
-def model(request: pytest.FixtureRequest) -> Classifier:
+def model(request: pytest.FixtureRequest) -> Network:
     return network(request.param, 64)
 
 
 @pytest.mark.parametrize("name", TERMS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["single", "half"])
-def test_gradients_reach_the_first_layer(model: Classifier, name: str, dtype: torch.dtype) -> None:
+def test_gradients_reach_the_first_layer(model: Network, name: str, dtype: torch.dtype) -> None:
     objective = objective_of(model.train(), TERMS[name])
     batch = batch_of(64)
     model.zero_grad()
@@ -83,7 +84,7 @@ def test_gradients_reach_the_first_layer(model: Classifier, name: str, dtype: to
 
 
 @pytest.mark.parametrize("name", TERMS)
-def test_slope_along_a_direction_is_that_of_differences(model: Classifier, name: str) -> None:
+def test_slope_along_a_direction_is_that_of_differences(model: Network, name: str) -> None:
     """float64, eval mode: (loss(θ + h d) - loss(θ - h d)) / 2h against gradient · d."""
     model = network(model.card.architecture, 64).eval()
     objective, batch = objective_of(model, TERMS[name]).double(), batch_of(64)
@@ -108,7 +109,7 @@ def test_slope_along_a_direction_is_that_of_differences(model: Classifier, name:
     assert (sides[0] - sides[1]) / (2 * h) == pytest.approx(expected, rel=2e-3, abs=1e-8)
 
 
-def test_tap_channels_are_counted_and_modes_stay(model: Classifier) -> None:
+def test_tap_channels_are_counted_and_modes_stay(model: Network) -> None:
     model.train()
     model.backbone.eval()
     modes = [module.training for module in model.modules()]
@@ -124,7 +125,7 @@ def test_tap_channels_are_counted_and_modes_stay(model: Classifier) -> None:
 
 def test_cam_is_refused_below_a_network_with_more_layers() -> None:
     config = ModelConfig(backbone="mobilenetv3_small_050", weights="none")  # a convolution after the mean
-    model = build_classifier(config, classes=2, size=64, seed=0)
+    model = build_network(config, classes=2, size=64, seed=0)
     objective = objective_of(model, {"kind": "spatial_mse", "aggregate": "cam"})
     with pytest.raises(ConfigError, match=r"model\.features=pooled"):
         total(model, objective, batch_of(64))

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from foveate.cli.study import build_study
 from foveate.core.errors import WeightsError
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.studies.engine import run_study
 
 import timm  # isort: skip
@@ -28,7 +28,7 @@ def test_every_block_of_the_future_finds_its_weights(weights: Path) -> None:
     cells = {cell.block: cell for cell in study.cells()}
     assert list(cells) == ["MobileNetV3-Small", "another architecture", "from scratch"]
     for block, name in (("MobileNetV3-Small", "mobilenetv3_small_100"), ("another architecture", "resnet18")):
-        network = build_classifier(cells[block].experiment.model, classes=2, size=32, seed=0)
+        network = build_network(cells[block].experiment.model, classes=2, size=32, seed=0)
         expected = timm.create_model(name, num_classes=0)
         assert type(network.backbone) is type(expected)
         first = next(iter(network.backbone.state_dict()))

@@ -7,7 +7,7 @@ import torch
 
 from foveate.augmentation import build_transforms
 from foveate.experiment import Experiment, run
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.freeze import apply_trainable
 from foveate.recipes import RECIPES, STUDIES
 from foveate.recipes.plants import PUBLISHED, SMALL, plants, plants_final, plants_final_large, three_stages
@@ -57,7 +57,7 @@ def test_the_large_one_is_as_published() -> None:
     assert {phase.early_stopping.patience for phase in experiment.training.phases} == {8}
     config = experiment.model.model_copy(update={"weights": "none"})
     with torch.device("meta"):
-        model = build_classifier(config, classes=8, size=224, seed=0)
+        model = build_network(config, classes=8, size=224, seed=0)
     summary = apply_trainable(model, experiment.training.phases[0].trainable)
     assert (summary.trainable, summary.frozen) == (172_709_384, 25_103_040)
     assert RECIPES["plants"] is plants

@@ -17,7 +17,7 @@ from foveate.data.split import SplitConfig, save_split
 from foveate.data.split import split as divide
 from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from foveate.models.store import save_model
 from foveate.studies import backbones
@@ -33,7 +33,7 @@ SMALL = "foveate_small_cnn:none"
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file with its card."""
     folder = tmp_path_factory.mktemp("weights")
-    model = build_classifier(ModelConfig(backbone="foveate_three_conv", weights="none"), 3, 32, seed=1)
+    model = build_network(ModelConfig(backbone="foveate_three_conv", weights="none"), 3, 32, seed=1)
     save_model(model, folder, class_names=("a", "b", "c"))
     return folder / "model.safetensors"
 
@@ -130,7 +130,7 @@ def test_features_are_those_of_the_network(tree: Path, monkeypatch: pytest.Monke
     compare_backbones(tree, [SMALL], CONFIG, folds=3, device="cpu")
     prepared = prepare(tree, CONFIG, quarantine=False, observer=Heard())
     catalog, _ = backbones._pool(prepared.catalog)
-    model = build_classifier(ModelConfig(backbone="foveate_small_cnn", weights="none"), 3, 32, seed=0).eval()
+    model = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), 3, 32, seed=0).eval()
     for row in (0, len(catalog) - 1):
         with Image.open(catalog.file(row)) as picture:
             small = picture.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)

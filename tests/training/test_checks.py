@@ -8,7 +8,7 @@ import pytest
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment, run
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from foveate.training import Observer, TrainingConfig, fit
 from foveate.training.checks import check_batches
@@ -19,7 +19,7 @@ def network(strides: tuple[int, ...], **head: Any) -> Any:
     """At 16 px; the last map is 16 / product(strides) wide."""
     kwargs = {"widths": [8] * len(strides), "strides": list(strides)}
     config = ModelConfig(backbone="foveate_small_cnn", weights="none", backbone_kwargs=kwargs, head=head)
-    return build_classifier(config, classes=3, size=16, seed=0)
+    return build_network(config, classes=3, size=16, seed=0)
 
 
 def training(*phases: dict[str, Any], **settings: Any) -> TrainingConfig:

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.training.shared import SharedFeatures
 
 
 @pytest.fixture(scope="module")
-def model() -> Classifier:
-    return build_classifier(
+def model() -> Network:
+    return build_network(
         ModelConfig(backbone="mobilenetv3_small_050", weights="none"), classes=2, size=32, seed=0
     )
 
 
 def test_no_damage_is_taken_for_features(
-    model: Classifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     features = torch.arange(40, dtype=torch.bfloat16).reshape(1, 10, 4)
     shared = SharedFeatures(tmp_path, "pictures")
@@ -48,7 +49,7 @@ def test_no_damage_is_taken_for_features(
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_memory(
-    model: Classifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
     found = SharedFeatures(tmp_path / "file", "pictures").get(model, {}, lambda: torch.ones(1, 2, 3))

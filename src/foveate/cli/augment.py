@@ -46,7 +46,8 @@ def preview(
     """See what augmentations do: a sheet of pictures with their masks, and what their labels become."""
     from foveate.data.discover import discover
     from foveate.experiment.specification import assign
-    from foveate.models.classifier import ModelConfig, build_classifier
+    from foveate.models.build import build_network
+    from foveate.models.settings import ModelConfig
     from foveate.reporting.augmentations import write_augmentations
 
     settings: dict[str, dict[str, object]] = {}
@@ -78,7 +79,7 @@ def preview(
             else ModelConfig(backbone="foveate_small_cnn", weights="none")
         )
         side = size if size is not None or weights else 160
-        model = build_classifier(config, max(2, len(catalog.classes)), side, seed)
+        model = build_network(config, max(2, len(catalog.classes)), side, seed)
         tell(
             "The network is not trained on these classes: transforms that ask it need --run to mean something."
         )

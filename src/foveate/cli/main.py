@@ -87,7 +87,7 @@ def list_(
         str,
         typer.Argument(
             help="backbones, recipes, studies, guides, explainers, losses, weightings, augmentations, transforms, "
-            "heads, schedules, tasks or tta."
+            "feedbacks, networks, heads, schedules, tasks or tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

@@ -19,6 +19,7 @@ _TABLES = {
     "augmentations": ("foveate.data.transforms", "PRESETS"),
     "transforms": ("foveate.augmentation", "TRANSFORMS"),
     "feedbacks": ("foveate.feedback", "FEEDBACKS"),
+    "networks": ("foveate.models.networks", "NETWORKS"),
     "heads": ("foveate.models.heads", "HEADS"),
     "schedules": ("foveate.training.schedules", "SCHEDULES"),
     "tasks": ("foveate.pretext", "TASKS"),

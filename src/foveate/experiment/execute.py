@@ -35,7 +35,8 @@ from foveate.experiment.records import environment_of, result_of
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
 from foveate.feedback import build_feedbacks
-from foveate.models.classifier import Classifier, build_classifier, picture_size
+from foveate.models.build import build_network, picture_size
+from foveate.models.networks import Network
 from foveate.models.store import save_model
 from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
@@ -169,7 +170,7 @@ def _run(
 
 
 def _adopt(
-    trained: Path, experiment: Experiment, catalog: Catalog, model: Classifier, out: Path
+    trained: Path, experiment: Experiment, catalog: Catalog, model: Network, out: Path
 ) -> list[dict[str, Any]]:
     """Take the network and the history of another run of the same training."""
     other = Run.open(trained)
@@ -212,11 +213,11 @@ def asked(experiment: Experiment, catalog: Catalog, progress: Any = None) -> Cat
 
 def _model(
     experiment: Experiment, weights: Path | None, catalog: Catalog, accelerator: Accelerator
-) -> tuple[Classifier, int, tuple[str, ...]]:
+) -> tuple[Network, int, tuple[str, ...]]:
     config = experiment.model
     if weights is not None:
         config = config.model_copy(update={"weights": str(weights)})
-    model = build_classifier(
+    model = build_network(
         config, classes=len(catalog.classes), size=experiment.data.size, seed=experiment.seed,
         class_ids=catalog.class_ids,
     )  # fmt: skip
@@ -230,7 +231,7 @@ def _model(
 
 
 def _job(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, accelerator: Accelerator, out: Path,
+    experiment: Experiment, catalog: Catalog, model: Network, size: int, accelerator: Accelerator, out: Path,
     observer: Observer, decisions: Decisions, shared: Path | None,
 ) -> Job:  # fmt: skip
     config = experiment.training
@@ -306,11 +307,15 @@ def _identity(experiment: Experiment, catalog: Catalog, size: int) -> str:
     return f"{catalog.root} {catalog.hash} {state} {size} {settings}"
 
 
-def _with_penalty(experiment: Experiment, model: Classifier) -> dict[str, Any]:
+def _with_penalty(experiment: Experiment, model: Network) -> dict[str, Any]:
     """A head that brings a penalty gets its term, unless the objective already has one."""
     from foveate.objectives.classification import HeadPenalty
 
     terms = dict(experiment.objective)
-    if model.head.penalty() is not None and not any(term.kind == "head_penalty" for term in terms.values()):
+    if (
+        model.head
+        and model.head.penalty() is not None
+        and not any(term.kind == "head_penalty" for term in terms.values())
+    ):
         terms["head_penalty"] = HeadPenalty.Config()
     return terms

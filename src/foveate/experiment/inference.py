@@ -26,7 +26,7 @@ from foveate.evaluation.tta import parse_tta
 from foveate.experiment.overlap import without_training
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.specification import Experiment
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.pretext import Asker, Normal, build_task, question_catalog
 
 BATCH = 32
@@ -45,7 +45,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def predict_catalog(
-    model: Classifier,
+    model: Network,
     catalog: Catalog,
     rows: np.ndarray,
     experiment: Experiment,
@@ -147,7 +147,7 @@ class _Readable:
         return stacked(self.read(int(row)) for row in rows)
 
 
-def asker_of(experiment: Experiment, catalog: Catalog, model: Classifier) -> Asker | None:
+def asker_of(experiment: Experiment, catalog: Catalog, model: Network) -> Asker | None:
     """What asks the questions of a pretext run; None in an ordinary one."""
     if experiment.task is None:
         return None
@@ -181,7 +181,7 @@ def judged_split(catalog: Catalog) -> str:
 
 
 def background_tests(
-    model: Classifier,
+    model: Network,
     catalog: Catalog,
     experiment: Experiment,
     *,

@@ -26,11 +26,11 @@ from foveate.experiment.inference import (
     shown,
 )
 from foveate.experiment.specification import Experiment
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 
 def write_predictions(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path,
+    experiment: Experiment, catalog: Catalog, model: Network, size: int, device: torch.device, out: Path,
     progress: Progress = quiet,
 ) -> PredictionTable:  # fmt: skip
     """Validation and test pictures: predictions.csv and, for a few of them, maps.npz."""
@@ -56,7 +56,7 @@ def write_predictions(
 
 
 def neighbours_of(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device,
+    experiment: Experiment, catalog: Catalog, model: Network, size: int, device: torch.device,
     progress: Progress = quiet,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """{split: k-NN of the features, judged by the pictures' own classes}; empty when it is not asked for."""
@@ -80,7 +80,7 @@ def neighbours_of(
 
 
 def write_background_tests(
-    experiment: Experiment, catalog: Catalog, model: Classifier, size: int, device: torch.device, out: Path,
+    experiment: Experiment, catalog: Catalog, model: Network, size: int, device: torch.device, out: Path,
     progress: Progress = quiet,
 ) -> BackgroundTable | None:  # fmt: skip
     """Where there are masks: background_tests.csv and, for a few pictures, background_tests.npz."""

@@ -15,7 +15,7 @@ from foveate.evaluation.gallery import Maps
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.records import Environment, Noted, Record, Result, read_history
 from foveate.experiment.specification import Experiment
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.models.store import WEIGHTS_FILE, load_model
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class RunFolder:
         return read_history(self._file("history.csv"))
 
     @cached_property
-    def model(self) -> Classifier:
+    def model(self) -> Network:
         """The trained network, in eval mode, on the CPU."""
         if not self.finished and not (self.folder / WEIGHTS_FILE).exists():
             raise RunError(

@@ -13,7 +13,7 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key
 from foveate.explanation.layers import find_layer
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps, resolve_tap, timm_place
 
@@ -44,7 +44,7 @@ class Probe:
     ) -> None:
         """``chunk``: pictures in one pass. ``precision``: see ``foveate.explanation.explain``."""
         self.model = original(model)
-        self.root: nn.Module = self.model.backbone if isinstance(self.model, Classifier) else self.model
+        self.root: nn.Module = self.model.backbone if isinstance(self.model, Network) else self.model
         self.backbone = self.root.get_submodule(timm_place(self.root))
         self.classes = 1
         self.chunk = chunk

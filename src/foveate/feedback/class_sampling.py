@@ -10,7 +10,7 @@ from foveate.core import config as core
 from foveate.core.errors import ConfigError
 from foveate.data.change import Change
 from foveate.feedback.feedback import Feedback, Moment, TrainingPictures
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 
 class ClassSampling(Feedback):
@@ -37,7 +37,7 @@ class ClassSampling(Feedback):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change | None:
+    def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change | None:
         """The same weights from ``start`` on."""
         attribute = self.config.by
         if attribute is not None and attribute not in pictures.attributes:

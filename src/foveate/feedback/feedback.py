@@ -10,7 +10,7 @@ from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.change import Change
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Feedback:
     def see(self, seen: Seen) -> None:
         """A training step was computed."""
 
-    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change | None:
+    def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change | None:
         """What the coming epochs show; None leaves it as it is.
 
         The network is in evaluation mode and its parameters take no gradients; it is put back afterwards.

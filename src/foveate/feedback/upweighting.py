@@ -9,7 +9,7 @@ from pydantic import Field
 from foveate.core import config as core
 from foveate.data.change import Change
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 
 class Upweighting(Feedback):
@@ -35,7 +35,7 @@ class Upweighting(Feedback):
         """Remember the last answer to every picture."""
         self._wrong.update(zip(seen.index.tolist(), seen.wrong.tolist(), strict=True))
 
-    def between(self, moment: Moment, network: Classifier, pictures: TrainingPictures) -> Change | None:
+    def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change | None:
         """Weights after epoch ``epoch``; forgets the answers of every epoch."""
         wrong = [row for row, error in self._wrong.items() if error]
         self._wrong = {}

@@ -48,8 +48,10 @@ class Card(Config):
     # From here on: only in cards of our own runs.
     schema_version: int | None = Field(default=None, le=SCHEMA_VERSION)
     """Version of this format; a higher one than ours is refused."""
+    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "classifier"})
+    """The network that was built on the backbone: settings with a ``kind`` from ``models.networks``."""
     head: AnyHeadConfig | None = None
-    """The head whose tensors stand in the file under ``head.``."""
+    """A classifier's head, whose tensors stand in the file under ``head.``."""
     feature_mode: Literal["pre_logits", "pooled"] | None = None
     """Which features the head receives: "pre_logits" or "pooled"."""
     class_names: tuple[str, ...] | None = None

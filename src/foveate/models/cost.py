@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from foveate.models.classifier import Classifier
 from foveate.models.modes import untouched
+from foveate.models.networks import Network
 
 STATES = 4
 """Copies of every trained parameter: itself, its gradient, and the two moments of Adam."""
@@ -29,7 +29,7 @@ class Cost:
     """Forward and backward; the fastest of ``STEPS`` steps."""
 
 
-def training_cost(model: Classifier, batch_size: int = 32) -> Cost:
+def training_cost(model: Network, batch_size: int = 32) -> Cost:
     """Measure ``model`` where it is; its weights, gradients and modes are left as they were.
 
     Args:

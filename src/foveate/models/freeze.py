@@ -19,7 +19,7 @@ from typing import Literal
 from torch import nn
 
 from foveate.core.errors import ConfigError
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.models.taps import resolve_tap
 
 FreezeBn = bool | Literal["all"]
@@ -42,7 +42,7 @@ class FreezeSummary:
         return of, ", ".join(filter(None, (f"trainable is {setting!r}", first)))
 
 
-def backbone_layers(model: Classifier) -> list[str]:
+def backbone_layers(model: Network) -> list[str]:
     """Paths in the backbone ("" is itself) of the modules that own parameters, in forward order."""
     owners = [
         name for name, module in model.backbone.named_modules() if any(True for _ in module.parameters(False))
@@ -51,7 +51,7 @@ def backbone_layers(model: Classifier) -> list[str]:
     return sorted(owners, key=lambda name: model.module_order[name])
 
 
-def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:
+def apply_trainable(model: Network, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:
     """Set ``requires_grad`` of every parameter from scratch, whatever an earlier phase had set.
 
     ``freeze_bn`` is accepted so that both functions of this file are called alike; it changes modes, not
@@ -77,7 +77,7 @@ def apply_trainable(model: Classifier, setting: str, freeze_bn: FreezeBn = True)
     )
 
 
-def set_modes(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> None:
+def set_modes(model: Network, setting: str, freeze_bn: FreezeBn = True) -> None:
     """Training mode for what learns; for the rest as ``freeze_bn`` says. Call it at the start of each epoch.
 
     Args:
@@ -107,7 +107,7 @@ def set_modes(model: Classifier, setting: str, freeze_bn: FreezeBn = True) -> No
                 module.training = False
 
 
-def is_backbone_frozen(model: Classifier) -> bool:
+def is_backbone_frozen(model: Network) -> bool:
     """Whether the features of a given picture cannot change: no gradient and no module in training mode.
 
     True after ``apply_trainable(model, "head")`` and ``set_modes(model, "head")``; then features can be
@@ -118,7 +118,7 @@ def is_backbone_frozen(model: Classifier) -> bool:
     )
 
 
-def _frozen_layers(model: Classifier, setting: str) -> int:
+def _frozen_layers(model: Network, setting: str) -> int:
     """How many of ``backbone_layers``, from the first, the setting freezes."""
     layers = backbone_layers(model)
     kind, _, value = setting.partition(":")

@@ -1,12 +1,13 @@
 """Settings of the network: which one, from which weights."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foveate.core.config import Config, Mark
 from foveate.models.card import Means, Stds
 from foveate.models.heads import AnyHeadConfig, LinearHead
+from foveate.models.networks import AnyNetworkConfig, Classifier
 
 
 class ModelConfig(Config):
@@ -18,8 +19,10 @@ class ModelConfig(Config):
     """"pretrained" (timm's download), "none" (random), or a file or run folder."""
     backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further keyword arguments of the backbone, for example drop_path_rate; they win over the card's."""
+    network: Annotated[AnyNetworkConfig, Mark.LATER] = Classifier.Config()
+    """What is built on the backbone, by ``kind``."""
     head: AnyHeadConfig = LinearHead.Config()
-    """The head."""
+    """The head of the classifier; other networks have heads of their own."""
     keep_head: Annotated[bool, Mark.LATER] = False
     """Take over the head of the weights, too, where it was trained for the very same classes and is built alike."""
     features: Literal["auto", "pre_logits", "pooled"] = "auto"
@@ -29,3 +32,11 @@ class ModelConfig(Config):
     """Mean of each channel that pictures are normalised with, in [0, 1]; None: the card's, else timm's."""
     std: Stds | None = None
     """Standard deviation of each channel, in [0, 1]; None: the card's, else timm's."""
+
+    @model_validator(mode="after")
+    def _own_heads(self) -> Self:
+        if self.network.kind != "classifier" and self.head != LinearHead.Config():
+            raise ValueError(
+                f"the network '{self.network.kind}' has heads of its own; leave model.head as it is by default"
+            )
+        return self

@@ -13,10 +13,12 @@ import safetensors.torch
 import timm
 import torch
 
+from foveate.core.config import parse
 from foveate.core.errors import WeightsError
 from foveate.core.files import SCHEMA_VERSION, write_bytes, write_json
+from foveate.models.build import build_network
 from foveate.models.card import Card, card_path, read_card
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.models.tensors import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
@@ -27,7 +29,7 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 def save_model(
-    model: Classifier,
+    model: Network,
     folder: Path,
     *,
     class_names: Sequence[str],
@@ -68,7 +70,7 @@ def save_model(
     return Card.model_validate(values)
 
 
-def load_model(folder: Path) -> Classifier:
+def load_model(folder: Path) -> Network:
     """The network that ``save_model`` wrote into ``folder``: on the CPU, in eval mode. No network connection.
 
     Raises:
@@ -79,24 +81,26 @@ def load_model(folder: Path) -> Classifier:
     if not file.is_file() or card is None:
         missing = file if not file.is_file() else card_path(file)
         raise WeightsError(f"There is no saved network in {folder}: {missing.name} is missing.")
-    if card.head is None or card.feature_mode is None or card.classes is None or card.input_size is None:
+    if card.feature_mode is None or card.classes is None or card.input_size is None:
         raise WeightsError(
             f"{card_path(file)} describes a backbone only; pass it as --weights to a new run instead."
         )
-    config = ModelConfig(
-        weights=str(file),
-        backbone=card.architecture,
-        head=card.head,
-        features=card.feature_mode,
-    )
+    settings = {
+        "weights": str(file),
+        "backbone": card.architecture,
+        "network": card.network,
+        "features": card.feature_mode,
+        **({} if card.head is None else {"head": card.head}),
+    }
+    config = parse(ModelConfig, settings, source=str(card_path(file)), error=WeightsError)
     read = cache(read_tensors)
-    model = build_classifier(config, card.classes, card.input_size[1], seed=0, read=read)
+    model = build_network(config, card.classes, card.input_size[1], seed=0, read=read)
     load_weights(model, file, card, classifier=True, read=read)
     model.card, model.notes = card, ()
     return model.eval()
 
 
-def _plain_tensors(model: Classifier) -> dict[str, torch.Tensor]:
+def _plain_tensors(model: Network) -> dict[str, torch.Tensor]:
     """state_dict on the CPU, contiguous (channels_last weights are not), no two entries sharing memory."""
     tensors: dict[str, torch.Tensor] = {}
     seen: set[int] = set()

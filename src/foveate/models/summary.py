@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 LONGEST = 24
 """Rows above which parts are shown as wholes instead of piece by piece."""
@@ -50,7 +50,7 @@ class NetworkSummary:
         return "\n".join([*lines, f"{self.parameters:,} parameters"])
 
 
-def summarise_network(model: Classifier) -> NetworkSummary:
+def summarise_network(model: Network) -> NetworkSummary:
     """The parts of ``model``, as deep as fits on a screen: those with parameters, and those that change the shape.
 
     Runs it once on a blank picture; modes stay as they are.
@@ -71,7 +71,8 @@ def summarise_network(model: Classifier) -> NetworkSummary:
     try:
         model.eval()
         with torch.no_grad():
-            model(images)
+            # Of other networks the backbone alone: what more they do may ask for a picture with something on it.
+            (model if model.stores_features else model.features)(images)
     finally:
         for module, mode in modes:
             module.training = mode
@@ -93,9 +94,9 @@ def summarise_network(model: Classifier) -> NetworkSummary:
     return NetworkSummary(tuple(found), total)
 
 
-def _parts(model: Classifier) -> list[str]:
+def _parts(model: Network) -> list[str]:
     """Paths of disjoint modules in forward order: the deepest level that has at most ``LONGEST`` rows."""
-    parts = ["backbone", "head"]
+    parts = [name for name, _ in model.named_children()]
     while True:
         deeper = [inner for name in parts for inner in _inside(model, name)]
         if len(deeper) > LONGEST or deeper == parts:

@@ -139,13 +139,13 @@ def load_backbone(
     dropped = [key for key in own if key.startswith(last)]
     given = {key: value for key, value in own.items() if key not in dropped}
     absent = absent_parts(backbone, card)
-    faults = _faults(backbone, given, absent)
+    faults = _faults(backbone.state_dict(), given, absent)
     adapt = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
     if faults and adapt is not None:
         # timm's own conversion: other key names, position embeddings of another size. It expects certain files.
         with suppress(LookupError, AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
             adapted = {k: v for k, v in adapt(dict(given), backbone).items() if not k.startswith(last)}
-            given, faults = adapted, _faults(backbone, adapted, absent)
+            given, faults = adapted, _faults(backbone.state_dict(), adapted, absent)
     if faults:
         raise WeightsError(f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.")
     backbone.load_state_dict(given, strict=False)
@@ -188,7 +188,7 @@ def _prefix(backbone: nn.Module, tensors: Mapping[str, torch.Tensor], source: st
 def load_weights(
     model: Any, file: Path, card: Card | None, *, classifier: bool = False, read: Read = read_tensors
 ) -> list[str]:
-    """Load ``file`` into a Classifier; with ``classifier``, its last layer (or our head) too.
+    """Load ``file`` into a Network; with ``classifier``, what it holds beside the backbone, too.
 
     Returns:
         Notes for the user.
@@ -202,8 +202,8 @@ def load_weights(
     return load_head(model, tensors, str(file)) if classifier else notes
 
 
-def load_head(model: Any, tensors: Mapping[str, torch.Tensor], source: str) -> list[str]:
-    """Load the head's part of a file into a Classifier: our head, or timm's last layer.
+def load_head(network: Any, tensors: Mapping[str, torch.Tensor], source: str) -> list[str]:
+    """Load what a file holds beside the backbone into a Network: its own modules, or timm's last layer into our head.
 
     Returns:
         Notes for the user.
@@ -211,18 +211,19 @@ def load_head(model: Any, tensors: Mapping[str, torch.Tensor], source: str) -> l
     Raises:
         WeightsError: there is none, or one of another shape.
     """
-    head = {key.removeprefix("head."): value for key, value in tensors.items() if key.startswith("head.")}
-    if not any(key.startswith("backbone.") for key in tensors):
-        last = next(iter(classifier_names(model.backbone)), "classifier")
-        head = {
-            f"classifier.{kind}": tensors[f"{last}.{kind}"]
+    own = {key: value for key, value in tensors.items() if not key.startswith("backbone.")}
+    if len(own) == len(tensors):
+        last = next(iter(classifier_names(network.backbone)), "classifier")
+        own = {
+            f"head.classifier.{kind}": tensors[f"{last}.{kind}"]
             for kind in ("weight", "bias")
             if f"{last}.{kind}" in tensors
         }
-    faults = _faults(model.head, head, ())
+    expected = {k: v for k, v in network.state_dict().items() if not k.startswith("backbone.")}
+    faults = _faults(expected, own, ())
     if faults:
         raise WeightsError(f"The classifier in {source} does not fit the head: {'; '.join(faults)}.")
-    model.head.load_state_dict(head)
+    network.load_state_dict(own, strict=False)
     return [f"The classifier was taken over from {source}."]
 
 
@@ -304,8 +305,9 @@ def _known(name: str) -> str:
     return name
 
 
-def _faults(network: nn.Module, given: Mapping[str, torch.Tensor], absent: Iterable[str]) -> list[str]:
-    expected = network.state_dict()
+def _faults(
+    expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], absent: Iterable[str]
+) -> list[str]:
     free = tuple(f"{part}." for part in absent)
     missing = [
         key

@@ -186,12 +186,22 @@ class Objective(nn.Module):
         return batch
 
     def forward(self, output: Output, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
-        """Every term, unweighted; without those on a branch that ``output`` does not have."""
+        """Every term, unweighted; without those on a branch that ``output`` does not have.
+
+        Raises:
+            ConfigError: no term is left.
+        """
         found = {}
         for name, term in self._terms.items():
             seen = addressed(output, batch, self._on[name]) if self._on[name] else (output, batch)
             if seen is not None:
                 found[name] = term(*seen, progress)
+        if not found:
+            branches = ", ".join(self._on[name] for name in self._terms)
+            raise ConfigError(
+                f"The network gives none of the branches that the terms are on ({branches}) now; add a term that is on "
+                "the logits that predict (weight 0 measures without training on it)."
+            )
         return found
 
     def always(self, name: str) -> bool:

@@ -21,7 +21,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit
 from foveate.data.steps import STEPS
 from foveate.data.transforms import PRESETS, AugmentationConfig, build_transform
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.reporting.canvas import PRINT
 from foveate.reporting.pictures import outlined
 from foveate.reporting.raster import fitting, load_font, png
@@ -41,7 +41,7 @@ class Cell:
 
 
 def write_augmentations(
-    catalog: Catalog, names: Sequence[str], out: Path, model: Classifier, *, count: int = 6, seed: int = 0,
+    catalog: Catalog, names: Sequence[str], out: Path, model: Network, *, count: int = 6, seed: int = 0,
     settings: Mapping[str, Mapping[str, Any]] | None = None, fit: Fit = "squash",
 ) -> list[str]:  # fmt: skip
     """Write the sheet (PNG): ``count`` pictures of different classes, and each as every augmentation makes it.
@@ -99,7 +99,7 @@ def _maker(name: str, settings: Mapping[str, Any], catalog: Catalog, seed: int) 
         chosen = parse(TRANSFORMS[name].Config, dict(settings), source=name)
         (transform,) = build_transforms((chosen,), catalog.counts().tolist())
 
-        def mixed(raw: Batch, model: Classifier) -> tuple[Batch, torch.Tensor]:
+        def mixed(raw: Batch, model: Network) -> tuple[Batch, torch.Tensor]:
             batch = raw.prepare(model.mean.device, model.mean, model.std)
             batch = transform(batch, model, numpy_generator(seed, "preview", name), SHOWN)
             mean, std = (value.view(1, 3, 1, 1) for value in (model.mean, model.std))
@@ -121,7 +121,7 @@ def _maker(name: str, settings: Mapping[str, Any], catalog: Catalog, seed: int) 
     choice = {"preset": name} if name in PRESETS else {"steps": ({"name": name, "p": 1.0, **settings},)}
     varied = parse(AugmentationConfig, {"interpolation": "bicubic", **choice}, source=name)
 
-    def stepped(raw: Batch, model: Classifier) -> tuple[Batch, torch.Tensor]:
+    def stepped(raw: Batch, model: Network) -> tuple[Batch, torch.Tensor]:
         change = build_transform(varied, model.input_size, train=True)
         pairs = [change(raw.images[k], raw.masks[k], seed, "preview", name, k) for k in range(len(raw))]
         masks = torch.stack([mask for _, mask in pairs if mask is not None])

@@ -26,8 +26,9 @@ from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment.inference import BATCH, pick_device
 from foveate.experiment.prepare import keep_together, prepare
 from foveate.experiment.specification import DataConfig
-from foveate.models.classifier import Classifier, build_classifier
+from foveate.models.build import build_network
 from foveate.models.cost import training_cost
+from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.studies.probes import linear_probe, nearest_neighbours
 from foveate.training import Observer
@@ -220,7 +221,7 @@ class _Bench:
         Raises:
             ConfigError, WeightsError: it cannot be built.
         """
-        model = build_classifier(
+        model = build_network(
             _model_config(name), classes=len(self.catalog.classes), size=self.config.size, seed=0
         ).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         features, seconds = self._features(model.eval(), name)
@@ -254,7 +255,7 @@ class _Bench:
         facts |= {"features": features.shape[1], "probe_seconds": time.perf_counter() - started}
         return _Answers(linear, near, facts)
 
-    def _features(self, model: Classifier, name: str) -> tuple[np.ndarray, float | None]:
+    def _features(self, model: Network, name: str) -> tuple[np.ndarray, float | None]:
         """(N, F), kept in the cache; and the seconds it took, None where they were kept and that is not known."""
         took: list[float] = []
 

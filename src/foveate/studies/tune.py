@@ -25,7 +25,7 @@ from foveate.core.lock import entries
 from foveate.data.split import split_hash
 from foveate.experiment import Experiment, run
 from foveate.experiment.prepare import prepare
-from foveate.models.classifier import build_classifier
+from foveate.models.build import build_network
 from foveate.studies.board import Board, Claim
 from foveate.studies.ranking import Ranking, rank
 from foveate.studies.space import Search
@@ -144,7 +144,7 @@ def _checked(task: Task, observer: Observer) -> Task:
             "or use another split file."
         )
     if not any(path.startswith("model.") for path in task.search.space):
-        build_classifier(task.base.model, classes=len(catalog.classes), size=task.base.data.size, seed=0)
+        build_network(task.base.model, classes=len(catalog.classes), size=task.base.data.size, seed=0)
     count = len(catalog.indices("val"))
     observer.message(
         f"{task.search.count(task.base)} trials, {target.direction[:-1]}ing {target.name} on {count} validation "

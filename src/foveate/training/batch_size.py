@@ -5,15 +5,14 @@ from functools import partial
 from typing import Any
 
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier
 from foveate.models.freeze import apply_trainable, set_modes
-from foveate.objectives import Progress
+from foveate.models.networks import Network
 from foveate.training.finders import find_batch_size
 from foveate.training.idle import phase_objective
 from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.precision import Precision
-from foveate.training.step import Step
+from foveate.training.step import UNDER_WAY, Step
 
 
 def decide_batch_size(job: Job) -> Job:
@@ -25,7 +24,7 @@ def decide_batch_size(job: Job) -> Job:
     taken = Step(job, phase_objective(job, phase)[0], Precision(name)).apart()
     read: dict[int, Batch] = {}
 
-    def step(network: Classifier, size: int) -> None:
+    def step(network: Network, size: int) -> None:
         # Read once: starting a loader for each step would make small batches look slow.
         if size not in read:
             read.clear()
@@ -34,7 +33,7 @@ def decide_batch_size(job: Job) -> Job:
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=taken.precision.memory_format)  # type: ignore[call-overload]
         optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)
-        taken.train(network, read[size], Progress(), "batch size").weighed.total.backward()
+        taken.train(network, read[size], UNDER_WAY, "batch size").weighed.total.backward()
         optimizer.step()
 
     def decide() -> tuple[Any, str]:

@@ -5,8 +5,8 @@ import copy
 import torch
 
 from foveate.core.errors import ConfigError
-from foveate.models.classifier import Classifier
 from foveate.models.freeze import apply_trainable, set_modes
+from foveate.models.networks import Network
 from foveate.training.idle import phase_objective
 from foveate.training.job import Job, TrainingConfig
 from foveate.training.phases import PhaseConfig
@@ -29,7 +29,7 @@ def check_phases(job: Job) -> None:
         )
 
 
-def check_batches(model: Classifier, config: TrainingConfig, pictures: int, copies: int = 1) -> None:
+def check_batches(model: Network, config: TrainingConfig, pictures: int, copies: int = 1) -> None:
     """Whether every phase can learn from the smallest batch that there will be.
 
     Args:
@@ -50,7 +50,10 @@ def check_batches(model: Classifier, config: TrainingConfig, pictures: int, copi
         set_modes(tried, phase.trainable, phase.freeze_bn)
         try:
             with torch.no_grad():
-                tried(torch.zeros(1, 3, side, side, device=device))
+                # The backbone alone where more follows: what that makes of a blank picture says nothing.
+                (tried if tried.stores_features else tried.features)(
+                    torch.zeros(1, 3, side, side, device=device)
+                )
         except ValueError as error:
             if "more than 1 value" not in str(error):
                 raise

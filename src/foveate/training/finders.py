@@ -13,7 +13,7 @@ import torch
 from foveate.core.errors import TrainingError
 from foveate.core.rng import key, seed_torch
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.training.feeds import Feed
 from foveate.training.optimizers import set_learning_rates
 
@@ -30,10 +30,10 @@ class LearningRateSweep:
 
 
 def find_learning_rate(
-    model: Classifier,
+    model: Network,
     feed: Feed,
-    loss: Callable[[Classifier, Batch, int], torch.Tensor],
-    optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
+    loss: Callable[[Network, Batch, int], torch.Tensor],
+    optimizer_for: Callable[[Network, float], torch.optim.Optimizer],
     *,
     seed: int,
     lowest: float = 1e-6,
@@ -68,8 +68,8 @@ def find_learning_rate(
 
 
 def _sweep(
-    model: Classifier, feed: Feed, loss: Callable[[Classifier, Batch, int], torch.Tensor],
-    optimizer_for: Callable[[Classifier, float], torch.optim.Optimizer],
+    model: Network, feed: Feed, loss: Callable[[Network, Batch, int], torch.Tensor],
+    optimizer_for: Callable[[Network, float], torch.optim.Optimizer],
     seed: int, lowest: float, highest: float, steps: int, tell: Callable[[int, int], None],
 ) -> tuple[list[float], list[float]]:  # fmt: skip
     """Rates and smoothed losses of a copy of the model, until the loss blows up.
@@ -130,8 +130,8 @@ def _endless(feed: Feed, steps: int) -> Iterator[Batch]:
 
 
 def find_batch_size(
-    step: Callable[[Classifier, int], None],
-    model: Classifier,
+    step: Callable[[Network, int], None],
+    model: Network,
     device: torch.device,
     *,
     pictures: int,

@@ -5,13 +5,13 @@ with a mask moves nothing then. What depends on the head (class maps, gradients 
 its own stays.
 """
 
-from dataclasses import replace
-
 import torch
 
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier
 from foveate.models.freeze import is_backbone_frozen, set_modes
+from foveate.models.networks import Network
+from foveate.models.output import Output
+from foveate.models.taps import capture_taps
 from foveate.objectives import Objective, Progress
 from foveate.training.job import Job
 from foveate.training.phases import PhaseConfig
@@ -24,13 +24,14 @@ def phase_objective(job: Job, phase: PhaseConfig) -> tuple[Objective, tuple[str,
     """
     set_modes(job.model, phase.trainable, phase.freeze_bn)
     idle: tuple[str, ...] = ()
-    if is_backbone_frozen(job.model):
+    # Where more than a head follows the backbone, what learns may also stand between its stages.
+    if job.model.stores_features and is_backbone_frozen(job.model):
         idle = idle_terms(job.objective, job.model)
         set_modes(job.model, phase.trainable, phase.freeze_bn)
     return job.objective.without(idle), idle
 
 
-def idle_terms(objective: Objective, model: Classifier) -> tuple[str, ...]:
+def idle_terms(objective: Objective, model: Network) -> tuple[str, ...]:
     """Names of the terms from whose value nothing that learns can be reached while feature maps are constants.
 
     This is asked of autograd, on two blank pictures with masks, not of the settings. Leaves everything in eval mode.
@@ -55,6 +56,8 @@ def idle_terms(objective: Objective, model: Classifier) -> tuple[str, ...]:
         has_mask=torch.ones(2, dtype=torch.bool, device=device),
         index=torch.arange(2),
     )
-    output = model(batch.images, taps=objective.taps)
-    output = replace(output, taps={name: tap.detach() for name, tap in output.taps.items()})
+    with torch.no_grad(), capture_taps(model.backbone, objective.taps, batch.images) as taps:
+        model.features(batch.images)
+    # In place of the logits something that learns: they come from the head.
+    output = Output(torch.zeros(2, model.card.classes or 1, requires_grad=True, device=device), taps=taps)
     return tuple(name for name, term in asked.items() if not term(output, batch, Progress()).requires_grad)

@@ -12,7 +12,7 @@ from foveate.core.config import Config, Mark
 from foveate.data.batch import Batch
 from foveate.data.loader import LoaderConfig
 from foveate.feedback import Feedback
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.objectives import Objective
 from foveate.training.decisions import Decisions
 from foveate.training.feeds import Feeds
@@ -58,7 +58,7 @@ class TrainingConfig(Config):
 class Job:
     """One network to be trained on one set of pictures."""
 
-    model: Classifier
+    model: Network
     """Trained in place; on the accelerator's device."""
     feeds: Feeds
     objective: Objective

@@ -52,7 +52,8 @@ def parameter_groups(
     """Groups of the trainable parameters of equal weight decay and learning-rate factor.
 
     Args:
-        factors: {prefix: learning-rate factor}; parameters of the objective begin with "objective.".
+        factors: {prefix: learning-rate factor}; parameters of the objective begin with "objective.", and "head" stands
+            for all that the network has beside its backbone.
         objective: its parameters come last, without weight decay; those of the model among them are not repeated.
 
     Returns:
@@ -66,9 +67,9 @@ def parameter_groups(
     known = {id(parameter) for _, parameter in named}
     if objective is not None:
         named += [(f"objective.{n}", p) for n, p in objective.named_parameters() if id(p) not in known]
-    names = [name for name, _ in named]
+    matching = {name: [p for p in factors if _begins(name, p)] for name, _ in named}
     for prefix in factors:
-        if not any(name == prefix or name.startswith(prefix + ".") for name in names):
+        if not any(prefix in found for found in matching.values()):
             raise ConfigError(
                 f"lr_factors names '{prefix}', but no parameter of the network (or the objective) starts with it."
             )
@@ -77,17 +78,24 @@ def parameter_groups(
     for name, parameter in named:
         if not parameter.requires_grad:
             continue
-        matching = [p for p in factors if name == p or name.startswith(p + ".")]
-        factor = factors[max(matching, key=len)] if matching else 1.0
+        factor = factors[max(matching[name], key=len)] if matching[name] else 1.0
         factor *= scales.get(id(parameter), 1.0)
-        first = name.split(".", 1)[0]
-        part = first if first in ("head", "objective") else "backbone"
+        part = _part(name)
         decay = weight_decay if parameter.ndim > 1 and part != "objective" else 0.0
         groups[part, factor, decay].append(parameter)
     return [
         {"params": parameters, "part": part, "lr_factor": factor, "weight_decay": decay}
         for (part, factor, decay), parameters in groups.items()
     ]
+
+
+def _part(name: str) -> str:
+    first = name.split(".", 1)[0]
+    return first if first in ("backbone", "objective") else "head"
+
+
+def _begins(name: str, prefix: str) -> bool:
+    return prefix in (name, _part(name)) or name.startswith(f"{prefix}.")
 
 
 def build_optimizer(

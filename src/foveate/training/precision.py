@@ -13,7 +13,7 @@ import torch
 
 from foveate.core.memo import read_memo, write_memo
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 PRECISIONS = ("fp32", "fp32_channels_last", "bf16", "bf16_channels_last")
 SECONDS = 2.0
@@ -92,9 +92,9 @@ class Trial:
 
 
 def measure(
-    step: Callable[[Classifier, Precision, Batch], None],
+    step: Callable[[Network, Precision, Batch], None],
     sample: Callable[[int], Batch],
-    model: Classifier,
+    model: Network,
     device: torch.device,
     batch_size: int,
     names: Sequence[str] = PRECISIONS,
@@ -113,7 +113,7 @@ def measure(
         tell: called with (steps done, steps at most).
     """
     began = time.perf_counter()
-    copies: dict[torch.memory_format, Classifier] = {}
+    copies: dict[torch.memory_format, Network] = {}
 
     def rate(name: str, raw: Batch) -> float:
         precision = Precision(name)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier
 from foveate.models.freeze import is_backbone_frozen, set_modes
+from foveate.models.networks import Network
 from foveate.objectives import Objective, Progress
 from foveate.training.feeds import FEATURE_LIMIT, Feed
 from foveate.training.finders import find_learning_rate
@@ -21,7 +21,7 @@ from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision, candidates, choose, machine, measure, remembered
 from foveate.training.ranks import mean
-from foveate.training.step import Step
+from foveate.training.step import UNDER_WAY, Step
 
 SPLITS = {"train": "training", "val": "validation"}
 
@@ -69,6 +69,8 @@ def phase_groups(
 
 def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
     """Why features cannot be computed once; None when they can."""
+    if not job.model.stores_features:
+        return f"the network '{job.model.card.network['kind']}' does more with a picture than to ask a head about it"
     if phase.trainable == "head" and phase.freeze_bn is False:
         return "freeze_bn is off, so the frozen backbone still changes"
     if not is_backbone_frozen(job.model):
@@ -159,14 +161,14 @@ def _precision(job: Job, phase: PhaseConfig) -> str:
         return job.config.precision
     device, side = job.accelerator.device, job.model.input_size
     key = (
-        f"{job.model.card.architecture} {phase.trainable} batch {job.batch_size} {side} taps "
+        f"{job.model.card.architecture} {job.model.card.network} {phase.trainable} batch {job.batch_size} {side} taps "
         f"{len(job.objective.taps)}; {machine(device)}"
     )
     trial = Step(job, job.objective, Precision("fp32")).apart()
 
-    def step(network: Classifier, precision: Precision, raw: Batch) -> None:
+    def step(network: Network, precision: Precision, raw: Batch) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
-        taken = replace(trial, precision=precision).train(network, raw, Progress(), "precision")
+        taken = replace(trial, precision=precision).train(network, raw, UNDER_WAY, "precision")
         taken.weighed.total.backward()
         network.zero_grad(set_to_none=True)
 
@@ -189,10 +191,10 @@ def _learning_rate(phase: PhaseConfig, train: Feed, step: Step) -> float:
     def decide() -> tuple[float, str]:
         trial = step.apart()
 
-        def optimizer_for(network: Classifier, lr: float) -> torch.optim.Optimizer:
+        def optimizer_for(network: Network, lr: float) -> torch.optim.Optimizer:
             return build_optimizer(phase.optimizer, phase_groups(phase, network, trial.objective), lr)
 
-        def loss(network: Classifier, raw: Batch, number: int) -> torch.Tensor:
+        def loss(network: Network, raw: Batch, number: int) -> torch.Tensor:
             set_modes(network, phase.trainable, phase.freeze_bn)
             total = trial.train(network, raw, Progress(), "finder", number).weighed.total
             # Weightings measure the first batch; from then on one set of weights makes the losses comparable.

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class SharedFeatures:
     """What identifies the pictures as they reach the network: files, size, fit, augmentation, seed."""
 
     def get(
-        self, model: Classifier, settings: dict[str, Any], compute: Callable[[], torch.Tensor]
+        self, model: Network, settings: dict[str, Any], compute: Callable[[], torch.Tensor]
     ) -> torch.Tensor:
         """The features (V, n, F) of these settings: what another run left, or ``compute()``, which is then left here.
 
@@ -46,7 +46,7 @@ class SharedFeatures:
         _save(file, features.cpu().contiguous())
         return features
 
-    def _key(self, model: Classifier, settings: dict[str, Any]) -> str:
+    def _key(self, model: Network, settings: dict[str, Any]) -> str:
         digest = hashlib.sha256(self.pictures.encode())
         machine = f"{torch.__version__} {torch.get_num_threads()} {next(model.parameters()).device.type}"
         digest.update(f"{json.dumps(settings, sort_keys=True)} {model.feature_mode} {machine}".encode())

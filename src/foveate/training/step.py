@@ -13,13 +13,16 @@ from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.models.output import Output
 from foveate.models.taps import edit_tap
 from foveate.objectives import Objective
 from foveate.objectives.objective import Weighed
 from foveate.training.job import Job
 from foveate.training.precision import Precision
+
+UNDER_WAY = Progress(epoch=1, share=0.5, training=0.5)
+"""What trials of memory and speed are told: everything that begins later than the first epoch takes part."""
 
 
 def _alone(values: torch.Tensor) -> torch.Tensor:
@@ -54,7 +57,7 @@ class Step:
     """Mean over the processes of a distributed run, for what weightings measure."""
 
     def train(
-        self, network: Classifier, raw: Batch, progress: Progress, *moment: int | str, through: Any = None
+        self, network: Network, raw: Batch, progress: Progress, *moment: int | str, through: Any = None
     ) -> Outcome:
         """As in training: with the batch transforms, in the phase's precision.
 
@@ -63,6 +66,7 @@ class Step:
             moment: the key of what the transforms draw.
             through: a wrapper of the network (distributed, compiled) that the pass goes through.
         """
+        network.progress = progress
         batch = self._prepared(raw)
         for number, transform in enumerate(self.job.transforms):
             rng = numpy_generator(self.job.seed, "transform", number, *moment)
@@ -76,7 +80,7 @@ class Step:
             output = self._forward(network, self.objective.prepare(batch), through)
         return self._judged(batch, output, progress)
 
-    def evaluate(self, network: Classifier, raw: Batch, progress: Progress) -> Outcome:
+    def evaluate(self, network: Network, raw: Batch, progress: Progress) -> Outcome:
         """As in validation: the pictures as they are, in float32."""
         batch = self.objective.prepare(self._prepared(raw))
         return self._judged(batch, self._forward(network, batch, None), progress)
@@ -89,9 +93,11 @@ class Step:
     def _prepared(self, raw: Batch) -> Batch:
         return raw if self.stored else self.job.prepare(raw, self.precision)
 
-    def _forward(self, network: Classifier, batch: Batch, through: Any) -> Output:
+    def _forward(self, network: Network, batch: Batch, through: Any) -> Output:
         if self.stored:
-            return Output((through or network.head)(batch.images))
+            head = through or network.head
+            assert head is not None, "networks that store features have a head"
+            return Output(head(batch.images))
         with ExitStack() as stack:
             for tap, edit in batch.edits.items():
                 stack.enter_context(edit_tap(network.backbone, tap, batch.images, edit))
@@ -104,7 +110,7 @@ class Step:
         )
 
 
-def pass_through(objective: Objective, network: Any, batch: Batch, plain: Classifier | None = None) -> Output:
+def pass_through(objective: Objective, network: Any, batch: Batch, plain: Network | None = None) -> Output:
     """What ``network`` says of the batch: the feature maps that the objective wants, and ``again`` set.
 
     Args:

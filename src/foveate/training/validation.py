@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from sklearn.metrics import f1_score, recall_score
 
-from foveate.models.classifier import Classifier
+from foveate.models.networks import Network
 from foveate.objectives import Progress
 from foveate.training.feeds import Feed
 from foveate.training.step import Step
 
 
 def validate(
-    step: Step, network: Classifier, feed: Feed, progress: Progress, *, labelled: bool = True
+    step: Step, network: Network, feed: Feed, progress: Progress, *, labelled: bool = True
 ) -> dict[str, float]:
     """Means over all pictures: every term, their weighted sum ``loss``; accuracy, balanced accuracy and macro F1 where
     the pictures are ``labelled``.

@@ -1,0 +1,22 @@
+"""Networks: what a run trains."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+
+from foveate.core.registry import Registry, by_kind
+from foveate.models.networks.classifier import Classifier
+from foveate.models.networks.network import Network, NetworkConfig
+
+# A new network: one class in one file, one line here.
+NETWORKS = Registry(
+    "network",
+    Classifier,
+)
+
+if TYPE_CHECKING:
+    AnyNetworkConfig = Any
+else:
+    AnyNetworkConfig = Annotated[NETWORKS.settings, BeforeValidator(by_kind)]
+
+__all__ = ["NETWORKS", "AnyNetworkConfig", "Classifier", "Network", "NetworkConfig"]
