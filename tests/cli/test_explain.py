@@ -29,31 +29,28 @@ class Specks(Explainer):
 
     slow = True
 
-    class Config(Explainer.Config):
-        amount: float = 1.0
-
-    config: Config
+    amount: float = 1.0
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         probe.report(1, 1)
-        return {PIXELS: torch.full((len(images), 8, 8), self.config.amount)}
+        return {PIXELS: torch.full((len(images), 8, 8), self.amount)}
 
 
 class Stopped(Specks):
     """Ctrl-C."""
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)
 def _more_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXPLAINERS, "specks", Specks)
-    monkeypatch.setitem(EXPLAINERS, "stopped", Stopped)
+    monkeypatch.setitem(EXPLAINERS._classes, "specks", Specks)
+    monkeypatch.setitem(EXPLAINERS._classes, "stopped", Stopped)
 
 
 def test_explain(finished: Run, tree: Path, tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ def plain(network: TinyNetwork, batches: list[Batch], tta: str = "none") -> np.n
         for image in batch.images:
             x = (image[None].float() / 255 - network.mean.view(1, 3, 1, 1)) / network.std.view(1, 3, 1, 1)
             with torch.no_grad():
-                rows.append(torch.stack([network(view(x)).logits.softmax(1) for view in TTA[tta]]).mean(0))
+                rows.append(
+                    torch.stack([network(view(x)).logits.softmax(1) for view in TTA[tta]().views]).mean(0)
+                )
     return torch.cat(rows).numpy()
 
 

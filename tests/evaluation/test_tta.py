@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter, rotate
 
 from foveate.core.errors import ConfigError
 from foveate.evaluation.tta import TTA, parse_tta, rotation, views
+from foveate.experiment import Experiment
 
 
 def pictures(height: int = 24, width: int = 20) -> torch.Tensor:
@@ -80,3 +81,24 @@ def test_a_side_is_a_number_of_pixels(name: str) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(ConfigError, match="no test-time augmentation 'plant'; choose one of none, flip"):
         views("plant", pictures())
+
+
+def test_settings_of_a_preset() -> None:
+    x = pictures()
+    found = list(views({"kind": "shifts", "pixels": 5}, x))
+    assert torch.equal(found[1], torch.roll(x, (-5, 0), (2, 3)))
+    assert parse_tta({"kind": "rotations", "side": 96}) == parse_tta("rotations@96")
+    with pytest.raises(ConfigError, match="pixels"):
+        parse_tta({"kind": "rotations", "pixels": 5})
+
+
+def test_an_experiment_keeps_a_name_as_it_was_written() -> None:
+    """So that the hashes of recorded experiments stay."""
+    plain, same = (
+        Experiment.from_dict({"evaluation": {"tta": given}}) for given in ("plants8@96", {"kind": "plants8"})
+    )
+    assert plain.evaluation.tta == "plants8@96"
+    assert same.evaluation.tta == parse_tta("plants8")
+    assert Experiment.from_dict(same.model_dump(mode="json")) == same
+    with pytest.raises(ConfigError, match="no test-time augmentation"):
+        Experiment.from_dict({"evaluation": {"tta": {"kind": "upside"}}})

@@ -30,7 +30,7 @@ class Brightness(Explainer):
     """The picture's own brightness: a map whose truth is the picture."""
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         return {PIXELS: images.sum(dim=1)}
 
@@ -41,17 +41,16 @@ class Chosen(Brightness):
     slow = True
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
-        assert targets is not None
         probe.report(1, 2)
         return {PIXELS: targets.float()[:, None, None].expand(-1, 4, 4)}
 
 
 @pytest.fixture(autouse=True)
 def _more_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXPLAINERS, "brightness", Brightness)
-    monkeypatch.setitem(EXPLAINERS, "chosen", Chosen)
+    monkeypatch.setitem(EXPLAINERS._classes, "brightness", Brightness)
+    monkeypatch.setitem(EXPLAINERS._classes, "chosen", Chosen)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +127,7 @@ def test_padding_is_undone_by_whole_pixels(width: int, height: int) -> None:
     places = np.flatnonzero(pasted.any(axis=1 - axis))
     ramp = np.arange(side, dtype=np.float32) / (side - 1)
     raw = np.repeat(ramp[:, None], side, axis=1) if axis == 0 else np.repeat(ramp[None], side, axis=0)
-    values = lay_over(raw, Column("m", "", False), Frame(width, height, "pad", side), "positive")
+    values = lay_over(raw, Column(Brightness(), ""), Frame(width, height, "pad", side), "positive")
     length = min(width, height)
     centres = places[0] + (np.arange(length) + 0.5) * len(places) / length - 0.5
     found = values.mean(axis=1 - axis)

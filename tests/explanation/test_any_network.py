@@ -328,9 +328,14 @@ def test_any_number_of_channels(method: str, channels: int) -> None:
         )
     model = randomised(vit if method in ("attention_rollout", "transformer_relevance") else small)
     images = pictures(2, 32)[:, [0, 1, 2, 0][:channels]]
-    few = {name: value for name, value in FEW.items() if name in EXPLAINERS[method].Config.model_fields}
+    few = {name: value for name, value in FEW.items() if name in EXPLAINERS[method].model_fields}
     layer = {"layer": "first"} if method == "internal_influence" else {}
-    maps = torch.stack([explain(model, images, target, method, **layer, **few) for target in (1, 2)])
+    maps = torch.stack(
+        [
+            explain(model, images, target, method, references=images.flip(0), **layer, **few)
+            for target in (1, 2)
+        ]
+    )
     assert maps.shape == (2, 2, 32, 32)
     assert maps.isfinite().all()
     assert maps.max() > 0

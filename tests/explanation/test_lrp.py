@@ -218,7 +218,7 @@ def test_attention_and_deviations_are_constants_in_both_forms() -> None:
 )  # fmt: skip
 def test_values_stay_the_same_and_maps_are_finite(rule: Any, gamma: float, epsilon: float, seed: int) -> None:
     model, images = Block().eval(), pictures(2, 8, seed)
-    with Relevance(LRP.Config(rule=rule, gamma=gamma, epsilon=epsilon)):
+    with Relevance(LRP(rule=rule, gamma=gamma, epsilon=epsilon)):
         changed = model(images.clone().requires_grad_())
     assert torch.allclose(changed, model(images), atol=1e-5)
     found = explain(model, images, 0, "lrp", raw=True, rule=rule, gamma=gamma, epsilon=epsilon)

@@ -91,3 +91,53 @@ def test_several_layers_in_one_pass_are_the_same_as_one_by_one() -> None:
 def test_influence_before_a_global_average_is_refused() -> None:
     with pytest.raises(ConfigError, match="same at every place of layer 'layer4'"):
         explain(network("resnet18"), pictures(), 1, "internal_influence", steps=2)
+
+
+def test_expected_gradients_from_one_picture_are_integrated_gradients() -> None:
+    model, images, other = network("resnet18"), pictures(), pictures(1, seed=5)
+    with quiet():
+        theirs = captum.attr.IntegratedGradients(model).attribute(
+            images.clone(), other.expand_as(images), TARGETS, n_steps=6
+        )
+    given = {"raw": True, "references": other, "steps": 6}
+    ours = explain(model, images, TARGETS, "expected_gradients", samples=3, chunk=5, **given)
+    assert_close(ours, theirs.sum(dim=1))
+    same = explain(model, images, TARGETS, "integrated_gradients", baseline="pictures", **given)
+    assert_close(ours, same, 1e-5)
+
+
+def test_expected_gradients_are_the_mean_over_references_of_their_paths() -> None:
+    """Every reference once: the mean of the integrated gradients from each, whatever the order."""
+    model, images, others = Tiny(), pictures(2, 16), pictures(4, 16, 5)
+    each = [
+        explain(
+            model, images, 1, "integrated_gradients", raw=True, steps=5, baseline="pictures", references=one[None]
+        )
+        for one in others
+    ]  # fmt: skip
+    for samples in (4, 8):
+        ours = explain(
+            model, images, 1, "expected_gradients", raw=True, steps=5, samples=samples, references=others
+        )
+        assert_close(ours, torch.stack(each).mean(dim=0))
+
+
+def test_expected_gradients_with_a_random_point_tend_to_the_same() -> None:
+    model, images, others = Tiny(), pictures(2, 16), pictures(4, 16, 5)
+    exact = explain(model, images, 1, "expected_gradients", raw=True, steps=40, samples=4, references=others)
+    errors = [
+        (
+            explain(model, images, 1, "expected_gradients", raw=True, samples=count, references=others)
+            - exact
+        ).norm()
+        for count in (8, 2000)
+    ]
+    assert errors[1] < 0.1 * exact.norm()
+    assert errors[1] < errors[0]
+
+
+def test_references_that_are_missing_or_of_another_size_are_refused() -> None:
+    with pytest.raises(ConfigError, match="reference pictures \\(R, 3, 16, 16\\), and there are none"):
+        explain(Tiny(), pictures(1, 16), 1, "expected_gradients")
+    with pytest.raises(ConfigError, match="they have the shape \\(2, 3, 24, 24\\)"):
+        explain(Tiny(), pictures(1, 16), 1, "expected_gradients", references=pictures(2, 24))

@@ -206,7 +206,7 @@ def test_rise_equals_the_slow_one() -> None:
     found = explain(model, images, torch.tensor([0, 2]), "rise", raw=True, masks=40, chunk=7, seed=5)
     from foveate.explanation.rise import Rise
 
-    cells, shifts = Rise(Rise.Config(masks=40))._draw(Probe(model, seed=5).generator("rise", 40), 12, 12)
+    cells, shifts = Rise(masks=40)._draw(Probe(model, seed=5).generator("rise", 40), 12, 12)
     masks = coarse_masks(cells, shifts, 12, 12)
     with torch.no_grad():
         for i, target in enumerate([0, 2]):

@@ -65,7 +65,7 @@ def test_all_coalitions_give_the_exact_values(players: int, seed: int) -> None:
 @settings(max_examples=15, deadline=None)
 @given(players=st.integers(8, 24), seed=st.integers(0, 10**6))
 def test_sampled_coalitions_find_an_additive_game_and_always_sum_up(players: int, seed: int) -> None:
-    method = KernelShap(KernelShap.Config(samples=200))
+    method = KernelShap(samples=200)
     additive = Play(players, seed, additive=True)
     assert np.allclose(method.values(additive, Probe(Tiny())), additive.alone)  # type: ignore[arg-type]
     if players <= 12:
@@ -76,9 +76,9 @@ def test_sampled_coalitions_find_an_additive_game_and_always_sum_up(players: int
 
 def test_more_samples_come_nearer_to_the_exact_values() -> None:
     game, probe = Play(8, 1), Probe(Tiny())
-    exact = KernelShap(KernelShap.Config(samples=254)).values(game, probe)  # type: ignore[arg-type]
+    exact = KernelShap(samples=254).values(game, probe)  # type: ignore[arg-type]
     errors = [
-        np.abs(KernelShap(KernelShap.Config(samples=n)).values(game, probe) - exact).mean()  # type: ignore[arg-type]
+        np.abs(KernelShap(samples=n).values(game, probe) - exact).mean()  # type: ignore[arg-type]
         for n in (60, 240)
     ]
     assert errors[1] < errors[0]

@@ -20,6 +20,7 @@ from foveate.models.plain import SmallCnn
 FEW = {"samples": 3, "steps": 3, "masks": 3, "segments": 4}
 """Settings of slow methods, where they have them."""
 WINDOWS = {"window": 0.5, "stride": 0.5}
+OTHERS = pictures(2, 32, 7)
 
 
 class Broken(RuntimeError):
@@ -163,7 +164,7 @@ def prepared(model: nn.Module, call: dict[str, Any]) -> Iterator[None]:
 def test_a_random_call_leaves_no_trace(call: dict[str, Any]) -> None:
     model = net_of(call["net"], call["dtype"])
     kind = EXPLAINERS[call["method"]]
-    few = {name: value for name, value in (FEW | WINDOWS).items() if name in kind.Config.model_fields}
+    few = {name: value for name, value in (FEW | WINDOWS).items() if name in kind.model_fields}
     layer = {"layer": LAYERS[call["net"]][call["layer"]]} if kind.layered else {}
     images = pictures(call["batch"], 32, call["seed"]).to(call["dtype"])
     kept = images.clone()
@@ -173,7 +174,7 @@ def test_a_random_call_leaves_no_trace(call: dict[str, Any]) -> None:
         try:
             maps = explain(
                 model, images, call["target"], call["method"], chunk=call["chunk"], seed=call["seed"],
-                precision=call["precision"], **layer, **few,
+                precision=call["precision"], references=OTHERS, **layer, **few,
             )  # fmt: skip
         except (ConfigError, Broken) as error:
             outcome = type(error).__name__
@@ -194,15 +195,11 @@ def test_a_random_call_leaves_no_trace(call: dict[str, Any]) -> None:
 @pytest.mark.parametrize("method", sorted(EXPLAINERS))
 def test_every_method_gives_maps_or_a_reason(method: str) -> None:
     """On each of the tiny networks, with no layer named; at least one gives a map."""
-    few = {
-        name: value
-        for name, value in (FEW | WINDOWS).items()
-        if name in EXPLAINERS[method].Config.model_fields
-    }
+    few = {name: value for name, value in (FEW | WINDOWS).items() if name in EXPLAINERS[method].model_fields}
     found = 0
     for name in MAKERS:
         with suppress(ConfigError):
-            explain(net_of(name, torch.float32), pictures(2, 32), method=method, **few)
+            explain(net_of(name, torch.float32), pictures(2, 32), method=method, references=OTHERS, **few)
             found += 1
     assert found or method == "internal_influence"
 
@@ -210,23 +207,19 @@ def test_every_method_gives_maps_or_a_reason(method: str) -> None:
 @pytest.mark.parametrize("method", sorted(EXPLAINERS))
 def test_a_pictures_map_does_not_depend_on_its_batch(method: str) -> None:
     """Alone, among others, and in passes of one picture: the same map; and the same again."""
-    few = {
-        name: value
-        for name, value in (FEW | WINDOWS).items()
-        if name in EXPLAINERS[method].Config.model_fields
-    }
+    few = {name: value for name, value in (FEW | WINDOWS).items() if name in EXPLAINERS[method].model_fields}
     layer = {"layer": "norm"} if method == "internal_influence" else {}
     if EXPLAINERS[method].layered and not layer:
         layer = {"layer": "pool"}
     model, images = Tiny(), pictures(3, 32)
     try:
-        whole = explain(model, images, 1, method, precision="float32", raw=True, **layer, **few)
+        whole = explain(model, images, 1, method, references=OTHERS, raw=True, **layer, **few)
     except ConfigError:
         pytest.skip("means nothing for this network")
-    again = explain(model, images, 1, method, precision="float32", raw=True, **layer, **few)
+    again = explain(model, images, 1, method, references=OTHERS, raw=True, **layer, **few)
     assert torch.equal(whole, again)
     scale = float(whole.abs().max())
-    alone = explain(model, images[1:2], 1, method, precision="float32", raw=True, **layer, **few)
-    small = explain(model, images, 1, method, precision="float32", raw=True, chunk=1, **layer, **few)
+    alone = explain(model, images[1:2], 1, method, references=OTHERS, raw=True, **layer, **few)
+    small = explain(model, images, 1, method, references=OTHERS, raw=True, chunk=1, **layer, **few)
     assert torch.allclose(alone[0], whole[1], atol=1e-4 * scale, rtol=1e-3)
     assert torch.allclose(small, whole, atol=1e-4 * scale, rtol=1e-3)

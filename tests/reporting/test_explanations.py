@@ -229,11 +229,28 @@ def test_a_folder_of_something_else_is_left_alone(
     (out / "manifest.json").write_text(json.dumps(earlier))
     with pytest.raises(DataError, match=r"maps of other modules: \{'last': 'blocks.0'\} there"):
         foveate.explain_pictures(finished, pictures / "class0", out)
-    (out / "manifest.json").write_text("{}")
-    with pytest.raises(RunError, match="is not a valid Manifest"):
-        foveate.explain_pictures(finished, pictures / "class0", out)
+    for damaged in ({}, {**earlier, "finished": False, "runs": []}):
+        (out / "manifest.json").write_text(json.dumps(damaged))
+        with pytest.raises(RunError, match="is not a valid Manifest"):
+            foveate.explain_pictures(finished, pictures / "class0", out)
     with pytest.raises(RunError, match="holds no explanations"):
         Explanations.open(tmp_path / "mine")
+
+
+def test_a_folder_of_an_earlier_version_goes_on(finished: Run, pictures: Path, tmp_path: Path) -> None:
+    """It had the names of the methods, and their settings apart."""
+    out = tmp_path / "out"
+    few = {"rise": {"masks": 4}}
+    done = foveate.explain_pictures(finished, pictures / "class0", out, ["rise", "gradcam"], settings=few)
+    done.manifest["identity"] |= {"methods": ["rise", "gradcam"], "settings": few}
+    (out / "manifest.json").write_text(json.dumps(done.manifest))
+    maps = {path: path.stat().st_mtime_ns for path in (out / "maps").rglob("*.npz")}
+    foveate.explain_pictures(finished, pictures / "class0", out, ["rise", "gradcam"], settings=few)
+    assert {path: path.stat().st_mtime_ns for path in maps} == maps
+    with pytest.raises(DataError, match=r"'masks': 4.* there and .*'masks': 5.* now"):
+        foveate.explain_pictures(
+            finished, pictures / "class0", out, ["rise", "gradcam"], settings={"rise": {"masks": 5}}
+        )
 
 
 def test_pictures_or_agreeing(finished: Run, pictures: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
-from foveate.core.registry import Registry, first_sentence
+from foveate.core.registry import Registry
 
 _TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
@@ -49,12 +49,12 @@ def _explainers(pattern: str) -> None:
     """A line for each: name, where it works, whether it takes many passes, the first sentence on it."""
     from foveate.explanation import EXPLAINERS
 
-    shown = {name: kind for name, kind in EXPLAINERS.items() if pattern in name}
+    shown = {name: text for name, text in EXPLAINERS.sentences().items() if pattern in name}
     width = max(map(len, shown), default=0)
-    for name, kind in shown.items():
-        where = "at a layer" if kind.layered else "pixels    "
-        pace = "slow" if kind.slow else "    "
-        out.print(escape(f"{name:<{width}}  {where}  {pace}  {first_sentence(kind.__doc__)}"), soft_wrap=True)
+    for name, text in shown.items():
+        where = "at a layer" if EXPLAINERS[name].layered else "pixels    "
+        pace = "slow" if EXPLAINERS[name].slow else "    "
+        out.print(escape(f"{name:<{width}}  {where}  {pace}  {text}"), soft_wrap=True)
 
 
 def _table(module: str, name: str) -> Iterable[str]:

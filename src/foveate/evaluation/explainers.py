@@ -5,11 +5,11 @@ table = measure_explainers(model, batches, paths, device="cpu", config=LookConfi
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from foveate.core.config import Config
@@ -17,7 +17,8 @@ from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.evaluation.look_table import CHANCE, LookTable, settle
 from foveate.explanation.controls import control_maps, edge_maps
-from foveate.explanation.explain import build_explainer, explain
+from foveate.explanation.explain import Methods, build_explainer, explain, with_settings
+from foveate.explanation.explainer import Explainer
 from foveate.explanation.faithfulness import (
     FAITHFULNESS,
     FaithfulnessConfig,
@@ -59,19 +60,19 @@ class SanityConfig(Config):
 class LookConfig(Config):
     """What is measured."""
 
-    methods: tuple[str, ...] = Field(default=("gradcam",), min_length=1)
-    """Names in ``EXPLAINERS``."""
+    methods: Methods = (build_explainer("gradcam"),)
+    """Names in ``EXPLAINERS``, or their settings with their ``kind``."""
     metrics: tuple[Group, ...] = Field(default=("localisation", "faithfulness"), min_length=1)
     target: Literal["predicted", "true"] = "predicted"
     """The class whose evidence the maps show."""
     layer: str | None = None
     """For methods that work at a feature map; None = the last."""
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """{method: its own settings}"""
     localisation: LocalisationConfig = LocalisationConfig()
     faithfulness: FaithfulnessConfig = FaithfulnessConfig()
     sanity: SanityConfig = SanityConfig()
     seed: int = 0
+
+    _settings = model_validator(mode="before")(with_settings)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -102,9 +103,8 @@ def measure_explainers(
         ConfigError: an unknown method or setting, no method that fits this network, or pictures of unknown class where
             the true class is wanted.
     """
-    explainers = {name: build_explainer(name, config.settings.get(name, {})) for name in config.methods}
     skipped: dict[str, str] = {}
-    seconds = dict.fromkeys(config.methods, 0.0)
+    seconds = {method.kind: 0.0 for method in config.methods}
     parts: list[dict[str, dict[str, np.ndarray]]] = []
     steps: list[dict[str, dict[str, np.ndarray]]] = []
     copies = (
@@ -119,10 +119,12 @@ def measure_explainers(
         targets = _targets(model, images, prepared.targets, config.target)
         names = [paths[int(row)] for row in batch.index]
         maps: dict[str, torch.Tensor] = {}
-        for name in [name for name in config.methods if name not in skipped]:
-            start = time.perf_counter()
+        for method in config.methods:
+            name, start = method.kind, time.perf_counter()
+            if name in skipped:
+                continue
             try:
-                maps[name] = _explain(name, explainers[name].layered, config)(model, images, targets)
+                maps[name] = _explain(method, config)(model, images, targets)
             except ConfigError as error:
                 if shown:
                     raise
@@ -145,11 +147,9 @@ def measure_explainers(
             for name, scores in faithfulness(model, images, targets, maps, config.faithfulness).items():
                 found[name] |= scores
         if "sanity" in config.metrics:
-            methods = {
-                name: _explain(name, explainers[name].layered, config, raw=True)
-                for name in config.methods if name not in skipped
-            }  # fmt: skip
-            layers = {name: config.layer or "last" if explainers[name].layered else None for name in methods}
+            left = [method for method in config.methods if method.kind not in skipped]
+            methods = {method.kind: _explain(method, config, raw=True) for method in left}
+            layers = {method.kind: config.layer or "last" if method.layered else None for method in left}
             rows, steps_of_batch = _sanity(
                 model, images, targets, methods, layers, copies, config, controls, skipped
             )
@@ -165,14 +165,11 @@ def measure_explainers(
     return _assemble(shown, parts, steps, seconds, skipped, config)
 
 
-def _explain(name: str, layered: bool, config: LookConfig, raw: bool = False) -> Maps:
-    def maps(model: nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        layer = config.layer if layered else None
-        return explain(
-            model, images, targets, name, layer, raw=raw, seed=config.seed, **config.settings.get(name, {})
-        )
-
-    return maps
+def _explain(method: Explainer, config: LookConfig, raw: bool = False) -> Maps:
+    layer = config.layer if method.layered else None
+    return lambda model, images, targets: explain(
+        model, images, targets, method, layer, raw=raw, seed=config.seed
+    )
 
 
 def _targets(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, which: str) -> torch.Tensor:
@@ -282,12 +279,16 @@ def _assemble(
         target=config.target,
         scores=config.scores,
         values=values,
-        methods=tuple(name for name in config.methods if name not in skipped),
+        methods=tuple(method.kind for method in config.methods if method.kind not in skipped),
         seconds={name: total / max(len(shown), 1) for name, total in seconds.items() if name not in skipped},
         skipped=skipped,
         thresholds=thresholds,
         cascade=cascade,
-        settings=config.model_dump(mode="json"),
+        settings={
+            **config.model_dump(mode="json"),
+            "methods": [method.kind for method in config.methods],
+            "settings": {m.kind: m.model_dump(mode="json", exclude={"kind"}) for m in config.methods},
+        },
     )
 
 
@@ -309,7 +310,7 @@ def look_columns(
     Raises:
         ConfigError: a method is unknown, or means nothing for this network.
     """
-    config = LookConfig(methods=methods, metrics=metrics, target="true")
+    config = LookConfig.model_validate({"methods": methods, "metrics": metrics, "target": "true"})
     known: list[np.ndarray] = []
 
     def labelled() -> Iterable[Batch]:

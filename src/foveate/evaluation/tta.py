@@ -1,21 +1,24 @@
 """Test-time augmentation: several views of a picture, whose predictions are averaged as probabilities.
 
-A view takes prepared images (B, 3, H, W) float and returns images of the same shape. A name in ``TTA`` stands
-for a tuple of views; one more preset is one more line.
+A view takes prepared images (B, 3, H, W) float and returns images of the same shape. A new preset: one class here, one
+line in ``TTA``.
 
-"NAME@SIDE" makes the views of pictures of SIDE pixels and brings them to the network's size afterwards. So a shift of
-3 pixels is one of the picture as it was recorded, whatever the network sees (as in the plant-species report, whose
-pictures have 96 px and whose network sees 224).
+"NAME@SIDE", or a preset's setting ``side``, makes the views of pictures of SIDE pixels and brings them to the network's
+size afterwards. So a shift of 3 pixels is one of the picture as it was recorded, whatever the network sees (as in the
+plant-species report, whose pictures have 96 px and whose network sees 224).
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from pydantic import Field
 from torch.nn import functional
 
+from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError
+from foveate.core.registry import Registry
 
 View = Callable[[torch.Tensor], torch.Tensor]
 
@@ -54,66 +57,124 @@ def rotation(degrees: float, mode: str = "bicubic") -> View:
     return view
 
 
-TTA: dict[str, tuple[View, ...]] = {
-    "none": (identity,),
-    "flip": (identity, flip(3)),
-    "flips": (identity, flip(3), flip(2), flip(2, 3)),
-    "shifts": (identity, shift(-3, 0), shift(3, 0), shift(0, -3), shift(0, 3)),
-    "rotations": (identity, rotation(-10), rotation(10)),
-    # The eight views of the plant-species report (the winners' notebook): shifts are pixels, not degrees.
-    "plants8": (
-        identity,
-        flip(3),
-        shift(-3, 0),
-        shift(3, 0),
-        shift(0, -3),
-        shift(0, 3),
-        rotation(-10),
-        rotation(10),
-    ),
-}
+class Preset(Config):
+    """Base: what a class of ``TTA`` is. It has no state, so it is its own settings."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a name asks for."""
-
-    views: tuple[View, ...]
-    side: int | None
+    kind: str = ""
+    side: int | None = Field(default=None, ge=8, le=65_536)
     """Side in px of the pictures that the views are made of; None: the network's."""
 
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The picture itself first."""
+        raise NotImplementedError
 
-def parse_tta(name: str) -> Plan:
-    """The views of "NAME" or "NAME@SIDE".
+
+class Nothing(Preset):
+    """The picture alone."""
+
+    kind: Literal["none"] = "none"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (identity,)
+
+
+class Flip(Preset):
+    """The picture and its mirror image."""
+
+    kind: Literal["flip"] = "flip"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (identity, flip(3))
+
+
+class Flips(Preset):
+    """The picture mirrored left to right, upside down, and both."""
+
+    kind: Literal["flips"] = "flips"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (identity, flip(3), flip(2), flip(2, 3))
+
+
+class Shifts(Preset):
+    """The picture moved up, down, left and right."""
+
+    kind: Literal["shifts"] = "shifts"
+    pixels: int = Field(default=3, ge=1, le=4096)
+    """How far."""
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        n = self.pixels
+        return (identity, shift(-n, 0), shift(n, 0), shift(0, -n), shift(0, n))
+
+
+class Rotations(Preset):
+    """The picture turned to both sides."""
+
+    kind: Literal["rotations"] = "rotations"
+    degrees: float = Field(default=10.0, gt=0, le=180)
+    """How far."""
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (identity, rotation(-self.degrees), rotation(self.degrees))
+
+
+class Plants8(Preset):
+    """The eight views of the plant-species report (the winners' notebook): mirrored, shifted by 3 px, turned by 10°."""
+
+    kind: Literal["plants8"] = "plants8"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (*Flip().views, *Shifts().views[1:], *Rotations().views[1:])
+
+
+TTA = Registry("test-time augmentation", Nothing, Flip, Flips, Shifts, Rotations, Plants8)
+
+if TYPE_CHECKING:
+    AnyTta = Any
+else:
+    AnyTta = str | TTA.settings  # a string stays one: recorded experiments are known again by it
+
+
+def parse_tta(given: Any) -> Preset:
+    """The preset of "NAME" or "NAME@SIDE", or of settings with their ``kind``.
 
     Raises:
-        ConfigError: no such preset, or the side is no number of pixels.
+        ConfigError: no such preset or setting, or the side is no number of pixels.
     """
-    preset, at, side = name.partition("@")
-    if preset not in TTA:
-        raise ConfigError(f"There is no test-time augmentation '{preset}'; choose one of {', '.join(TTA)}.")
-    if at and not (side.isdecimal() and int(side) >= 8):
-        raise ConfigError(f"Test-time augmentation '{name}': after @ comes a side of 8 pixels or more.")
-    return Plan(TTA[preset], int(side) if at else None)
+    if isinstance(given, Preset):
+        return given
+    if isinstance(given, str):
+        kind, at, side = given.partition("@")
+        if at and not (side.isdecimal() and int(side) >= 8):
+            raise ConfigError(f"Test-time augmentation '{given}': after @ comes a side of 8 pixels or more.")
+        given = {"kind": kind, **({"side": int(side)} if at else {})}
+    name = str(given.get("kind") if isinstance(given, dict) else given)
+    found: Preset = parse(TTA.find(name), given, source=f"test-time augmentation '{name}'")
+    return found
 
 
 def views(
-    name: str, images: torch.Tensor, size: int | None = None, resample: str = "bilinear"
+    tta: Any, images: torch.Tensor, size: int | None = None, resample: str = "bilinear"
 ) -> Iterator[torch.Tensor]:
     """Each view of prepared images (B, 3, H, W), one after the other (only one is held in memory).
 
     Args:
-        name: see ``parse_tta``; the images have the side that it asks for.
+        tta: see ``parse_tta``; the images have the side that it asks for.
         size: side in px that the network sees; None: that of the images.
         resample: bilinear or bicubic, as pictures are resized; with antialias.
 
     Raises:
         ConfigError: no such preset.
     """
-    plan = parse_tta(name)
+    found = (view(images) for view in parse_tta(tta).views)
     if size in (None, images.shape[-1]):
-        return (view(images) for view in plan.views)
-    return (
-        functional.interpolate(view(images), (size, size), mode=resample, antialias=True)
-        for view in plan.views
-    )
+        return found
+    return (functional.interpolate(view, (size, size), mode=resample, antialias=True) for view in found)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, DataError
@@ -26,7 +26,8 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.inference import pick_device, predict_catalog
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation import explain
-from foveate.explanation.explain import build_explainer, scaled
+from foveate.explanation.explain import Methods, build_explainer, scaled, with_settings
+from foveate.explanation.explainer import Explainer
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 from foveate.models.store import WEIGHTS_FILE
@@ -42,8 +43,8 @@ Report = Callable[[str, int, int], None]
 class ExplainConfig(Config):
     """What is explained, and how."""
 
-    methods: tuple[str, ...] = Field(default=("gradcam",), min_length=1)
-    """Names in ``EXPLAINERS``."""
+    methods: Methods = (build_explainer("gradcam"),)
+    """Names in ``EXPLAINERS``, or their settings with their ``kind``."""
     layers: tuple[str, ...] = ()
     """For methods that work at a feature map: first, second, last, stage:K, early, middle, late, or a module; none
     means last. Methods that explain pixels have no layer and give one map."""
@@ -57,8 +58,8 @@ class ExplainConfig(Config):
     """Pictures in one pass through the network; None: the method's own."""
     seed: int = 0
     """Of methods that draw at random."""
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """{method: its own settings}."""
+
+    _settings = model_validator(mode="before")(with_settings)
 
 
 def explain_config(
@@ -80,16 +81,14 @@ def explain_config(
 class Column:
     """A method at a layer."""
 
-    method: str
+    method: Explainer
     layer: str
     """As it was asked for; "" for a method that explains pixels."""
-    signed: bool
-    """Whether raw values below zero mean evidence against the class."""
 
     @property
     def key(self) -> str:
         """The name of its maps: ``method@layer``, or ``method``."""
-        return f"{self.method}@{self.layer}" if self.layer else self.method
+        return f"{self.method.kind}@{self.layer}" if self.layer else self.method.kind
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def lay_over(
 
     What the network did not see (fit="crop") is NaN.
     """
-    square = scaled(torch.from_numpy(raw)[None], (frame.side, frame.side), evidence, column.signed)[0]
+    square = scaled(torch.from_numpy(raw)[None], (frame.side, frame.side), evidence, column.method.signed)[0]
     picture = frame.width, frame.height
     return unfit(square.numpy(), picture, frame.fit, size or picture, side=frame.side)
 
@@ -163,23 +162,20 @@ class RunExplainer:
         if not run.finished:
             raise ConfigError(f"{run.folder} is not finished; run its train command again first.")
         self.run, self.config = run, config
-        methods, layers = tuple(dict.fromkeys(config.methods)), tuple(dict.fromkeys(config.layers))
-        strangers = sorted(set(config.settings) - set(methods))
-        if strangers:
-            raise ConfigError(f"There are settings for {strangers[0]}, which is not among the methods.")
-        self.explainers = {name: build_explainer(name, config.settings.get(name, {})) for name in methods}
-        if layers and not any(explainer.layered for explainer in self.explainers.values()):
-            several = "explain pixels and have" if len(methods) > 1 else "explains pixels and has"
-            raise ConfigError(f"{', '.join(methods)} {several} no layer; leave the layers out.")
+        layers = tuple(dict.fromkeys(config.layers))
+        if layers and not any(method.layered for method in config.methods):
+            several = "explain pixels and have" if len(config.methods) > 1 else "explains pixels and has"
+            names = ", ".join(method.kind for method in config.methods)
+            raise ConfigError(f"{names} {several} no layer; leave the layers out.")
         self.columns = tuple(
-            Column(name, layer, explainer.signed)
-            for name, explainer in self.explainers.items()
-            for layer in ((layers or ("last",)) if explainer.layered else ("",))
+            Column(method, layer)
+            for method in config.methods
+            for layer in ((layers or ("last",)) if method.layered else ("",))
         )
         self.classes = run.catalog.classes
         self.size: int = run.environment["size"]
         self.fit: Fit = run.experiment.data.fit
-        self.at_once = AT_ONCE_SLOW if any(e.slow for e in self.explainers.values()) else AT_ONCE
+        self.at_once = AT_ONCE_SLOW if any(method.slow for method in config.methods) else AT_ONCE
         self.target = None if config.target in (PREDICTED, TRUE) else self._class_of(config.target)
         self.device = pick_device(device)
         self.model = run.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -290,18 +286,17 @@ class RunExplainer:
     ) -> dict[str, np.ndarray]:
         """{Column.key: (B, h, w) float32}."""
         found: dict[str, np.ndarray] = {}
-        for name, explainer in self.explainers.items():
-            layers = [column.layer for column in self.columns if column.method == name]
-            told = None if report is None else _named(report, name)
+        for method in self.config.methods:
+            columns = [column for column in self.columns if column.method == method]
+            layers = [column.layer for column in columns] if method.layered else None
+            told = None if report is None or not method.slow else _named(report, method.kind)
             maps: Any = explain(
-                self.model, images, targets.to(self.device), name, layers if explainer.layered else None, raw=True,
-                chunk=self.config.chunk, precision=self.config.precision, seed=self.config.seed,
-                progress=told if explainer.slow else None, **self.config.settings.get(name, {}),
+                self.model, images, targets.to(self.device), method, layers, raw=True, chunk=self.config.chunk,
+                precision=self.config.precision, seed=self.config.seed, progress=told,
             )  # fmt: skip
-            by_layer = maps if explainer.layered else {"": maps}
-            for column in self.columns:
-                if column.method == name:
-                    found[column.key] = by_layer[column.layer].float().cpu().numpy()
+            for column in columns:
+                values = maps[column.layer] if method.layered else maps
+                found[column.key] = values.float().cpu().numpy()
         return found
 
     def _place(self, images: torch.Tensor) -> torch.Tensor:

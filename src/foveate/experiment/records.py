@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import ConfigDict, Field, model_validator
 
-from foveate.core.config import Config
+from foveate.core.config import Config, deciding
 from foveate.core.errors import RunError, shown
 from foveate.core.files import SCHEMA_VERSION
 from foveate.core.reading import read_csv
@@ -212,7 +212,7 @@ def result_of(
         "catalog_hash": catalog.hash,
         "split_hash": split_hash(catalog),
         "seed": experiment.seed,
-        "tta": experiment.evaluation.tta,
+        "tta": deciding(experiment.evaluation.tta),
         "metrics": metrics,
         "convergence_epoch": convergence_epoch(history, metric, mode="min"),
         "convergence_rule": f"first epoch of the lowest {metric}",

@@ -19,7 +19,7 @@ from foveate.data.decode import Fit
 from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
 from foveate.data.transforms import AugmentationConfig
-from foveate.evaluation.tta import parse_tta
+from foveate.evaluation.tta import AnyTta, parse_tta
 from foveate.feedback import FeedbackConfig
 from foveate.models.heads import AnyHeadConfig, LinearHead
 from foveate.models.settings import ModelConfig
@@ -50,8 +50,9 @@ class DataConfig(Config):
 class EvaluationConfig(Config):
     """What is measured after training."""
 
-    tta: str = "none"
-    """Test-time augmentation by name, or NAME@SIDE for views made at that size (see foveate.evaluation.tta)."""
+    tta: AnyTta = "none"
+    """Test-time augmentation by name (``foveate list tta``), or NAME@SIDE for views made at that size, or settings with
+    their ``kind``."""
     look_tap: str = "late"
     """Feature map at which it is measured where the network looks."""
     background_tests: bool = True
@@ -68,11 +69,11 @@ class EvaluationConfig(Config):
     )
     """Which scores (docs/look.md); localisation is empty where there are no masks."""
 
-    @field_validator("tta")
+    @field_validator("tta", mode="before")
     @classmethod
-    def _known(cls, value: str) -> str:
-        parse_tta(value)
-        return value
+    def _known(cls, value: Any) -> Any:
+        found = parse_tta(value)
+        return value if isinstance(value, str) else found
 
 
 class StartConfig(Config):

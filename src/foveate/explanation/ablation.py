@@ -1,5 +1,7 @@
 """Ablation-CAM: each channel of a feature map is weighted by how much the score falls without it."""
 
+from typing import Literal
+
 import torch
 
 from foveate.explanation.explainer import Explainer
@@ -16,14 +18,14 @@ class AblationCam(Explainer):
     paper.
     """
 
+    kind: Literal["ablationcam"] = "ablationcam"
     layered = True
     slow = True
     chunk = 128
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
-        assert targets is not None
         with torch.no_grad():
             logits, maps = probe.tapped(images, layers)
             score = logits.gather(1, targets[:, None])[:, 0]

@@ -13,12 +13,12 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from foveate.core.errors import ConfigError
-from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
 from foveate.models.taps import to_map
 
 
-class AttentionRollout(Explainer):
+class AttentionRollout(PictureExplainer):
     """Which patches reach the token (or tokens) that the classifier reads: the product over the blocks of attention
     matrices with the skip connections in them. It knows of no class.
 
@@ -26,57 +26,51 @@ class AttentionRollout(Explainer):
     A'_L ... A'_1. Source: Abnar & Zuidema, ACL 2020 (arXiv 2005.00928).
     """
 
-    class Config(Explainer.Config):
-        """How the matrices are made and joined."""
+    kind: Literal["attention_rollout"] = "attention_rollout"
+    residual: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the skip connection."""
+    heads: Literal["mean", "max", "min"] = "mean"
+    """How the heads of a block become one matrix."""
+    discard: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each picture's attentions, the smallest ones, that is set to 0 first; the first token's attention to
+    itself is kept. It takes noise out where heads is max."""
 
-        residual: float = Field(default=0.5, ge=0, lt=1)
-        """Share of the skip connection."""
-        heads: Literal["mean", "max", "min"] = "mean"
-        """How the heads of a block become one matrix."""
-        discard: float = Field(default=0.0, ge=0, lt=1)
-        """Share of each picture's attentions, the smallest ones, that is set to 0 first; the first token's attention to
-        itself is kept. It takes noise out where heads is max."""
-
-    config: Config
     predicts = True
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with torch.no_grad(), AttentionTaken() as taken:
             probe.logits(images)
         blocks = _blocks(probe.backbone, taken.weights, images, "attention_rollout")
         rolled = torch.eye(blocks[0].shape[-1], device=images.device).expand(len(images), -1, -1)
         for weights in blocks:
             fused = self._fused(weights)
-            mixed = (1 - self.config.residual) * fused
-            mixed = mixed + self.config.residual * torch.eye(fused.shape[-1], device=fused.device)
+            mixed = (1 - self.residual) * fused
+            mixed = mixed + self.residual * torch.eye(fused.shape[-1], device=fused.device)
             rolled = mixed / mixed.sum(dim=-1, keepdim=True) @ rolled
-        return {PIXELS: _read(probe.backbone, rolled, images)}
+        return _read(probe.backbone, rolled, images)
 
     def _fused(self, weights: torch.Tensor) -> torch.Tensor:
         """(B, heads, N, N) -> (B, N, N)."""
-        fused = {"mean": weights.mean(1), "max": weights.amax(1), "min": weights.amin(1)}[self.config.heads]
-        if self.config.discard:
+        fused = {"mean": weights.mean(1), "max": weights.amax(1), "min": weights.amin(1)}[self.heads]
+        if self.discard:
             flat = fused.flatten(1)
-            smallest = flat.topk(int(flat.shape[1] * self.config.discard), dim=1, largest=False).indices
+            smallest = flat.topk(int(flat.shape[1] * self.discard), dim=1, largest=False).indices
             kept = torch.ones_like(flat).scatter_(1, smallest, 0.0)
             kept[:, 0] = 1  # the class token's attention to itself
             fused = (flat * kept).view_as(fused)
         return fused
 
 
-class TransformerRelevance(Explainer):
+class TransformerRelevance(PictureExplainer):
     """Attention weighted by its gradient, added up over the blocks: R = I, then R <- R + mean over heads of
     (A ⊙ dS/dA)+ R for each block; map = the readers' row of R.
 
     Source: Chefer, Gur & Wolf, ICCV 2021 (arXiv 2103.15679), the rule for self-attention.
     """
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
-        assert targets is not None
+    kind: Literal["transformer_relevance"] = "transformer_relevance"
+
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with torch.enable_grad():
             pictures = images.detach().requires_grad_()
             with AttentionTaken() as taken:
@@ -93,7 +87,7 @@ class TransformerRelevance(Explainer):
                 )
             kept = (weights * gradient.float()).clamp(min=0).mean(dim=1)  # (B, N, N)
             relevance = relevance + kept @ relevance
-        return {PIXELS: _read(probe.backbone, relevance, images)}
+        return _read(probe.backbone, relevance, images)
 
 
 class AttentionTaken(TorchFunctionMode):

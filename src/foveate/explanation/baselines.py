@@ -8,27 +8,30 @@ from torch.nn import functional
 from foveate.core.errors import ConfigError
 from foveate.explanation.probe import Probe
 
-Baseline = Literal["mean", "black", "white", "blurred", "noise"]
+Baseline = Literal["mean", "black", "white", "blurred", "noise", "pictures"]
 """mean: 0 after normalisation, the mean colour; black, white; blurred: the picture itself without its details; noise:
-normal, as the normalised pictures are spread. A pixel that equals the baseline gets no attribution: with "black", black
-objects get none."""
+normal, as the normalised pictures are spread; pictures: those given as references. A pixel that equals the baseline
+gets no attribution: with "black", black objects get none."""
 
 BLUR = 1 / 8
 """Standard deviation of the blur as a share of the picture's shorter side."""
 
 
 def baselines(probe: Probe, images: torch.Tensor, kind: Baseline, draws: int = 1) -> torch.Tensor:
-    """(draws, B, C, H, W) in the network's normalised units; only "noise" differs from draw to draw.
+    """(draws, B, C, H, W) in the network's normalised units; only "noise" and "pictures" differ from draw to draw.
 
-    The noise is the same for every picture.
+    The draws are the same for every picture.
 
     Raises:
-        ConfigError: black or white, and the network does not say how its pictures are normalised.
+        ConfigError: black or white, and the network does not say how its pictures are normalised; or pictures, and
+            there are none, or of another size.
     """
     if kind == "noise":
         generator = probe.generator("baseline")
         noise = torch.stack([torch.randn(images.shape[1:], generator=generator) for _ in range(draws)])
         return noise.to(images)[:, None].expand(draws, *images.shape)
+    if kind == "pictures":
+        return _references(probe, images, draws)
     if kind == "blurred":
         one = blurred(images, BLUR * min(images.shape[2:]))
     elif kind == "mean":
@@ -43,6 +46,20 @@ def baselines(probe: Probe, images: torch.Tensor, kind: Baseline, draws: int = 1
         mean, std = known
         one = (((0.0 if kind == "black" else 1.0) - mean) / std).to(images).expand_as(images)
     return one.expand(draws, *images.shape)
+
+
+def _references(probe: Probe, images: torch.Tensor, draws: int) -> torch.Tensor:
+    """The reference pictures in random order, over and over."""
+    known = probe.references
+    if known is None or known.shape[1:] != images.shape[1:]:
+        has = "there are none" if known is None else f"they have the shape {tuple(known.shape)}"
+        raise ConfigError(
+            f"Baseline 'pictures' compares with reference pictures (R, {', '.join(map(str, images.shape[1:]))}), and "
+            f"{has}; give references=..., or take 'noise' or 'blurred'."
+        )
+    order = torch.randperm(len(known), generator=probe.generator("references"))
+    chosen = order[torch.arange(draws) % len(known)].to(known.device)
+    return known[chosen].to(images)[:, None].expand(draws, *images.shape)
 
 
 def normalisation(probe: Probe, channels: int) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -3,7 +3,7 @@
 A is the feature map of the layer, (B, K, h, w); g = dS/dA for the logit S of the class.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ class _GradientCam(Explainer):
     predicts = True
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         found = probe.gradients(images, targets, layers)
         return {layer: self.combine(*pair) for layer, pair in found.items()}
@@ -35,6 +35,8 @@ class _GradientCam(Explainer):
 class GradCam(_GradientCam):
     """Grad-CAM: ReLU(sum_k a_k A^k), a_k = mean over places of g. Source: Selvaraju et al., ICCV 2017."""
 
+    kind: Literal["gradcam"] = "gradcam"
+
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return grad_cam(features, gradients)
 
@@ -42,12 +44,12 @@ class GradCam(_GradientCam):
 class Cam(Explainer):
     """CAM: sum_k W[c, k] A^k for logits W mean(A) + b; signed. Source: Zhou et al., CVPR 2016."""
 
+    kind: Literal["cam"] = "cam"
     layered = True
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
-        assert targets is not None
         found = probe.gradients(images, targets, layers)
         linear = _classifier(probe.model)
         for layer, (_, gradient) in found.items():
@@ -87,6 +89,8 @@ class GradCamPlusPlus(_GradientCam):
     The exponential of the paper's score cancels out. Source: Chattopadhay et al., WACV 2018.
     """
 
+    kind: Literal["gradcam++"] = "gradcam++"
+
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         squared = gradients.square()
         total = features.sum(dim=(2, 3), keepdim=True)
@@ -99,6 +103,8 @@ class GradCamPlusPlus(_GradientCam):
 class XGradCam(_GradientCam):
     """XGrad-CAM: ReLU(sum_k a_k A^k), a_k = sum(g A) / (sum A + 1e-7) over places. Source: Fu et al., BMVC 2020."""
 
+    kind: Literal["xgradcam"] = "xgradcam"
+
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         weights = (gradients * features).sum(dim=(2, 3)) / (features.sum(dim=(2, 3)) + 1e-7)
         return (weights[:, :, None, None] * features).sum(dim=1).relu()
@@ -107,6 +113,8 @@ class XGradCam(_GradientCam):
 class HiResCam(_GradientCam):
     """HiRes-CAM: ReLU(sum_k g ⊙ A), without averaging. Source: Draelos & Carin, 2020 (arXiv 2011.08891)."""
 
+    kind: Literal["hirescam"] = "hirescam"
+
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return (gradients * features).sum(dim=1).relu()
 
@@ -114,12 +122,16 @@ class HiResCam(_GradientCam):
 class LayerCam(_GradientCam):
     """Layer-CAM: ReLU(sum_k ReLU(g) ⊙ A). Source: Jiang et al., IEEE TIP 2021."""
 
+    kind: Literal["layercam"] = "layercam"
+
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return (gradients.relu() * features).sum(dim=1).relu()
 
 
 class EigenGradCam(_GradientCam):
     """Eigen-Grad-CAM: the first principal component of g ⊙ A over the places; sign as in ``first_component``."""
+
+    kind: Literal["eigengradcam"] = "eigengradcam"
 
     def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         return first_component(gradients * features).relu()
@@ -131,11 +143,12 @@ class EigenCam(Explainer):
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020.
     """
 
+    kind: Literal["eigencam"] = "eigencam"
     layered = True
     predicts = True
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             _, maps = probe.tapped(images, layers)

@@ -10,7 +10,7 @@ out or refused, SiLU, GELU and Hardswish have no rule, overlapping max-pools los
 right behind a ReLU has no rule, and small differences are divided in float32.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -18,8 +18,7 @@ from pydantic import Field
 from foveate.core.errors import ConfigError
 from foveate.explanation.activations import ELEMENTWISE, MAX_POOLS, Function, Replacing
 from foveate.explanation.baselines import Baseline, baselines
-from foveate.explanation.explainer import Explainer
-from foveate.explanation.gradients import PixelExplainer, groups, pixel_gradients
+from foveate.explanation.gradients import PixelExplainer, pixel_gradients, summed
 from foveate.explanation.probe import Probe
 
 NEAR = 1e-9
@@ -29,52 +28,42 @@ NEAR = 1e-9
 class DeepLift(PixelExplainer):
     """(x - x') times the rescaled multipliers. Source: Shrikumar et al., ICML 2017 (arXiv 1704.02685)."""
 
-    class Config(Explainer.Config):
-        """What is compared with."""
+    kind: Literal["deeplift"] = "deeplift"
+    baseline: Baseline = "mean"
+    """What is compared with: mean, black, white, blurred, noise, pictures."""
 
-        baseline: Baseline = "mean"
-        """mean, black, white, blurred, noise."""
-
-    config: Config
     signed = True
     predicts = True
 
-    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
-        return deeplift(probe, images, baselines(probe, images, self.config.baseline)[0], targets)
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return deeplift(probe, images, baselines(probe, images, self.baseline)[0], targets)
 
 
 class DeepLiftShap(PixelExplainer):
     """The mean of DeepLIFT over baselines drawn at random. Source: Lundberg & Lee, NeurIPS 2017 (arXiv 1705.07874)."""
 
-    class Config(Explainer.Config):
-        """What is compared with."""
+    kind: Literal["deeplift_shap"] = "deeplift_shap"
+    baseline: Baseline = "noise"
+    """What is compared with: noise, pictures; mean, black, white and blurred are one each, which is DeepLIFT."""
+    samples: int = Field(default=8, ge=1, le=10_000)
+    """Baselines."""
 
-        baseline: Baseline = "noise"
-        """noise; with mean, black, white, blurred there is one baseline, and the result is DeepLIFT."""
-        samples: int = Field(default=8, ge=1, le=10_000)
-        """Baselines."""
-
-    config: Config
     slow = True
     signed = True
 
-    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
-        count = self.config.samples if self.config.baseline == "noise" else 1
-        starts = baselines(probe, images, self.config.baseline, count)
-        total = torch.zeros(images.shape, device=images.device)
-        for part in groups(probe, count, len(images)):
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        count = self.samples if self.baseline in ("noise", "pictures") else 1
+        starts = baselines(probe, images, self.baseline, count)
+
+        def of(part: slice) -> torch.Tensor:
             k = part.stop - part.start
-            repeated = images.repeat(k, 1, 1, 1)
-            classes = None if targets is None else targets.repeat(k)
-            found = deeplift(probe, repeated, starts[part].flatten(0, 1), classes)
-            total += found.unflatten(0, (k, -1)).sum(dim=0)
-            probe.report(part.stop, count)
-        return total / count
+            found = deeplift(probe, images.repeat(k, 1, 1, 1), starts[part].flatten(0, 1), targets.repeat(k))
+            return found.unflatten(0, (k, -1))
+
+        return summed(probe, images, count, of) / count
 
 
-def deeplift(
-    probe: Probe, images: torch.Tensor, start: torch.Tensor, targets: torch.Tensor | None
-) -> torch.Tensor:
+def deeplift(probe: Probe, images: torch.Tensor, start: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Contributions (B, 3, H, W) float32 of images against ``start``, both (B, 3, H, W), to the logits of ``targets``.
 
     One pass forward for the baselines, one forward and backward for the pictures.

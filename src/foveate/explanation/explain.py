@@ -6,17 +6,18 @@ maps = explain(model, images, method="scorecam", layer=["first", "second", "last
 """
 
 import difflib
-from collections.abc import Sequence
-from typing import Any, Literal, overload
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, overload
 
 import torch
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny
 from torch import nn
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, first_line
 from foveate.explanation.explainer import PIXELS, Explainer
 from foveate.explanation.maps import min_max, upsample
-from foveate.explanation.probe import LOW, Probe, Progress
+from foveate.explanation.probe import LOW, PREDICTED, Probe, Progress
 from foveate.explanation.table import EXPLAINERS
 from foveate.models.modes import untouched
 
@@ -28,19 +29,19 @@ Targets = torch.Tensor | Sequence[int] | int | None
 
 @overload
 def explain(
-    model: nn.Module, images: torch.Tensor, targets: Targets = ..., method: str = ...,
+    model: nn.Module, images: torch.Tensor, targets: Targets = ..., method: str | Explainer = ...,
     layer: str | None = ..., **options: Any,
 ) -> torch.Tensor: ...  # fmt: skip
 @overload
 def explain(
-    model: nn.Module, images: torch.Tensor, targets: Targets = ..., method: str = ...,
+    model: nn.Module, images: torch.Tensor, targets: Targets = ..., method: str | Explainer = ...,
     layer: Sequence[str] = ..., **options: Any,
 ) -> dict[str, torch.Tensor]: ...  # fmt: skip
 def explain(
     model: nn.Module,
     images: torch.Tensor,
     targets: Targets = None,
-    method: str = "gradcam",
+    method: str | Explainer = "gradcam",
     layer: str | Sequence[str] | None = None,
     *,
     raw: bool = False,
@@ -49,6 +50,7 @@ def explain(
     precision: Literal["float32", "auto", "bfloat16", "float16"] = "float32",
     seed: int = 0,
     progress: Progress | None = None,
+    references: torch.Tensor | None = None,
     **settings: Any,
 ) -> torch.Tensor | dict[str, torch.Tensor]:
     """Where the network finds evidence for a class: (B, H, W) float32 in [0, 1], on the network's device.
@@ -62,7 +64,7 @@ def explain(
             plain which are the logits (see ``as_logits``). Networks of other numbers of channels work alike.
         images: (B, 3, H, W), normalised as the network was trained.
         targets: (B,) classes, one class for all, or None: the class that the network predicts.
-        method: a name in ``EXPLAINERS``.
+        method: a name in ``EXPLAINERS``, or an object of one of its classes.
         layer: for methods that work at a feature map: "last" (None means the same), "first" (the stem), "second" (the
             first stage), "stage:K", "early", "middle", "late", or a module's path; several are computed in one pass and
             returned as a dict.
@@ -75,7 +77,8 @@ def explain(
         seed: of methods that draw at random; the same seed gives the same maps, whatever else is in the batch (to
             rounding: 1e-5 of the largest value).
         progress: called with (done, total) by slow methods.
-        settings: the method's own settings (its ``Config``).
+        references: (R, 3, H, W), normalised: other pictures, for methods that compare with some (baseline pictures).
+        settings: the method's own settings (its fields).
 
     Raises:
         ConfigError: an unknown method, layer, setting or class; a method that means nothing for this network; pictures
@@ -83,23 +86,25 @@ def explain(
     """
     explainer = build_explainer(method, settings)
     _check(model, images, explainer, layer, precision, evidence, chunk)
-    probe = Probe(model, chunk=chunk or explainer.chunk, precision=precision, seed=seed, progress=progress)
+    probe = Probe(
+        model,
+        chunk=chunk or explainer.chunk,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+        references=references,
+    )
     with untouched(probe.model, in_place=explainer.in_place):
         placed = probe.place(images)
         _check_finite(
             placed, "images holds values that are not finite in picture {}; mend it or leave it out."
         )
         try:
-            classes = None if targets is None and explainer.predicts else _classes(probe, placed, targets)
+            classes = _classes(probe, placed, targets, explainer.predicts)
             names = [layer] if layer is None or isinstance(layer, str) else list(layer)
             paths = [probe.resolve(name, placed) for name in names] if explainer.layered else []
             parts = [
-                explainer(
-                    probe,
-                    placed[part],
-                    None if classes is None else classes[part],
-                    tuple(dict.fromkeys(paths)),
-                )
+                explainer(probe, placed[part], classes[part], tuple(dict.fromkeys(paths)))
                 for part in probe.chunks(len(placed))
             ]
         except (RuntimeError, ValueError, AssertionError, TypeError, IndexError):
@@ -109,8 +114,8 @@ def explain(
     for found in maps.values():
         _check_finite(
             found,
-            f"The map of {method} is not finite for picture {{}}: the network's numbers overflow or are not finite "
-            "themselves; look at its weights, or explain it in float32.",
+            f"The map of {explainer.kind} is not finite for picture {{}}: the network's numbers overflow or are not "
+            "finite themselves; look at its weights, or explain it in float32.",
         )
     if not raw:
         size = (images.shape[2], images.shape[3])
@@ -129,18 +134,58 @@ def scaled(maps: torch.Tensor, size: tuple[int, int], evidence: str, signed: boo
     return min_max(upsample(maps, size))
 
 
-def build_explainer(method: str, settings: dict[str, Any]) -> Explainer:
-    """The explainer with these settings.
+def build_explainer(method: Any, settings: Mapping[str, Any] | None = None) -> Explainer:
+    """The explainer of this name, or of settings with their ``kind``; ``settings`` go over its own.
 
     Raises:
         ConfigError: no such method (the nearest names are given), or a setting that it does not have.
     """
-    if method not in EXPLAINERS:
-        close = difflib.get_close_matches(method, EXPLAINERS, n=3, cutoff=0.4)
+    if isinstance(method, Explainer) and not settings:
+        return method
+    given = method.model_dump() if isinstance(method, Explainer) else method
+    given = {**(given if isinstance(given, Mapping) else {"kind": given}), **(settings or {})}
+    kind = str(given.get("kind", ""))
+    if kind not in EXPLAINERS:
+        close = difflib.get_close_matches(kind, EXPLAINERS, n=3, cutoff=0.4)
         hint = f"did you mean {', '.join(close)}?" if close else f"choose one of {', '.join(EXPLAINERS)}."
-        raise ConfigError(f"There is no explanation method '{method}'; {hint}")
-    kind = EXPLAINERS[method]
-    return kind(parse(kind.Config, settings, source=f"method '{method}'"))
+        raise ConfigError(f"There is no explanation method '{kind}'; {hint}")
+    found: Explainer = parse(EXPLAINERS[kind], given, source=f"method '{kind}'")
+    return found
+
+
+def _each_once(methods: tuple[Explainer, ...]) -> tuple[Explainer, ...]:
+    by_kind = {method.kind: method for method in methods}
+    for method in methods:
+        if method != by_kind[method.kind]:
+            raise ValueError(f"{method.kind} is named twice, with different settings")
+    return tuple(by_kind.values())
+
+
+Methods = Annotated[
+    tuple[Annotated[SerializeAsAny[Explainer], BeforeValidator(build_explainer)], ...],
+    Field(min_length=1),
+    AfterValidator(_each_once),
+]
+"""Of a setting: several methods, each by its name or with its settings and their ``kind``."""
+
+
+def with_settings(values: Any) -> Any:
+    """Settings beside the names of the methods, {"methods": ["rise"], "settings": {"rise": {"masks": 9}}}, go into
+    ``methods``. For a validator before the model.
+
+    Raises:
+        ConfigError: settings of something that is not among the methods.
+    """
+    if not isinstance(values, dict) or "settings" not in values:
+        return values
+    apart = dict(values["settings"])
+    methods = [
+        build_explainer(method, apart.pop(method, None)) if isinstance(method, str) else method
+        for method in values.get("methods", ("gradcam",))
+    ]
+    if apart:
+        raise ConfigError(f"There are settings for {min(apart)}, which is not among the methods.")
+    return {name: value for name, value in values.items() if name != "settings"} | {"methods": methods}
 
 
 def _check(
@@ -191,9 +236,11 @@ def _check_answers(probe: Probe, images: torch.Tensor) -> None:
         ) from error
 
 
-def _classes(probe: Probe, images: torch.Tensor, targets: Targets) -> torch.Tensor:
+def _classes(probe: Probe, images: torch.Tensor, targets: Targets, predicts: bool) -> torch.Tensor:
     """(B,) int64 on the network's device."""
     count = len(images)
+    if targets is None and predicts:
+        return torch.full((count,), PREDICTED, device=probe.device)
     if targets is None:
         with torch.no_grad():
             return torch.cat(

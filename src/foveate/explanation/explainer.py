@@ -1,24 +1,21 @@
 """The contract of an explainer: one class in one file, one line in the table ``EXPLAINERS``."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
-from foveate.core.config import Config as Settings
+from foveate.core.config import Config
 from foveate.explanation.probe import Probe
 
 PIXELS = ""
 """The key of a map that belongs to the picture and to no layer."""
 
 
-class Explainer(ABC):
-    """One method. An instance holds settings only; it may be used for any network and any pictures."""
+class Explainer(Config, ABC):
+    """One method: ``kind`` is its name, and its settings are its fields; it may be asked about any network."""
 
-    class Config(Settings):
-        """The method's own settings; none here."""
-
-    config: Any
+    kind: str = ""
 
     layered: ClassVar[bool] = False
     """Whether the map is made at a feature map of the network, so that layers can be chosen."""
@@ -29,16 +26,13 @@ class Explainer(ABC):
     chunk: ClassVar[int] = 32
     """Pictures in one pass through the network, unless the caller says otherwise."""
     predicts: ClassVar[bool] = False
-    """Whether ``targets`` may be None, since the method's own pass tells the predicted class."""
+    """Whether ``targets`` may be ``PREDICTED``, since the method's own pass tells the predicted class."""
     signed: ClassVar[bool] = False
     """Whether raw values below zero mean evidence against the class."""
 
-    def __init__(self, config: Config | None = None) -> None:
-        self.config = config or self.Config()
-
     @abstractmethod
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         """Raw maps {layer: (B, h, w)}, or {PIXELS: (B, H, W)} where ``layered`` is False; float32.
 
@@ -48,10 +42,25 @@ class Explainer(ABC):
 
         Args:
             images: (B, 3, H, W) normalised, B at most ``probe.chunk``.
-            targets: (B,) int64, the class whose evidence is wanted; None (the predicted one) only where ``predicts``.
+            targets: (B,) int64, the class whose evidence is wanted; where ``predicts`` it may be ``PREDICTED``, the
+                class that the network names (see ``probe.score_of``).
             layers: paths of modules, resolved; empty where ``layered`` is False.
 
         Raises:
             ConfigError: the method means nothing for this network (its name, the reason, what to use instead).
         """
+        ...
+
+
+class PictureExplainer(Explainer):
+    """Base of methods that know no layers and give one map over the picture."""
+
+    def __call__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        return {PIXELS: self.map(probe, images, targets)}
+
+    @abstractmethod
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(B, H, W) or coarser, float32, for images (B, 3, H, W) and classes (B,)."""
         ...

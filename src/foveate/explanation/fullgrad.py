@@ -2,14 +2,14 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from foveate.core.errors import ConfigError
-from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.gradients import pixel_gradients
 from foveate.explanation.maps import upsample
 from foveate.explanation.probe import Probe
@@ -19,7 +19,7 @@ Visit = Callable[[torch.Tensor], None]
 """Gets a part of the score: (B, K, h, w) where it has places in the picture, else (B, F)."""
 
 
-class FullGrad(Explainer):
+class FullGrad(PictureExplainer):
     """The sum of |x dS/dx| and, for all biases b, |b dS/db| at their places, each layer stretched to [0, 1].
 
     Biases are those of convolutions, linear layers and norms, with batch norm's running mean as part of its bias. In a
@@ -28,11 +28,10 @@ class FullGrad(Explainer):
     Source: Srinivas & Fleuret, NeurIPS 2019 (arXiv 1905.00780).
     """
 
+    kind: Literal["fullgrad"] = "fullgrad"
     predicts = True
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         size = (images.shape[2], images.shape[3])
         total = torch.zeros(len(images), *size, device=images.device)
 
@@ -41,10 +40,10 @@ class FullGrad(Explainer):
                 total.add_(upsample(_stretched(part.abs()).sum(dim=1), size))
 
         full_gradients(probe, images, targets, add)
-        return {PIXELS: total}
+        return total
 
 
-def full_gradients(probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, visit: Visit) -> None:
+def full_gradients(probe: Probe, images: torch.Tensor, targets: torch.Tensor, visit: Visit) -> None:
     """Visits all parts of the score, signed, float32; the last one is x dS/dx, (B, 3, H, W)."""
     with _Biases(probe, images, visit):
         gradients = pixel_gradients(probe, images, targets)

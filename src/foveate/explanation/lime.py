@@ -1,5 +1,7 @@
 """LIME on superpixels, and SP-LIME's choice of pictures."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -18,25 +20,19 @@ class Lime(SuperpixelExplainer):
     its cosine distance from the whole picture. Source: Ribeiro et al., KDD 2016 (arXiv 1602.04938).
     """
 
-    class Config(SuperpixelExplainer.Config):
-        """The superpixels and the regression."""
-
-        width: float = Field(default=0.25, gt=0)
-        """Of the kernel, in cosine distance: 0 is the whole picture, 1 the empty one."""
-        alpha: float = Field(default=1.0, ge=0)
-        """Strength of the ridge penalty."""
-
-    config: Config
+    kind: Literal["lime"] = "lime"
+    width: float = Field(default=0.25, gt=0)
+    """Of the kernel, in cosine distance: 0 is the whole picture, 1 the empty one."""
+    alpha: float = Field(default=1.0, ge=0)
+    """Strength of the ridge penalty."""
 
     def values(self, game: Game, probe: Probe) -> np.ndarray:
         draws = np.random.Generator(np.random.PCG64(key(probe.seed, "explanation", "lime")))
-        shown = draws.random((self.config.samples, game.players)) < 0.5
+        shown = draws.random((self.samples, game.players)) < 0.5
         shown[0] = True
         distance = 1 - np.sqrt(shown.mean(axis=1))
-        weights = np.exp(-(distance**2) / (2 * self.config.width**2))
-        return (
-            Ridge(alpha=self.config.alpha).fit(shown.astype(float), game(shown), sample_weight=weights).coef_
-        )
+        weights = np.exp(-(distance**2) / (2 * self.width**2))
+        return Ridge(alpha=self.alpha).fit(shown.astype(float), game(shown), sample_weight=weights).coef_
 
 
 def pick_pictures(importance: torch.Tensor, count: int, keep: int | None = None) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch.overrides import TorchFunctionMode
 
-from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
 
 Rule = Literal["epsilon", "gamma", "zplus"]
@@ -20,7 +20,7 @@ _TINY = 1e-12
 """A value below this has no sign that means anything."""
 
 
-class LRP(Explainer):
+class LRP(PictureExplainer):
     """Relevance of each pixel, summed over the colours: what of the class's logit came from there.
 
     R_j = sum_k a_j w_jk / z_k R_k through linear layers, by one of these rules (a inputs, w weights, z outputs):
@@ -39,32 +39,26 @@ class LRP(Explainer):
     Ali et al., ICML 2022 (layer norm, attention).
     """
 
-    class Config(Explainer.Config):
-        """Rules of the linear layers."""
+    kind: Literal["lrp"] = "lrp"
+    rule: Literal["composite", "epsilon", "gamma", "zplus"] = "composite"
+    """Which rule; see the class."""
+    gamma: float = Field(default=0.25, ge=0)
+    """How much more contributions of the output's sign count; 0.25 by Montavon et al."""
+    epsilon: float = Field(default=1e-6, ge=0)
+    """Added to outputs of the epsilon rule, as a share of their root mean square in the picture. 0.25 takes noise out,
+    and relevance with it."""
 
-        rule: Literal["composite", "epsilon", "gamma", "zplus"] = "composite"
-        """Which rule; see the class."""
-        gamma: float = Field(default=0.25, ge=0)
-        """How much more contributions of the output's sign count; 0.25 by Montavon et al."""
-        epsilon: float = Field(default=1e-6, ge=0)
-        """Added to outputs of the epsilon rule, as a share of their root mean square in the picture. 0.25 takes
-        noise out, and relevance with it."""
-
-    config: Config
     signed = True
     in_place = False
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
-        assert targets is not None
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with torch.enable_grad():
             pictures = images.detach().requires_grad_()
-            with Relevance(self.config):
+            with Relevance(self):
                 logits = probe.logits(pictures)
             score = logits.gather(1, targets[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, pictures)
-        return {PIXELS: (images * gradient).sum(dim=1).float()}
+        return (images * gradient).sum(dim=1).float()
 
 
 Handler = Callable[["Relevance", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -73,11 +67,11 @@ Handler = Callable[["Relevance", Callable[..., Any], tuple[Any, ...], dict[str, 
 class Relevance(TorchFunctionMode):
     """While it is active, functions of signals have the gradients of LRP. A signal is what depends on the picture."""
 
-    def __init__(self, config: LRP.Config) -> None:
+    def __init__(self, rules: LRP) -> None:
         super().__init__()
-        self.config = config
-        self.conv: Rule = "gamma" if config.rule == "composite" else config.rule
-        self.dense: Rule = "epsilon" if config.rule == "composite" else config.rule
+        self.rules = rules
+        self.conv: Rule = "gamma" if rules.rule == "composite" else rules.rule
+        self.dense: Rule = "epsilon" if rules.rule == "composite" else rules.rule
         self.gates: dict[int, tuple[int, torch.Tensor]] = {}
         """{id: (2 for a sigmoid's output, 1 for relu6 and others that gates are built of, the tensor)}; the tensors
         are kept, so that an id stays theirs."""
@@ -104,7 +98,7 @@ class Relevance(TorchFunctionMode):
         """``apply(x, w, b)`` with the rule's gradient with respect to x."""
         z = apply(x, w, b)
         if rule == "epsilon":
-            size = self.config.epsilon * z.detach().square().flatten(1).mean(1).sqrt()
+            size = self.rules.epsilon * z.detach().square().flatten(1).mean(1).sqrt()
             size = size.view(-1, *[1] * (z.ndim - 1)).clamp(min=_TINY)
             share = z.detach() / (z.detach() + torch.where(z.detach() < 0, -size, size))
             return _with_gradient(z.detach(), z * share)
@@ -116,7 +110,7 @@ class Relevance(TorchFunctionMode):
             positive = positive + apply(x.clamp(max=0), down, None)
             negative = negative + apply(x.clamp(max=0), up, None)
         same = torch.where(z.detach() >= 0, positive, negative)
-        raised = same if rule == "zplus" else positive + negative + self.config.gamma * same
+        raised = same if rule == "zplus" else positive + negative + self.rules.gamma * same
         return _with_gradient(z.detach(), raised * _ratio(z.detach(), raised.detach()))
 
 

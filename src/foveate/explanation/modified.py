@@ -6,14 +6,14 @@ They see edges that pass the rectifiers, and hardly the class: they fail the san
 gradient under another name.
 """
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from foveate.core.errors import ConfigError
 from foveate.explanation.activations import Function, Rectifying
 from foveate.explanation.explainer import Explainer
-from foveate.explanation.gradients import Gradient, pixel_gradients
+from foveate.explanation.gradients import LargestOfColours, pixel_gradients
 from foveate.explanation.maps import grad_cam, upsample
 from foveate.explanation.probe import Probe
 
@@ -34,16 +34,14 @@ class _PositiveBackwards(torch.autograd.Function):
         return positive if ctx.gate is None else positive * ctx.gate, None, None
 
 
-class DeconvNet(Gradient):
-    """Backwards each ReLU passes R 1[R > 0], whatever its input was; max-pooling uses its switches.
+class _OtherRectifiers(LargestOfColours):
+    guided: ClassVar[bool]
 
-    Source: Zeiler & Fergus, ECCV 2014 (arXiv 1311.2901).
-    """
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        def rule(values: torch.Tensor, plain: Function, func: Any) -> torch.Tensor:
+            return _PositiveBackwards.apply(values, plain, self.guided)
 
-    guided = False
-
-    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
-        with Rectifying(self._rule) as rectifiers:
+        with Rectifying(rule) as rectifiers:
             values = pixel_gradients(probe, images, targets)
         if rectifiers.calls == 0:
             raise ConfigError(
@@ -52,13 +50,21 @@ class DeconvNet(Gradient):
             )
         return values
 
-    def _rule(self, values: torch.Tensor, plain: Function, func: Any) -> torch.Tensor:
-        return _PositiveBackwards.apply(values, plain, self.guided)
+
+class DeconvNet(_OtherRectifiers):
+    """Backwards each ReLU passes R 1[R > 0], whatever its input was; max-pooling uses its switches.
+
+    Source: Zeiler & Fergus, ECCV 2014 (arXiv 1311.2901).
+    """
+
+    kind: Literal["deconvnet"] = "deconvnet"
+    guided = False
 
 
-class GuidedBackprop(DeconvNet):
+class GuidedBackprop(_OtherRectifiers):
     """Backwards each ReLU passes R 1[R > 0] 1[x > 0]. Source: Springenberg et al., 2014 (arXiv 1412.6806)."""
 
+    kind: Literal["guided_backprop"] = "guided_backprop"
     guided = True
 
 
@@ -68,14 +74,14 @@ class GuidedGradCam(Explainer):
     Source: Selvaraju et al., ICCV 2017.
     """
 
+    kind: Literal["guided_gradcam"] = "guided_gradcam"
     layered = True
     predicts = True
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
-        guided = GuidedBackprop()
-        edges = guided.join(guided.attribute(probe, images, targets))  # (B, H, W)
+        edges = GuidedBackprop().map(probe, images, targets)  # (B, H, W)
         found = probe.gradients(images, targets, layers)
         size = (images.shape[2], images.shape[3])
         return {layer: upsample(grad_cam(*pair), size) * edges for layer, pair in found.items()}

@@ -5,44 +5,39 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
 
 
-class Occlusion(Explainer):
+class Occlusion(PictureExplainer):
     """Occlusion: for each pixel the mean over the windows that cover it of S(X) - S(X covered).
 
+    Window and stride are shares of the shorter side, so that pictures of any size are treated alike.
     Source: Zeiler & Fergus, ECCV 2014; equal to captum's ``Occlusion`` with the same windows over all channels.
     """
 
-    class Config(Explainer.Config):
-        """Window and stride are shares of the shorter side, so that pictures of any size are treated alike."""
+    kind: Literal["occlusion"] = "occlusion"
+    window: float = Field(default=0.15, gt=0, le=1)
+    """Side of the square window."""
+    stride: float = Field(default=0.075, gt=0, le=1)
+    """Step from window to window."""
+    fill: Literal["mean", "black", "white"] = "mean"
+    """The cover: the mean colour (0 after normalisation), or the picture's own darkest or lightest values."""
+    score: Score = "logit"
 
-        window: float = Field(default=0.15, gt=0, le=1)
-        """Side of the square window."""
-        stride: float = Field(default=0.075, gt=0, le=1)
-        """Step from window to window."""
-        fill: Literal["mean", "black", "white"] = "mean"
-        """The cover: the mean colour (0 after normalisation), or the picture's own darkest or lightest values."""
-        score: Score = "logit"
-
-    config: Config
     slow = True
     signed = True
     chunk = 64
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
-        assert targets is not None
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[2:]
         side = min(height, width)
-        window = max(1, round(self.config.window * side))
-        stride = max(1, round(self.config.stride * side))
+        window = max(1, round(self.window * side))
+        stride = max(1, round(self.stride * side))
         places = [(y, x) for y in starts(height, window, stride) for x in starts(width, window, stride)]
         total, done = len(places) * len(images), 0
-        scorer = Scorer(probe, self.config.score, passes=total)
+        scorer = Scorer(probe, self.score, passes=total)
         counts = images.new_zeros((height, width), dtype=torch.float32)
         for y, x in places:
             counts[y : y + window, x : x + window] += 1
@@ -63,13 +58,13 @@ class Occlusion(Explainer):
                     maps[i, y : y + window, x : x + window] += whole[0] - score
                 done += len(chosen)
                 probe.report(done, total)
-        return {PIXELS: maps / counts}
+        return maps / counts
 
     def _cover(self, picture: torch.Tensor) -> torch.Tensor | float:
         """What the window is filled with, (3, 1, 1)."""
-        if self.config.fill == "mean":
+        if self.fill == "mean":
             return 0.0
-        reduce = torch.amin if self.config.fill == "black" else torch.amax
+        reduce = torch.amin if self.fill == "black" else torch.amax
         return reduce(picture, dim=(1, 2), keepdim=True)
 
 

@@ -22,6 +22,9 @@ Progress = Callable[[int, int], None]
 
 LOW = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
+PREDICTED = -1
+"""In place of a class: the one that the network names."""
+
 
 class Probe:
     """A network and how much of it may be computed at once.
@@ -41,8 +44,9 @@ class Probe:
         precision: str = "float32",
         seed: int = 0,
         progress: Progress | None = None,
+        references: torch.Tensor | None = None,
     ) -> None:
-        """``chunk``: pictures in one pass. ``precision``: see ``foveate.explanation.explain``."""
+        """``chunk``: pictures in one pass. ``precision``, ``references``: see ``foveate.explanation.explain``."""
         self.model = original(model)
         self.root: nn.Module = self.model.backbone if isinstance(self.model, Network) else self.model
         self.backbone = self.root.get_submodule(timm_place(self.root))
@@ -50,6 +54,7 @@ class Probe:
         self.chunk = chunk
         self.precision = precision
         self.seed = seed
+        self.references = references
         self.report = progress or (lambda done, total: None)
         parameter = next(model.parameters(), torch.zeros(()))
         self.device, self.dtype = parameter.device, parameter.dtype
@@ -103,19 +108,18 @@ class Probe:
             return self.model(images.clone()), maps
 
     def gradients(
-        self, images: torch.Tensor, targets: torch.Tensor | None, layers: Sequence[str]
+        self, images: torch.Tensor, targets: torch.Tensor, layers: Sequence[str]
     ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """{layer: (A, dS/dA)}, both (B, K, h, w) float32, from one forward and one backward pass.
 
-        S is the local logit of ``targets`` (B,), or of the predicted class where they are None.
+        S is the local logit of ``targets`` (B,).
 
         Raises:
             ConfigError: the logits do not depend on a layer.
         """
         with torch.enable_grad():
             output, maps = self._captured(images, layers)
-            classes = self.read(output).argmax(dim=1) if targets is None else targets
-            score = self.read(_local(output)).gather(1, classes[:, None]).sum()
+            score = score_of(self.read(_local(output)), self.read(output), targets).sum()
             wanted = [maps[layer] for layer in layers]
             able = [tap for tap in wanted if tap.requires_grad and score.requires_grad]
             found = iter(torch.autograd.grad(score, able, allow_unused=True) if able else ())
@@ -151,6 +155,13 @@ def original(model: nn.Module) -> nn.Module:
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inside = model.module
     return original(inside) if isinstance(inside, nn.Module) else model
+
+
+def score_of(logits: torch.Tensor, decides: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """(B,) the logits (B, C) of the classes ``targets`` (B,), of which ``PREDICTED`` is the one that ``decides`` (B, C)
+    names."""
+    classes = torch.where(targets == PREDICTED, decides.argmax(dim=1), targets)
+    return logits.gather(1, classes[:, None])[:, 0]
 
 
 def _local(output: Any) -> Any:

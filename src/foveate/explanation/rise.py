@@ -1,44 +1,39 @@
 """RISE: the mean of many random masks, each weighted by what the network says of the picture seen through it."""
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch.nn import functional
 
-from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
 
 
-class Rise(Explainer):
+class Rise(PictureExplainer):
     """RISE: sum_i S(X ⊙ m_i) m_i / (N p), random coarse grids, upsampled bilinearly and shifted by less than a cell.
 
     No training, no gradient, no inside knowledge. Source: Petsiuk et al., RISE, BMVC 2018.
     """
 
-    class Config(Explainer.Config):
-        """The paper takes 4000 masks for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
+    kind: Literal["rise"] = "rise"
+    masks: int = Field(default=2000, ge=2, le=1_000_000)
+    """N. The paper takes 4000 for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
+    grid: int = Field(default=7, ge=2, le=512)
+    """Cells a side."""
+    keep: float = Field(default=0.5, gt=0, lt=1)
+    """p: probability that a cell is seen."""
+    score: Score = "probability"
 
-        masks: int = Field(default=2000, ge=2, le=1_000_000)
-        """N."""
-        grid: int = Field(default=7, ge=2, le=512)
-        """Cells a side."""
-        keep: float = Field(default=0.5, gt=0, lt=1)
-        """p: probability that a cell is seen."""
-        score: Score = "probability"
-
-    config: Config
     slow = True
     chunk = 64
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
-        assert targets is not None
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[2:]
-        count = self.config.masks
-        scorer = Scorer(probe, self.config.score, passes=count * len(images))
+        count = self.masks
+        scorer = Scorer(probe, self.score, passes=count * len(images))
         cells, shifts = self._draw(probe.generator("rise", count), height, width)
         maps = images.new_zeros((len(images), height * width), dtype=torch.float32)
         for part in probe.chunks(count):
@@ -49,12 +44,12 @@ class Rise(Explainer):
                 scores = scorer(target, targets[i].expand(len(masks)))
                 maps[i] += scores @ masks.flatten(1)
             probe.report(min(part.stop, count), count)
-        return {PIXELS: maps.unflatten(1, (height, width)) / (count * self.config.keep)}
+        return maps.unflatten(1, (height, width)) / (count * self.keep)
 
     def _draw(self, generator: torch.Generator, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, grid, grid) zeros and ones, and (N, 2) shifts down and right in pixels; the same for every picture."""
-        count, grid = self.config.masks, self.config.grid
-        cells = (torch.rand(count, grid, grid, generator=generator) < self.config.keep).float()
+        count, grid = self.masks, self.grid
+        cells = (torch.rand(count, grid, grid, generator=generator) < self.keep).float()
         steps = torch.tensor([math.ceil(height / grid), math.ceil(width / grid)])
         shifts = (torch.rand(count, 2, generator=generator) * steps).long()
         return cells, shifts

@@ -23,37 +23,33 @@ class ScoreCam(Explainer):
     implementation, so one pass serves them all and the result is exact.
     """
 
-    class Config(Explainer.Config):
-        """Where implementations differ (METHODS of Score-CAM)."""
+    kind: Literal["scorecam"] = "scorecam"
+    score: Score = "logit"
+    """What is measured of the masked picture."""
+    weight: Literal["softmax", "raw"] = "softmax"
+    """a_k: softmax of the scores over the channels, or the scores themselves."""
+    baseline: Literal["none", "black", "picture"] = "none"
+    """What is subtracted from raw scores: nothing, the score of the black picture, or that of the whole picture."""
+    corners: bool = False
+    """Upsampling that puts the corners of both grids on each other, as pytorch-grad-cam's does."""
+    scale: Literal["after", "before"] = "after"
+    """Whether H_k is scaled to [0, 1] after or before it is upsampled."""
+    start: Literal["zeros", "ones"] = "zeros"
+    """What the weighted sum begins with."""
 
-        score: Score = "logit"
-        """What is measured of the masked picture."""
-        weight: Literal["softmax", "raw"] = "softmax"
-        """a_k: softmax of the scores over the channels, or the scores themselves."""
-        baseline: Literal["none", "black", "picture"] = "none"
-        """What is subtracted from raw scores: nothing, the score of the black picture, or that of the whole picture."""
-        corners: bool = False
-        """Upsampling that puts the corners of both grids on each other, as pytorch-grad-cam's does."""
-        scale: Literal["after", "before"] = "after"
-        """Whether H_k is scaled to [0, 1] after or before it is upsampled."""
-        start: Literal["zeros", "ones"] = "zeros"
-        """What the weighted sum begins with."""
-
-    config: Config
     layered = True
     slow = True
     chunk = 64
 
     def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
-        assert targets is not None
         with torch.no_grad():
             maps = probe.tapped(images, layers)[1]
         features = {layer: maps[layer].float() for layer in layers}
         live = {layer: live_channels(found) for layer, found in features.items()}
         total, done = sum(len(pairs) for pairs in live.values()), 0
-        scorer = Scorer(probe, self.config.score, passes=total)
+        scorer = Scorer(probe, self.score, passes=total)
         empty = self._of_black(scorer, images, targets)
         result = {}
         for layer, found in features.items():
@@ -67,7 +63,7 @@ class ScoreCam(Explainer):
                 probe.report(done, total)
             weights = self._weights(scores, scorer, images, targets, empty)
             combined = torch.einsum("bk,bkhw->bhw", weights, found)
-            result[layer] = (combined + (self.config.start == "ones")).relu()
+            result[layer] = (combined + (self.start == "ones")).relu()
         return result
 
     def _masked(
@@ -75,11 +71,11 @@ class ScoreCam(Explainer):
     ) -> torch.Tensor:
         """X_b ⊙ H_bk of n pairs: (n, 3, H, W)."""
         chosen = maps[b, k][:, None]  # (n, 1, h, w)
-        if self.config.scale == "before":
+        if self.scale == "before":
             chosen = _scaled(chosen)
-        size, corners = images.shape[2:], self.config.corners
+        size, corners = images.shape[2:], self.corners
         chosen = functional.interpolate(chosen, size, mode="bilinear", align_corners=corners)
-        if self.config.scale == "after":
+        if self.scale == "after":
             chosen = _scaled(chosen)
         target = scorer.buffer(images)[: len(b)]
         first, last = int(b[0]), int(b[-1])
@@ -94,18 +90,13 @@ class ScoreCam(Explainer):
         return scores
 
     def _weights(
-        self,
-        scores: torch.Tensor,
-        scorer: Scorer,
-        images: torch.Tensor,
-        targets: torch.Tensor,
-        empty: torch.Tensor,
-    ) -> torch.Tensor:
-        if self.config.weight == "softmax":
+        self, scores: torch.Tensor, scorer: Scorer, images: torch.Tensor, targets: torch.Tensor, empty: torch.Tensor
+    ) -> torch.Tensor:  # fmt: skip
+        if self.weight == "softmax":
             return scores.softmax(dim=1)
-        if self.config.baseline == "black":
+        if self.baseline == "black":
             return scores - empty[:, None]
-        if self.config.baseline == "picture":
+        if self.baseline == "picture":
             return scores - scorer(images.clone(), targets)[:, None]
         return scores
 

@@ -5,6 +5,7 @@ DeepLIFT over random baselines is in ``deeplift``.
 
 from itertools import product
 from math import comb
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,8 +13,7 @@ from pydantic import Field
 
 from foveate.core.rng import key
 from foveate.explanation.baselines import Baseline, baselines
-from foveate.explanation.explainer import Explainer
-from foveate.explanation.gradients import PixelExplainer, groups, sampled_gradients
+from foveate.explanation.gradients import PixelExplainer, noisy_copies, sampled_gradients, summed
 from foveate.explanation.probe import Probe
 from foveate.explanation.superpixels import Game, SuperpixelExplainer
 
@@ -25,37 +25,28 @@ class GradientShap(PixelExplainer):
     GradientExplainer in their library.
     """
 
-    class Config(Explainer.Config):
-        """The samples."""
+    kind: Literal["gradient_shap"] = "gradient_shap"
+    baseline: Baseline = "noise"
+    """Where the paths begin: noise or pictures (another one for each sample), mean, black, white, blurred."""
+    samples: int = Field(default=50, ge=1, le=100_000)
+    """Gradients for each picture."""
+    sigma: float = Field(default=0.0, ge=0)
+    """Noise added to the picture, as a share of its range (largest minus smallest value)."""
 
-        baseline: Baseline = "noise"
-        """Where the paths begin: noise (another one for each sample), mean, black, white, blurred."""
-        samples: int = Field(default=50, ge=1, le=100_000)
-        """Gradients for each picture."""
-        sigma: float = Field(default=0.0, ge=0)
-        """Noise added to the picture, as a share of its range (largest minus smallest value)."""
-
-    config: Config
     slow = True
     signed = True
 
-    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
-        count = self.config.samples
-        starts = baselines(probe, images, self.config.baseline, count)
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        count = self.samples
+        starts = baselines(probe, images, self.baseline, count)
         generator = probe.generator("gradient_shap")
         times = torch.rand(count, generator=generator).to(images.device).view(-1, 1, 1, 1, 1)
-        spread = images.float().amax(dim=(1, 2, 3)) - images.float().amin(dim=(1, 2, 3))
-        sigma = (self.config.sigma * spread)[:, None, None, None]
-        total = torch.zeros(images.shape, device=images.device)
-        for part in groups(probe, count, len(images)):
-            noise = torch.stack(
-                [torch.randn(images.shape[1:], generator=generator) for _ in range(part.stop - part.start)]
-            )
-            ends = images.float() + sigma * noise.to(images.device)[:, None]  # (k, B, 3, H, W)
-            way = ends - starts[part].float()
-            total += (way * sampled_gradients(probe, starts[part] + times[part] * way, targets)).sum(dim=0)
-            probe.report(part.stop, count)
-        return total / count
+
+        def of(part: slice) -> torch.Tensor:
+            way = noisy_copies(images, self.sigma, part.stop - part.start, generator) - starts[part].float()
+            return way * sampled_gradients(probe, starts[part] + times[part] * way, targets)
+
+        return summed(probe, images, count, of) / count
 
 
 class KernelShap(SuperpixelExplainer):
@@ -66,6 +57,8 @@ class KernelShap(SuperpixelExplainer):
     the pairs of Covert & Lee, AISTATS 2021 (arXiv 2012.01536).
     """
 
+    kind: Literal["kernel_shap"] = "kernel_shap"
+
     def values(self, game: Game, probe: Probe) -> np.ndarray:
         players = game.players
         nobody, everybody = [False] * players, [True] * players
@@ -73,7 +66,7 @@ class KernelShap(SuperpixelExplainer):
             empty, full = game(np.array([nobody, everybody]))
             return np.array([full - empty])
         seed = key(probe.seed, "explanation", "kernel_shap")
-        shown, weights = coalitions(players, self.config.samples, seed)
+        shown, weights = coalitions(players, self.samples, seed)
         # All in one go: the scorer chooses its precision by the first pictures, and two would be too few.
         *scores, empty, full = game(np.concatenate([shown, [nobody, everybody]]))
         # The sum of the values is known, so the last one is eliminated and the rest is ordinary least squares.

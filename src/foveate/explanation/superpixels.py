@@ -8,50 +8,41 @@ from pydantic import Field
 from skimage.segmentation import slic
 
 from foveate.explanation.baselines import Baseline, baselines, unit_pictures
-from foveate.explanation.explainer import PIXELS, Explainer
+from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.scorer import Score, Scorer
 
+Hidden = Baseline | Literal["superpixel"]
 
-class SuperpixelConfig(Explainer.Config):
-    """The superpixels."""
+
+class SuperpixelExplainer(PictureExplainer):
+    """Base: a value for each superpixel of each picture, one picture after the other."""
 
     segments: int = Field(default=50, ge=1, le=10_000)
     """About how many superpixels (SLIC, Achanta et al. 2012); fewer where the picture is plain."""
     compactness: float = Field(default=30.0, gt=0)
     """High: square superpixels; low: they follow the colours."""
-    hidden: Baseline | Literal["superpixel"] = "superpixel"
+    hidden: Hidden = "superpixel"
     """What a hidden superpixel shows: its own mean colour, or mean, black, white, blurred, noise."""
     samples: int = Field(default=1000, ge=2, le=1_000_000)
     """Pictures with hidden superpixels that the network is asked about."""
     score: Score = "logit"
     """What is explained."""
 
-
-class SuperpixelExplainer(Explainer):
-    """Base: a value for each superpixel of each picture, one picture after the other."""
-
-    class Config(SuperpixelConfig):
-        """The superpixels."""
-
-    config: Config
     slow = True
     signed = True
     chunk = 64
 
-    def __call__(
-        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor | None, layers: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
-        assert targets is not None  # not ``predicts``
-        segments = superpixels(probe, images, self.config.segments, self.config.compactness)
-        scorer = Scorer(probe, self.config.score, passes=self.config.samples * len(images))
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        segments = superpixels(probe, images, self.segments, self.compactness)
+        scorer = Scorer(probe, self.score, passes=self.samples * len(images))
         maps = []
         for i, segment in enumerate(segments):
-            game = Game(probe, scorer, images[i], int(targets[i]), segment, self.config)
+            game = Game(probe, scorer, images[i], int(targets[i]), segment, self.hidden)
             values = torch.from_numpy(self.values(game, probe)).float()
             maps.append(values.to(images.device)[segment])
             probe.report(i + 1, len(images))
-        return {PIXELS: torch.stack(maps)}
+        return torch.stack(maps)
 
     def values(self, game: "Game", probe: Probe) -> np.ndarray:
         """A value for each superpixel, (S,) float64."""
@@ -62,28 +53,16 @@ class Game:
     """One picture whose superpixels can be hidden."""
 
     def __init__(
-        self,
-        probe: Probe,
-        scorer: Scorer,
-        image: torch.Tensor,
-        target: int,
-        segments: torch.Tensor,
-        config: SuperpixelConfig,
-    ) -> None:
+        self, probe: Probe, scorer: Scorer, image: torch.Tensor, target: int, segments: torch.Tensor, hidden: Hidden
+    ) -> None:  # fmt: skip
         """image: (C, H, W) normalised; segments: (H, W) from 0 without gaps."""
-        self.probe, self.image, self.target, self.segments, self.config = (
-            probe,
-            image,
-            target,
-            segments,
-            config,
-        )
+        self.probe, self.scorer, self.image = probe, scorer, image
+        self.target, self.segments = target, segments
         self.players = int(segments.max()) + 1
-        self.scorer = scorer
-        if config.hidden == "superpixel":
+        if hidden == "superpixel":
             self.hidden = segment_means(image, segments)
         else:
-            self.hidden = baselines(probe, image[None], config.hidden)[0, 0]
+            self.hidden = baselines(probe, image[None], hidden)[0, 0]
 
     def __call__(self, shown: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 of the picture with the superpixels ``shown`` (n, S), booleans."""

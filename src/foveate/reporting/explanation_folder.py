@@ -1,6 +1,6 @@
 """Reading a folder of explanations, which is written by ``explanations``: its manifest, raw maps and their records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,13 @@ class PictureRecord(Record):
     answers: list[_Answer] = Field(min_length=1)
 
 
-class _Listed(PictureRecord):
-    overlays: dict[str, str]
-    maps: str
-
-
 class _Path(Record):
     path: str
+
+
+class _Listed(PictureRecord, _Path):
+    overlays: dict[str, str]
+    maps: str
 
 
 class _Explained(Record):
@@ -96,13 +96,13 @@ class _Column(Record):
 class Manifest(Record):
     schema_version: int
     identity: dict[str, Any]
-    pictures: list[_Path]
+    pictures: Sequence[_Path]
+    runs: list[_Explained] = Field(min_length=1)
     finished: bool
 
 
-class FinishedManifest(Record):
-    pictures: list[_Listed]
-    runs: list[_Explained] = Field(min_length=1)
+class FinishedManifest(Manifest):
+    pictures: Sequence[_Listed]
     columns: list[_Column]
     sheets: list[str] = Field(min_length=1)
 

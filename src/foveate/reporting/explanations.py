@@ -21,13 +21,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.files import sha256_of_file, write_bytes, write_json
 from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
-from foveate.experiment.explaining import Column, Explained, Frame, RunExplainer, in_chunks, lay_over
+from foveate.experiment.explaining import (
+    Column,
+    ExplainConfig,
+    Explained,
+    Frame,
+    RunExplainer,
+    in_chunks,
+    lay_over,
+)
 from foveate.experiment.records import version_of
 from foveate.reporting.explanation_folder import (
     MANIFEST,
@@ -109,8 +118,9 @@ class _Writer:
                     f"{self.out} holds other files ({others[0].name}) and no explanations; name a new folder."
                 )
             return
+        was = _in_todays_words(before["identity"], self.out)
         for key, value in self._identity.items():
-            known = before["identity"].get(key)
+            known = was.get(key)
             if known != value:
                 raise DataError(
                     f"{self.out} holds other explanations: {_difference(key, known, value)}; name another folder, or "
@@ -160,22 +170,22 @@ class _Writer:
             {
                 "name": run.view(column),
                 "run": run.name or run.explainer.run.folder.resolve().name,
-                "method": column.method,
+                "method": column.method.kind,
                 "layer": column.layer or None,
                 "module": run.explainer.paths.get(column.layer),
-                "signed": column.signed,
+                "signed": column.method.signed,
                 "overlays": f"overlays/{run.folder(column)}",
             }
             for run in self.runs
             for column in run.explainer.columns
         ]
         methods = {
-            name: {
-                "settings": explainer.config.model_dump(mode="json"),
-                "layered": explainer.layered,
-                "chunk": self.config.chunk or explainer.chunk,
+            method.kind: {
+                "settings": method.model_dump(mode="json", exclude={"kind"}),
+                "layered": method.layered,
+                "chunk": self.config.chunk or method.chunk,
             }
-            for name, explainer in self.runs[0].explainer.explainers.items()
+            for method in self.config.methods
         }
         return {
             "schema_version": SCHEMA,
@@ -256,7 +266,7 @@ class _Writer:
 
     def _sheet(self, pictures: Sequence[Mapping[str, Any]]) -> Sheet:
         views = [
-            View(run.name, column.method, column.layer, run.explainer.paths.get(column.layer, ""))
+            View(run.name, column.method.kind, column.layer, run.explainer.paths.get(column.layer, ""))
             for run in self.runs
             for column in run.explainer.columns
         ]
@@ -337,7 +347,18 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     return ["_".join(place.parts[-depth:]) for place in places]
 
 
+def _in_todays_words(identity: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A folder's identity; in those of earlier versions the methods stand apart from their settings."""
+    words = {key: identity[key] for key in (*ExplainConfig.model_fields, "settings") if key in identity}
+    try:
+        return {**identity, **parse(ExplainConfig, words, source=MANIFEST).model_dump(mode="json")}
+    except ConfigError as error:
+        raise DataError(f"{folder} holds explanations that this Foveate cannot go on with: {error}") from None
+
+
 def _difference(key: str, before: Any, now: Any) -> str:
     if key == "runs":
         return "they are of other runs, or the runs were trained further"
+    if key == "methods" and [m["kind"] for m in before] != [m["kind"] for m in now]:
+        before, now = ([method["kind"] for method in methods] for methods in (before, now))
     return f"{key} is {before!r} there and {now!r} now"
