@@ -13,22 +13,28 @@ import numpy as np
 from torch import nn
 
 from foveate.augmentation.augmix import AugMix
+from foveate.augmentation.autoaugment import AutoAugment
 from foveate.augmentation.backgrounds import BackgroundSwap
 from foveate.augmentation.combine import Combine
 from foveate.augmentation.cow_mask import CowMix, CowOut
 from foveate.augmentation.cutmix import CutMix
 from foveate.augmentation.cutout import Cutout
+from foveate.augmentation.elastic import Elastic
 from foveate.augmentation.grid_mask import GridMask
 from foveate.augmentation.hide_and_seek import HideAndSeek
 from foveate.augmentation.manifold_mixup import ManifoldMixup
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
+from foveate.augmentation.perspective import Perspective
+from foveate.augmentation.randaugment import RandAugment
 from foveate.augmentation.random_erasing import RandomErasing
 from foveate.augmentation.remix import Remix
 from foveate.augmentation.resizemix import ResizeMix
 from foveate.augmentation.ricap import Ricap
 from foveate.augmentation.sample_pairing import SamplePairing
 from foveate.augmentation.smoothmix import SmoothMix
+from foveate.augmentation.spec_augment import SpecAugment
+from foveate.augmentation.trivialaugment import TrivialAugment
 from foveate.core.progress import Progress
 from foveate.core.registry import Registry
 from foveate.data.batch import Batch
@@ -39,22 +45,28 @@ BatchTransform = Callable[[Batch, nn.Module, np.random.Generator, Progress], Bat
 TRANSFORMS = Registry(
     "batch transform",
     AugMix,
+    AutoAugment,
     BackgroundSwap,
     Combine,
     CowMix,
     CowOut,
     CutMix,
     Cutout,
+    Elastic,
     GridMask,
     HideAndSeek,
     ManifoldMixup,
     Mixup,
+    Perspective,
+    RandAugment,
     RandomErasing,
     Remix,
     ResizeMix,
     Ricap,
     SamplePairing,
     SmoothMix,
+    SpecAugment,
+    TrivialAugment,
     formerly="transform",
 )
 

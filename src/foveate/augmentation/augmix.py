@@ -5,11 +5,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from foveate.augmentation.operations import posterized, solarized, to_bytes
 from foveate.augmentation.pairs import Counts
+from foveate.augmentation.warp import Matrix, affine, rotation
 from foveate.core import torchvision_guard  # noqa: F401  (before torchvision)
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
@@ -56,7 +57,7 @@ class AugMix:
         config, count = self.config, len(batch)
         mean, std = (getattr(model, name).to(batch.images).view(1, 3, 1, 1) for name in ("mean", "std"))
         plain = batch.images * std + mean
-        chains = self._chains((plain.clamp(0, 1) * 255).round().to(torch.uint8), rng)  # (B, V, W, 3, H, W)
+        chains = self._chains(to_bytes(batch.images, model), rng)  # (B, V, W, 3, H, W)
         weights = rng.dirichlet(np.ones(config.width), (count, config.views))  # (B, V, W)
         share = rng.beta(1.0, 1.0, (count, config.views, 1, 1, 1))
         weighted = torch.einsum(
@@ -91,10 +92,6 @@ class AugMix:
         return many.unflatten(0, (len(images), config.views, config.width))
 
 
-def _each(value: torch.Tensor) -> torch.Tensor:
-    return value.view(-1, 1, 1, 1)
-
-
 def autocontrast(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """Every channel stretched to 0..255."""
     return tv.autocontrast(images)
@@ -107,60 +104,41 @@ def equalize(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
 
 def posterize(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """4 - int(4 |level|) bits kept."""
-    dropped = _each(4 + (4 * level.abs()).to(torch.int32))
-    return torch.bitwise_left_shift(torch.bitwise_right_shift(images.int(), dropped), dropped).to(torch.uint8)
+    return posterized(images, 4 - (4 * level.abs()).to(torch.int32))
 
 
 def solarize(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """Values from 256 - int(256 |level|) on inverted."""
-    threshold = _each(256 - (256 * level.abs()).to(torch.int32))
-    return torch.where(images.int() >= threshold, 255 - images, images)
+    return solarized(images, 256 - (256 * level.abs()).to(torch.int32))
 
 
 def rotate(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """By up to 30 degrees about the centre; positive is counter-clockwise."""
-    angle = -torch.deg2rad(30 * level)
-    c, s = angle.cos(), angle.sin()
-    x, y = images.shape[3] / 2, images.shape[2] / 2
-    return _affine(images, c, s, x - c * x - s * y, -s, c, y + s * x - c * y)
+    return _moved(images, rotation(30 * level, (images.shape[2], images.shape[3])))
 
 
 def shear_x(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """By up to 0.3 along x."""
-    return _affine(images, 1, 0.3 * level, 0, 0, 1, 0)
+    return _moved(images, (1, 0.3 * level, 0, 0, 1, 0))
 
 
 def shear_y(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """By up to 0.3 along y."""
-    return _affine(images, 1, 0, 0, 0.3 * level, 1, 0)
+    return _moved(images, (1, 0, 0, 0.3 * level, 1, 0))
 
 
 def translate_x(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """By up to a third of the width."""
-    return _affine(images, 1, 0, level * images.shape[3] / 3, 0, 1, 0)
+    return _moved(images, (1, 0, level * images.shape[3] / 3, 0, 1, 0))
 
 
 def translate_y(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """By up to a third of the height."""
-    return _affine(images, 1, 0, 0, 0, 1, level * images.shape[2] / 3)
+    return _moved(images, (1, 0, 0, 0, 1, level * images.shape[2] / 3))
 
 
-def _affine(images: torch.Tensor, *matrix: torch.Tensor | float) -> torch.Tensor:
-    """Pixel (x, y) shows what was at (a x + b y + c, d x + e y + f), bilinear, black outside; in px, (n,) each."""
-    height, width = images.shape[2:]
-    a, b, c, d, e, f = (
-        torch.as_tensor(value, dtype=torch.float32, device=images.device).expand(len(images))
-        for value in matrix
-    )
-    # Pixels to the coordinates of affine_grid: u = 2 x / W - 1, v = 2 y / H - 1, pixel centres at x + 1/2.
-    theta = torch.stack(
-        [
-            a, b * height / width, a + b * height / width + 2 * c / width - 1,
-            d * width / height, e, d * width / height + e + 2 * f / height - 1,
-        ], dim=1,
-    ).view(-1, 2, 3)  # fmt: skip
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images.float(), grid, align_corners=False).round().to(torch.uint8)
+def _moved(images: torch.Tensor, matrix: Matrix) -> torch.Tensor:
+    return affine(images.float(), matrix).round().to(torch.uint8)
 
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -1,7 +1,7 @@
 """foveate augment preview"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -59,7 +59,7 @@ def preview(
     if not columns:
         raise ConfigError("--with is empty; name augmentations, as cutmix,standard.")
     layout = layout_of(typed)
-    fit = "squash"
+    fit: Any = "squash"
     if run is not None:
         if weights is not None or size is not None:
             raise ConfigError("A --run brings its own network and size; leave --weights and --size out.")

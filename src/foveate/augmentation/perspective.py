@@ -1,0 +1,73 @@
+"""Perspective: the picture as if it hung at an angle."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import nn
+
+from foveate.augmentation.chance import chosen
+from foveate.augmentation.pairs import Counts
+from foveate.core.config import Config as Settings
+from foveate.core.progress import Progress
+from foveate.data.batch import Batch
+
+
+class Perspective:
+    """The corners of each picture move inwards at random, and the picture follows as a plane in space would.
+
+    As torchvision's RandomPerspective; what opens shows the mean colour, the label stays, the mask moves along.
+    """
+
+    class Config(Settings):
+        kind: Literal["perspective"] = "perspective"
+        p: float = Field(default=0.5, ge=0, le=1)
+        """Probability for each picture."""
+        distortion: float = Field(default=0.5, ge=0, le=0.5)
+        """Largest move of a corner, as a share of half the side. Above a half corners may come to lie in a line."""
+
+    def __init__(self, config: Config, counts: Counts) -> None:
+        self.config = config
+
+    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
+        some = chosen(rng, self.config.p, len(batch), batch.images)
+        size = (batch.images.shape[2], batch.images.shape[3])
+        start, end = self.corners(len(batch), size, rng)
+        grid = perspective_grid(homography(end, start), size).to(batch.images)
+        images = F.grid_sample(batch.images, grid, align_corners=False)
+        masks = F.grid_sample(batch.masks, grid, mode="nearest", align_corners=False)
+        batch.images.copy_(torch.where(some, images, batch.images))
+        return batch.replace(masks=torch.where(some, masks, batch.masks))
+
+    def corners(
+        self, count: int, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where the corners were and where they go: (B, 4, 2) x, y of pixels, clockwise from the top left."""
+        far = np.array([size[1] - 1, size[0] - 1])
+        start = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * far
+        sides = np.array([size[1], size[0]])
+        bound = np.minimum((self.config.distortion * (sides // 2)).astype(int), (sides - 1) // 4) + 1
+        inward = np.floor(rng.random((count, 4, 2)) * bound) * np.where(start > 0, -1, 1)
+        return np.broadcast_to(start, inward.shape).astype(float), np.clip(start + inward, 0, far)
+
+
+def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(B, 3, 3) that take four points (B, 4, 2) each to four others."""
+    count = len(source)
+    rows = np.zeros((count, 4, 2, 8))
+    for axis in (0, 1):
+        rows[:, :, axis, 3 * axis : 3 * axis + 2] = source
+        rows[:, :, axis, 3 * axis + 2] = 1
+        rows[:, :, axis, 6:] = -source * target[:, :, axis : axis + 1]
+    found = np.linalg.solve(rows.reshape(count, 8, 8), target.reshape(count, 8, 1))[:, :, 0]
+    return np.concatenate([found, np.ones((count, 1))], axis=1).reshape(count, 3, 3)
+
+
+def perspective_grid(matrices: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """(B, H, W, 2) for ``grid_sample``: what each pixel shows through matrices (B, 3, 3)."""
+    y, x = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5, indexing="ij")
+    places = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ matrices.transpose(0, 2, 1)
+    places = places[:, :, :2] / places[:, :, 2:] / np.array([size[1], size[0]]) * 2 - 1
+    return torch.from_numpy(places.reshape(len(matrices), *size, 2).astype(np.float32))
