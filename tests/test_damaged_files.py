@@ -214,7 +214,7 @@ SETTINGS = {
     "a date for a number": (b"seed: 2024-01-01", "seed"),
     "twice": (b"seed: 1\ndata: {size: 32}\nseed: 2", "line 3: 'seed' is given a second time"),
     "infinite": (b"seed: .inf", "no number that can be used"),
-    "odd names": (b"1: 2\nnull: 3\nyes: 4", "yes: Extra inputs"),
+    "odd names": (b"1: 2\nnull: 3\nyes: 4", "yes is no setting"),
     "zeros": (bytes(30), "zero bytes"),
 }
 
@@ -271,7 +271,7 @@ def test_searches_and_studies_are_refused_in_a_sentence(tree: Path, tmp_path: Pa
         ("training.phases=[]", "training.phases"),
         ("seed.x=1", "no 'seed' to go into"),
         ("training..epochs=1", "training"),
-        ("x" * 3000 + "=1", "Extra inputs"),
+        ("x" * 3000 + "=1", "is no setting"),
         ("data.augment.preset=" + "y" * 3000, "preset"),
     ],
 )

@@ -196,7 +196,7 @@ TRAIN = ("--backbone", "foveate_small_cnn", "--weights", "none", "--size", "32",
         (("train", "nowhere", "--out", "run", *TRAIN, "--lr", "fast"), "--lr takes a number or auto"),
         (("train", "nowhere", "--out", "run", *TRAIN, "--guide", "x"), "no guidance 'x'"),
         (("train", "nowhere", "--out", "run", *TRAIN, "--track", "x"), "There is no tracker 'x'"),
-        (("train", "nowhere", "--out", "run", *TRAIN, "--set", "a.b=1"), "a: Extra inputs"),
+        (("train", "nowhere", "--out", "run", *TRAIN, "--set", "a.b=1"), "a is no setting"),
         (
             ("train", "nowhere", "--out", "run", *TRAIN, "--config", "no.yaml"),
             "no.yaml does not exist",

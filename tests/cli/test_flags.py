@@ -190,6 +190,44 @@ def test_a_typed_flag_wins_over_the_recipe(command: str, flag: str, build: Calla
     assert found == Experiment.from_dict(values).to_dict()
 
 
+@pytest.mark.parametrize(
+    ("file", "words", "said"),
+    [
+        ({"training": {"batchsize": 9}}, ("--seed", 1), "settings.yaml: training.batchsize is no setting (got 9)."),
+        ({"training": {"batch_size": 9}}, ("--size", -1), "--size: data.size must be at least 16 (got -1)."),
+        ({"seed": "much"}, ("--size", -1), "settings.yaml: seed must be a whole number (got 'much')."),
+        ({}, ("--seed", 1, "--set", "training.clip=hard"), "--set: training.clip must be a number (got 'hard')."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_blamed_on_where_it_was_said(
+    file: dict[str, Any], words: tuple[object, ...], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(file), encoding="utf-8")
+    line = ["train", "pictures", "--out", tmp_path / "out", "--config", path, *words]
+    result = CliRunner().invoke(app, [str(word) for word in line])
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_the_epochs_that_were_asked_for_are_said_to_be_those_of_the_last_phase(tmp_path: Path) -> None:
+    def said(*words: str) -> str:
+        line = [
+            "train",
+            str(tmp_path / "none"),
+            "--out",
+            str(tmp_path / "out"),
+            "--weights",
+            "pretrained",
+            *words,
+        ]
+        return CliRunner().invoke(app, line).output
+
+    assert "--epochs is for the phase all; before it come at most 40 of head." in said("--epochs", "9")
+    assert "--epochs is for" not in said("--epochs", "9", "--weights", "none")
+    assert "--epochs is for" not in said()
+
+
 def test_last_among_flags_is_set(build: Callable[..., Any]) -> None:
     assert build("train", FILE, "--size", 48, "--set", "data.size=96").data.size == 96
 

@@ -62,10 +62,10 @@ def test_pictures_without_a_mask_are_named(tmp_path: Path) -> None:
         (("propose", "TREE", "--out", "o"), "have a mask already"),
         (
             ("propose", "TREE", "--out", "o", "--prior", "left"),
-            "prior: Input should be 'auto', 'centre', 'box'",
+            "prior must be 'auto', 'centre', 'box'",
         ),
-        (("propose", "TREE", "--out", "o", "--share", "2"), "share: Input should be less than 1"),
-        (("propose", "TREE", "--out", "o", "--set", "sides=3"), "sides: Extra inputs"),
+        (("propose", "TREE", "--out", "o", "--share", "2"), "share must be less than 1"),
+        (("propose", "TREE", "--out", "o", "--set", "sides=3"), "sides is no setting"),
         (("propose", "TREE", "--out", "o", "--prior", "class-map"), "needs a trained run"),
         (("propose", "TREE", "--out", "o", "--run", "nowhere"), "not a run folder"),
         (("propose", "TREE", "--out", "TREE/images"), "among the pictures"),

@@ -136,10 +136,10 @@ def test_ctrl_c_with_two_workers_is_status_130_and_loses_nothing(
         ),
         (
             ("{low: 1e-3, high: 0.03, log: true}", "3"),
-            "search.yaml is not a valid Search: space.training.phases.0.lr",
+            "search.yaml: space.training.phases.0.lr",
         ),
-        (("pruner", "prune"), "prune: Extra inputs"),
-        (("batch_size: 16", "batchsize: 16"), "training.batchsize: Extra inputs"),
+        (("pruner", "prune"), "prune is no setting"),
+        (("batch_size: 16", "batchsize: 16"), "training.batchsize is no setting"),
     ],
 )
 def test_errors_come_before_anything_is_made(

@@ -198,9 +198,9 @@ def test_slow_methods_report_and_chunks_change_nothing(finished: Run, tree: Path
         ({"layers": "third"}, "third"),
         ({"target": "class7"}, "target is 'class7', which is no class of"),
         ({"settings": {"chosen": {"a": 1}}}, "settings for chosen, which is not among the methods"),
-        ({"settings": {"gradcam": {"a": 1}}}, "a: Extra inputs"),
-        ({"colour": "red"}, "colour: Extra inputs"),
-        ({"method": []}, "methods: Tuple should have at least 1 item"),
+        ({"settings": {"gradcam": {"a": 1}}}, "a is no setting"),
+        ({"colour": "red"}, "colour is no setting"),
+        ({"method": []}, "methods must have at least 1 item"),
     ],
 )
 def test_mistakes(changes: dict[str, object], message: str, finished: Run, tree: Path) -> None:

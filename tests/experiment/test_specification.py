@@ -71,7 +71,7 @@ def test_yaml_there_and_back(
 def test_what_is_wrong_is_named_with_its_path(values: dict[str, Any], path: str) -> None:
     with pytest.raises(ConfigError, match=path) as caught:
         Experiment.from_dict(values, source="my.yaml")
-    assert str(caught.value).startswith("my.yaml is not a valid Experiment: ")
+    assert str(caught.value).startswith("my.yaml: ")
     assert "\n" not in str(caught.value)
 
 

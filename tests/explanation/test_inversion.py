@@ -222,7 +222,7 @@ def test_progress_counts_all_updates(model: nn.Module) -> None:
         ({"layer": "body.0", "channels": [8]}, r"channels holds 8; layer 'body.0' has channels 0 to 7"),
         ({"targets": 0, "recipe": "other"}, r"recipe is 'other'; choose default or scenes"),
         ({"targets": 0, "scales": (0.5,)}, r"should be shares of the size that end with 1"),
-        ({"targets": 0, "step": 1}, r"step: Extra inputs"),
+        ({"targets": 0, "step": 1}, r"step is no setting"),
         ({"targets": 0, "size": None}, r"The picture size of Small is not known; give size=224"),
         ({"targets": 0, "mean": None}, r"The mean that Small was trained with is not known"),
         ({"targets": 0, "chunk": 0}, r"chunk is 0"),

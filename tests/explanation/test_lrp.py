@@ -266,5 +266,5 @@ def test_product_of_two_signals_is_shared() -> None:
 
 
 def test_unknown_rule_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"rule: Input should be .* \(got 'alpha'\)"):
+    with pytest.raises(ConfigError, match=r"rule must be .* \(got 'alpha'\)"):
         explain(Plain(True), pictures(1, 16), 0, "lrp", rule="alpha")

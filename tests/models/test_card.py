@@ -40,8 +40,8 @@ def test_no_card(tmp_path: Path) -> None:
     [
         ("{", "is not valid JSON"),
         ("[]", "holds a list"),
-        ("{}", "architecture: Field required"),
-        ('{"architecture": "resnet18", "men": [0, 0, 0]}', "men: Extra inputs"),
+        ("{}", "architecture is missing"),
+        ('{"architecture": "resnet18", "men": [0, 0, 0]}', "men is no setting"),
         ('{"architecture": "resnet18", "mean": [0.5]}', "mean"),
         ('{"architecture": "resnet18", "schema_version": 99}', "schema_version"),
         ('{"architecture": "resnet18", "mean": [NaN, 0, 0]}', "NaN"),

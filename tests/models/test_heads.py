@@ -122,7 +122,7 @@ def test_a_head_is_named_by_its_kind_or_as_earlier_versions_wrote_it() -> None:
     [
         ({"kind": "liner"}, "'linear', 'deep', 'mlp', 'cosine'"),
         ({"kind": "linear", "widths": (8,)}, "widths"),
-        ({"kind": "deep", "widths": (8, 0)}, "greater than or equal to 1"),
+        ({"kind": "deep", "widths": (8, 0)}, "must be at least 1"),
         ({"kind": "cosine", "widths": (8,)}, "widths"),
         ({"kind": "cosine", "scale": 0}, "greater than 0"),
     ],

@@ -201,7 +201,7 @@ def build_experiment(
         if name not in arguments:
             flagged = with_flag(flagged, name, value)
     values = merge(flagged, file)
-    source = str(config) if isinstance(config, Path) else "The command line"
+    source = str(config) if isinstance(config, Path) else "The experiment"
     for name in settings:
         for place in FLAGS[name].places:
             try:
@@ -210,7 +210,12 @@ def build_experiment(
                 raise ConfigError(f"{source}: {error}") from None
     for assignment in typed.get("set", ()):
         values = assign(values, assignment)
-    return Experiment.from_dict(values, source=source)
+    try:
+        return Experiment.from_dict(values, source=option_of([*typed][-1]) if typed else source)
+    except ConfigError:
+        if typed:  # perhaps the file is to blame, or an earlier flag
+            build_experiment(recipe, {name: typed[name] for name in [*typed][:-1]}, config)
+        raise
 
 
 def layout_of(typed: Typed, base: Any = None) -> Any:

@@ -1,7 +1,9 @@
 """foveate list"""
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from typing import Any
 
 from rich.markup import escape
 
@@ -34,27 +36,30 @@ def names(what: str, pattern: str) -> None:
     known = ("backbones", *_TABLES)
     if what not in known:
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(known)}.")
-    if what == "explainers":
-        _explainers(pattern)
-        return
     table = _backbones() if what == "backbones" else _table(*_TABLES[what])
     shown = [name for name in table if pattern in name]
-    sentences = table.sentences() if isinstance(table, Registry) else {}
-    width = max(map(len, shown), default=0)
-    for name in shown:
-        out.print(escape(f"{name:<{width}}  {sentences[name]}" if sentences else name), soft_wrap=True)
+    if isinstance(table, Registry):
+        sentences = table.sentences()
+        _print([(name, *_about(table[name]), sentences[name]) for name in shown])
+    else:
+        _print([(name,) for name in shown])
 
 
-def _explainers(pattern: str) -> None:
-    """A line for each: name, where it works, whether it takes many passes, the first sentence on it."""
-    from foveate.explanation import EXPLAINERS
+def _print(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns; on a screen the last one is wrapped within itself."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for *cells, last in rows:
+        start = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True))
+        indent = " " * len(start)
+        lines = textwrap.wrap(last, max(20, out.width - len(start))) if out.is_terminal else [last]
+        out.print(escape(start + f"\n{indent}".join(lines)), soft_wrap=True)
 
-    shown = {name: text for name, text in EXPLAINERS.sentences().items() if pattern in name}
-    width = max(map(len, shown), default=0)
-    for name, text in shown.items():
-        where = "at a layer" if EXPLAINERS[name].layered else "pixels    "
-        pace = "slow" if EXPLAINERS[name].slow else "    "
-        out.print(escape(f"{name:<{width}}  {where}  {pace}  {text}"), soft_wrap=True)
+
+def _about(kind: type[Any]) -> tuple[str, ...]:
+    """Of an explainer: where it works, and whether it takes many passes."""
+    if not hasattr(kind, "layered"):
+        return ()
+    return "at a layer" if kind.layered else "pixels", "slow" if kind.slow else ""
 
 
 def _table(module: str, name: str) -> Iterable[str]:

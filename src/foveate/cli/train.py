@@ -38,6 +38,12 @@ def train(
     if "start" in typed:
         check_start(typed["start"], typed.get("weights"))
     experiment = build_experiment(finetune, typed, config)
+    *before, last = experiment.training.phases
+    if "epochs" in typed and before:
+        first = ", ".join(f"{phase.epochs} of {phase.name}" for phase in before)
+        out.print(
+            escape(f"--epochs is for the phase {last.name}; before it come at most {first}."), style="dim"
+        )
     main_process = os.environ.get("RANK", "0") == "0"  # of a distributed run (torchrun)
     with ExitStack() as held:
         observers = []

@@ -79,18 +79,57 @@ def parse(
             steps = [str(part) for part in detail["loc"]]
             steps = steps[:-1] if len(steps) > 1 and _KIND.match(steps[-1]) else steps
             given = "" if detail["type"] == "missing" else f" (got {shown(detail['input'])})"
-            path = shortened(".".join(steps), 80) or "(top level)"
-            found.setdefault((path, given), []).append(detail["msg"])
-        lines = [f"{path}: {_either(messages)}{given}" for (path, given), messages in found.items()]
+            path = shortened(".".join(steps), 80)
+            found.setdefault((path, given), []).append(in_words(detail["type"], detail["msg"]))
+        lines = [
+            f"{path}{_either(messages)}{given}".strip().removeprefix(": ")
+            for (path, given), messages in found.items()
+        ]
         more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
-        raise error(
-            f"{source} is not a valid {config_class.__name__}: {'; '.join(lines[:MOST] + more)}"
-        ) from None
+        raise error(f"{source}: {'; '.join(lines[:MOST] + more)}.") from None
 
 
 _KIND = re.compile(r"(constrained-)?(int|float|str|bool|none)$|literal\[|list\[|tuple\[|dict\[")
+_NEEDED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "dict": "settings by name",
+    "model": "settings by name",
+    "list": "a list",
+    "tuple": "a list",
+    "none": "empty",
+}
+"""{beginning of a pydantic error's type: what is needed}"""
+_TYPE = re.compile(r"(\w+?)_(type|parsing|parsing_size|from_float|attributes_type|required)$")
+_WORDS = {
+    "missing": " is missing",
+    "extra_forbidden": " is no setting",
+    "union_tag_not_found": ": a kind is missing",
+}
+
+
+def in_words(kind: str, message: str) -> str:
+    """A pydantic error of the type ``kind`` as the rest of a clause that begins with the setting."""
+    match = _TYPE.match(kind)
+    if match and match[1] in _NEEDED:
+        return f" must be {_NEEDED[match[1]]}"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind == "union_tag_invalid":
+        return f".kind must be one of {message.rpartition(': ')[2]}"
+    message = message.replace("greater than or equal to", "at least").replace(
+        "less than or equal to", "at most"
+    )
+    message, changed = re.subn(r"^\w+ should (.*?)( after validation)?(?=,|$)", r" must \1", message)
+    return (
+        message
+        if changed
+        else f": {message.removeprefix('Value error, ').removeprefix('Assertion failed, ')}"
+    )
 
 
 def _either(messages: list[str]) -> str:
-    first, *others = messages
-    return " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
+    first, *others = dict.fromkeys(messages)
+    return " or ".join([first, *(other.removeprefix(" must be ") for other in others)])

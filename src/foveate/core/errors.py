@@ -97,12 +97,27 @@ def refusals_in_words() -> Iterator[None]:
         raise FileError(sentence(error)) from error
 
 
-_REPR = reprlib.Repr()
+class _Plain(reprlib.Repr):
+    """As in Python, but for what a file says otherwise."""
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        return str(value).lower()
+
+    def repr_NoneType(self, value: None, level: int) -> str:
+        return "nothing"
+
+    def repr_PosixPath(self, value: object, level: int) -> str:
+        return self.repr1(str(value), level)
+
+    repr_tuple = reprlib.Repr.repr_list  # type: ignore[assignment]
+
+
+_REPR = _Plain()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 80, 80, 40
 
 
 def shown(value: Any) -> str:
-    """A value as it may stand in a message: as in Python, and never longer than 120 characters."""
+    """A value as it may stand in a message, never longer than 120 characters."""
     return shortened(_REPR.repr(value), 120)
 
 

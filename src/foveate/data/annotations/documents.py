@@ -15,6 +15,7 @@ from xml.parsers import expat
 
 import pydantic
 
+from foveate.core.config import in_words
 from foveate.data.annotations.reader import Drawn, MaskError, MaskReference, Reader, Size
 from foveate.data.decode import MAX_PIXELS
 from foveate.data.shapes import Box, Shape, draw, fits
@@ -202,7 +203,7 @@ def read_json(path: Path, model: type[Model] | pydantic.TypeAdapter[Any]) -> Any
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        raise ValueError(f"{place}{in_words(first['type'], first['msg'])}".removeprefix(": ")) from None
 
 
 def read_xml(path: Path, root: str) -> Element:
