@@ -54,7 +54,7 @@ def test_the_network_of_a_run(tree: Path, finished: Run, tmp_path: Path) -> None
         (("--with", "cutmixx"), "There is no augmentation 'cutmixx'; choose of none, basic"),
         (("--with", ","), "--with is empty"),
         (("--with", "cutmix", "--set", "mixup.p=1"), "--set names ['mixup'], which --with does not"),
-        (("--with", "cutmix", "--set", "cutmix.q=1"), "cutmix is not a valid Config: q"),
+        (("--with", "cutmix", "--set", "cutmix.q=1"), "cutmix: q is no setting"),
         (("--with", "basic", "--set", "basic.p=1"), "The preset 'basic' has no settings of its own"),
         (("--with", "hflip", "--set", "hflip.q=1"), "'hflip' has no ['q']"),
     ],
