@@ -23,6 +23,7 @@ TEXTS = (
     "head",
     "early",
     "flip",
+    "gradcam",
     "cpu",
     "val_accuracy",
     "frequency",

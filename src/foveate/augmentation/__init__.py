@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from foveate.augmentation.attentive_cutmix import AttentiveCutMix
+from foveate.augmentation.attribute_mix import AttributeMix
 from foveate.augmentation.augmix import AugMix
 from foveate.augmentation.autoaugment import AutoAugment
 from foveate.augmentation.backgrounds import BackgroundSwap
@@ -22,17 +24,21 @@ from foveate.augmentation.cutout import Cutout
 from foveate.augmentation.elastic import Elastic
 from foveate.augmentation.grid_mask import GridMask
 from foveate.augmentation.hide_and_seek import HideAndSeek
+from foveate.augmentation.keep_augment import KeepAugment
 from foveate.augmentation.manifold_mixup import ManifoldMixup
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
+from foveate.augmentation.part_swap import PartSwap
 from foveate.augmentation.perspective import Perspective
 from foveate.augmentation.randaugment import RandAugment
 from foveate.augmentation.random_erasing import RandomErasing
 from foveate.augmentation.remix import Remix
 from foveate.augmentation.resizemix import ResizeMix
 from foveate.augmentation.ricap import Ricap
+from foveate.augmentation.saliencymix import SaliencyMix
 from foveate.augmentation.sample_pairing import SamplePairing
 from foveate.augmentation.smoothmix import SmoothMix
+from foveate.augmentation.snapmix import SnapMix
 from foveate.augmentation.spec_augment import SpecAugment
 from foveate.augmentation.trivialaugment import TrivialAugment
 from foveate.core.progress import Progress
@@ -44,6 +50,8 @@ BatchTransform = Callable[[Batch, nn.Module, np.random.Generator, Progress], Bat
 # A new augmentation: one class in one file, one line here.
 TRANSFORMS = Registry(
     "batch transform",
+    AttentiveCutMix,
+    AttributeMix,
     AugMix,
     AutoAugment,
     BackgroundSwap,
@@ -55,16 +63,20 @@ TRANSFORMS = Registry(
     Elastic,
     GridMask,
     HideAndSeek,
+    KeepAugment,
     ManifoldMixup,
     Mixup,
+    PartSwap,
     Perspective,
     RandAugment,
     RandomErasing,
     Remix,
     ResizeMix,
     Ricap,
+    SaliencyMix,
     SamplePairing,
     SmoothMix,
+    SnapMix,
     SpecAugment,
     TrivialAugment,
     formerly="transform",
