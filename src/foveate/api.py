@@ -1,6 +1,6 @@
 """The Python API: the same shape as the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def report(run: Run | Path | str, out: Path | str | None = None) -> Path:
 @refusals_in_words()
 def study(
     design: Study | str,
-    data: Path | str,
+    data: Path | str | Mapping[str, Path | str] | None,
     out: Path | str,
     *,
     jobs: int = 1,
@@ -104,13 +104,14 @@ def study(
 
     Args:
         design: a Study, or the name of a study recipe (``foveate list studies``).
-        data: the pictures, the same for every cell.
+        data: the pictures, the same for every cell; or {name: folder} of several sets, on each of which the study is
+            repeated and which are then pooled; None: the sets that ``design.data`` names.
         out: a new folder, or one whose study was stopped: then it goes on.
         jobs: cells trained at the same time; 0 trains in this process.
         quarantine: leave out pictures in which the check found errors, instead of refusing.
 
     Returns:
-        {block: (results, analysis)}; the key is "" in a study without blocks.
+        {block: (results, analysis)}; the key is "" in a study without blocks and sets.
 
     Raises:
         ConfigError: no such recipe, or an arm that does not fit.
@@ -120,6 +121,8 @@ def study(
         if design not in STUDIES:
             raise ConfigError(f"There is no study recipe '{design}'; choose one of {', '.join(STUDIES)}.")
         design = STUDIES[design]()
+    if isinstance(data, Mapping):
+        design, data = design.on(data), None
     folder = run_study(design, data, out, jobs=jobs, quarantine=quarantine, observer=observer)
     measured = measure_study(folder)
     publish_study(folder, measured=measured)

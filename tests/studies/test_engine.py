@@ -15,6 +15,7 @@ import pytest
 
 from foveate.core.errors import BusyError, RunError, StudyError
 from foveate.experiment import Run, run
+from foveate.studies.analysis import analyse
 from foveate.studies.collect import read_study
 from foveate.studies.engine import StudyObserver, folder_of, run_study
 from foveate.studies.specification import Cell, Study
@@ -188,13 +189,27 @@ def test_another_process_in_the_same_folder_is_refused(tree: Path, tmp_path: Pat
 
 
 def test_arms_that_change_the_split_cannot_be_compared(tree: Path, tmp_path: Path) -> None:
-    arms = {"all": {}, "few": {"data.split.train_per_class": 4}}
+    arms = {"all": {}, "few": {"data.split.test": 0.4}}
     run_study(study(axes={}, arms=arms, seeds=[0]), tree, tmp_path / "s", jobs=0)
-    with pytest.raises(StudyError, match="different splits"):
+    with pytest.raises(StudyError, match=r"different splits .* with other test pictures"):
         read_study(tmp_path / "s")
     blocks = study(axes={}, arms={"a": {}}, blocks=arms, seeds=[0])
     run_study(blocks, tree, tmp_path / "blocks", jobs=0)
     assert set(read_study(tmp_path / "blocks")) == {"all", "few"}
+
+
+def test_arms_may_divide_training_otherwise_if_they_are_tested_on_the_same(
+    tree: Path, tmp_path: Path
+) -> None:
+    arms = {"all": {}, "few": {"data.split.train_per_class": 4}}
+    run_study(study(axes={}, arms=arms, seeds=[0, 1]), tree, tmp_path / "s", jobs=0)
+    (results,) = read_study(tmp_path / "s").values()
+    assert results.pictures["all"][0].path == results.pictures["few"][0].path
+    (note,) = results.notes
+    assert note == (
+        "'few' divides training and validation otherwise than 'all': the test pictures are the same."
+    )
+    assert note in analyse(results).notes
 
 
 def test_shared_decisions_are_measured_once(tree: Path, tmp_path: Path) -> None:

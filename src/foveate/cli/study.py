@@ -22,12 +22,18 @@ def run(
     study: Annotated[
         str, typer.Argument(help="A study recipe (foveate list studies), or a YAML file.", show_default=False)
     ],
-    data: Annotated[Path, typer.Option(help="Folder of pictures, or a CSV manifest.", show_default=False)],
     folder: Annotated[
         Path,
         typer.Option("--out", help="The study's folder: new, or one that was stopped.", show_default=False),
     ],
     typed: Typed,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder of pictures, or a CSV manifest; for several sets again, each FOLDER or NAME=FOLDER; default: "
+            "the sets that the study's file names."
+        ),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Random seeds 0 to N - 1; default: the study's.")] = None,
     arm: Annotated[
         list[str] | None, typer.Option(help="Only this arm and the baseline; may be repeated; default: all.")
@@ -46,15 +52,25 @@ def run(
     from foveate.studies.engine import run_study
 
     design = build_study(study, typed, seeds=seeds, only_arms=arm or [], only_blocks=block or [])
-    cells = design.cells()
-    arms = len(design.arm_changes())
-    blocks = f" x {len(design.blocks)} blocks" if design.blocks else ""
-    out.print(
-        f"[bold]{escape(design.name)}[/]: {arms} arms{blocks} x {len(design.seeds)} seeds = {len(cells)} cells"
+    one = (
+        Path(data[0]) if data and len(data) == 1 and (Path(data[0]).exists() or "=" not in data[0]) else None
     )
+    if one is not None:
+        design = design.on({})
+    elif data:
+        design = design.on(_sets(data))
+    elif not design.data:
+        raise ConfigError("The study names no pictures; give --data FOLDER.")
+    cells = design.cells()
+    sizes = {
+        "arms": len(design.arm_changes()), "blocks": len(design.blocks), "sets": len(design.data),
+        "seeds": len(design.seeds), "folds": design.folds if design.split == "folds" else 0,
+    }  # fmt: skip
+    product = " x ".join(f"{size} {name}" for name, size in sizes.items() if size)
+    out.print(f"[bold]{escape(design.name)}[/]: {product} = {len(cells)} cells")
     screen = _screen()
     try:
-        run_study(design, data, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=screen)
+        run_study(design, one, folder, jobs=jobs, threads=threads, quarantine=quarantine, observer=screen)
     except KeyboardInterrupt:
         out.print("Stopped; finished cells are kept, and the same command goes on.")
         raise SystemExit(130) from None
@@ -112,6 +128,18 @@ def build_study(
     if only_blocks:
         values["blocks"] = _only(only_blocks, whole.blocks, "block")
     return Study.from_dict(values, source=f"The study '{name}'")
+
+
+def _sets(given: Sequence[str]) -> dict[str, str]:
+    """{name: folder} of FOLDER and NAME=FOLDER."""
+    sets: dict[str, str] = {}
+    for text in given:
+        name, found, path = ("", "", text) if Path(text).exists() else text.partition("=")
+        path, name = (path, name) if found else (text, Path(text).stem)
+        if name in sets:
+            raise ConfigError(f"--data: two sets are called '{name}'; name them apart with NAME=FOLDER.")
+        sets[name] = path
+    return sets
 
 
 def _only(wanted: Sequence[str], known: dict[str, Any], what: str, keep: str = "") -> dict[str, Any]:

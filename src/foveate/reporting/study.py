@@ -19,6 +19,7 @@ from foveate.reporting.study_drawings import (
     judged,
 )
 from foveate.reporting.study_figures import TOGETHER
+from foveate.reporting.study_forest import forest_drawings
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.curves import Trim, phase_starts, write_curves
@@ -59,7 +60,7 @@ def write_figures(folder: Path, measured: Measured, *, trim: Trim = "shortest") 
     """Write curves.csv, and each drawing of the report as SVG and PNG; return the paths."""
     folder = Path(folder)
     write_curves(folder / "curves.csv", {block: results for block, (results, _) in measured.items()})
-    drawings = block_drawings(measured)
+    drawings = forest_drawings(measured) + block_drawings(measured)
     for number, (results, analysis) in enumerate(measured.values(), start=1):
         drawings += [
             d for group in _drawings(results, analysis, trim, number, measured).values() for d in group
@@ -93,7 +94,9 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
         ],
         "notices": _notices(measured),
         "facts": _facts(measured, info),
+        "over_sets": _folded(forest_drawings(measured)),
         "over_blocks": _folded(block_drawings(measured)),
+        "unit": first.unit,
         "blocks": blocks,
         "sections": {
             name for block in blocks for name in ("differences", "axes", "curves") if block[name]["open"]
@@ -230,7 +233,7 @@ def _notices(measured: Measured) -> list[str]:
 
 
 def _facts(measured: Measured, info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    studies = [results for results, _ in measured.values()]
+    studies = [results for results, _ in measured.values() if results.unit != "set"]
     first, analysis = next(iter(measured.values()))
     cells = len(studies) * len(first.arms) * len(first.seeds)
     failed = sum(len(results.failures) for results in studies)
@@ -238,8 +241,11 @@ def _facts(measured: Measured, info: Mapping[str, Any]) -> list[tuple[str, str]]
     sizes = sorted({len(p.path) for r in studies for seeds in r.pictures.values() for p in seeds.values()})
     facts = [
         ("Baseline", first.baseline),
-        ("Arms", str(len(first.arms)) + (f" in each of {len(measured)} blocks" if len(measured) > 1 else "")),
-        ("Seeds", f"{len(first.seeds)} ({few(list(map(str, first.seeds)), FEW)})"),
+        ("Arms", str(len(first.arms)) + (f" in each of {len(studies)} blocks" if len(studies) > 1 else "")),
+        (
+            f"{first.unit}s".capitalize(),
+            f"{len(first.seeds)} ({few([first.names.get(pair, str(pair)) for pair in first.seeds], FEW)})",
+        ),
         ("Cells", f"{finished} of {cells} finished" + (f", {failed} failed" if failed else "")),
         (
             "Test pictures",

@@ -128,6 +128,7 @@ def axis_drawings(results: StudyResults, analysis: Analysis, number: int = 1) ->
 
 def block_drawings(measured: Measured) -> list[Drawing]:
     """Metrics over the blocks, a line for each arm; nothing without at least two blocks."""
+    measured = {block: study for block, study in measured.items() if study[0].unit != "set"}
     if len(measured) < 2:
         return []
     first = next(results for results, _ in measured.values())

@@ -72,10 +72,11 @@ def study_info(folder: Path) -> dict[str, Any]:
     study = open_study(folder)
     runs = [Run(folder_of(folder, cell)) for cell in study.cells()]
     environment = next((run.environment for run in runs if run.finished), {})
+    pictures = "" if study.data else f" --data {environment.get('data', 'DATA')}"
     shown = ("data", "versions", "python", "platform", "processors", "threads", "accelerator")
     return {
         "name": study.name,
-        "command": f"foveate study run study.yaml --data {environment.get('data', 'DATA')} --out {folder}",
+        "command": f"foveate study run study.yaml{pictures} --out {folder}",
         "environment": {name: environment[name] for name in shown if name in environment},
         "arm_differences": arm_differences(study),
         "split_hashes": split_hashes(folder),

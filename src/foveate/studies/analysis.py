@@ -49,7 +49,9 @@ def analyse(results: StudyResults, alpha: float = 0.05) -> Analysis:
         values = results.values.get(metric.name, {})
         summaries[metric.name] = {
             arm: summarise(
-                [values[arm][seed] for seed in results.seeds if seed in values[arm]], level=1 - alpha
+                [values[arm][seed] for seed in results.seeds if seed in values[arm]],
+                level=1 - alpha,
+                overlap=results.overlap,
             )
             for arm in results.arms
             if any(seed in values.get(arm, {}) for seed in results.seeds)
@@ -97,7 +99,10 @@ def _comparisons(
 ) -> dict[str, Comparison]:
     pairs = {arm: results.paired(metric.name, arm) for arm in others}
     family = max(1, sum(len(seeds) > 1 for *_, seeds in pairs.values()))
-    found = {arm: compare(a, b, alpha=alpha, family=family) for arm, (a, b, _) in pairs.items()}
+    found = {
+        arm: compare(a, b, alpha=alpha, family=family, overlap=results.overlap, unit=results.unit)
+        for arm, (a, b, _) in pairs.items()
+    }
     adjusted = holm({arm: one.p for arm, one in found.items()})
     total = len(results.seeds)
     return {
@@ -105,7 +110,7 @@ def _comparisons(
             one,
             p_holm=adjusted[arm],
             note="; ".join(
-                filter(None, [one.note, f"{one.n} of {total} seeds" if 0 < one.n < total else ""])
+                filter(None, [one.note, f"{one.n} of {total} {results.unit}s" if 0 < one.n < total else ""])
             ),
         )
         for arm, one in found.items()
@@ -142,11 +147,11 @@ def _pictures(
     adjusted = holm({arm: one.p for arm, one in found.items()})
     found = {arm: replace(one, p_holm=adjusted[arm]) for arm, one in found.items()}
     if found:
-        notes.append(_about_pictures(max(found.values(), key=lambda one: one.seeds)))
+        notes.append(_about_pictures(max(found.values(), key=lambda one: one.seeds), results.unit))
     return found, notes
 
 
-def _about_pictures(one: PictureComparison) -> str:
+def _about_pictures(one: PictureComparison, unit: str) -> str:
     worth = (
         f"one picture is {one.resolution * 100:.1f} points and the binomial standard error of one accuracy"
     )
@@ -155,6 +160,11 @@ def _about_pictures(one: PictureComparison) -> str:
         return (
             f"All seeds were tested on the same {one.pictures} pictures: {worth}. Intervals over seeds say how "
             "training again would vary, nothing about other pictures; the comparison by picture does."
+        )
+    if unit == "fold":
+        return (
+            f"{one.pictures} pictures were tested, each in one fold of a seed: in one fold, {worth}. Intervals over "
+            "folds count that training sets overlap (Nadeau and Bengio 2003); the comparison by picture does not."
         )
     return (
         f"Seeds were tested on different pictures, {one.pictures} in all: in one seed, {worth}. The training sets of "
@@ -177,9 +187,9 @@ def _notes(
     comparisons: dict[str, dict[str, Comparison]],
     alpha: float,
 ) -> list[str]:
-    notes = []
+    notes = list(results.notes)
     if results.failures:
-        cells = ", ".join(f"{arm} seed {seed}" for arm, seed in sorted(results.failures))
+        cells = ", ".join(f"{arm} {results.name_of(seed)}" for arm, seed in sorted(results.failures))
         count = "1 cell is" if len(results.failures) == 1 else f"{len(results.failures)} cells are"
         notes.append(f"{count} missing, failed: {cells}.")
     tested = sum(any(one.p is not None for one in arms.values()) for arms in comparisons.values())

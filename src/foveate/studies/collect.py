@@ -1,17 +1,25 @@
 """A study folder -> StudyResults: reads finished cells, and refuses to compare what does not fit together."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
 from foveate.core.errors import StudyError
 from foveate.core.reading import read_json
+from foveate.data.catalog import UNLABELLED
 from foveate.experiment import Run
 from foveate.studies.axes import axis_values
 from foveate.studies.engine import folder_of
 from foveate.studies.metrics import choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults
 from foveate.studies.specification import Cell, Study
+
+OVER_SETS = (
+    "Each set counts once, by its mean difference; the interval is over sets, for further sets of such a kind, and "
+    "nothing is said about further seeds on these."
+)
 
 
 def open_study(folder: Path | str) -> Study:
@@ -27,57 +35,78 @@ def open_study(folder: Path | str) -> Study:
 
 
 def read_study(folder: Path | str) -> dict[str, StudyResults]:
-    """What is measured so far, {block: results}; without blocks the only key is "".
+    """What is measured so far, {block: results}; without blocks and sets the only key is "".
+
+    With sets, each has its results, and "all sets" holds those in which a set is a pair.
 
     Raises:
-        StudyError: the folder is not a study; two cells that should share a split do not; a cell's folder holds
-            another experiment.
+        StudyError: the folder is not a study; two cells that should share their test pictures do not; a cell's
+            folder holds another experiment.
     """
     folder = Path(folder)
     study = open_study(folder)
     cells = study.cells()
     runs = {cell.key: Run(folder_of(folder, cell)) for cell in cells}
-    _check_splits(study, cells, runs)
-    return {
-        block: _results(study, folder, [cell for cell in cells if cell.block == block], runs)
+    notes = _check_splits(study, cells, runs)
+    found = {
+        block: _results(study, folder, [cell for cell in cells if cell.block == block], runs, notes)
         for block in study.block_names
     }
+    for name, tables in study.sets_of.items():
+        found[name] = over_sets({place: found[table] for place, table in tables.items()})
+    return found
 
 
 def split_hashes(folder: Path | str) -> dict[str, dict[int, str]]:
-    """{block: {seed: hash of the split that all arms share}} of the finished cells."""
+    """{block: {pair: hash of a split whose test pictures all arms share}} of the finished cells."""
     folder = Path(folder)
     study = open_study(folder)
     found: dict[str, dict[int, str]] = {block: {} for block in study.block_names}
     for cell in study.cells():
         run = Run(folder_of(folder, cell))
         if run.finished:
-            found[cell.block][cell.seed] = run.result["split_hash"]
+            found[cell.block][cell.pair] = run.result["split_hash"]
     return found
 
 
-def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> None:
-    first: dict[tuple[str, int], tuple[Cell, str]] = {}
+def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> tuple[str, ...]:
+    """Arms must share their test pictures; a note where they divide the others differently."""
+    first: dict[tuple[str, int], Cell] = {}
+    otherwise: dict[str, None] = {}
     for cell in cells:
         run = runs[cell.key]
         if not run.finished:
             continue
-        if run.result["experiment_hash"] != cell.key:
+        if run.result["experiment_hash"] != cell.experiment.hash():
             raise StudyError(
                 f"{run.folder} holds another experiment than {cell}; remove that folder and run again."
             )
-        place = (cell.block, cell.seed if study.split == "per_seed" else 0)
-        other, split = first.setdefault(place, (cell, run.result["split_hash"]))
-        if split != run.result["split_hash"]:
+        other = first.setdefault((cell.block, 0 if study.split == "shared" else cell.pair), cell)
+        ours, theirs = (one.result["split_hash"] for one in (run, runs[other.key]))
+        if ours == theirs:
+            continue
+        if _judged(run) != _judged(runs[other.key]):
             raise StudyError(
-                f"The cells '{other}' and '{cell}' have different splits ({split} and {run.result['split_hash']}), so "
-                "they cannot be compared: the pictures changed between them, or an arm changes data.split (make it a "
-                "block)."
+                f"The cells '{other}' and '{cell}' have different splits ({theirs} and {ours}) with other test "
+                "pictures, so they cannot be compared: the pictures changed between them, or an arm changes "
+                "data.split (make it a block)."
             )
+        if cell.arm != other.arm:
+            otherwise[f"'{cell.arm}' divides training and validation otherwise than '{other.arm}'"] = None
+    return (f"{'; '.join(otherwise)}: the test pictures are the same.",) if otherwise else ()
 
 
-def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]) -> StudyResults:
-    metrics = choose_metrics(study.metrics, _class_ids(list(runs.values())))
+def _judged(run: Run) -> set[tuple[str, int]]:
+    """Path and label of the test pictures; of the validation pictures where there is no test."""
+    samples = [s for s in run.catalog.samples if s.label != UNLABELLED]
+    judged = "test" if any(s.split == "test" for s in samples) else "val"
+    return {(s.path, s.label) for s in samples if s.split == judged}
+
+
+def _results(
+    study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run], notes: tuple[str, ...]
+) -> StudyResults:
+    metrics = choose_metrics(study.metrics, _class_ids([runs[cell.key] for cell in cells]))
     arms = tuple(study.arm_changes())
     values: dict[str, dict[str, dict[int, float]]] = {m.name: {arm: {} for arm in arms} for m in metrics}
     pictures: dict[str, dict[int, Pictures]] = {arm: {} for arm in arms}
@@ -88,27 +117,53 @@ def _results(study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run]
         if not run.finished:
             failed = folder / "cells" / f"{cell.key}.failed.json"
             if failed.is_file():
-                failures[cell.arm, cell.seed] = str(read_json(failed, dict, StudyError).get("error"))
+                failures[cell.arm, cell.pair] = str(read_json(failed, dict, StudyError).get("error"))
             continue
         for name, value in measure(run, metrics).items():
-            values[name][cell.arm][cell.seed] = value
-        histories[cell.arm][cell.seed] = numbers(run)
+            values[name][cell.arm][cell.pair] = value
+        histories[cell.arm][cell.pair] = numbers(run)
         tested = _pictures(run)
         if tested:
-            pictures[cell.arm][cell.seed] = tested
+            pictures[cell.arm][cell.pair] = tested
+    folds = study.split == "folds"
     measured = tuple(m for m in metrics if any(values[m.name].values()))
     return StudyResults(
         name=study.name,
         arms=arms,
         baseline=study.baseline_arm,
-        seeds=study.seeds,
+        seeds=tuple(dict.fromkeys(cell.pair for cell in cells)),
         metrics=measured,
         values={m.name: values[m.name] for m in measured},
         pictures=pictures,
         histories=histories,
         failures=failures,
         axes=axis_values(study),
+        unit="fold" if folds else "seed",
+        names={cell.pair: f"seed {cell.seed}, fold {cell.fold}" for cell in cells} if folds else {},
+        overlap=1 / (study.folds - 1) if folds else 0.0,
+        notes=notes,
     )
+
+
+def over_sets(sets: Mapping[str, StudyResults]) -> StudyResults:
+    """Results whose pairs are sets: each value is a set's mean over the pairs that all its arms have.
+
+    Arms and metrics are those of all sets. A set in which some arm has nothing counts for none.
+    """
+    first, *_ = sets.values()
+    metrics = [m for m in first.metrics if all(m in results.metrics for results in sets.values())]
+    values: dict[str, dict[str, dict[int, float]]] = {
+        m.name: {arm: {} for arm in first.arms} for m in metrics
+    }
+    for number, results in enumerate(sets.values()):
+        for name, by_arm in values.items():
+            shared = set.intersection(*(set(results.values[name][arm]) for arm in first.arms))
+            for arm in first.arms if shared else ():
+                by_arm[arm][number] = fmean(results.values[name][arm][pair] for pair in sorted(shared))
+    return StudyResults(
+        first.name, first.arms, first.baseline, tuple(range(len(sets))), tuple(metrics), values, axes=first.axes,
+        unit="set", names=dict(enumerate(sets)), notes=(OVER_SETS,),
+    )  # fmt: skip
 
 
 def _class_ids(runs: list[Run]) -> tuple[str, ...]:

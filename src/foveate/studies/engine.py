@@ -1,7 +1,8 @@
 """Runs a study's cells on this machine: each once, several at a time, none twice, none lost.
 
-``out/study.yaml`` is the specification, ``out/cells/<key>/`` an ordinary run folder for every cell, ``out/cells.csv``
-says which is which. A killed study goes on where it was when it is started again.
+``out/study.yaml`` is the specification, ``out/cells/<hash>/`` an ordinary run folder for every cell (with several sets
+``out/cells/<set>/<hash>/``), ``out/cells.csv`` says which is which. A killed study goes on where it was when it is
+started again.
 """
 
 import json
@@ -68,13 +69,13 @@ class _Work:
 
 
 def run_study(
-    study: Study, data: Path | str, out: Path | str, *, jobs: int = 1, threads: int | None = None,
+    study: Study, data: Path | str | None, out: Path | str, *, jobs: int = 1, threads: int | None = None,
     quarantine: bool = False, observer: StudyObserver | None = None,
 ) -> Path:  # fmt: skip
     """Compute every cell that is not there yet.
 
     Args:
-        data: a folder (or CSV manifest) of pictures, the same for all cells.
+        data: a folder (or CSV manifest) of pictures, the same for all cells; None: the folders of ``study.data``.
         out: the study's folder: new, or this study's own.
         jobs: worker processes; 0 trains in this process (for debugging).
         threads: of each worker; the machine's cores divided by ``jobs`` if not said. Results repeat bit for bit with
@@ -82,13 +83,18 @@ def run_study(
         quarantine: leave out pictures with errors instead of refusing.
 
     Raises:
-        StudyError: ``out`` holds another study.
+        StudyError: ``out`` holds another study; no folder is named, or two ways.
         BusyError: another process is working on it.
         RunError: a finished cell is not as it was written.
         ConfigError, WeightsError: an arm does not fit the experiment, or its weights are not there.
         KeyboardInterrupt: stopped; what is finished is kept, and the same command goes on.
     """
     out, observer = Path(out), observer or StudyObserver()
+    if (data is None) == (not study.data):
+        raise StudyError(
+            "A study needs a folder of pictures, or sets of its own ('data' in its file), not both."
+        )
+    folders = {name: Path(path) for name, path in study.data.items()} if data is None else {"": Path(data)}
     cells = study.cells()
     threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
     refuse_other(study, out)  # before a lock is left there
@@ -99,15 +105,17 @@ def run_study(
         claim(study, out)
         write_csv(
             out / "cells.csv",
-            ("block", "arm", "seed", "cell"),
-            [(c.block, c.arm, c.seed, c.key) for c in cells],
+            ("block", "arm", "seed", "fold", "cell")
+            if study.split == "folds"
+            else ("block", "arm", "seed", "cell"),
+            [(c.block, c.arm, c.seed, *(() if c.fold is None else (c.fold,)), c.key) for c in cells],
         )
-        for file in (out / "cells").glob("*.failed.json"):
+        for file in (out / "cells").rglob("*.failed.json"):
             file.unlink()  # what failed is tried again
-        store = CellStore(Path(data), threads)
+        stores = {name: CellStore(path, threads) for name, path in folders.items()}
         unique = list({cell.key: cell for cell in cells}.values())
         shared = _decisions_in(out)
-        hire = _Crew(study, Path(data), out, jobs, threads, quarantine, observer, store)
+        hire = _Crew(study, folders, out, jobs, threads, quarantine, observer, stores)
         before = [cell for cell in unique if not is_finished(out, cell)]
         kept = [cell for cell in unique if cell not in before]
         for cell in kept:
@@ -115,19 +123,21 @@ def run_study(
         observer.begin(len(unique), kept, [c for c in before if (folder_of(out, c) / "checkpoint").is_dir()])
         copied: list[Cell] = []
         for start in {cell.start.key: cell.start for cell in before if cell.start}.values():
-            store.fetch(start, folder_of(out, start), [], True)
+            stores[start.place].fetch(start, folder_of(out, start), [], True)
         tried: list[Cell] = []
         seconds: list[float] = []
         if before and not shared and _undecided(before):
             # One cell alone measures what is to be decided for all; another study may have done so.
-            if store.fetch(before[0], folder_of(out, before[0]), [], study.keep_weights):
+            if stores[before[0].place].fetch(before[0], folder_of(out, before[0]), [], study.keep_weights):
                 copied.append(before[0])
             else:
                 first = _Work(before[:1], len(unique), len(unique) - len(before))
                 hire.run(first, [])
                 tried, seconds = before[:1], first.seconds
             shared = _adopt_decisions(out, before)
-        copied += [c for c in before if store.fetch(c, folder_of(out, c), shared, study.keep_weights)]
+        copied += [
+            c for c in before if stores[c.place].fetch(c, folder_of(out, c), shared, study.keep_weights)
+        ]
         if copied:
             observer.reused(copied)
         # A first cell that failed was told already; the next call tries it again.
@@ -136,7 +146,8 @@ def run_study(
         pending.sort(key=lambda cell: cell.key in hire.twins)
         done = sum(is_finished(out, cell) for cell in unique)
         hire.run(_Work(pending, len(unique), done, seconds), shared)
-        shutil.rmtree(out / "cells" / SHARED, ignore_errors=True)
+        for place in folders:
+            shutil.rmtree(out / "cells" / place / SHARED, ignore_errors=True)
     return out
 
 
@@ -175,10 +186,10 @@ def is_finished(out: Path, cell: Cell) -> bool:
 
 def twins(cells: Sequence[Cell]) -> dict[str, Cell]:
     """{key of a cell: the earlier cell that trains the very same network}; such a cell is measured, not trained."""
-    first: dict[str, Cell] = {}
+    first: dict[tuple[str, str], Cell] = {}
     found = {}
     for cell in cells:
-        other = first.setdefault(cell.experiment.training_hash(), cell)
+        other = first.setdefault((cell.place, cell.experiment.training_hash()), cell)
         if other.key != cell.key:
             found[cell.key] = other
     return found
@@ -216,11 +227,11 @@ class _Crew:
     """Hands cells to workers and notes what becomes of them."""
 
     def __init__(
-        self, study: Study, data: Path, out: Path, jobs: int, threads: int, quarantine: bool, observer: StudyObserver,
-        store: CellStore,
+        self, study: Study, folders: dict[str, Path], out: Path, jobs: int, threads: int, quarantine: bool,
+        observer: StudyObserver, stores: dict[str, CellStore],
     ) -> None:  # fmt: skip
-        self.study, self.data, self.out, self.jobs, self.threads = study, data, out, jobs, threads
-        self.quarantine, self.observer, self.store = quarantine, observer, store
+        self.study, self.folders, self.out, self.jobs, self.threads = study, folders, out, jobs, threads
+        self.quarantine, self.observer, self.stores = quarantine, observer, stores
         self.twins = twins(study.cells())
 
     def run(self, work: _Work, decisions: list[dict[str, Any]]) -> None:
@@ -256,10 +267,11 @@ class _Crew:
                 worker.stop()
 
     def _task(self, cell: Cell, decisions: list[dict[str, Any]]) -> dict[str, Any]:
+        twin = self.twins.get(cell.key)
         return {
-            "experiment": cell.experiment.to_dict(), "data": str(self.data), "folder": str(folder_of(self.out, cell)),
-            "quarantine": self.quarantine, "decisions": decisions, "keep": self.study.keep_weights,
-            "twin": str(folder_of(self.out, self.twins[cell.key])) if cell.key in self.twins else None,
+            "experiment": cell.experiment.to_dict(), "data": str(self.folders[cell.place]),
+            "folder": str(folder_of(self.out, cell)), "quarantine": self.quarantine, "decisions": decisions,
+            "keep": self.study.keep_weights, "twin": str(folder_of(self.out, twin)) if twin else None,
         }  # fmt: skip
 
     def _note(self, cell: Cell, answer: dict[str, Any], work: _Work, decisions: list[dict[str, Any]]) -> None:
@@ -271,9 +283,9 @@ class _Crew:
             return
         work.done += 1
         work.seconds.append(answer["seconds"])
-        self.store.remember(cell, folder_of(self.out, cell), decisions)
+        self.stores[cell.place].remember(cell, folder_of(self.out, cell), decisions)
         if cell.start:
-            self.store.remember(cell.start, folder_of(self.out, cell.start), [])
+            self.stores[cell.place].remember(cell.start, folder_of(self.out, cell.start), [])
         remaining = work.total - work.done
         mean = sum(work.seconds) / len(work.seconds)
         self.observer.done(cell, work.done, work.total, mean * remaining / max(1, self.jobs))

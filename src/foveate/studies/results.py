@@ -32,7 +32,11 @@ class Pictures:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """Finished cells of a study. A cell is one arm with one random seed; arms with the same seed are a pair."""
+    """Finished cells of a study. A cell is one arm with one random seed; arms with the same seed are a pair.
+
+    In a study of folds a pair is one fold, in the pooled results of several sets it is one set: ``seeds`` are then the
+    numbers of these pairs.
+    """
 
     name: str
     arms: tuple[str, ...]
@@ -50,6 +54,18 @@ class StudyResults:
     """{(arm, seed): the error in a sentence}."""
     axes: dict[str, dict[str, str | float]] = field(default_factory=dict)
     """{arm: {axis: its value}}, for studies whose arms are the product of axes; a number where the axis is one."""
+    unit: Literal["seed", "fold", "set"] = "seed"
+    """What a pair is."""
+    names: dict[int, str] = field(default_factory=dict)
+    """{pair: what people call it}; "seed 3" where nothing stands here."""
+    overlap: float = 0.0
+    """Test pictures over training pictures where training sets overlap so that intervals must count it (folds)."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know about how cells were paired."""
+
+    def name_of(self, pair: int) -> str:
+        """ "seed 3", "seed 0, fold 2", or the set's name."""
+        return self.names.get(pair, f"{self.unit} {pair}")
 
     def paired(self, metric: str, arm: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """(S,) values of the baseline, (S,) of the arm, and the S seeds for which both are there."""

@@ -28,7 +28,7 @@ def settings_table(study: Study, folder: Path) -> Table:
             rows.append(_row(block, same, folder))
     columns = tuple(Column(name, number=False) for name in ("Block", "Model", *_columns(rows)))
     table = tuple((row.pop("Block"), row.pop("Model"), *row.values()) for row in rows)
-    if not study.blocks:
+    if study.block_names == ("",):
         columns, table = columns[1:], tuple(row[1:] for row in table)
     return Table("Settings", columns, table)
 
@@ -52,7 +52,7 @@ def pretext_table(study: Study, folder: Path) -> Table | None:
     names = ("Block", "Task", "From", "Seed")
     numbers = ("Validation accuracy", "Test accuracy", "k-NN of the features, classes")
     columns = (*(Column(n, number=False) for n in names), *(Column(n) for n in numbers))
-    if not study.blocks:
+    if study.block_names == ("",):
         columns, rows = columns[1:], [row[1:] for row in rows]
     return Table("Pretext runs", columns, tuple(rows)) if rows else None
 

@@ -1,9 +1,10 @@
-"""Study: a base experiment, arms, seeds; expanded into cells (one arm, one block, one seed)."""
+"""Study: a base experiment, arms, seeds; expanded into cells (one arm, one seed or fold, in one block, on one set)."""
 
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from foveate.experiment.specification import Experiment, merge, put
 
 Changes = dict[str, Any]
 """Fields of an experiment: nested, or with dotted names ("training.phases.1.lr": 0.001)."""
+POOLED = "all sets"
+"""Name of the table in which sets are the units."""
 
 
 class Study(Config):
@@ -38,9 +41,14 @@ class Study(Config):
     """The arm that the others are compared with; the first one if not said."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1, max_length=10_000)
     """Random seeds; the same seed means the same split, head and order of pictures in every arm."""
-    split: Literal["per_seed", "shared"] = "per_seed"
+    split: Literal["per_seed", "shared", "folds"] = "per_seed"
     """per_seed: each seed draws its own split, so that intervals also cover the choice of test pictures; shared: the
-    base's split for all."""
+    base's split for all; folds: each seed divides the pictures into ``folds``, and each fold is the test once."""
+    folds: int = Field(default=5, ge=2, le=1000)
+    """With split folds: how many."""
+    data: dict[str, Path] = Field(default={})
+    """{name of a set: its folder}: the whole study is repeated on each, and pooled with sets as units. Empty: the one
+    folder that the command names."""
     metrics: tuple[str, ...] = ()
     """Rows of the table (see foveate.studies.metrics); empty: all that the cells can tell."""
     keep_weights: bool = True
@@ -51,6 +59,14 @@ class Study(Config):
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
             raise ValueError("seeds are named twice")
+        return value
+
+    @field_validator("data")
+    @classmethod
+    def _names(cls, value: dict[str, Path]) -> dict[str, Path]:
+        for name in value:
+            if not name.strip() or name.startswith(".") or set(name) & set('/\\:*?"<>|') or name == POOLED:
+                raise ValueError(f"a set's name is that of a folder too, so it cannot be '{name}'")
         return value
 
     @model_validator(mode="after")
@@ -67,8 +83,21 @@ class Study(Config):
 
     @property
     def block_names(self) -> tuple[str, ...]:
-        """("",) without blocks."""
-        return tuple(self.blocks) or ("",)
+        """Names of the tables: of each block, on each set; ("",) without blocks and sets."""
+        return tuple(_joined(block, place) for block in self.blocks or ("",) for place in self.data or ("",))
+
+    @property
+    def sets_of(self) -> dict[str, dict[str, str]]:
+        """{name of a pooled table: {set: name of its table}}; empty without sets."""
+        return {
+            _joined(block, POOLED): {place: _joined(block, place) for place in self.data}
+            for block in self.blocks or ("",)
+            if self.data
+        }
+
+    def on(self, data: Mapping[str, Path | str]) -> "Study":
+        """The study on these sets instead."""
+        return Study.from_dict({**self.to_dict(), "data": {name: str(path) for name, path in data.items()}})
 
     def arm_changes(self) -> dict[str, list[Changes]]:
         """{arm: changes, laid over the base in this order}."""
@@ -86,20 +115,27 @@ class Study(Config):
         }
 
     def cells(self) -> list["Cell"]:
-        """Every arm with every seed in every block; seeds outermost, so that early results are paired.
+        """Every arm with every seed and fold in every block on every set; seeds outermost, so that early results are
+        paired.
 
         Raises:
             ConfigError: a change does not fit the experiment (the arm is named).
         """
-        found = []
-        arms = self.arm_changes()
-        for seed in self.seeds:
-            for block in self.block_names:
-                for arm, changes in arms.items():
-                    found.append(Cell(arm, block, seed, self._experiment(arm, block, changes, seed)))
-        return found
+        folds = range(self.folds) if self.split == "folds" else (None,)
+        return [
+            Cell(
+                arm, _joined(block, place), seed, self._experiment(arm, block, changes, seed, fold), place,
+                fold, seed if fold is None else seed * self.folds + fold,
+            )
+            for seed, fold, place, block in itertools.product(
+                self.seeds, folds, self.data or ("",), self.blocks or ("",)
+            )
+            for arm, changes in self.arm_changes().items()
+        ]  # fmt: skip
 
-    def _experiment(self, arm: str, block: str, changes: list[Changes], seed: int) -> Experiment:
+    def _experiment(
+        self, arm: str, block: str, changes: list[Changes], seed: int, fold: int | None
+    ) -> Experiment:
         where = f"study '{self.name}', arm '{arm}'" + (f", block '{block}'" if block else "")
         values = Experiment().to_dict()
         try:
@@ -108,8 +144,12 @@ class Study(Config):
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
         values["seed"] = seed
-        if self.split == "per_seed":
+        if self.split != "shared":
             values = put(values, "data.split.seed", seed)
+        if fold is not None:
+            values = put(values, "data.split.fold", fold)
+            if values["data"]["split"]["file"] is None:
+                values = put(values, "data.split.folds", self.folds)
         return Experiment.from_dict(values, source=where)
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,13 +181,19 @@ class Cell:
 
     arm: str
     block: str
+    """Name of the table that it belongs to: block and set."""
     seed: int
     experiment: Experiment
+    place: str = ""
+    """The set; "" in a study of one folder."""
+    fold: int | None = None
+    pair: int = 0
+    """Number that all arms of a pair share: the seed, or seed x folds + fold."""
 
     @property
     def key(self) -> str:
-        """The experiment's hash: its folder's name. Two cells with one key are one run."""
-        return self.experiment.hash()
+        """Its folder's name: the set and the experiment's hash. Two cells with one key are one run."""
+        return "/".join(filter(None, (self.place, self.experiment.hash())))
 
     @property
     def start(self) -> "Cell | None":
@@ -156,10 +202,15 @@ class Cell:
         if first is None:
             return None
         kind = "faithful " if getattr(first.task, "faithful", False) else ""
-        return Cell(f"pretext {kind}{first.task_name}", self.block, self.seed, first)
+        return replace(self, arm=f"pretext {kind}{first.task_name}", experiment=first)
 
     def __str__(self) -> str:
-        return ", ".join(part for part in (self.block, self.arm, f"seed {self.seed}") if part)
+        fold = "" if self.fold is None else f"fold {self.fold}"
+        return _joined(self.block, self.arm, f"seed {self.seed}", fold)
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
 
 
 def lay(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
@@ -175,9 +226,11 @@ def lay(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
 def common_hash(study: Study) -> str:
     """12 hex digits over what may not change while a study grows: name, base, split rule, arms and blocks by content.
 
-    Seeds, metrics and further arms may be added later; cells that are there stay valid.
+    Seeds, metrics, sets and further arms may be added later; cells that are there stay valid.
     """
     values = study.to_dict()
-    for name in ("seeds", "metrics", "arms", "axes", "blocks", "baseline", "keep_weights"):
+    for name in ("seeds", "metrics", "arms", "axes", "blocks", "baseline", "keep_weights", "data"):
         del values[name]
+    if study.split != "folds":
+        del values["folds"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -89,19 +89,22 @@ class Comparison:
     """d_z: mean difference over the standard deviation of the differences; None where that is 0."""
     hedges_g: float | None = None
     """d_z corrected for few pairs; None with fewer than 3 pairs."""
-    test: Literal["t", "sign-flip"] = "t"
+    test: Literal["t", "corrected t", "sign-flip"] = "t"
     """The test that ``p`` comes from."""
     family: int = 1
     """Arms that Holm counted."""
     note: str = ""
     """What a reader must know, in a sentence: too few pairs, the same difference in every seed, missing seeds."""
+    unit: str = "seed"
+    """What a pair is."""
 
 
-def summarise(values: Values, *, level: float = 0.95) -> Summary:
+def summarise(values: Values, *, level: float = 0.95, overlap: float = 0.0) -> Summary:
     """Mean, standard deviation and t interval of the mean.
 
     Args:
         values: (S,) one value a seed.
+        overlap: as in ``compare``.
 
     Raises:
         DataError: no value, or one that is not finite.
@@ -109,22 +112,37 @@ def summarise(values: Values, *, level: float = 0.95) -> Summary:
     x = _finite(values)
     if len(x) == 0:
         raise DataError("There is no value to summarise; give one for each finished seed.")
-    low, high = _interval(x, level) if len(x) > 1 else (None, None)
+    low, high = _interval(x, level, overlap) if len(x) > 1 else (None, None)
     std = None if len(x) == 1 else 0.0 if _constant(x) else float(x.std(ddof=1))
     return Summary(len(x), float(x.mean()), std, low, high)
 
 
-def compare(baseline: Values, arm: Values, *, alpha: float = 0.05, family: int = 1) -> Comparison:
+def compare(
+    baseline: Values,
+    arm: Values,
+    *,
+    alpha: float = 0.05,
+    family: int = 1,
+    overlap: float = 0.0,
+    unit: str = "seed",
+) -> Comparison:
     """The paired difference of an arm to the baseline, by the paired t test.
 
     When every pair differs by the same amount (possible with few test pictures: "one picture more in each seed") the t
     statistic is infinite and means nothing; ``p`` is then that of the exact sign-flip test, 2 / 2^S.
+
+    Differences of folds are not independent, since their training sets overlap, and s^2 / S is too small a variance of
+    their mean. With ``overlap`` it is (1 / S + overlap) s^2, the corrected resampled t test (Nadeau and Bengio 2003,
+    Machine Learning 52:239-281; for repeated folds Bouckaert and Frank 2004). Where all
+    folds differ by the same amount, nothing tests that.
 
     Args:
         baseline: (S,) values of the baseline.
         arm: (S,) values of the arm, of the same seeds in the same order.
         alpha: level of the test; the interval has level 1 - alpha.
         family: arms that Holm will count; the detectable difference is for alpha / family, Holm's first step.
+        overlap: test pictures over training pictures of overlapping training sets: 1 / (K - 1) with K folds.
+        unit: what a pair is, for words.
 
     Raises:
         DataError: lengths differ, or a value is not finite.
@@ -139,28 +157,38 @@ def compare(baseline: Values, arm: Values, *, alpha: float = 0.05, family: int =
     if n < 2:
         note = f"{n} {'pair' if n == 1 else 'pairs'}: nothing can be said about chance"
         first, second, difference = (float(a[0]), float(b[0]), float(b[0] - a[0])) if n else (None,) * 3
-        return Comparison(n, Detectable(None, note=note), first, second, difference, family=family, note=note)
+        return Comparison(
+            n, Detectable(None, note=note), first, second, difference, family=family, note=note, unit=unit
+        )
     difference = b - a
-    means: dict[str, Any] = {"baseline": float(a.mean()), "arm": float(b.mean()), "family": family}
+    means: dict[str, Any] = {
+        "baseline": float(a.mean()),
+        "arm": float(b.mean()),
+        "family": family,
+        "unit": unit,
+    }
     # Trap: 0.8 - 0.7 and 0.9 - 0.8 differ in the last bit; equal differences must count as equal.
     scale = float(np.abs(np.concatenate([a, b])).max())
     if _constant(difference, scale):
         middle = float(np.median(difference))
         equal = abs(middle) <= max(1e-9 * scale, 1e-150)
-        p = 1.0 if equal else 2.0 ** (1 - n)
+        p = 1.0 if equal else None if overlap else 2.0 ** (1 - n)
         words = "the arms are equal" if equal else "the difference is the same"
         return Comparison(
             n, detectable(0.0, n), **means, difference=0.0 if equal else middle, std=0.0, p=p, p_holm=p,
-            test="sign-flip", note=f"{words} in each of {n} seeds",
+            test="sign-flip", note=f"{words} in each of {n} {unit}s",
         )  # fmt: skip
     std = float(difference.std(ddof=1))
-    low, high = _interval(difference, 1 - alpha)
+    low, high = _interval(difference, 1 - alpha, overlap)
     p = float(ttest_rel(b, a).pvalue)
+    if overlap:
+        p = float(2 * student_t.sf(abs(difference.mean()) / _error(difference, overlap), n - 1))
     d = float(difference.mean()) / std
+    seen = detectable(std * float(np.sqrt(1 + n * overlap)), n, alpha=alpha, family=family)
     return Comparison(
-        n, detectable(std, n, alpha=alpha, family=family), **means, difference=float(difference.mean()), std=std,
+        n, seen, **means, difference=float(difference.mean()), std=std,
         low=low, high=high, p=p, p_holm=p, cohen_d=d, hedges_g=d * _hedges(n - 1) if n >= FEWEST else None,
-        note="" if n >= FEWEST else f"{n} pairs are too few to judge",
+        test="corrected t" if overlap else "t", note="" if n >= FEWEST else f"{n} pairs are too few to judge",
     )  # fmt: skip
 
 
@@ -225,11 +253,16 @@ def _constant(x: np.ndarray, scale: float | None = None) -> bool:
     return float(np.ptp(x)) <= max(1e-9 * (float(np.abs(x).max()) if scale is None else scale), 1e-150)
 
 
-def _interval(x: np.ndarray, level: float) -> tuple[float, float]:
+def _interval(x: np.ndarray, level: float, overlap: float) -> tuple[float, float]:
     if _constant(x):
         return float(x.mean()), float(x.mean())
-    low, high = student_t.interval(level, len(x) - 1, loc=x.mean(), scale=sem(x))
+    low, high = student_t.interval(level, len(x) - 1, loc=x.mean(), scale=_error(x, overlap))
     return float(low), float(high)
+
+
+def _error(x: np.ndarray, overlap: float) -> float:
+    """Standard error of the mean, with overlapping training sets counted."""
+    return float(sem(x) * np.sqrt(1 + len(x) * overlap))
 
 
 def _hedges(df: int) -> float:

@@ -38,7 +38,7 @@ class CellStore:
         if layout not in self._states:
             self._states[layout] = state_of_files(discover(self.data, layout))
         choices = json.dumps([(d["name"], d["value"]) for d in decisions], sort_keys=True)
-        text = f"{cell.key} {self._states[layout]} {self._machine} {choices} {_weights(cell)}"
+        text = f"{cell.experiment.hash()} {self._states[layout]} {self._machine} {choices} {_weights(cell)}"
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
 
     @cached_property

@@ -154,7 +154,7 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
                     p_text(c.p_holm, analysis.alpha),
                     None if c.hedges_g is None else fixed(c.hedges_g, 2),
                     form.difference(c.detectable.smallest),
-                    OUTCOMES[outcome],
+                    OUTCOMES[outcome].replace("seeds", f"{results.unit}s"),
                 )
             )
     names = (
@@ -163,7 +163,7 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
         ("Detectable", True), ("Verdict", False),
     )  # fmt: skip
     return Table(
-        f"{study_title(results, block)}: differences from {results.baseline}, paired by seed",
+        f"{study_title(results, block)}: differences from {results.baseline}, paired by {results.unit}",
         tuple(Column(name, number=number) for name, number in names),
         tuple(rows),
         (ABOUT_COMPARISONS,),
@@ -199,7 +199,7 @@ def failures(results: StudyResults) -> list[str]:
     """One sentence for each failed cell, in the order of the study."""
     order = {arm: i for i, arm in enumerate(results.arms)}
     cells = sorted(results.failures.items(), key=lambda cell: (order.get(cell[0][0], len(order)), cell[0]))
-    return [f"{arm}, seed {seed}: {reason}" for (arm, seed), reason in cells]
+    return [f"{arm}, {results.name_of(seed)}: {reason}" for (arm, seed), reason in cells]
 
 
 def heading(metric: Metric) -> str:
@@ -242,6 +242,6 @@ def _means_title(results: StudyResults, analysis: Analysis, block: str) -> str:
     counts = {count(analysis, metric, arm) for metric in results.metrics for arm in results.arms}
     title = f"{study_title(results, block)}: mean and standard deviation"
     if len(counts) > 1:
-        return f"{title} over seeds; n is their number"
+        return f"{title} over {results.unit}s; n is their number"
     n = next(iter(counts), 0)
-    return f"{title} over {n} {'seed' if n == 1 else 'seeds'}"
+    return f"{title} over {n} {results.unit}{'' if n == 1 else 's'}"

@@ -31,13 +31,16 @@ def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
     "faster by 24 % (5.0 epochs, interval 1.2 to 8.8, p = 0.02 after Holm)", "too few seeds to tell (2 pairs)".
     """
     result = outcome(comparison, metric, alpha)
-    if comparison.n < FEWEST or comparison.difference is None or comparison.p_holm is None:
-        return f"too few seeds to tell ({comparison.n} {'pair' if comparison.n == 1 else 'pairs'})"
+    few = f"too few {comparison.unit}s to tell"
+    if comparison.n < FEWEST or comparison.difference is None:
+        return f"{few} ({comparison.n} {'pair' if comparison.n == 1 else 'pairs'})"
     holm = " after Holm" if comparison.family > 1 else ""
     note = f"; {comparison.note}" if comparison.note else ""
+    if comparison.p_holm is None:
+        return f"{few} (no spread to test){note}"
     if result == "unknown":
         by_sign = f"{p_words(comparison.p_holm, alpha)}{holm}"
-        return f"too few seeds to tell (no spread to test; by sign alone {by_sign}){note}"
+        return f"{few} (no spread to test; by sign alone {by_sign}){note}"
     if result == "none":
         see = _would_see(comparison, metric)
         return f"no detectable difference{f' ({see})' if see else ''}{note}"
