@@ -1,0 +1,99 @@
+"""Arms paired over folds: who is tested where, and the corrected interval against a plain formula and a simulation."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from foveate.experiment import Run
+from foveate.studies.analysis import analyse
+from foveate.studies.collect import read_study
+from foveate.studies.engine import folder_of, run_study
+from foveate.studies.specification import Study
+from foveate.studies.statistics import compare, detectable_effect, summarise
+from foveate.studies.tables import comparisons_table, means_table
+from studies.test_engine import study
+
+FOLDS = 3
+
+
+def test_every_picture_is_tested_once_and_groups_stay_together(tree: Path, tmp_path: Path) -> None:
+    made = study(split="folds", folds=FOLDS, seeds=[0])
+    out = run_study(made, tree, tmp_path / "folds", jobs=0)
+    cells = made.cells()
+    assert [(cell.fold, cell.pair) for cell in cells[::2]] == [(k, k) for k in range(FOLDS)]
+    for arm in made.arm_changes():
+        runs = [Run.open(folder_of(out, cell)) for cell in cells if cell.arm == arm]
+        tested = [{s.path for s in run.catalog.samples if s.split == "test"} for run in runs]
+        trained = [{s.path for s in run.catalog.samples if s.split in ("train", "val")} for run in runs]
+        everything = {s.path for s in runs[0].catalog.samples}
+        assert sum(map(len, tested)) == len(everything) == len(set().union(*tested))
+        assert all(test | train == everything for test, train in zip(tested, trained, strict=True))
+        groups = [{s.group for s in run.catalog.samples if s.split == "test" and s.group} for run in runs]
+        assert sum(map(len, groups)) == len(set().union(*groups))
+    results = read_study(out)[""]
+    assert (results.unit, results.overlap, results.seeds) == ("fold", 1 / (FOLDS - 1), (0, 1, 2))
+    assert results.name_of(2) == "seed 0, fold 2"
+    found = analyse(results)
+    one = found.comparisons["test.accuracy"]["weight 1"]
+    assert one.n == FOLDS
+    assert any("each in one fold" in note for note in found.notes)
+    assert "over 3 folds" in means_table(results, found).title
+    assert "paired by fold" in comparisons_table(results, found).title
+
+
+def test_seeds_repeat_the_division(tmp_path: Path) -> None:
+    made = Study.from_dict({"name": "s", "split": "folds", "folds": 4, "seeds": [0, 3]})
+    splits = [cell.experiment.data.split for cell in made.cells()]
+    assert [(s.seed, s.folds, s.fold) for s in splits] == [(seed, 4, k) for seed in (0, 3) for k in range(4)]
+    assert [cell.pair for cell in made.cells()] == [0, 1, 2, 3, 12, 13, 14, 15]
+    given = Study.from_dict(
+        {**made.to_dict(), "base": {"data": {"split": {"file": "folds.csv"}}}, "seeds": [0]}
+    )
+    assert [(c.experiment.data.split.folds, c.experiment.data.split.fold) for c in given.cells()] == [
+        (None, k) for k in range(4)
+    ]
+
+
+def test_corrected_t_by_its_formula() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.8, 0.02, 10), rng.normal(0.82, 0.02, 10)
+    overlap = 1 / 9
+    found = compare(a, b, overlap=overlap, unit="fold")
+    d = b - a
+    variance = (1 / 10 + overlap) * d.var(ddof=1)
+    t = d.mean() / math.sqrt(variance)
+    reach = stats.t.ppf(0.975, 9) * math.sqrt(variance)
+    assert found.test == "corrected t"
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 9))
+    assert (found.low, found.high) == (pytest.approx(d.mean() - reach), pytest.approx(d.mean() + reach))
+    smallest = found.detectable.seeds
+    assert smallest == pytest.approx(math.sqrt(variance * 10) * detectable_effect(10))
+    mean = summarise(a, overlap=overlap)
+    assert mean.high == pytest.approx(
+        a.mean() + stats.t.ppf(0.975, 9) * a.std(ddof=1) * math.sqrt(0.1 + overlap)
+    )
+
+
+def test_the_same_difference_in_every_fold_tests_nothing() -> None:
+    base = np.array([0.7, 0.71, 0.8, 0.77, 0.9, 0.6])
+    found = compare(base, base + 0.01, overlap=0.2, unit="fold")
+    assert (found.p, found.low) == (None, None)
+    assert found.note == "the difference is the same in each of 6 folds"
+    assert compare(base, base, overlap=0.2).p == 1.0
+
+
+@pytest.mark.parametrize("folds", [5, 10])
+def test_false_alarms_over_correlated_folds(folds: int) -> None:
+    """Folds whose differences have the correlation 1 / K that the correction assumes, and no true difference."""
+    rng = np.random.default_rng(folds)
+    shared = rng.normal(0, math.sqrt(1 / folds), (2000, 1))
+    d = shared + rng.normal(0, math.sqrt(1 - 1 / folds), (2000, folds))
+    plain, corrected = (
+        np.mean([(compare(np.zeros(folds), row, overlap=overlap).p or 0) <= 0.05 for row in d])
+        for overlap in (0.0, 1 / (folds - 1))
+    )
+    assert corrected == pytest.approx(0.05, abs=0.015)
+    assert plain > 0.12
