@@ -72,11 +72,13 @@ def _child(values: dict[str, Any], data: Path, out: Path, killer: Killer | None)
     run(Experiment.from_dict(values), data, out, observer=killer)
 
 
-def in_child(values: dict[str, Any], data: Path, out: Path, killer: Killer | None = None) -> Any:
+def in_child(
+    values: dict[str, Any], data: Path, out: Path, killer: Killer | None = None, target: Any = _child
+) -> Any:
     """Start the run in a fresh process forked from a server that has torch loaded; returns the process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["foveate.experiment", "foveate.reporting.report"])
-    process = context.Process(target=_child, args=(values, data, out, killer))
+    process = context.Process(target=target, args=(values, data, out, killer))
     process.start()
     return process
 

@@ -66,10 +66,11 @@ def test_what_cannot_be_on_a_branch_is_refused() -> None:
         both()(Output(torch.zeros(3, 2), branches={"parts": torch.zeros(7, 2)}), batch(), Progress())
 
 
-def test_nobody_watches_a_loss_that_validation_may_not_have() -> None:
-    job = toy_job(phases=[phase(restore_best="val_parts")])
+@pytest.mark.parametrize("metric", ["val_parts", "train_parts"])
+def test_nobody_watches_a_loss_that_an_epoch_may_not_have(metric: str) -> None:
+    job = toy_job(phases=[phase(restore_best=metric)])
     job = type(job)(**{**vars(job), "objective": both()})
-    with pytest.raises(ConfigError, match="watches 'val_parts'"):
+    with pytest.raises(ConfigError, match=f"watches '{metric}'"):
         check_phases(job)
 
 

@@ -36,7 +36,5 @@ class ModelConfig(Config):
     @model_validator(mode="after")
     def _own_heads(self) -> Self:
         if self.network.kind != "classifier" and self.head != LinearHead.Config():
-            raise ValueError(
-                f"the network '{self.network.kind}' has heads of its own; leave model.head as it is by default"
-            )
+            raise ValueError(f"the network '{self.network.kind}' has heads of its own; leave model.head out")
         return self

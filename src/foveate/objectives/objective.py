@@ -205,7 +205,7 @@ class Objective(nn.Module):
         return found
 
     def always(self, name: str) -> bool:
-        """Whether a term is computed in evaluation for certain."""
+        """Whether a term is computed for certain, in evaluation and from the first epoch on."""
         return self._on[name] in ("", "first")
 
     def weigh(

@@ -86,8 +86,8 @@ def _check(job: Job, phase: PhaseConfig) -> None:
     sides = ("train_", "val_") if validated else ("train_",)
     labelled = job.feeds.labelled
     columns = ("loss", "accuracy", *objective.names) if labelled else ("loss", *objective.names)
-    absent = {f"val_{name}" for name in objective.names if not objective.always(name)}
-    known = [side + name for side in sides for name in columns if side + name not in absent]
+    absent = [name for name in objective.names if not objective.always(name)]
+    known = [side + name for side in sides for name in columns if name not in absent]
     known += ["val_balanced_accuracy", "val_macro_f1"] if validated and labelled else []
     for metric in _watched(phase):
         if metric not in known:
