@@ -10,7 +10,8 @@ from benchmarks.measure import Row, better, compare, interleaved
 from benchmarks.photos import Photos
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.loader import Loader
-from foveate.data.transforms import PRESETS, AugmentationConfig, build_transform
+from foveate.data.presets import PRESETS
+from foveate.data.transforms import AugmentationConfig, build_transform
 
 SIZE, COUNT, BATCH = 224, 256, 32
 WORKERS = (0, 2)

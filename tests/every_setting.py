@@ -154,7 +154,7 @@ def candidates(annotation: Any) -> Iterator[Any]:
     elif origin is tuple:
         yield from ([value] for value in candidates(inner[0]))
     elif origin is dict:
-        yield from ({"name": "hflip", "p": 0.25}, {"a": 2.0}, {"a": 0.5})
+        yield from ({"kind": "hflip", "p": 0.25}, {"a": 2.0}, {"a": 0.5})
     elif annotation is bool:
         yield from (True, False)
     elif annotation in (int, float):

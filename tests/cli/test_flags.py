@@ -26,7 +26,7 @@ FILE: dict[str, Any] = {
         "size": 64, "fit": "pad",
         "layout": {"masks": "file-masks", "group": "part:1", "label": "part:1", "columns": "path=picture"},
         "split": {"file": "file.csv", "fold": 1}, "cache": {"enabled": True, "size": 80},
-        "augment": {"steps": [{"name": "vflip"}], "fill": "black", "interpolation": "bilinear"},
+        "augment": {"steps": [{"kind": "vflip"}], "fill": "black", "interpolation": "bilinear"},
     },
     "model": {"backbone": "resnet18", "weights": "none", "head": {"kind": "deep"}},
     "objective": {"classification": {"kind": "focal", "gamma": 1.0}, "mine": {"kind": "huber", "weight": 0.1}},

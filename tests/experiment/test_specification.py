@@ -82,8 +82,8 @@ def test_assign_goes_into_mappings_and_lists() -> None:
     assert Experiment.from_dict(changed).training.phases[1].lr == 3e-4
     assert values["training"]["phases"][1]["lr"] == 0.003, "the original is not changed"
     assert assign(values, "training.phases.-1.epochs=9")["training"]["phases"][1]["epochs"] == 9
-    assert assign(values, "data.augment.steps=[{name: hflip}]")["data"]["augment"]["steps"] == [
-        {"name": "hflip"}
+    assert assign(values, "data.augment.steps=[{kind: hflip}]")["data"]["augment"]["steps"] == [
+        {"kind": "hflip"}
     ]
     assert assign(values, "training.phases.0.until.metric=val_loss")["training"]["phases"][0]["until"] == {
         "metric": "val_loss"

@@ -37,7 +37,7 @@ def study() -> Study:
         "whole": {
             "training.phases.0.trainable": "all",
             "objective.classification.class_weights": {"class1": 1.5},
-            "data.augment.steps": [{"name": "hflip"}, {"name": "rotate"}],
+            "data.augment.steps": [{"kind": "hflip"}, {"kind": "rotate"}],
             **sgd,
         },
     }

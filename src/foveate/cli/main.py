@@ -86,8 +86,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="backbones, recipes, studies, guides, explainers, losses, weightings, augmentations, transforms, "
-            "feedbacks, networks, heads, schedules, tasks or tta."
+            help="backbones, recipes, studies, guides, explainers, losses, weightings, augmentations, steps, "
+            "transforms, feedbacks, networks, heads, schedules, tasks or tta."
         ),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",

@@ -4,7 +4,8 @@ A configuration class stands beside the code that reads it; ``foveate.experiment
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
@@ -41,12 +42,21 @@ class Mark(Enum):
     """It came after runs had been recorded: at its default it leaves no trace."""
 
 
+@dataclass(frozen=True)
+class HashedAs:
+    """A mark for a field whose spelling has changed since runs were first recorded: how hashes see its plain value."""
+
+    earlier: Callable[[Any], Any]
+
+
 def deciding(value: Any) -> Any:
     """Plain values of all settings that can change a result, nested; what hashes are made of."""
     if isinstance(value, Config):
         kept = {}
         for name, field in type(value).model_fields.items():
             plain = deciding(getattr(value, name))
+            for mark in field.metadata:
+                plain = mark.earlier(plain) if isinstance(mark, HashedAs) else plain
             later = Mark.LATER in field.metadata
             if Mark.DECIDES_NOTHING in field.metadata or (later and plain == deciding(field.get_default())):
                 continue

@@ -76,7 +76,10 @@ class Registry(Mapping[str, type[Any]]):
 
 
 def by_kind(value: Any) -> Any:
-    """Settings given by their kind alone: "cosine" stands for {"kind": "cosine"}. For a field's validator."""
+    """Settings given by their kind alone, "cosine" for {"kind": "cosine"}, or with ``name`` for ``kind``, as earlier
+    versions wrote some. For a field's validator."""
+    if isinstance(value, dict) and "name" in value and "kind" not in value:
+        return {"kind" if key == "name" else key: setting for key, setting in value.items()}
     return {"kind": value} if isinstance(value, str) else value
 
 

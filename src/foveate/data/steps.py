@@ -9,12 +9,14 @@ square.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 
 from foveate.core.config import Config
+from foveate.core.registry import Registry
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601 weights of red, green and blue."""
@@ -53,10 +55,14 @@ class Local:
 Operation = Geometry | Colour | Local
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Step(Config):
     """One step; ``p`` is the probability that it acts on a picture."""
 
-    p: float = Field(default=1.0, ge=0, le=1)
+    kind: str
+    p: Share = 1.0
     """Probability of acting."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Operation:
@@ -67,54 +73,53 @@ class Step(Config):
 class HorizontalFlip(Step):
     """Left and right exchanged."""
 
-    p: float = Field(default=0.5, ge=0, le=1)
-    """Probability of acting."""
+    kind: Literal["hflip"] = "hflip"
+    p: Share = 0.5
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """The mirror image."""
         return Geometry(np.diag([-1.0, 1.0, 1.0]))
 
 
 class VerticalFlip(Step):
     """Top and bottom exchanged."""
 
-    p: float = Field(default=0.5, ge=0, le=1)
-    """Probability of acting."""
+    kind: Literal["vflip"] = "vflip"
+    p: Share = 0.5
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """The picture upside down."""
         return Geometry(np.diag([1.0, -1.0, 1.0]))
 
 
 class QuarterTurn(Step):
     """Turned by 0, 90, 180 or 270 degrees: for pictures without an up (cells, leaves, views from above)."""
 
+    kind: Literal["turn"] = "turn"
+
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """One of four turns."""
         return Geometry(_rotation(int(rng.integers(4)) * 90))
 
 
 class Rotate(Step):
     """Turned about the centre."""
 
+    kind: Literal["rotate"] = "rotate"
     degrees: float = Field(default=15, ge=0, le=180)
     """Largest angle, either way."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """A uniform angle."""
         return Geometry(_rotation(rng.uniform(-self.degrees, self.degrees)))
 
 
 class Shift(Step):
     """Moved by whole pixels, so that a shift alone never blurs."""
 
+    kind: Literal["shift"] = "shift"
     x: float = Field(default=0.1, ge=0, lt=1)
     """Largest shift to either side, as a share of the width."""
     y: float = Field(default=0.1, ge=0, lt=1)
     """Largest shift up or down, as a share of the height."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """A uniform shift."""
         matrix = np.eye(3)
         matrix[0, 2] = -2 * round(rng.uniform(-self.x, self.x) * size) / size
         matrix[1, 2] = -2 * round(rng.uniform(-self.y, self.y) * size) / size
@@ -124,11 +129,11 @@ class Shift(Step):
 class Shear(Step):
     """Slanted along x."""
 
+    kind: Literal["shear"] = "shear"
     degrees: float = Field(default=10, ge=0, lt=80)
     """Largest angle, either way."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """A uniform angle."""
         matrix = np.eye(3)
         matrix[0, 1] = math.tan(math.radians(rng.uniform(-self.degrees, self.degrees)))
         return Geometry(matrix)
@@ -137,6 +142,7 @@ class Shear(Step):
 class Zoom(Step):
     """Enlarged (above 1) or shrunk (below 1) about the centre."""
 
+    kind: Literal["zoom"] = "zoom"
     low: float = Field(default=0.8, gt=0)
     """Smallest factor."""
     high: float = Field(default=1.25, gt=0)
@@ -149,7 +155,6 @@ class Zoom(Step):
         return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """A log-uniform factor."""
         factor = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         return Geometry(np.diag([1 / factor, 1 / factor, 1.0]))
 
@@ -157,6 +162,7 @@ class Zoom(Step):
 class Crop(Step):
     """A random part of the picture at full size (random resized crop)."""
 
+    kind: Literal["crop"] = "crop"
     scale: tuple[float, float] = (0.7, 1.0)
     """Smallest and largest share of the area, in (0, 1]."""
     ratio: tuple[float, float] = (0.9, 1.1)
@@ -169,8 +175,6 @@ class Crop(Step):
         return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
-        """A uniform area, a log-uniform ratio, a uniform place; a part that sticks out is cut to the
-        picture."""
         area = rng.uniform(*self.scale)
         ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
         width, height = min(1.0, math.sqrt(area * ratio)), min(1.0, math.sqrt(area / ratio))
@@ -181,28 +185,29 @@ class Crop(Step):
 class Brightness(Step):
     """The same amount added to all pixels."""
 
+    kind: Literal["brightness"] = "brightness"
     amount: float = Field(default=0.1, ge=0, le=1)
     """Largest change, either way, as a share of full white."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Colour:
-        """A uniform amount."""
         return Colour(np.eye(3), bias=255 * rng.uniform(-self.amount, self.amount))
 
 
 class Contrast(Step):
     """Distances from the picture's mean grey stretched or squeezed."""
 
+    kind: Literal["contrast"] = "contrast"
     amount: float = Field(default=0.2, ge=0, le=1)
     """The factor is uniform in 1 - amount to 1 + amount."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Colour:
-        """A uniform factor."""
         return Colour(np.eye(3) * rng.uniform(1 - self.amount, 1 + self.amount), pivot=True)
 
 
 class ColourShift(Step):
     """Saturation and hue changed."""
 
+    kind: Literal["colour"] = "colour"
     saturation: float = Field(default=0.2, ge=0, le=1)
     """The factor is uniform in 1 - saturation to 1 + saturation; 0 is grey."""
     hue: float = Field(default=0.0, ge=0, le=0.5)
@@ -210,7 +215,6 @@ class ColourShift(Step):
     YIQ)."""
 
     def draw(self, rng: np.random.Generator, size: int) -> Colour:
-        """Uniform factor and turn."""
         factor = rng.uniform(1 - self.saturation, 1 + self.saturation)
         matrix = factor * np.eye(3) + (1 - factor) * _GREY
         if self.hue:
@@ -223,19 +227,18 @@ class ColourShift(Step):
 class Grey(Step):
     """Colours taken away."""
 
-    p: float = Field(default=0.1, ge=0, le=1)
-    """Probability of acting."""
+    kind: Literal["grey"] = "grey"
+    p: Share = 0.1
 
     def draw(self, rng: np.random.Generator, size: int) -> Colour:
-        """Every channel becomes the luminance."""
         return Colour(_GREY)
 
 
 class Blur(Step):
     """Gaussian blur."""
 
-    p: float = Field(default=0.2, ge=0, le=1)
-    """Probability of acting."""
+    kind: Literal["blur"] = "blur"
+    p: Share = 0.2
     sigma: tuple[float, float] = (0.3, 1.5)
     """Smallest and largest standard deviation, in pixels of the network's picture."""
 
@@ -246,7 +249,6 @@ class Blur(Step):
         return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Local:
-        """A uniform standard deviation."""
         sigma = rng.uniform(*self.sigma) / size
 
         def apply(image: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -261,6 +263,7 @@ class Cutout(Step):
     Source: DeVries and Taylor 2017, Improved regularization of convolutional neural networks with cutout.
     """
 
+    kind: Literal["cutout"] = "cutout"
     height: tuple[float, float] = (0.25, 0.25)
     """Smallest and largest height, as a share of the side."""
     width: tuple[float, float] = (0.25, 0.25)
@@ -275,7 +278,6 @@ class Cutout(Step):
         return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Local:
-        """Uniform height, width and centre."""
         height, width = rng.uniform(*self.height), rng.uniform(*self.width)
         y, x = rng.uniform(), rng.uniform()
 
@@ -292,23 +294,23 @@ class Cutout(Step):
         return Local(apply)
 
 
-STEPS: dict[str, type[Step]] = {
-    "hflip": HorizontalFlip,
-    "vflip": VerticalFlip,
-    "turn": QuarterTurn,
-    "rotate": Rotate,
-    "shift": Shift,
-    "shear": Shear,
-    "zoom": Zoom,
-    "crop": Crop,
-    "brightness": Brightness,
-    "contrast": Contrast,
-    "colour": ColourShift,
-    "grey": Grey,
-    "blur": Blur,
-    "cutout": Cutout,
-}
-"""Every step by the name that configurations use."""
+STEPS = Registry(
+    "augmentation step",
+    HorizontalFlip,
+    VerticalFlip,
+    QuarterTurn,
+    Rotate,
+    Shift,
+    Shear,
+    Zoom,
+    Crop,
+    Brightness,
+    Contrast,
+    ColourShift,
+    Grey,
+    Blur,
+    Cutout,
+)
 
 
 def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:

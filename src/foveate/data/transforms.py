@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from foveate.core.config import Config, Mark, parse
-from foveate.core.errors import ConfigError
+from foveate.core.config import Config, HashedAs, Mark, parse
+from foveate.core.registry import by_kind
 from foveate.core.rng import numpy_generator
+from foveate.data.presets import PRESETS
 from foveate.data.steps import LUMINANCE, STEPS, Colour, Geometry, Local, Operation, Step
 
 Fill = Literal["reflect", "mean", "black"]
@@ -24,45 +25,17 @@ Interpolation = Literal["bilinear", "bicubic"]
 MODES = {"bilinear": 0, "bicubic": 2}
 """Numbers of torch.grid_sampler_2d."""
 
-PRESETS: dict[str, list[dict[str, Any]]] = {
-    "none": [],
-    "basic": [
-        {"name": "hflip"},
-        {"name": "shift", "x": 0.06, "y": 0.06},
-    ],
-    "standard": [
-        {"name": "crop", "scale": [0.7, 1.0], "ratio": [0.9, 1.1]},
-        {"name": "hflip"},
-        {"name": "rotate", "degrees": 15},
-        {"name": "brightness", "amount": 0.1},
-        {"name": "contrast", "amount": 0.2},
-        {"name": "colour", "saturation": 0.2},
-    ],
-    # METHODS 2.1, the scene report. There the corners that a rotation opens are black; here they show what
-    # lies outside the crop.
-    "advanced": [
-        {"name": "hflip"},
-        {"name": "crop", "scale": [0.08, 1.0], "ratio": [0.75, 4 / 3]},
-        {"name": "rotate", "degrees": 20},
-    ],
-    # METHODS 5, the plant-species report, in its order: sides of the hidden rectangle are uniform up to 0.35.
-    "plant": [
-        {"name": "cutout", "height": [0.0, 0.35], "width": [0.0, 0.35], "value": 0},
-        {"name": "brightness", "amount": 0.25},
-        {"name": "hflip"},
-        {"name": "vflip"},
-        {"name": "shift", "x": 0.25, "y": 0.25},
-        {"name": "rotate", "degrees": 90},
-        {"name": "contrast", "amount": 0.2},
-    ],
-}
-# That report also tried zooms; its final model has none.
-PRESETS["plant_zoom"] = [
-    *PRESETS["plant"][:6],
-    {"name": "zoom", "low": 0.8, "high": 1.25},
-    PRESETS["plant"][6],
-]
-"""Presets by name: the list of steps that each stands for."""
+
+def _in_kinds(steps: Any) -> Any:
+    """Steps as they are written now."""
+    return [by_kind(step) for step in steps] if isinstance(steps, list | tuple) else steps
+
+
+def _in_names(steps: Any) -> Any:
+    """Steps as hashes see them."""
+    return steps and [
+        {"name" if key == "kind" else key: value for key, value in step.items()} for step in steps
+    ]
 
 
 class AugmentationConfig(Config):
@@ -70,9 +43,10 @@ class AugmentationConfig(Config):
 
     preset: str = "standard"
     """none, basic, standard, advanced, plant or plant_zoom; not used when ``steps`` is given."""
-    steps: tuple[dict[str, Any], ...] | None = None
-    """Free composition: a list of steps, each with its ``name`` and parameters (see
-    ``foveate.data.steps``)."""
+    steps: Annotated[tuple[dict[str, Any], ...] | None, BeforeValidator(_in_kinds), HashedAs(_in_names)] = (
+        None
+    )
+    """Free composition: a list of steps, each with its ``kind`` and settings (see ``foveate.data.steps``)."""
     fill: Fill = "reflect"
     """What shows where a picture was moved away: its mirror image, its mean colour, or black. Masks get 0."""
 
@@ -90,26 +64,15 @@ class AugmentationConfig(Config):
         """The steps, validated.
 
         Raises:
-            ConfigError: an unknown preset, step or parameter; the message lists what there is.
+            ConfigError: an unknown preset, step or setting.
         """
-        if self.steps is None and self.preset not in PRESETS:
-            raise ConfigError(
-                f"There is no augmentation preset '{self.preset}'; there are {', '.join(PRESETS)}."
-            )
-        listed = PRESETS[self.preset] if self.steps is None else self.steps
-        return tuple(_build_step(k, dict(values)) for k, values in enumerate(listed))
-
-
-def _build_step(k: int, values: dict[str, Any]) -> Step:
-    where = f"augmentation.steps[{k}]"
-    name = values.pop("name", None)
-    if name not in STEPS:
-        raise ConfigError(f"{where}: there is no step '{name}'; there are {', '.join(STEPS)}.")
-    unknown = set(values) - set(STEPS[name].model_fields)
-    if unknown:
-        fields = ", ".join(STEPS[name].model_fields)
-        raise ConfigError(f"{where}: '{name}' has no {sorted(unknown)}; its parameters are {fields}.")
-    return parse(STEPS[name], values, source=f"{where} ({name})")
+        if self.steps is None:
+            steps: tuple[Step, ...] = PRESETS.find(self.preset).steps
+            return steps
+        return tuple(
+            parse(STEPS.find(str(values.get("kind"))), values, source=f"augmentation.steps[{k}]")
+            for k, values in enumerate(self.steps)
+        )
 
 
 def build_transform(config: AugmentationConfig, size: int, train: bool) -> "Transform":

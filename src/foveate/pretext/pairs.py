@@ -10,13 +10,13 @@ from foveate.data.transforms import AugmentationConfig, Transform, build_transfo
 from foveate.pretext.task import Normal, TaskConfig
 
 VIEW: list[dict[str, Any]] = [
-    {"name": "crop", "scale": [0.2, 1.0], "ratio": [0.75, 4 / 3]},
-    {"name": "hflip"},
-    {"name": "brightness", "amount": 0.3, "p": 0.8},
-    {"name": "contrast", "amount": 0.6, "p": 0.8},
-    {"name": "colour", "saturation": 0.6, "hue": 0.1, "p": 0.8},
-    {"name": "grey", "p": 0.2},
-    {"name": "blur", "p": 0.3},
+    {"kind": "crop", "scale": [0.2, 1.0], "ratio": [0.75, 4 / 3]},
+    {"kind": "hflip"},
+    {"kind": "brightness", "amount": 0.3, "p": 0.8},
+    {"kind": "contrast", "amount": 0.6, "p": 0.8},
+    {"kind": "colour", "saturation": 0.6, "hue": 0.1, "p": 0.8},
+    {"kind": "grey", "p": 0.2},
+    {"kind": "blur", "p": 0.3},
 ]
 """How a view differs from its picture (after Chen et al., 2020)."""
 

@@ -9,8 +9,8 @@ from foveate.pretext import TASKS
 from foveate.recipes.finetune import BACKBONE
 
 AUGMENT: list[dict[str, Any]] = [
-    {"name": "crop", "scale": [0.4, 1.0], "ratio": [0.75, 4 / 3]},
-    {"name": "hflip"},
+    {"kind": "crop", "scale": [0.4, 1.0], "ratio": [0.75, 4 / 3]},
+    {"kind": "hflip"},
 ]
 """What a question is asked about: a part of the picture, perhaps mirrored. Nothing that is itself an answer."""
 

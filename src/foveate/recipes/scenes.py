@@ -24,7 +24,7 @@ METRICS = (
 ROTATION = {
     # The report's text says basic transformations; its program crops.
     "task": {"kind": "rotation"},
-    "augment": {"steps": [{"name": "crop", "scale": [0.08, 1.0], "ratio": [0.75, 4 / 3]}]},
+    "augment": {"steps": [{"kind": "crop", "scale": [0.08, 1.0], "ratio": [0.75, 4 / 3]}]},
 }
 PERTURBATION = {"task": {"kind": "perturbation", "side": 10}, "augment": {"preset": "none"}}
 
@@ -68,7 +68,7 @@ def _blocks(**faithful: Any) -> dict[str, Any]:
 # Bicubic, or training pictures would be less sharp than those of the test.
 _ADVANCED = {"data.augment.preset": "advanced", "data.augment.interpolation": "bicubic"}
 _NO_CROP = {
-    "data.augment.steps": [{"name": "hflip"}, {"name": "rotate", "degrees": 20}],
+    "data.augment.steps": [{"kind": "hflip"}, {"kind": "rotate", "degrees": 20}],
     "data.augment.interpolation": "bicubic",
 }
 _DEEP = {"model.head.kind": "deep"}

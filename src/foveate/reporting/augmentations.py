@@ -19,8 +19,9 @@ from foveate.data.batch import Batch
 from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit
+from foveate.data.presets import PRESETS
 from foveate.data.steps import STEPS
-from foveate.data.transforms import PRESETS, AugmentationConfig, build_transform
+from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.models.networks import Network
 from foveate.reporting.canvas import PRINT
 from foveate.reporting.pictures import outlined
@@ -118,7 +119,7 @@ def _maker(name: str, settings: Mapping[str, Any], catalog: Catalog, seed: int) 
         raise ConfigError(f"There is no augmentation '{name}'; choose of {known}.")
     if settings and name in PRESETS:
         raise ConfigError(f"The preset '{name}' has no settings of its own; compose its steps in a file.")
-    choice = {"preset": name} if name in PRESETS else {"steps": ({"name": name, "p": 1.0, **settings},)}
+    choice = {"preset": name} if name in PRESETS else {"steps": ({"kind": name, "p": 1.0, **settings},)}
     varied = parse(AugmentationConfig, {"interpolation": "bicubic", **choice}, source=name)
 
     def stepped(raw: Batch, model: Network) -> tuple[Batch, torch.Tensor]:

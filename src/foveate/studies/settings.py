@@ -122,7 +122,7 @@ def _augmentation(experiment: Experiment) -> str:
     augment = experiment.data.augment
     if augment.steps is None:
         return augment.preset
-    return ", ".join(str(step["name"]) for step in augment.steps) or "none"
+    return ", ".join(str(step["kind"]) for step in augment.steps) or "none"
 
 
 def _trunk(experiment: Experiment) -> str:

@@ -25,8 +25,6 @@ HEADS = Registry(
 def _current(value: Any) -> Any:
     """A head by its kind alone, and as it was written in files of earlier versions."""
     value = by_kind(value)
-    if isinstance(value, dict) and "name" in value and "kind" not in value:
-        return {"kind": value["name"], **{name: part for name, part in value.items() if name != "name"}}
     return {"kind": "linear", **value} if isinstance(value, dict) else value
 
 
