@@ -162,7 +162,7 @@ def candidates(annotation: Any) -> Iterator[Any]:
     elif annotation is str:
         yield from TEXTS
     elif annotation is Path:
-        yield "elsewhere"
+        yield from ("elsewhere", "another")
     elif annotation is type(None):
         yield None
     else:

@@ -4,6 +4,7 @@ import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from foveate.data.cache import cache_folder, open_pictures
 from foveate.data.catalog import Catalog
 from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash
+from foveate.data.training_masks import MasksConfig, training_masks
 from foveate.data.transforms import build_transform
 from foveate.experiment.claiming import check_same_pictures, claim, hold
 from foveate.experiment.inference import (
@@ -242,9 +244,21 @@ def _job(
     share = len(rows["train"]) // accelerator.num_processes
     check_batches(model, config, share, asker.copies if asker else 1)
     with accelerator.main_process_first():
-        pictures = open_pictures(
-            catalog, size, experiment.data.fit, experiment.data.cache, progress=observer.progress
+        pictures, used, how = training_masks(
+            catalog,
+            rows["train"],
+            experiment.data.masks if labelled else MasksConfig(),  # the questions of a task have no masks
+            experiment.seed,
+            partial(
+                open_pictures,
+                size=size,
+                fit=experiment.data.fit,
+                config=experiment.data.cache,
+                progress=observer.progress,
+            ),
         )
+    if catalog.has_masks:
+        decisions.note("masks in training", used, how)
     workers, why = resolve_workers(
         config.loader,
         cached=experiment.data.cache.enabled,

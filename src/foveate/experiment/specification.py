@@ -18,6 +18,7 @@ from foveate.data.cache import CacheConfig
 from foveate.data.decode import Fit
 from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
+from foveate.data.training_masks import MasksConfig
 from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.tta import AnyTta, parse_tta
 from foveate.feedback import FeedbackConfig
@@ -39,6 +40,8 @@ class DataConfig(Config):
     """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded; bilinearly, or with
     "_bicubic" behind it bicubically, which keeps small pictures sharper that are enlarged for the network."""
     augment: AugmentationConfig = AugmentationConfig()
+    masks: Annotated[MasksConfig, Mark.LATER] = MasksConfig()
+    """Which masks training sees; measuring takes the true ones."""
     cache: Annotated[CacheConfig, Mark.LATER] = CacheConfig()
 
     @field_validator("augment", mode="before")

@@ -1,0 +1,231 @@
+"""Which masks training sees: all, some, none, other pictures', boxes, proposed ones. Measuring takes the true ones.
+
+How many masks are needed, and whether it matters where they lie, is asked by changing the masks of training pictures
+alone: validation and test pictures, and so the look scores and the background tests, keep theirs.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from foveate.core.config import Config
+from foveate.core.errors import ConfigError
+from foveate.core.rng import numpy_generator
+from foveate.data.cache import Item, Pictures, stacked
+from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.masktrees import find_masks
+from foveate.data.scan import scan
+
+SIZE_CLASSES = 4
+"""Classes of equally many masks by area, within which ``shuffled`` exchanges them."""
+CHUNK = 64
+
+HOW = {
+    "all": "as they are",
+    "none": "the masks are left alone",
+    "shuffled": "each is the mask of another picture, of about the same area",
+    "boxes": "the box around each mask",
+    "random_boxes": "a box as large as that around each mask, somewhere else",
+    "whole": "the whole picture in place of each mask",
+}
+
+
+class PerClass(Config):
+    """So many of every class."""
+
+    per_class: int = Field(ge=1, le=1_000_000, strict=True)
+
+
+class ProposedMasks(Config):
+    """Masks that ``foveate masks propose`` made, or anybody else."""
+
+    proposed: Path
+    """Their folder, relative to the data folder."""
+
+
+class MasksConfig(Config):
+    """Which masks training sees."""
+
+    use: (
+        Literal["all", "none", "shuffled", "boxes", "random_boxes", "whole"]
+        | Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
+        | PerClass
+        | ProposedMasks
+    ) = "all"
+    """all; none; a number: of so many pictures, drawn by the seed, in proportion to the classes; {per_class: 5}: of
+    five pictures a class (all where there are fewer); boxes: the box around each mask; {proposed: FOLDER}: those of a
+    folder. Controls: shuffled: another picture's mask of about the same area; random_boxes: a box as large as that
+    around the mask, at a random place; whole: the whole picture."""
+
+
+def training_masks(
+    catalog: Catalog,
+    rows: Sequence[int] | np.ndarray,
+    config: MasksConfig,
+    seed: int,
+    open_pictures: Callable[[Catalog], Pictures],
+) -> tuple[Pictures, str, str]:
+    """The catalog's pictures with the masks that training sees for ``rows``; how many, and how they are, in words.
+
+    Whatever is drawn is keyed by seed and path: neither the order of rows nor processes change it.
+
+    Raises:
+        ConfigError: there are no masks to use, or fewer than asked for.
+        DataError: the folder of proposed masks does not exist or fits no picture.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    use = config.use
+    if isinstance(use, ProposedMasks):
+        catalog = _proposed(catalog, rows, use.proposed)
+    pictures = open_pictures(catalog)
+    masked = [row for row in rows.tolist() if catalog.samples[row].mask]
+    masked.sort(key=lambda row: catalog.samples[row].path)
+    if not masked and use not in ("all", "none"):
+        raise ConfigError(f"data.masks.use is {use}, but no training picture has a mask; leave it out.")
+    kept, how = masked, HOW[use] if isinstance(use, str) else ""
+    if use == "none":
+        kept = []
+    elif isinstance(use, int | PerClass):
+        kept, how = _drawn(catalog, masked, use, seed)
+    told = f"{len(kept)} of {len(rows)} pictures"
+    if use == "all":
+        return pictures, told, how
+    if isinstance(use, ProposedMasks):
+        return pictures, told, f"masks of {use.proposed} in place of the pictures' own"
+    source = np.where([bool(sample.mask) for sample in catalog.samples], np.arange(len(catalog)), -1)
+    if use == "shuffled":
+        source[masked] = _exchanged(pictures, catalog, masked, seed)
+    source[np.setdiff1d(rows, kept)] = -1
+    places = np.full((len(catalog), 2), -1.0)
+    if use in REDRAWN:
+        places[kept] = [
+            numpy_generator(seed, "mask's place", catalog.samples[row].path).random(2) for row in kept
+        ]
+    return OtherMasks(pictures, source, places, use if isinstance(use, str) else ""), told, how
+
+
+def _proposed(catalog: Catalog, rows: np.ndarray, folder: Path) -> Catalog:
+    paths = [sample.path for sample in catalog.samples]
+    found = find_masks(catalog.root, scan(catalog.root), masks=folder, kind="png", pictures=paths).references
+    samples = list(catalog.samples)
+    for row in rows.tolist():
+        samples[row] = replace(samples[row], mask=found.get(samples[row].path, ""))
+    return replace(catalog, samples=tuple(samples))
+
+
+def _drawn(catalog: Catalog, masked: Sequence[int], use: int | PerClass, seed: int) -> tuple[list[int], str]:
+    """Rows of ``masked`` (sorted by path) whose mask is used, and how they were drawn."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for row in masked:
+        members[catalog.samples[row].label].append(row)
+    sizes = {label: len(own) for label, own in sorted(members.items())}
+    names = {label: "unlabelled" if label == UNLABELLED else catalog.classes[label] for label in sizes}
+    if isinstance(use, PerClass):
+        counts = {label: min(use.per_class, size) for label, size in sizes.items()}
+        how = f"{use.per_class} of each class, drawn by the seed"
+        short = [f"{names[label]} {size}" for label, size in sizes.items() if size < use.per_class]
+        short += [f"{name} 0" for label, name in enumerate(catalog.classes) if label not in sizes]
+        how += f"; there are fewer of {', '.join(short)}" if short else ""
+    else:
+        if use > len(masked):
+            raise ConfigError(
+                f"data.masks.use asks for the masks of {use} training pictures, but only {len(masked)} have one."
+            )
+        wanted = {label: use * size / len(masked) for label, size in sizes.items()}
+        counts = {label: int(share) for label, share in wanted.items()}
+        rest = sorted(sizes, key=lambda label: counts[label] - wanted[label])[: use - sum(counts.values())]
+        counts = dict(Counter(counts) + Counter(rest))
+        how = "drawn by the seed, in proportion to the classes"
+    kept = []
+    for label, own in members.items():
+        order = numpy_generator(seed, "masks", names[label]).permutation(
+            own
+        )  # more masks: the same ones and further
+        kept += order[: counts.get(label, 0)].tolist()
+    return sorted(kept), how
+
+
+def _exchanged(pictures: Pictures, catalog: Catalog, masked: Sequence[int], seed: int) -> np.ndarray:
+    """For each of ``masked`` another of them, whose mask has about the same area; each is taken once."""
+    if len(masked) < 2:
+        raise ConfigError("data.masks.use is shuffled, but one training picture alone has a mask.")
+    rows = np.array(masked)
+    areas = np.concatenate(
+        [
+            pictures.read_many(part)[1].float().mean(dim=(1, 2, 3)).numpy()
+            for part in np.split(rows, range(CHUNK, len(rows), CHUNK))
+        ]
+    )
+    taken = np.empty_like(rows)
+    by_area = np.argsort(areas, kind="stable")
+    for k, part in enumerate(np.array_split(by_area, min(SIZE_CLASSES, len(rows) // 2))):
+        order = numpy_generator(seed, "shuffled masks", k).permutation(part)
+        taken[order] = rows[np.roll(order, 1)]
+    return taken
+
+
+def _box(mask: torch.Tensor, place: tuple[float, float] | None) -> torch.Tensor:
+    """The box around a mask (1, S, S), or one as large at ``place``, in shares of the room that is left."""
+    ys, xs = torch.nonzero(mask[0] > 127, as_tuple=True)
+    drawn = torch.zeros_like(mask)
+    if len(ys):
+        top, left = int(ys.min()), int(xs.min())
+        height, width = int(ys.max()) + 1 - top, int(xs.max()) + 1 - left
+        if place is not None:
+            top, left = (
+                int(share * (mask.shape[-1] - side + 1))
+                for share, side in zip(place, (height, width), strict=True)
+            )
+        drawn[:, top : top + height, left : left + width] = 255
+    return drawn
+
+
+REDRAWN: dict[str, Callable[[torch.Tensor, tuple[float, float]], torch.Tensor]] = {
+    "boxes": lambda mask, place: _box(mask, None),
+    "random_boxes": _box,
+    "whole": lambda mask, place: torch.full_like(mask, 255),
+}
+"""{use: (mask (1, S, S) uint8, a random place) -> the mask in its stead}."""
+
+
+class OtherMasks:
+    """Pictures of which some have other masks.
+
+    Args:
+        source: (N,) the row whose mask a row has; -1 = none.
+        places: (N, 2) a random place for each row whose mask is redrawn; negative: it is not.
+        use: how, a key of ``REDRAWN`` where any is redrawn.
+    """
+
+    def __init__(self, pictures: Pictures, source: np.ndarray, places: np.ndarray, use: str) -> None:
+        self._pictures, self._source, self._places, self._use = pictures, source, places, use
+        self.size = pictures.size
+        self.has_masks = bool((source >= 0).any())
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def name(self, row: int) -> str:
+        """See ``Pictures.name``."""
+        return self._pictures.name(row)
+
+    def read(self, row: int) -> Item:
+        """See ``Pictures.read``."""
+        image, mask, _ = self._pictures.read(row)
+        source = int(self._source[row])
+        if source < 0:
+            return image, torch.zeros_like(mask), False
+        if source != row:
+            mask = self._pictures.read(source)[1]
+        across, down = self._places[row].tolist()
+        return image, mask if across < 0 else REDRAWN[self._use](mask, (across, down)), True
+
+    def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See ``Pictures.read_many``."""
+        return stacked(self.read(int(row)) for row in rows)
