@@ -9,7 +9,7 @@ from augmentation_helpers import COUNTS, apply, network, places
 from foveate.augmentation import TRANSFORMS
 from foveate.augmentation.attribute_mix import AttributeMix
 from foveate.augmentation.cutmix import draw_box
-from foveate.augmentation.guidance import loss_gradient, same_class, spectral_residual
+from foveate.augmentation.guidance import RADII, contrast, loss_gradient, same_class
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.experiment import Experiment
@@ -17,7 +17,10 @@ from foveate.explanation import explain
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 
-GUIDED = ("saliencymix", "snapmix", "attentive_cutmix", "keep_augment", "part_swap", "attribute_mix")
+GUIDED = (
+    "saliencymix", "snapmix", "attentive_cutmix", "keep_augment", "part_swap", "attribute_mix", "puzzle_mix",
+    "co_mixup",
+)  # fmt: skip
 MODEL = network()
 
 
@@ -72,7 +75,7 @@ def test_odd_sizes_one_picture_and_no_masks(kind: str, count: int, height: int, 
 
 def test_saliencymix_cuts_around_the_salient_place_of_the_other() -> None:
     batch = pictures()
-    maps = F.interpolate(spectral_residual(MODEL, batch)[:, None], (28, 35), mode="bilinear")[:, 0]
+    maps = contrast(MODEL, batch)
     for seed in range(4):
         kept, partner = drawn("saliencymix", seed, 8)
         found = apply("saliencymix", batch, seed, model=MODEL)
@@ -92,24 +95,16 @@ def test_saliencymix_cuts_around_the_salient_place_of_the_other() -> None:
             torch.testing.assert_close(found.targets[k], label)
 
 
-def test_the_spectral_residual_by_numpy() -> None:
-    from scipy.ndimage import uniform_filter
-
-    grey = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
-    grey[20:30, 40:50] += 4
-    image = torch.from_numpy(grey).repeat(1, 3, 1, 1)
-    spectrum = np.fft.fft2(grey)
-    height = np.log(np.abs(spectrum))
-    residual = height - uniform_filter(height, 3, mode="nearest")
-    back = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
-    kernel = np.exp(-0.5 * (np.arange(-8, 9) / 2.5) ** 2)
-    kernel /= kernel.sum()
-    for axis in (1, 0):
-        padded = np.pad(back, [(8, 8) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        back = np.apply_along_axis(lambda line: np.convolve(line, kernel, "valid"), axis, padded)
-    batch = Batch(image, torch.zeros(1).long(), image[:, :1], torch.ones(1).bool(), torch.arange(1))
-    found = spectral_residual(MODEL, batch)[0].numpy()
-    np.testing.assert_allclose(found, back, rtol=1e-3, atol=1e-6)
+def test_contrast_with_squares_around() -> None:
+    batch = pictures(2, 20, 23)
+    found = contrast(MODEL, batch)
+    grey = batch.images.mean(dim=1)
+    for k, y, x in ((0, 0, 0), (0, 10, 11), (1, 19, 3)):
+        expected = 0.0
+        for radius in {round(share * 20) for share in RADII}:
+            square = grey[k, max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+            expected += abs(float(grey[k, y, x] - square.mean()))
+        assert float(found[k, y, x]) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("explainer", [None, "layercam", "gradient"])

@@ -17,6 +17,7 @@ from foveate.augmentation.attribute_mix import AttributeMix
 from foveate.augmentation.augmix import AugMix
 from foveate.augmentation.autoaugment import AutoAugment
 from foveate.augmentation.backgrounds import BackgroundSwap
+from foveate.augmentation.co_mixup import CoMixup
 from foveate.augmentation.combine import Combine
 from foveate.augmentation.cow_mask import CowMix, CowOut
 from foveate.augmentation.cutmix import CutMix
@@ -30,6 +31,7 @@ from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
 from foveate.augmentation.part_swap import PartSwap
 from foveate.augmentation.perspective import Perspective
+from foveate.augmentation.puzzle_mix import PuzzleMix
 from foveate.augmentation.randaugment import RandAugment
 from foveate.augmentation.random_erasing import RandomErasing
 from foveate.augmentation.remix import Remix
@@ -55,6 +57,7 @@ TRANSFORMS = Registry(
     AugMix,
     AutoAugment,
     BackgroundSwap,
+    CoMixup,
     Combine,
     CowMix,
     CowOut,
@@ -68,6 +71,7 @@ TRANSFORMS = Registry(
     Mixup,
     PartSwap,
     Perspective,
+    PuzzleMix,
     RandAugment,
     RandomErasing,
     Remix,

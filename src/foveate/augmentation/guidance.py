@@ -17,6 +17,9 @@ from foveate.explanation.maps import upsample
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 
+RADII = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
+"""Of the squares in ``contrast``, as shares of the shorter side."""
+
 Own = Callable[[nn.Module, Batch], torch.Tensor]
 """(network, batch) -> (B, h, w) float32 >= 0."""
 
@@ -87,23 +90,19 @@ def loss_gradient(model: nn.Module, batch: Batch) -> torch.Tensor:
         return torch.autograd.grad(loss, pixels)[0].float().square().mean(dim=1).sqrt()
 
 
-def spectral_residual(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """What stands out of a picture's spectrum; asks no network.
+def contrast(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """How far a pixel's grey is from the means around it, in squares of six sizes; asks no network.
 
-    The log amplitude minus its 3 x 3 mean, with the phases, transformed back, squared and blurred, at 64 x 64. Source:
-    Hou & Zhang, Saliency detection: a spectral residual approach, CVPR 2007.
+    Source: Montabone & Soto, Human detection using a mobile platform and novel features derived from a visual saliency
+    mechanism, 2010, which OpenCV calls fine-grained saliency.
     """
-    grey = F.interpolate(
-        batch.images.float().mean(dim=1, keepdim=True), (64, 64), mode="bilinear", antialias=True
-    )
-    spectrum = torch.fft.fft2(grey)
-    height = spectrum.abs().clamp(min=1e-8).log()
-    mean = F.avg_pool2d(F.pad(height, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    back = torch.fft.ifft2(torch.polar((height - mean).exp(), spectrum.angle())).abs().square()
-    kernel = torch.exp(-0.5 * (torch.arange(-8, 9, device=back.device) / 2.5) ** 2)
-    kernel = (kernel / kernel.sum()).to(back)
-    back = F.conv2d(F.pad(back, (8, 8, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    return F.conv2d(F.pad(back, (0, 0, 8, 8), mode="replicate"), kernel.view(1, 1, -1, 1))[:, 0]
+    grey = batch.images.float().mean(dim=1, keepdim=True)
+    most = max(1, (min(grey.shape[2:]) - 1) // 2)
+    total = torch.zeros_like(grey)
+    for radius in {min(round(share * min(grey.shape[2:])), most) for share in RADII}:
+        mean = F.avg_pool2d(grey, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+        total += (grey - mean).abs()
+    return total[:, 0]
 
 
 def peaks(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

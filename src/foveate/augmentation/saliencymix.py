@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.boxes import clipped, inside
-from foveate.augmentation.guidance import GuidedConfig, guide, peaks, spectral_residual
+from foveate.augmentation.guidance import GuidedConfig, contrast, guide, peaks
 from foveate.augmentation.pairs import Counts, partner_of, paste
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
@@ -19,8 +19,8 @@ class SaliencyMix:
     """A box around the most salient place of another picture, pasted at the same place; the label mixed by area.
 
     Sides sqrt(1 - lambda) of the picture's, lambda ~ Beta(alpha, alpha) one a batch, clipped at the border; the place
-    is found for every picture. Own map: spectral residual, for the authors' fine-grained saliency of OpenCV; like that
-    it asks no network.
+    is found for every picture. Own map: the contrast of a pixel with squares around it (OpenCV's fine-grained saliency,
+    which the authors take), which asks no network.
 
     Source: Uddin et al., SaliencyMix, ICLR 2021. Pictures and masks of the batch are changed in place; the mask of the
     mixture is known where both masks are.
@@ -40,7 +40,7 @@ class SaliencyMix:
         size = (batch.images.shape[2], batch.images.shape[3])
         ratio = math.sqrt(1 - rng.beta(self.config.alpha, self.config.alpha))
         partner = partner_of(batch, rng)
-        y, x = peaks(guide(self.config, spectral_residual, model, batch))
+        y, x = peaks(guide(self.config, contrast, model, batch))
         tall, wide = (torch.tensor(int(side * ratio), device=y.device) for side in size)
         boxes = clipped(y, x, tall, wide, size)[partner]
         return paste(batch, partner, inside(boxes, size), self.classes)
