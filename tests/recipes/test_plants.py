@@ -52,7 +52,7 @@ def test_the_large_one_is_as_published() -> None:
     assert "zoom" not in str(experiment.data.augment.build()).lower()
     assert experiment.evaluation.tta == "plants8@96"
     assert experiment.training.batch_size == 32
-    assert {phase.optimizer.name for phase in experiment.training.phases} == {"adam"}
+    assert {phase.optimizer.kind for phase in experiment.training.phases} == {"adam"}
     assert {phase.restore_best for phase in experiment.training.phases} == {"val_accuracy"}
     assert {phase.early_stopping.patience for phase in experiment.training.phases} == {8}
     config = experiment.model.model_copy(update={"weights": "none"})

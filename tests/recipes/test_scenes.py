@@ -26,7 +26,7 @@ def test_the_supervised_arms_are_the_reports_seven_models() -> None:
     assert weighted == {"4", "Final"}
     hard = rows["4"].objective["classification"].class_weights
     assert hard == {"coast": 1.5, "mountain": 1.5, "opencountry": 1.5}
-    assert {k for k, p in phases.items() if p.optimizer.name == "sgd"} == {"5"}
+    assert {k for k, p in phases.items() if p.optimizer.kind == "sgd"} == {"5"}
     assert phases["5"].optimizer.momentum == 0
     assert {k: p.lr for k, p in phases.items()} == {k: 1e-2 if k == "6" else 1e-3 for k in rows}
     for p in phases.values():

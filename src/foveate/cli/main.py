@@ -27,6 +27,7 @@ from foveate.cli import masks as masking
 from foveate.cli import study as studies
 from foveate.cli.arguments import Data
 from foveate.cli.flags import LAYOUT, Typed, takes
+from foveate.cli.names import KNOWN, names
 from foveate.cli.screen import guarded
 
 app = typer.Typer(
@@ -85,17 +86,12 @@ app.add_typer(augmenting, name="augment")
 def list_(
     what: Annotated[
         str,
-        typer.Argument(
-            help="backbones, recipes, studies, guides, explainers, losses, weightings, augmentations, steps, "
-            "transforms, feedbacks, networks, heads, schedules, tasks or tta."
-        ),
+        typer.Argument(help=f"{', '.join(KNOWN[:-1])} or {KNOWN[-1]}."),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
 ) -> None:
     """List the names that commands and settings take."""
-    from foveate.cli.names import names as command
-
-    command(what, pattern)
+    names(what, pattern)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
 from foveate.core.registry import Registry
 
-_TABLES = {
+TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
     "studies": ("foveate.recipes", "STUDIES"),
     "guides": ("foveate.recipes.guides", "GUIDES"),
@@ -24,20 +24,21 @@ _TABLES = {
     "feedbacks": ("foveate.feedback", "FEEDBACKS"),
     "networks": ("foveate.models.networks", "NETWORKS"),
     "heads": ("foveate.models.heads", "HEADS"),
+    "optimizers": ("foveate.training.optimizers", "OPTIMIZERS"),
     "schedules": ("foveate.training.schedules", "SCHEDULES"),
     "tasks": ("foveate.pretext", "TASKS"),
     "tta": ("foveate.evaluation.tta", "TTA"),
 }
 """{what can be listed: (module, its table)}; the module is imported when it is asked for."""
+KNOWN = ("backbones", *TABLES)
 
 
 @guarded
 def names(what: str, pattern: str) -> None:
     """Print the names of one table, one a line, and what each is where that can be said in a sentence."""
-    known = ("backbones", *_TABLES)
-    if what not in known:
-        raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(known)}.")
-    table = _backbones() if what == "backbones" else _table(*_TABLES[what])
+    if what not in KNOWN:
+        raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(KNOWN)}.")
+    table = _backbones() if what == "backbones" else _table(*TABLES[what])
     shown = [name for name in table if pattern in name]
     if isinstance(table, Registry):
         sentences = table.sentences()

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.core.files import sha256_of_file
+from foveate.core.manifest import WEIGHTS
 from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import Fit, open_image, unfit, upright_size
@@ -30,7 +31,6 @@ from foveate.explanation.explain import Methods, build_explainer, scaled, with_s
 from foveate.explanation.explainer import Explainer
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
-from foveate.models.store import WEIGHTS_FILE
 
 PREDICTED, TRUE = "predicted", "true"
 AT_ONCE, AT_ONCE_SLOW = 32, 8
@@ -203,7 +203,7 @@ class RunExplainer:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 of the run's weights file."""
-        return sha256_of_file(self.run.folder / WEIGHTS_FILE)
+        return sha256_of_file(self.run.folder / WEIGHTS)
 
     @cached_property
     def _known(self) -> dict[str, int]:

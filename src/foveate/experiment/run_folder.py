@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 from foveate.core import manifest
 from foveate.core.config import parse
 from foveate.core.errors import RunError
+from foveate.core.manifest import WEIGHTS
 from foveate.core.reading import parse_yaml, read_csv, read_json, read_text, read_yaml
 from foveate.data.catalog import COLUMNS, Catalog
 from foveate.evaluation.background_files import SHEET, TABLE, BackgroundSheet, BackgroundTable
@@ -16,7 +17,7 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.records import Environment, Noted, Record, Result, read_history
 from foveate.experiment.specification import Experiment
 from foveate.models.networks import Network
-from foveate.models.store import WEIGHTS_FILE, load_model
+from foveate.models.store import load_model
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class RunFolder:
     @cached_property
     def model(self) -> Network:
         """The trained network, in eval mode, on the CPU."""
-        if not self.finished and not (self.folder / WEIGHTS_FILE).exists():
+        if not self.finished and not (self.folder / WEIGHTS).exists():
             raise RunError(
                 f"The training in {self.folder} is unfinished; run the same train command again to go on."
             )

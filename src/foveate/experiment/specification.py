@@ -180,7 +180,7 @@ def _hash(values: dict[str, Any]) -> str:
 
 _FORMER = re.compile(
     r"((?:^|\.)(?:objective\.[^.]+(?=\.loss$)|transforms\.[^.]+(?=\.transform$)"
-    r"|phases\.[^.]+\.schedule(?=\.schedule$)|head(?=\.name$)))\.\w+$"
+    r"|phases\.[^.]+\.schedule(?=\.schedule$)|(?:head|optimizer)(?=\.name$)))\.\w+$"
 )
 """Places of what is called ``kind`` now, in settings that earlier versions wrote."""
 

@@ -16,6 +16,7 @@ import torch
 from foveate.core.config import parse
 from foveate.core.errors import WeightsError
 from foveate.core.files import SCHEMA_VERSION, write_bytes, write_json
+from foveate.core.manifest import WEIGHTS
 from foveate.models.build import build_network
 from foveate.models.card import Card, card_path, read_card
 from foveate.models.networks import Network
@@ -24,8 +25,6 @@ from foveate.models.tensors import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
 
 __all__ = ["Card", "load_model", "load_weights", "read_card", "read_tensors", "resolve_weights", "save_model"]
-
-WEIGHTS_FILE = "model.safetensors"
 
 
 def save_model(
@@ -62,11 +61,9 @@ def save_model(
             "versions": {"torch": torch.__version__, "timm": timm.__version__, **(versions or {})},
         }
     )
-    write_bytes(
-        folder / WEIGHTS_FILE, safetensors.torch.save(_plain_tensors(model), metadata={"format": "pt"})
-    )
+    write_bytes(folder / WEIGHTS, safetensors.torch.save(_plain_tensors(model), metadata={"format": "pt"}))
     values = card.model_dump(mode="json")
-    write_json(card_path(folder / WEIGHTS_FILE), values)
+    write_json(card_path(folder / WEIGHTS), values)
     return Card.model_validate(values)
 
 
@@ -76,7 +73,7 @@ def load_model(folder: Path) -> Network:
     Raises:
         WeightsError: a file is missing or damaged, or the card is not one of ours.
     """
-    file = folder / WEIGHTS_FILE
+    file = folder / WEIGHTS
     card = read_card(file)
     if not file.is_file() or card is None:
         missing = file if not file.is_file() else card_path(file)

@@ -87,7 +87,7 @@ def brings_backbone(weights: str) -> bool:
     if weights in ("pretrained", "none"):
         return False
     folder = Path(weights).expanduser()
-    return not folder.is_dir() or (folder / "model.safetensors").is_file()
+    return not folder.is_dir() or (folder / manifest.WEIGHTS).is_file()
 
 
 def _in_folder(folder: Path, backbone: str | None) -> Path:
@@ -99,7 +99,7 @@ def _in_folder(folder: Path, backbone: str | None) -> Path:
     """
     files = sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES)
     if brings_backbone(str(folder)) or not files:
-        return folder / "model.safetensors"
+        return folder / manifest.WEIGHTS
     cards = {file: read_card(file) for file in files}
     names = {file: card.architecture if card else file.stem for file, card in cards.items()}
     if backbone is None:

@@ -27,7 +27,7 @@ METRICS = (
     "test.nll",
     "convergence_epoch",
 )
-ADAM = {"name": "adam", "weight_decay": 0.0}
+ADAM = {"kind": "adam", "weight_decay": 0.0}
 VIEWS = "plants8"
 LARGE = "convnext_large.fb_in22k_ft_in1k"
 """The weights that Keras has: trained on ImageNet-21k, then on ImageNet-1k (its documentation)."""

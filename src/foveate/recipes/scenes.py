@@ -34,7 +34,7 @@ def _phase(name: str, epochs: int, patience: int | None = None) -> dict[str, Any
     return {
         "name": name,
         "epochs": epochs,
-        "optimizer": {"name": "adam", "weight_decay": 0.0},
+        "optimizer": {"kind": "adam", "weight_decay": 0.0},
         "lr": 1e-3,
         "schedule": {"kind": "plateau", "metric": "val_accuracy", "reduce": 0.1, "patience": 2},
         "early_stopping": {"metric": "val_accuracy", "patience": patience} if patience else None,
@@ -78,7 +78,7 @@ _PATIENT = {"training.phases.0.early_stopping": {"metric": "val_accuracy", "pati
 
 def scenes_supervised() -> Study:
     """The report's seven supervised models: transforms, depth of the head, class weights, optimizer, learning rate."""
-    sgd = {"training.phases.0.optimizer": {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}}
+    sgd = {"training.phases.0.optimizer": {"kind": "sgd", "momentum": 0.0, "weight_decay": 0.0}}
     return Study(
         name="Scenes: supervised",
         base=_base(_phase("all", 30)),

@@ -15,12 +15,12 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
+from foveate.core.manifest import WEIGHTS
 from foveate.data.decode import read_image
 from foveate.experiment.records import version_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig
-from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting.inversions import PACKAGES, check_new, safe_name, to_picture
 from foveate.reporting.raster import captioned, png
 
@@ -82,7 +82,7 @@ def write_channels(
         {
             "schema_version": SCHEMA,
             "run": str(run.folder.resolve()),
-            "weights_sha256": sha256_of_file(run.folder / WEIGHTS_FILE),
+            "weights_sha256": sha256_of_file(run.folder / WEIGHTS),
             "layers": list(found.layers),
             "split": split,
             "pictures": dict(zip(names, found.pictures.tolist(), strict=True)),

@@ -18,10 +18,10 @@ from PIL import Image
 from foveate.core.errors import DataError
 from foveate.core.files import fitting, sha256_of_file, write_bytes, write_csv, write_json
 from foveate.core.lock import entries
+from foveate.core.manifest import WEIGHTS
 from foveate.experiment.records import version_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
-from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting.raster import captioned, png
 
 SCHEMA = 1
@@ -85,7 +85,7 @@ def write_inversion(found: Inversion, out: Path, run: RunFolder | None, class_na
         {
             "schema_version": SCHEMA,
             "run": None if run is None else str(run.folder.resolve()),
-            "weights_sha256": None if run is None else sha256_of_file(run.folder / WEIGHTS_FILE),
+            "weights_sha256": None if run is None else sha256_of_file(run.folder / WEIGHTS),
             "layer": found.layer,
             "settings": found.settings,
             "pictures": entries,

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from foveate.core.files import sha256_of_file
+from foveate.core.manifest import WEIGHTS
 from foveate.evaluation.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run_folder import RunFolder
-from foveate.models.store import WEIGHTS_FILE
 from foveate.reporting import pictures
 from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
 
@@ -131,7 +131,7 @@ def explained(run: RunFolder) -> dict[str, Any] | None:
     manifest = Explanations.open(folder).manifest
     if not manifest["finished"]:
         return None
-    weights = run.folder / WEIGHTS_FILE
+    weights = run.folder / WEIGHTS
     if not weights.is_file() or manifest["runs"][0]["weights_sha256"] != sha256_of_file(weights):
         return {"stale": True, "n": len(manifest["pictures"]), "items": []}
     items = []

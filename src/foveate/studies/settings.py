@@ -65,7 +65,7 @@ def _row(block: str, cells: Sequence[Cell], folder: Path) -> dict[str, str | Non
     experiment = cells[0].experiment
     phase = experiment.training.phases[-1]
     optimizer = (
-        phase.optimizer.name.upper() if phase.optimizer.name == "sgd" else phase.optimizer.name.capitalize()
+        phase.optimizer.kind.upper() if phase.optimizer.kind == "sgd" else phase.optimizer.kind.capitalize()
     )
     schedule = phase.schedule.kind.replace("_", " ")
     size = experiment.data.size

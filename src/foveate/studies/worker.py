@@ -79,9 +79,9 @@ def run_cell(
     from filelock import FileLock
 
     from foveate.core.files import write_json
+    from foveate.core.manifest import WEIGHTS
     from foveate.experiment import Experiment, Run, run
     from foveate.experiment.claiming import claim
-    from foveate.models.store import WEIGHTS_FILE
     from foveate.training.decisions import FILE
 
     specification, place = Experiment.from_dict(experiment), Path(folder)
@@ -90,7 +90,7 @@ def run_cell(
     if twin:
         other = Path(twin)
         with FileLock(other.with_name(f".{other.name}.lock")):
-            trained = other if Run(other).finished and (other / WEIGHTS_FILE).is_file() else None
+            trained = other if Run(other).finished and (other / WEIGHTS).is_file() else None
     with FileLock(place.with_name(f".{place.name}.lock")):
         claim(specification, place)
         if decisions and not (place / FILE).is_file():
@@ -100,7 +100,7 @@ def run_cell(
             specification, data, place, quarantine=quarantine, shared=shared, trained=trained, starts=place.parent
         )  # fmt: skip
         if not keep:
-            (place / WEIGHTS_FILE).unlink(missing_ok=True)
+            (place / WEIGHTS).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

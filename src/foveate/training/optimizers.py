@@ -1,36 +1,104 @@
 """Optimizers and parameter groups: weight decay, factors by module, layer decay."""
 
 from collections import defaultdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
-
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": torch.optim.SGD,
-    "nadam": torch.optim.NAdam,
-    "rmsprop": torch.optim.RMSprop,
-}
-_FUSED = {"adamw", "adam", "sgd"}
+from foveate.core.registry import Registry, by_kind
 
 
-class OptimizerConfig(Config):
-    """Which optimizer, and its constants."""
+class Optimizer(Config):
+    """Settings that every optimizer has; each adds its own, its ``kind`` and the ``algorithm``."""
 
-    name: Literal["adamw", "adam", "sgd", "nadam", "rmsprop"] = "adamw"
+    algorithm: ClassVar[type[torch.optim.Optimizer]]
+    fused: ClassVar[bool] = False
+    """Whether torch has a fused kernel for it."""
     weight_decay: float = Field(default=0.05, ge=0, le=1000)
     """Applied to weight matrices and kernels only, not to biases and norms."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd and rmsprop."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """adam family."""
+
+    def options(self) -> dict[str, Any]:
+        """What the algorithm takes besides the learning rate."""
+        return {"betas": self.betas}
+
+
+class AdamW(Optimizer):
+    """Adam with weight decay apart from the gradient. Source: Loshchilov & Hutter, ICLR 2019."""
+
+    kind: Literal["adamw"] = "adamw"
+    algorithm = torch.optim.AdamW
+    fused = True
+
+
+class Adam(Optimizer):
+    """Steps scaled by means of the gradient and its square. Source: Kingma & Ba, ICLR 2015."""
+
+    kind: Literal["adam"] = "adam"
+    algorithm = torch.optim.Adam
+    fused = True
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum. Source: Dozat, ICLR workshop 2016."""
+
+    kind: Literal["nadam"] = "nadam"
+    algorithm = torch.optim.NAdam
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum."""
+
+    kind: Literal["sgd"] = "sgd"
+    algorithm = torch.optim.SGD
+    fused = True
+
+    def options(self) -> dict[str, Any]:
+        """See ``Optimizer``."""
+        return {"momentum": self.momentum}
+
+
+class RMSprop(Optimizer):
+    """Steps scaled by a mean of the squared gradient. Source: Tieleman & Hinton, 2012."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    algorithm = torch.optim.RMSprop
+
+    def options(self) -> dict[str, Any]:
+        """See ``Optimizer``."""
+        return {"momentum": self.momentum}
+
+
+# A new optimizer: one class, one line here.
+OPTIMIZERS = Registry(
+    "optimizer",
+    AdamW,
+    Adam,
+    NAdam,
+    SGD,
+    RMSprop,
+    formerly="name",
+)
+
+
+def _read(value: Any) -> Any:
+    """An optimizer by its kind alone; without a kind it is AdamW."""
+    value = by_kind(value)
+    return {"kind": "adamw", **value} if isinstance(value, dict) else value
+
+
+if TYPE_CHECKING:
+    AnyOptimizer = Any
+else:
+    AnyOptimizer = Annotated[OPTIMIZERS.settings, BeforeValidator(_read)]
 
 
 def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[int, float]:
@@ -98,19 +166,13 @@ def _begins(name: str, prefix: str) -> bool:
     return prefix in (name, _part(name)) or name.startswith(f"{prefix}.")
 
 
-def build_optimizer(
-    config: OptimizerConfig, groups: list[dict[str, Any]], lr: float
-) -> torch.optim.Optimizer:
+def build_optimizer(config: Optimizer, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     """The optimizer, fused where torch has a fused kernel for the device."""
-    options: dict[str, Any] = {"lr": lr}
-    if config.name in ("sgd", "rmsprop"):
-        options["momentum"] = config.momentum
-    else:
-        options["betas"] = config.betas
+    options: dict[str, Any] = {"lr": lr, **config.options()}
     devices = {parameter.device.type for group in groups for parameter in group["params"]}
-    if config.name in _FUSED and devices <= {"cpu", "cuda"}:
+    if config.fused and devices <= {"cpu", "cuda"}:
         options["fused"] = True
-    return OPTIMIZERS[config.name](groups, **options)
+    return config.algorithm(groups, **options)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, lr: float, factor: float) -> None:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from foveate.core.config import Config
 from foveate.core.registry import by_kind
-from foveate.training.optimizers import OptimizerConfig
+from foveate.training.optimizers import AdamW, AnyOptimizer
 from foveate.training.schedules import AnySchedule, Constant
 
 
@@ -41,7 +41,7 @@ class PhaseConfig(Config):
     freeze_bn: bool | Literal["all"] = True
     """True: frozen layers run in eval mode, so that their BatchNorm statistics stay; "all": every BatchNorm of the
     backbone does; False: frozen layers' statistics keep moving (as some published pipelines do)."""
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: AnyOptimizer = AdamW()
     lr: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] = 1e-3
     """Peak learning rate; "auto" asks the learning-rate finder."""
     lr_factors: dict[str, Annotated[float, Field(ge=0, le=1e6)]] = Field(default={})
