@@ -29,7 +29,7 @@ from foveate.data.synthetic import SyntheticConfig
 from foveate.experiment import Experiment
 from foveate.recipes import STUDIES
 from foveate.studies.specification import Study
-from test_docs import PAGES, ROOT, blocks, command_lines
+from test_docs import EXTENDING, PAGES, ROOT, blocks, command_lines
 
 import timm  # isort: skip
 
@@ -80,15 +80,13 @@ def parses(words: list[str]) -> bool:
     return True
 
 
-ELSEWHERE = "objective.calm"
-"""A loss that exists once the page's example is written."""
 MENTIONED = "foveate train --config"
 """No command: its flag has no value."""
 LINES = sorted(
     {
         line
-        for _, line in command_lines()
-        if line != MENTIONED and ELSEWHERE not in line and parses(mended(line))
+        for page, line in command_lines()
+        if line != MENTIONED and page != EXTENDING and parses(mended(line))
     }
 )
 FILES = [
