@@ -44,7 +44,7 @@ def _head_phase(photos: Photos, network: str, size: int, count: int, repeats: in
 
         for turn in range(min(repeats, 3) + 1):
             first = epochs(10)
-            with patch("foveate.training.setup.FEATURE_LIMIT", 0):
+            with patch("foveate.training.phase_plan.FEATURE_LIMIT", 0):
                 second = epochs(2)
             if turn:
                 stored.append(median(first.seconds["foveate"][1:]))

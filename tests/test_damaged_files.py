@@ -33,8 +33,8 @@ from foveate.studies.engine import run_study
 from foveate.studies.metrics import choose_metrics, measure
 from foveate.studies.specification import Study
 from foveate.studies.target import Target
+from foveate.training.checkpoint import load_checkpoint, save_checkpoint
 from foveate.training.decisions import Decisions
-from foveate.training.state import load_checkpoint, save_checkpoint
 from training_helpers import experiment
 
 SEEDS = 25

@@ -22,10 +22,10 @@ from foveate.models.store import load_model, save_model
 from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective, Progress
 from foveate.objectives.classification import CrossEntropy
+from foveate.training.checkpoint import load_checkpoint
 from foveate.training.checks import check_batches
-from foveate.training.job import TrainingConfig
 from foveate.training.optimizers import parameter_groups
-from foveate.training.state import load_checkpoint
+from foveate.training.training_job import TrainingConfig
 from training_helpers import Killer, experiment, in_child, phase
 
 TERMS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from explanation_helpers import network, pictures, randomised
 from foveate.core.errors import ConfigError
 from foveate.explanation import EXPLAINERS, explain
 from foveate.explanation.probe import Probe, as_logits
-from foveate.models.plain import SmallCnn
+from foveate.models.small_cnn import SmallCnn
 
 import timm  # isort: skip
 import torchvision  # isort: skip

@@ -15,7 +15,7 @@ from torch import nn
 from explanation_helpers import Tiny, pictures, randomised
 from foveate.core.errors import ConfigError
 from foveate.explanation import EXPLAINERS, explain
-from foveate.models.plain import SmallCnn
+from foveate.models.small_cnn import SmallCnn
 
 FEW = {"samples": 3, "steps": 3, "masks": 3, "segments": 4}
 """Settings of slow methods, where they have them."""

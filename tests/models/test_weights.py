@@ -17,7 +17,7 @@ from foveate.core.files import write_json
 from foveate.models.build import build_network
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
-from foveate.models.tensors import read_tensors
+from foveate.models.tensor_files import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
 
 import huggingface_hub  # isort: skip

@@ -227,7 +227,7 @@ def test_arms_compute_frozen_features_once_and_train_as_if_alone(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from foveate.experiment import run
-    from foveate.training.feeds import Feeds
+    from foveate.training.loaders import Feeds
 
     computed: list[str] = []
     compute = Feeds._features

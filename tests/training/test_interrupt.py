@@ -13,8 +13,8 @@ from foveate.data.batch import Batch
 from foveate.experiment import Run, run
 from foveate.training import Interrupted, Observer, fit
 from foveate.training.batch_size import decide_batch_size
+from foveate.training.checkpoint import load_checkpoint
 from foveate.training.interrupt import watch_signals
-from foveate.training.state import load_checkpoint
 from training_helpers import experiment, phase, toy_job, weights_of
 
 BOTH = [signal.SIGINT, signal.SIGTERM]

@@ -11,7 +11,7 @@ import pytest
 
 from foveate.experiment import Run
 from foveate.training import Interrupted
-from foveate.training.state import load_checkpoint
+from foveate.training.checkpoint import load_checkpoint
 from training_helpers import Killer, experiment, in_child
 
 Unbroken = Callable[[str], bytes]

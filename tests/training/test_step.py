@@ -16,8 +16,8 @@ from foveate.objectives.classification import CrossEntropy
 from foveate.objectives.term import TermConfig
 from foveate.training import fit
 from foveate.training.batch_size import decide_batch_size
+from foveate.training.phase_plan import plan_phase
 from foveate.training.precision import Precision
-from foveate.training.setup import plan_phase
 from foveate.training.step import Step, pass_through
 from training_helpers import phase, toy_job, weights_of
 

@@ -71,7 +71,7 @@ def _table(module: str, name: str) -> Iterable[str]:
 
 def _backbones() -> Iterable[str]:
     import foveate.core.torchvision_guard  # noqa: I001 (must come before timm)
-    import foveate.models.plain  # noqa: F401 (registers ours)
+    import foveate.models.small_cnn  # noqa: F401 (registers ours)
     import timm
 
     listed: list[str] = timm.list_models()

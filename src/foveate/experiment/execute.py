@@ -45,9 +45,9 @@ from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.checks import check_batches
+from foveate.training.distributed import from_main
 from foveate.training.interrupt import watch_signals
-from foveate.training.ranks import from_main
-from foveate.training.shared import SharedFeatures
+from foveate.training.shared_features import SharedFeatures
 
 
 @watch_signals()

@@ -9,7 +9,7 @@ from foveate.core.errors import ConfigError
 from foveate.explanation.maps import FLAT, grad_cam
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
-from foveate.models.twice import differentiable_twice, unfused_attention
+from foveate.models.second_derivatives import differentiable_twice, unfused_attention
 
 SHARPNESS = 30.0
 """Of the softplus that stands for each ReLU: beta. log(1 + exp(beta x)) / beta is ReLU within 0.023 everywhere."""

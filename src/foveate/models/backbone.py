@@ -8,7 +8,7 @@ from torch import nn
 
 from foveate.core.errors import ConfigError, FoveateError, WeightsError, first_line
 from foveate.models.card import Card
-from foveate.models.order import record_order
+from foveate.models.forward_order import record_order
 from foveate.models.taps import to_map
 
 
@@ -19,7 +19,7 @@ class Backbone:
         module: timm's network with num_classes=0.
         card: what it is and how pictures are prepared for it; ``input_size``, ``mean``, ``std``, ``feature_mode`` and
             ``features`` are set.
-        order: forward order of the modules (see ``models.order``).
+        order: forward order of the modules (see ``models.forward_order``).
         notes: automatic choices, in sentences for the user.
     """
 

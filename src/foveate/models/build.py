@@ -17,9 +17,9 @@ from foveate.data.catalog import composed
 from foveate.models.backbone import Backbone, reason
 from foveate.models.card import Card
 from foveate.models.networks import NETWORKS, Network
+from foveate.models.second_derivatives import differentiable_twice
 from foveate.models.settings import ModelConfig
-from foveate.models.tensors import Read, read_tensors
-from foveate.models.twice import differentiable_twice
+from foveate.models.tensor_files import Read, read_tensors
 from foveate.models.weights import (
     Weights,
     absent_parts,

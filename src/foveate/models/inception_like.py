@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
-from foveate.models.plain import PooledCnn, plain_cfg
+from foveate.models.small_cnn import PooledCnn, plain_cfg
 
 from timm.models import generate_default_cfgs, register_model  # isort: skip
 from timm.models import build_model_with_cfg  # isort: skip

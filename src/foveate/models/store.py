@@ -21,7 +21,7 @@ from foveate.models.build import build_network
 from foveate.models.card import Card, card_path, read_card
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
-from foveate.models.tensors import read_tensors
+from foveate.models.tensor_files import read_tensors
 from foveate.models.weights import load_weights, resolve_weights
 
 __all__ = ["Card", "load_model", "load_weights", "read_card", "read_tensors", "resolve_weights", "save_model"]

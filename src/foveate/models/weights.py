@@ -1,4 +1,4 @@
-"""Weights in: from a local file (see ``tensors``) or by timm's download; always checked.
+"""Weights in: from a local file (see ``tensor_files``) or by timm's download; always checked.
 
 No network is touched unless ``weights`` is "pretrained".
 """
@@ -23,7 +23,7 @@ from foveate.core import (
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.models.card import Card, read_card
 from foveate.models.settings import ModelConfig
-from foveate.models.tensors import Read, read_tensors, some
+from foveate.models.tensor_files import Read, read_tensors, some
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip

@@ -32,7 +32,7 @@ from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.studies.probes import linear_probe, nearest_neighbours
 from foveate.training import Observer
-from foveate.training.shared import SharedFeatures
+from foveate.training.shared_features import SharedFeatures
 
 CONTROL = "8 x 8 pixels"
 """Features of the control: the picture shrunk to 8 x 8 colours. A backbone must know more than that."""

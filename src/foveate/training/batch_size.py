@@ -8,11 +8,11 @@ from foveate.data.batch import Batch
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.networks import Network
 from foveate.training.finders import find_batch_size
-from foveate.training.idle import phase_objective
-from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.precision import Precision
 from foveate.training.step import UNDER_WAY, Step
+from foveate.training.training_job import Job
+from foveate.training.untrainable_terms import phase_objective
 
 
 def decide_batch_size(job: Job) -> Job:

@@ -7,10 +7,10 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.networks import Network
-from foveate.training.idle import phase_objective
-from foveate.training.job import Job, TrainingConfig
+from foveate.training.phase_plan import phase_groups
 from foveate.training.phases import PhaseConfig
-from foveate.training.setup import phase_groups
+from foveate.training.training_job import Job, TrainingConfig
+from foveate.training.untrainable_terms import phase_objective
 
 
 def check_phases(job: Job) -> None:

@@ -14,7 +14,7 @@ from foveate.core.errors import TrainingError
 from foveate.core.rng import key, seed_torch
 from foveate.data.batch import Batch
 from foveate.models.networks import Network
-from foveate.training.feeds import Feed
+from foveate.training.loaders import Feed
 from foveate.training.optimizers import set_learning_rates
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
 import torch
-from timm.utils import ModelEmaV3
 
+from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.errors import TrainingError, few
 from foveate.core.files import write_csv
 from foveate.core.rng import key, seed_torch
@@ -17,16 +17,18 @@ from foveate.data.batch import Batch
 from foveate.feedback import Moment
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
-from foveate.training import state as checkpoints
+from foveate.training import checkpoint as checkpoints
 from foveate.training.checks import check_phases
-from foveate.training.feeding_back import FeedbackLoop
+from foveate.training.distributed import from_main, largest, share_buffers, share_gradients, share_start
+from foveate.training.feedback_loop import FeedbackLoop
 from foveate.training.interrupt import Interrupted, Signals, watch_signals
-from foveate.training.job import Job
 from foveate.training.optimizers import build_optimizer, set_learning_rates
+from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
-from foveate.training.ranks import from_main, largest, share_buffers, share_gradients, share_start
-from foveate.training.setup import PhasePlan, phase_groups, plan_phase
+from foveate.training.training_job import Job
 from foveate.training.validation import validate
+
+from timm.utils import ModelEmaV3  # isort: skip
 
 
 @dataclass

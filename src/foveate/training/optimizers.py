@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
-from timm.optim import param_groups_layer_decay
 from torch import nn
 
+from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.core.registry import Registry, by_kind
+
+from timm.optim import param_groups_layer_decay  # isort: skip
 
 
 class Optimizer(Config):

@@ -18,8 +18,8 @@ from foveate.models.output import Output
 from foveate.models.taps import edit_tap
 from foveate.objectives import Objective
 from foveate.objectives.objective import Weighed
-from foveate.training.job import Job
 from foveate.training.precision import Precision
+from foveate.training.training_job import Job
 
 UNDER_WAY = Progress(epoch=1, share=0.5, training=0.5)
 """What trials of memory and speed are told: everything that begins later than the first epoch takes part."""

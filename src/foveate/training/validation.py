@@ -6,7 +6,7 @@ from sklearn.metrics import f1_score, recall_score
 
 from foveate.models.networks import Network
 from foveate.objectives import Progress
-from foveate.training.feeds import Feed
+from foveate.training.loaders import Feed
 from foveate.training.step import Step
 
 

@@ -13,8 +13,8 @@ from foveate.models.backbone import Backbone, features
 from foveate.models.heads.head import Head
 from foveate.models.modes import evaluating
 from foveate.models.output import Output
+from foveate.models.second_derivatives import unfused_attention
 from foveate.models.taps import capture_taps
-from foveate.models.twice import unfused_attention
 
 
 class NetworkConfig(Config):
@@ -34,7 +34,7 @@ class Network(nn.Module):
         input_size: side of the pictures in px that it was built for.
         num_features: F.
         card: everything needed to build this network again.
-        module_order: forward order of the backbone's modules (see ``models.order``).
+        module_order: forward order of the backbone's modules (see ``models.forward_order``).
         notes: automatic choices, in sentences for the user.
         progress: where training stands, set before each training step; None before the first, and in prediction.
     """
@@ -81,7 +81,7 @@ class Network(nn.Module):
         """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.taps``.
 
         ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers, and the
-        result once more (see ``models.twice``).
+        result once more (see ``models.second_derivatives``).
 
         Raises:
             ConfigError: a tap is unknown or yields no map of the picture.

@@ -9,7 +9,7 @@ import torch
 from foveate.models.build import build_network
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
-from foveate.training.shared import SharedFeatures
+from foveate.training.shared_features import SharedFeatures
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foveate.training import Job, fit
-from foveate.training import setup as training_setup
+from foveate.training import phase_plan as training_setup
 from training_helpers import phase, toy_job, weights_of
 
 HEAD = phase(epochs=5, trainable="head", views=2, schedule="one_cycle")

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from foveate.core.errors import TrainingError
-from foveate.training import state
+from foveate.training import checkpoint
 
 
 def test_round_trip_and_only_the_newest_is_kept(tmp_path: Path) -> None:
-    assert state.load_checkpoint(tmp_path / "checkpoint") is None
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint") is None
     for number in range(3):
-        state.save_checkpoint(tmp_path / "checkpoint", {"a.b": torch.full((2, 3), number)}, {"n": number})
-    found = state.load_checkpoint(tmp_path / "checkpoint")
+        checkpoint.save_checkpoint(
+            tmp_path / "checkpoint", {"a.b": torch.full((2, 3), number)}, {"n": number}
+        )
+    found = checkpoint.load_checkpoint(tmp_path / "checkpoint")
     assert found is not None
     tensors, values = found
     assert values == {"n": 2}
@@ -26,17 +28,17 @@ def test_a_writer_that_died_halfway_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "checkpoint"
-    state.save_checkpoint(folder, {"w": torch.ones(1)}, {"n": 1})
+    checkpoint.save_checkpoint(folder, {"w": torch.ones(1)}, {"n": 1})
     with monkeypatch.context() as patch:
-        patch.setattr(state.os, "replace", lambda *_: os._exit(9))
+        patch.setattr(checkpoint.os, "replace", lambda *_: os._exit(9))
         pid = os.fork()
         if pid == 0:
-            state.save_checkpoint(folder, {"w": torch.zeros(1)}, {"n": 2})
+            checkpoint.save_checkpoint(folder, {"w": torch.zeros(1)}, {"n": 2})
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
-    found = state.load_checkpoint(folder)
+    found = checkpoint.load_checkpoint(folder)
     assert found is not None
     assert found[1] == {"n": 1}
-    state.save_checkpoint(folder, {"w": torch.zeros(1)}, {"n": 3})
+    checkpoint.save_checkpoint(folder, {"w": torch.zeros(1)}, {"n": 3})
     assert [path.name for path in folder.iterdir()] == ["saved-00000002"], "the dead writer's folder is gone"
 
 
@@ -44,15 +46,15 @@ def test_a_full_disk_is_a_clear_error_and_the_last_checkpoint_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "checkpoint"
-    state.save_checkpoint(folder, {"w": torch.ones(1)}, {"n": 1})
+    checkpoint.save_checkpoint(folder, {"w": torch.ones(1)}, {"n": 1})
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(TrainingError, match="free some space"):
-        state.save_checkpoint(folder, {"w": torch.zeros(1)}, {"n": 2})
-    found = state.load_checkpoint(folder)
+        checkpoint.save_checkpoint(folder, {"w": torch.zeros(1)}, {"n": 2})
+    found = checkpoint.load_checkpoint(folder)
     assert found is not None
     assert found[1] == {"n": 1}
     assert len(list(folder.iterdir())) == 1
@@ -80,11 +82,11 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(name: str, layout: torch.memor
     train(whole, optimizer, 0, 6)
     half, optimizer = network()
     train(half, optimizer, 0, 3)
-    saved = {k: v.contiguous().clone() for k, v in state.flatten_optimizer(optimizer).items()}
+    saved = {k: v.contiguous().clone() for k, v in checkpoint.flatten_optimizer(optimizer).items()}
     weights = {k: v.contiguous().clone() for k, v in half.state_dict().items()}
     again, optimizer = network()
     again.load_state_dict(weights)
-    state.restore_optimizer(optimizer, saved)
+    checkpoint.restore_optimizer(optimizer, saved)
     train(again, optimizer, 3, 6)
     assert torch.equal(again.weight, whole.weight)
     assert torch.equal(again.bias, whole.bias)

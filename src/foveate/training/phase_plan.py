@@ -13,15 +13,15 @@ from foveate.data.batch import Batch
 from foveate.models.freeze import is_backbone_frozen, set_modes
 from foveate.models.networks import Network
 from foveate.objectives import Objective, Progress
-from foveate.training.feeds import FEATURE_LIMIT, Feed
+from foveate.training.distributed import mean
 from foveate.training.finders import find_learning_rate
-from foveate.training.idle import phase_objective
-from foveate.training.job import Job
+from foveate.training.loaders import FEATURE_LIMIT, Feed
 from foveate.training.optimizers import build_optimizer, parameter_groups
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision, candidates, choose, machine, measure, remembered
-from foveate.training.ranks import mean
 from foveate.training.step import UNDER_WAY, Step
+from foveate.training.training_job import Job
+from foveate.training.untrainable_terms import phase_objective
 
 SPLITS = {"train": "training", "val": "validation"}
 

@@ -15,11 +15,11 @@ from foveate.feedback import Feedback
 from foveate.models.networks import Network
 from foveate.objectives import Objective
 from foveate.training.decisions import Decisions
-from foveate.training.feeds import Feeds
+from foveate.training.loaders import Feeds
 from foveate.training.observers import Observer
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision
-from foveate.training.shared import SharedFeatures
+from foveate.training.shared_features import SharedFeatures
 
 
 class TrainingConfig(Config):

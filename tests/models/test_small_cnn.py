@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from foveate.models import plain  # noqa: F401  (registers it)
+from foveate.models import small_cnn  # noqa: F401  (registers it)
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 

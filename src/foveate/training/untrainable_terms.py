@@ -13,8 +13,8 @@ from foveate.models.networks import Network
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps
 from foveate.objectives import Objective, Progress
-from foveate.training.job import Job
 from foveate.training.phases import PhaseConfig
+from foveate.training.training_job import Job
 
 
 def phase_objective(job: Job, phase: PhaseConfig) -> tuple[Objective, tuple[str, ...]]:

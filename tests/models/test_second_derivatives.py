@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from foveate.models.build import build_network
+from foveate.models.second_derivatives import HardSigmoid, differentiable_twice
 from foveate.models.settings import ModelConfig
-from foveate.models.twice import HardSigmoid, differentiable_twice
 
 import timm  # isort: skip
 

@@ -5,12 +5,12 @@ import torch
 from foveate.data.change import Change, combine
 from foveate.feedback import Moment, Seen, TrainingPictures
 from foveate.models.modes import untouched
-from foveate.training.feeds import Feed
-from foveate.training.job import Job
+from foveate.training.checkpoint import Tensors, prefixed, without_prefix
+from foveate.training.distributed import everyones, from_main
+from foveate.training.loaders import Feed
 from foveate.training.precision import Precision
-from foveate.training.ranks import everyones, from_main
-from foveate.training.state import Tensors, prefixed, without_prefix
 from foveate.training.step import Outcome
+from foveate.training.training_job import Job
 
 
 class FeedbackLoop:
