@@ -108,7 +108,10 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = CLASSES, n: int = 48, s
     environment = {
         "data_root": str(root),
         "decisions": [{"name": "batch size", "value": 32, "reason": "fits in memory"}],
-        "quarantined": ["broken 1.jpg", {"path": "broken 2.jpg", "problem": "truncated"}],
+        "quarantined": [
+            {"path": "broken 1.jpg", "reason": "empty"},
+            {"path": "broken 2.jpg", "reason": "truncated"},
+        ],
         "versions": {"torch": "2.13.0"},
     }
     (run / "environment.json").write_text(json.dumps(environment))

@@ -9,6 +9,7 @@ import pytest
 
 from foveate.evaluation.calibration import reliability
 from foveate.reporting import figures, matrix
+from foveate.reporting.page import templates
 
 SVG = "{http://www.w3.org/2000/svg}"
 HISTORY = [
@@ -176,12 +177,13 @@ def test_matrix_draws_every_count_once(n: int) -> None:
 
 
 def test_intervals_and_scale() -> None:
-    assert matrix.interval_svg(None, None, None) == ""
-    root = ElementTree.fromstring(matrix.interval_svg(0.5, 0.25, 0.75, width=100))
+    small: Any = templates().get_template("drawings.svg.j2").module
+    assert small.interval(None, None, None).strip() == ""
+    root = ElementTree.fromstring(small.interval(0.5, 0.25, 0.75, width=100))
     span = root.find("line[@class='span']")
     assert span is not None
     assert (span.get("x1"), span.get("x2")) == ("25.0", "75.0")
-    drawn = matrix.scale_svg(0.8, 0.7, 0.9, [("a <b>", 0.1), ("c", 0.15)], label="x")
+    drawn = small.scale(0.8, 0.7, 0.9, [("a <b>", 0.1), ("c", 0.15)], label="x")
     circle = ElementTree.fromstring(drawn).find("circle")
     assert circle is not None
     assert float(circle.get("cx", 0)) == pytest.approx(14 + 0.8 * (560 - 28))

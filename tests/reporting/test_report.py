@@ -115,7 +115,7 @@ def test_names_are_text_and_never_code(tmp_path: Path) -> None:
     environment["decisions"] = [
         {"name": "</td><script>x</script>", "value": "<i>", "reason": "<svg onload=x>"}
     ]
-    environment["quarantined"] = ["</table><script>y</script>"]
+    environment["quarantined"] = [{"path": "</table><script>y</script>", "reason": ""}]
     (run / "environment.json").write_text(json.dumps(environment))
     (run / "experiment.yaml").write_text("name: '</pre><script>z</script>'\nseed: '<script>s</script>'\n")
     history = (run / "history.csv").read_text()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from foveate.reporting import raster
 from foveate.reporting import sheet as module
-from foveate.reporting.sheet import Answer, Row, Sheet, View, draw, write_sheets
+from foveate.reporting.sheet import Row, Sheet, View, draw, write_sheets
 
 VIEWS = tuple(
     View(run, "gradcam", layer, f"blocks.{layer}") for run in ("a", "b") for layer in ("first", "last")
@@ -19,8 +19,8 @@ VIEWS = tuple(
 def make_row(number: int, label: str | None = "bee") -> Row:
     cells = tuple(Image.new("RGB", (224, 112), (number, 50 * k, 200)) for k in range(4))
     answers = (
-        Answer("bee", 0.9, label and True, "bee", 0.9),
-        Answer("wasp", 0.6, label and False, "bee", 0.1),
+        {"prediction": "bee", "probability": 0.9, "target": "bee", "target_probability": 0.9},
+        {"prediction": "wasp", "probability": 0.6, "target": "bee", "target_probability": 0.1},
     )
     return Row(f"{number:03d}.jpg", label, Image.new("RGB", (224, 112), (number, 255, 0)), cells, answers)
 

@@ -42,11 +42,22 @@ class Record(Config):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
+class _Decided(Record):
+    name: str
+    value: Any
+    reason: str
+
+
+class _LeftOut(Record):
+    path: str
+    reason: str
+
+
 class Noted(Record):
     """environment.json, as far as a report shows it."""
 
-    decisions: list[dict[str, Any]] | None = None
-    quarantined: list[Any] | None = None
+    decisions: list[_Decided] | None = None
+    quarantined: list[_LeftOut] | None = None
     network: str | None = None
 
 

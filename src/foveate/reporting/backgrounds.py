@@ -7,7 +7,7 @@ from PIL import Image
 
 from foveate.evaluation.background_files import BackgroundTable
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import matrix, pictures
+from foveate.reporting import pictures
 
 _WORDS = {
     "original": ("Unchanged", "these pictures as they are"),
@@ -38,9 +38,6 @@ def tests(run: RunFolder) -> dict[str, Any] | None:
                 "accuracy": found["accuracy"],
                 "low": found["accuracy_low"],
                 "high": found["accuracy_high"],
-                "interval": matrix.interval_svg(
-                    found["accuracy"], found["accuracy_low"], found["accuracy_high"]
-                ),
                 "lost": int((original & ~now).sum()),
                 "won": int((~original & now).sum()),
             }

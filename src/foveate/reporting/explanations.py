@@ -50,7 +50,7 @@ from foveate.reporting.explanation_folder import (
 )
 from foveate.reporting.overlays import overlay
 from foveate.reporting.raster import png
-from foveate.reporting.sheet import SIDE, Answer, Row, Sheet, View, write_sheets
+from foveate.reporting.sheet import SIDE, Row, Sheet, View, write_sheets
 from foveate.training import Observer
 
 PACKAGES = ("foveate", "torch", "timm", "numpy", "pillow")
@@ -299,18 +299,7 @@ class _Writer:
                     raw = arrays[run.view(column)]
                     values = lay_over(raw, column, frame, self.config.evidence, picture.size)
                     cells.append(overlay(picture, values, specks=not column.layer))
-            label = record["label"]
-            answers = [
-                Answer(
-                    answer["prediction"],
-                    answer["probability"],
-                    None if label is None else answer["prediction"] == label,
-                    answer["target"],
-                    answer["target_probability"],
-                )
-                for answer in record["answers"]
-            ]
-            yield Row(record["path"], label, picture, tuple(cells), tuple(answers))
+            yield Row(record["path"], record["label"], picture, tuple(cells), record["answers"])
 
 
 def write_explanations(

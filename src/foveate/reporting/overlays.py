@@ -1,6 +1,7 @@
 """A map over its picture: the picture's own colours where there is no evidence, glowing where there is."""
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import colormaps
 from PIL import Image
 
@@ -43,14 +44,13 @@ def overlay(picture: Image.Image, values: np.ndarray, *, specks: bool = False) -
     return result
 
 
-def colorbar() -> str:
+def colorbar() -> Markup:
     """CSS gradient of the overlay's colours over mid grey, low to high."""
     steps = np.linspace(0, 255, 9).astype(int)
     shares = _OPACITY[steps][:, None] / 255
     colours = shares * _PALETTE[steps] + (1 - shares) * 127
-    return (
-        "linear-gradient(to right, " + ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in colours) + ")"
-    )
+    stops = ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in colours)
+    return Markup(f"linear-gradient(to right, {stops})")
 
 
 def legend(width: int, height: int) -> Image.Image:

@@ -3,17 +3,20 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from foveate.reporting.pictures import data_uri
 from foveate.reporting.text import breakable, number, percent, thousands, value_text
 
 
-def render_page(template: str, context: Mapping[str, Any]) -> str:
-    """The HTML of ``template``, which extends base.html.j2."""
+@cache
+def templates() -> Environment:
+    """The templates of this package with their filters."""
     environment = Environment(
         loader=PackageLoader("foveate.reporting", package_path=""),
         autoescape=True,
@@ -22,15 +25,17 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
-        "number": number,
-        "thousands": thousands,
-        "breakable": breakable,
-    }
+        "percent": percent, "number": number, "thousands": thousands, "breakable": breakable, "px": "{:.1f}".format,
+        "uri": partial(data_uri, quality=85),
+    }  # fmt: skip
+    return environment
+
+
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """The HTML of ``template``, which extends base.html.j2."""
     script = resources.files("foveate.reporting").joinpath("script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = environment.get_template(template)
-    return page.render(script=Markup(script), script_hash=digest, **context)
+    return templates().get_template(template).render(script=Markup(script), script_hash=digest, **context)
 
 
 def flat(tree: Mapping[str, Any], skip: tuple[str, ...] = (), prefix: str = "") -> list[tuple[str, str]]:

@@ -6,15 +6,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
+from foveate.reporting.overlays import overlay
+
 THUMBNAIL = 220
 """Longest side of a thumbnail in pixels."""
-COLORMAP = "inferno"
-"""Perceptually uniform; dark = low, bright = high."""
-_TINT = 0.62
 
 
 def data_uri(image: Image.Image, quality: int = 80) -> str:
@@ -71,12 +69,11 @@ def outlined(
     """The picture of ``gallery_picture``, its longest side ``side`` px."""
     scale = side / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
+    shown = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     if values is not None:
-        grey = picture @ np.array([0.299, 0.587, 0.114])
         full = Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-        color = colormaps[COLORMAP](np.clip(np.asarray(full), 0, 1))[..., :3] * 255
-        picture = (1 - _TINT) * grey[..., None] + _TINT * color
+        shown = overlay(shown, np.asarray(full))
+    picture = np.asarray(shown, dtype=np.float64)
     if mask is not None and mask.any():
         inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)) >= 128
         edge = inside & ~binary_erosion(inside, iterations=2, border_value=1)
@@ -85,10 +82,3 @@ def outlined(
             alpha = strength * gaussian_filter(line.astype(np.float64), 0.8)[..., None].clip(0, 1)
             picture = (1 - alpha) * picture + alpha * value
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
-
-
-def colorbar() -> str:
-    """CSS gradient of the colour map, low to high."""
-    stops = [colormaps[COLORMAP](i / 8) for i in range(9)]
-    tinted = ", ".join(f"rgb({r * 255:.0f} {g * 255:.0f} {b * 255:.0f})" for r, g, b, _ in stops)
-    return f"linear-gradient(to right, {tinted})"

@@ -6,19 +6,16 @@ Every number is computed from ``predictions.csv`` and ``background_tests.csv`` (
 """
 
 import datetime
-from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from foveate.core import manifest
 from foveate.core.errors import RunError
 from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import backgrounds, looking, matrix, pictures, sections
+from foveate.reporting import backgrounds, looking, matrix, sections
+from foveate.reporting.overlays import colorbar
 from foveate.reporting.page import flat, render_page
 from foveate.reporting.text import duration, percent, thousands, value_text
 
@@ -51,7 +48,7 @@ def build_report(run_folder: Path, out: Path | None = None) -> Path:
 
 def render(run: RunFolder) -> str:
     """The HTML of ``run``."""
-    return render_page("run.html.j2", {"colorbar": Markup(pictures.colorbar()), **context(run)})
+    return render_page("run.html.j2", {"colorbar": colorbar(), **context(run)})
 
 
 def context(run: RunFolder) -> dict[str, Any]:
@@ -67,17 +64,17 @@ def context(run: RunFolder) -> dict[str, Any]:
         "split": split,
         "split_name": SPLIT_NAMES.get(split or "", split or ""),
         "summary": summary,
-        "headline": _headline(summary),
         "facts": _facts(run),
         "notices": _notices(run, summary),
-        "decisions": _decisions(run),
-        "quarantined": _quarantined(run),
+        "decisions": [
+            {key: value_text(text) for key, text in d.items()} for d in run.noted.get("decisions") or []
+        ],
+        "quarantined": run.noted.get("quarantined") or [],
         "quarantined_shown": QUARANTINED_SHOWN,
         "curves": sections.curves(run),
         "matrix": matrix.confusion_svg(summary["confusion"], run.class_names) if summary else None,
         "pairs": summary["confused_pairs"][:PAIRS] if summary else [],
         "n_pairs": len(summary["confused_pairs"]) if summary else 0,
-        "classes": sections.classes(summary),
         "calibration": sections.calibration(run.predictions, summary),
         "mistakes": sections.mistakes(run, split),
         "look": looking.look(run.predictions, split),
@@ -95,68 +92,41 @@ def context(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _headline(summary: dict[str, Any] | None) -> Markup | None:
-    if summary is None:
-        return None
-    marks = [
-        ("uniform guess", summary["chance_uniform"]),
-        ("most frequent class", summary["chance_majority"]),
-    ]
-    if abs(marks[0][1] - marks[1][1]) < 0.005:
-        marks = [("chance", summary["chance_majority"])]
-    label = (
-        f"Accuracy {percent(summary['accuracy'])}, interval {percent(summary['accuracy_low'])} to "
-        f"{percent(summary['accuracy_high'])}, chance levels "
-        + ", ".join(f"{name} {percent(share)}" for name, share in marks)
-    )
-    return matrix.scale_svg(
-        summary["accuracy"], summary["accuracy_low"], summary["accuracy_high"], marks, label=label
-    )
-
-
 def _facts(run: RunFolder) -> list[tuple[str, str]]:
     rows = run.listed or [{"split": s} for s in run.predictions.split.tolist()]
     counts = {name: sum(row["split"] == key for row in rows) for key, name in SPLIT_NAMES.items()}
     shown = [f"{thousands(n)} {name}" for name, n in counts.items() if n]
     masks = sum(bool(row.get("mask")) for row in rows)
-    weights = _fact(run, "weights", "pretrained_on")
-    if run.settings.get("start"):  # the settings name what the pretext run began with, the card all of it
-        weights = _fact(run, "pretrained_on")
+    weights = _at(run.card, "pretrained_on")
+    if not run.settings.get(
+        "start"
+    ):  # else the settings name what the pretext run began with, the card all of it
+        weights = _at(run.settings, "model", "weights") or weights
+    seed, backbone = _at(run.settings, "seed"), _at(run.settings, "model", "backbone")
+    finished = datetime.datetime.fromtimestamp(
+        (run.folder / "predictions.csv").stat().st_mtime, tz=datetime.UTC
+    )
     epochs = run.history if run.has("history.csv") else []
     seconds = sum(row["seconds"] for row in epochs if row.get("seconds") is not None)
     facts = [
         ("Pictures", " · ".join(shown) or thousands(len(rows))),
         ("Classes", str(len(run.predictions.class_ids))),
         ("Masks", f"{thousands(masks)} of {thousands(len(rows))} pictures" if masks else ""),
-        ("Network", str(_fact(run, "backbone", "architecture", "network") or "not recorded")),
+        ("Network", str(backbone or _at(run.card, "architecture") or "not recorded")),
         ("Started from", Path(str(weights)).name if weights is not None else ""),
-        ("Random seed", str(_fact(run, "seed")) if _fact(run, "seed") is not None else "not recorded"),
+        ("Random seed", "not recorded" if seed is None else str(seed)),
         ("Epochs", str(len(epochs) or "") + (f" in {duration(seconds)}" if seconds else "")),
         ("Run", run.folder.resolve().name),
-        ("Date", str(_fact(run, "finished", "date", "started") or _date(run.folder))),
+        ("Date", finished.strftime("%Y-%m-%d")),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def _fact(run: RunFolder, *names: str) -> Any:
-    """The first scalar under one of these keys, in the settings, then in model.json, environment, result.
-
-    Outer keys win over nested ones, so that ``seed`` means the run's and not some part's.
-    """
-    for name in names:
-        for tree in (run.settings, run.card, run.noted, run.stated):
-            queue = deque([tree])
-            while queue:
-                node = queue.popleft()
-                if isinstance(node.get(name), str | int | float):
-                    return node[name]
-                queue.extend(child for child in node.values() if isinstance(child, dict))
-    return None
-
-
-def _date(folder: Path) -> str:
-    stamp = (folder / "predictions.csv").stat().st_mtime
-    return datetime.datetime.fromtimestamp(stamp, tz=datetime.UTC).strftime("%Y-%m-%d")
+def _at(tree: Any, *steps: str) -> Any:
+    """What stands at a place in nested settings that nobody has checked; None where nothing does."""
+    for step in steps:
+        tree = tree.get(step) if isinstance(tree, dict) else None
+    return tree
 
 
 def _notices(run: RunFolder, summary: dict[str, Any] | None) -> list[str]:
@@ -187,36 +157,11 @@ def _notices(run: RunFolder, summary: dict[str, Any] | None) -> list[str]:
         )
     if summary["accuracy_low"] <= summary["chance_majority"]:
         notices.append("The accuracy is not clearly above that of always answering the most frequent class.")
-    stated = _stated_accuracy(run.stated, summary["split"])
-    if stated is not None and abs(stated - summary["accuracy"]) > 1e-6:
+    stated = _at(run.stated, "metrics", summary["split"], "accuracy")
+    if isinstance(stated, int | float) and abs(stated - summary["accuracy"]) > 1e-6:
         notices.append(
             f"result.json states an accuracy of {percent(stated, 2)}, predictions.csv gives "
             f"{percent(summary['accuracy'], 2)}. One of them was changed or belongs to another evaluation; "
             "this report uses predictions.csv."
         )
     return notices
-
-
-def _stated_accuracy(result: Mapping[str, Any], split: str) -> float | None:
-    for tree in (result, result.get("metrics")):
-        part = tree.get(split) if isinstance(tree, Mapping) else None
-        if isinstance(part, Mapping) and isinstance(part.get("accuracy"), int | float):
-            return float(part["accuracy"])
-    return None
-
-
-def _decisions(run: RunFolder) -> list[dict[str, str]]:
-    entries = run.noted.get("decisions") or []
-    return [{key: value_text(entry.get(key)) for key in ("name", "value", "reason")} for entry in entries]
-
-
-def _quarantined(run: RunFolder) -> list[dict[str, str]]:
-    """Entries are file names, or mappings with a path and a reason (or problem, or message)."""
-    result = []
-    for entry in run.noted.get("quarantined") or []:
-        if isinstance(entry, Mapping):
-            reason = next((entry[k] for k in ("reason", "problem", "message") if entry.get(k)), "")
-            result.append({"path": str(entry.get("path", "")), "reason": str(reason)})
-        else:
-            result.append({"path": str(entry), "reason": ""})
-    return result

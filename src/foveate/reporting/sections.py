@@ -14,7 +14,7 @@ from foveate.evaluation.calibration import (
 from foveate.evaluation.metrics import convergence_epoch
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import figures, matrix, pictures
+from foveate.reporting import figures, pictures
 from foveate.reporting.classes import class_pictures
 from foveate.reporting.text import percent
 
@@ -67,15 +67,6 @@ def distribution(run: RunFolder) -> dict[str, Any] | None:
     index = {name: label for label, name in enumerate(names)}
     rows = [(row["path"], index[row["label"]], row["split"]) for row in known]
     return class_pictures(run.data_root, names, rows)
-
-
-def classes(summary: dict[str, Any] | None) -> list[dict[str, Any]]:
-    if summary is None:
-        return []
-    return [
-        entry | {"interval": matrix.interval_svg(entry["recall"], entry["recall_low"], entry["recall_high"])}
-        for entry in summary["per_class"]
-    ]
 
 
 def calibration(table: PredictionTable, summary: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -2,20 +2,18 @@
 else, and the same as PNG.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from foveate.core.files import write_bytes, write_text
 from foveate.reporting.canvas import PRINT
 from foveate.reporting.overlays import colorbar, legend
 from foveate.reporting.page import render_page
-from foveate.reporting.pictures import data_uri
 from foveate.reporting.raster import fitting, load_font, png
 from foveate.reporting.text import percent
 from foveate.training import Observer
@@ -42,18 +40,6 @@ class View:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a run says of a picture."""
-
-    prediction: str
-    probability: float
-    correct: bool | None
-    """None where the true class is not known."""
-    target: str
-    target_probability: float
-
-
-@dataclass(frozen=True)
 class Row:
     """A picture."""
 
@@ -62,8 +48,12 @@ class Row:
     picture: Image.Image
     cells: tuple[Image.Image, ...]
     """Overlays, one a view."""
-    answers: tuple[Answer, ...]
-    """One a run."""
+    answers: Sequence[Mapping[str, Any]]
+    """One a run: prediction, probability, target, target_probability."""
+
+    def right(self, answer: Mapping[str, Any]) -> bool | None:
+        """None where the true class is not known."""
+        return None if self.label is None else bool(answer["prediction"] == self.label)
 
 
 @dataclass(frozen=True)
@@ -90,6 +80,11 @@ class Sheet:
         """(run, its views)."""
         return [(run, list(views)) for run, views in groupby(self.views, key=lambda view: view.run)]
 
+    @staticmethod
+    def methods(views: Sequence[View]) -> list[tuple[str, list[View]]]:
+        """(method, its views) of the views of one run."""
+        return [(method, list(same)) for method, same in groupby(views, key=lambda view: view.method)]
+
     @property
     def explained(self) -> str:
         """What the maps are evidence for, in words."""
@@ -111,42 +106,14 @@ def write_sheets(
     names = ["sheet", *(f"sheet-{number}" for number in range(2, count + 1))]
     for number, name in enumerate(names):
         page = [next(rows) for _ in range(min(step, total - number * step))]
-        write_text(out / f"{name}.html", _html(sheet, page, names, number))
+        context = {
+            "title": sheet.title, "sheet": sheet, "rows": page, "names": names, "number": number,
+            "colorbar": colorbar(),
+        }  # fmt: skip
+        write_text(out / f"{name}.html", render_page("sheet.html.j2", context))
         write_bytes(out / f"{name}.png", png(draw(sheet, page, (number + 1, count))))
         observer.progress("writing sheets", number + 1, count)
     return [f"{name}.{kind}" for name in names for kind in ("html", "png")]
-
-
-def _html(sheet: Sheet, page: Sequence[Row], names: Sequence[str], number: int) -> str:
-    rows = [
-        {
-            "path": row.path,
-            "label": row.label,
-            "picture": data_uri(row.picture, quality=85),
-            "cells": [
-                {"uri": data_uri(cell, quality=85), "view": view}
-                for cell, view in zip(row.cells, sheet.views, strict=True)
-            ],
-            "answers": [
-                {"answer": answer, "views": len(views)}
-                for answer, (_, views) in zip(row.answers, sheet.groups, strict=True)
-            ],
-        }
-        for row in page
-    ]
-    context: dict[str, Any] = {
-        "title": sheet.title, "sheet": sheet, "rows": rows, "names": names, "number": number,
-        "methods": _methods(sheet), "colorbar": Markup(colorbar()),
-    }  # fmt: skip
-    return render_page("sheet.html.j2", context)
-
-
-def _methods(sheet: Sheet) -> list[list[tuple[str, list[View]]]]:
-    """For each run: (method, its views)."""
-    return [
-        [(method, list(same)) for method, same in groupby(views, key=lambda view: view.method)]
-        for _, views in sheet.groups
-    ]
 
 
 GAP, GROUP_GAP, MARGIN, LINE = 8, 26, 30, 19
@@ -202,10 +169,12 @@ def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) ->
         if several:
             pen.text(xs[0], line, run, xs[-1] + SIDE - xs[0], bold=True, size=15, centre=True)
             line += LINE + 3
-        for method, at in _spans(views, xs):
+        for method, pairs in groupby(zip(views, xs, strict=True), key=lambda pair: pair[0].method):
+            at = [x for _, x in pairs]
             pen.text(at[0], line, method, at[-1] + SIDE - at[0], bold=not several, centre=True)
         for view, left in zip(views, xs, strict=True):
-            pen.text(left, line + LINE, _layer_words(view), SIDE, size=12, colour=PRINT.muted, centre=True)
+            named = view.layer if view.layer == view.module else f"{view.layer} ({view.module})"
+            pen.text(left, line + LINE, named or "pixels", SIDE, size=12, colour=PRINT.muted, centre=True)
     y = top
     for row, height in zip(page, heights, strict=True):
         pen.line(MARGIN, right, y - 10)
@@ -225,23 +194,11 @@ def _draw_row(
     pen.text(MARGIN, below, row.label or "class not known", SIDE, bold=row.label is not None, centre=True)
     pen.text(MARGIN, below + LINE, row.path, SIDE, size=11, colour=PRINT.muted, centre=True)
     for answer, xs in zip(row.answers, lefts, strict=True):
-        mark, colour = {True: ("✓ ", PRINT.good), False: ("✗ ", PRINT.miss), None: ("", PRINT.ink)}[
-            answer.correct
-        ]
+        marks = {True: ("✓ ", PRINT.good), False: ("✗ ", PRINT.miss), None: ("", PRINT.ink)}
+        mark, colour = marks[row.right(answer)]
         span = xs[-1] + SIDE - xs[0]
-        words = f"{mark}{answer.prediction}  {percent(answer.probability, 0)}"
+        words = f"{mark}{answer['prediction']}  {percent(answer['probability'], 0)}"
         pen.text(xs[0], below, words, span, colour=colour, centre=True)
-        if answer.target != answer.prediction:
-            words = f"map of {answer.target}, {percent(answer.target_probability, 0)}"
+        if answer["target"] != answer["prediction"]:
+            words = f"map of {answer['target']}, {percent(answer['target_probability'], 0)}"
             pen.text(xs[0], below + LINE, words, span, size=12, colour=PRINT.muted, centre=True)
-
-
-def _spans(views: Sequence[View], xs: Sequence[int]) -> Iterable[tuple[str, list[int]]]:
-    for method, pairs in groupby(zip(views, xs, strict=True), key=lambda pair: pair[0].method):
-        yield method, [x for _, x in pairs]
-
-
-def _layer_words(view: View) -> str:
-    if not view.layer:
-        return "pixels"
-    return view.layer if view.layer == view.module else f"{view.layer} ({view.module})"
