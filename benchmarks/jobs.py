@@ -55,8 +55,7 @@ def build_job(
         labels=catalog.labels,
         paths=tuple(sample.path for sample in catalog.samples),
         rows={"train": catalog.indices("train")},
-        train_transform=build_transform(augment, size, train=True),
-        eval_transform=build_transform(augment, size, train=False),
+        train_transform=build_transform(augment, size),
         seed=0,
         workers=workers,
     )

@@ -27,7 +27,7 @@ def run(photos: Photos, repeats: int, quick: bool = False) -> list[Row]:
 def _preset(photos: Photos, count: int, preset: str, repeats: int, cache: Path) -> Row:
     catalog = photos.catalog(count)
     pictures = open_pictures(catalog, SIZE, config=CacheConfig(folder=cache))
-    transform = build_transform(AugmentationConfig(preset=preset), SIZE, train=True)
+    transform = build_transform(AugmentationConfig(preset=preset), SIZE)
     mean, std = torch.tensor(plain.MEAN), torch.tensor(plain.STD)
     own = {
         f"foveate {workers} workers": Loader(

@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from foveate.data.store import usable_cores
+from foveate.core.threads import usable_cores
 
 
 @dataclass(frozen=True)

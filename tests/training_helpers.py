@@ -143,8 +143,7 @@ def toy_job(
     feeds = Feeds(
         pictures=pictures, labels=labels.astype(np.int64), paths=tuple(f"picture {i}" for i in range(len(labels))),
         rows={"train": np.arange(cut), "val": np.arange(cut, len(labels))},
-        train_transform=build_transform(AugmentationConfig(preset=augment), 16, train=True),
-        eval_transform=build_transform(AugmentationConfig(preset=augment), 16, train=False),
+        train_transform=build_transform(AugmentationConfig(preset=augment), 16),
         seed=5, sampling=sampling,
     )  # fmt: skip
     classes = ("a", "b", "c")

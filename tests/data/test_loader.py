@@ -63,7 +63,7 @@ class Numbers:
 
 
 def augment(preset: str = "plant") -> Transform:
-    return build_transform(AugmentationConfig(preset=preset), SIZE, train=True)
+    return build_transform(AugmentationConfig(preset=preset), SIZE)
 
 
 def fields(batch) -> list[torch.Tensor]:

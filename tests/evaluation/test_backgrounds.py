@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.data.catalog import Catalog, Sample
-from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.evaluation.background_files import TESTS, BackgroundTable
 from foveate.evaluation.backgrounds import (
     GREY,
@@ -94,9 +93,8 @@ def make_catalog(n: int = 25, classes: int = 3, first: int = 0) -> Catalog:
 def measure(
     model: Reader, catalog: Catalog, *, pictures: Drawn | None = None, batch_size: int = 8
 ) -> BackgroundTests | None:
-    transform = build_transform(AugmentationConfig(), SIDE, train=False)
     drawn = pictures or Drawn(catalog.labels)
-    return measure_backgrounds(model, catalog, "test", drawn, transform, device="cpu", batch_size=batch_size)
+    return measure_backgrounds(model, catalog, "test", drawn, SIDE, device="cpu", batch_size=batch_size)
 
 
 def summary(model: Reader) -> dict[str, dict[str, float]]:

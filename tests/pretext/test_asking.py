@@ -11,11 +11,11 @@ from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import Catalog
 from foveate.data.discover import discover
 from foveate.data.loader import Loader
-from foveate.data.transforms import AugmentationConfig, build_transform
+from foveate.data.transforms import Transform
 from foveate.pretext import TASKS, Asker, Normal, Questions, build_task, question_catalog
 
 NORMAL = Normal(torch.full((3,), 0.5), torch.full((3,), 0.5))
-PLAIN = build_transform(AugmentationConfig(preset="none"), 32, train=False)
+PLAIN = Transform((), 32)
 DRAWN = [name for name in TASKS if name not in ("colour", "simclr", "dino")]
 
 

@@ -21,10 +21,10 @@ from pydantic import Field
 from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError, DataError, FoveateError
 from foveate.core.rng import numpy_generator
+from foveate.core.threads import usable_cores
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.change import Change, ChangedPictures
-from foveate.data.store import usable_cores
 from foveate.data.transforms import Transform
 
 MOST_WORKERS = 16
@@ -280,6 +280,13 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def in_order(
+    pictures: Pictures, labels: np.ndarray, rows: np.ndarray, size: int, batch_size: int, workers: int = 0
+) -> Loader:
+    """What evaluation sees: ``rows`` in this order, brought to ``size`` pixels and not augmented."""
+    return Loader(pictures, labels, rows, Transform((), size), batch_size, 0, shuffle=False, workers=workers)
 
 
 class BatchMaker:

@@ -12,9 +12,8 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from foveate.core.errors import DataError
 from foveate.core.files import sha256_of_file, write_json
 from foveate.core.memo import read_memo, write_memo
 from foveate.core.rng import key as random_key
+from foveate.core.threads import in_threads
 
 log = logging.getLogger(__name__)
 
@@ -147,11 +147,9 @@ class Store:
             raise _no_room(parent, self.nbytes, free)
         building.mkdir()
         try:
-            with open(building / "bytes.u8", "wb") as stream, ThreadPoolExecutor(usable_cores()) as pool:
-                for start in range(0, self.count, 64):  # in pieces, so that results do not pile up in memory
-                    for array in pool.map(make, range(start, min(start + 64, self.count))):
-                        stream.write(array.data)
-                    report(f"decoding {self.what}", min(start + 64, self.count), self.count)
+            with open(building / "bytes.u8", "wb") as stream:
+                for array in in_threads(make, range(self.count), partial(report, f"decoding {self.what}")):
+                    stream.write(array.data)
                 stream.flush()
                 os.fsync(stream.fileno())
             verify()
@@ -162,18 +160,13 @@ class Store:
 
     def _described(self, folder: Path, report: Report) -> dict[str, Any]:
         """What ``store.json`` says, from the bytes themselves."""
-        starts = range(0, self.nbytes, BLOCK)
-        sums = []
 
         def checksum(start: int) -> int:
             # Read, not mapped: a bad sector is then an error and not the end of the process.
             return zlib.crc32(np.fromfile(folder / "bytes.u8", np.uint8, BLOCK, offset=start).data)
 
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for found in pool.map(checksum, starts):
-                sums.append(found)
-                if len(sums) % 16 == 0 or len(sums) == len(starts):
-                    report(f"reading the cached {self.what}", len(sums), len(starts))
+        starts = range(0, self.nbytes, BLOCK)
+        sums = list(in_threads(checksum, starts, partial(report, f"reading the cached {self.what}")))
         return {"count": self.count, "channels": self.channels, "size": self.size, "crc32": sums}
 
 
@@ -209,14 +202,11 @@ class HashMemo:
         if not todo:
             return found
         now = time.time_ns()
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for k, (file, digest) in enumerate(zip(todo, pool.map(_hash, todo), strict=True), start=1):
-                found[file] = digest
-                state = self.seen[file]
-                if max(state[2], state[3]) < now - RACY:
-                    self.entries[str(file)] = [*state, digest]
-                if k % 256 == 0 or k == len(todo):
-                    report(k, len(todo))
+        for file, digest in zip(todo, in_threads(_hash, todo, report), strict=True):
+            found[file] = digest
+            state = self.seen[file]
+            if max(state[2], state[3]) < now - RACY:
+                self.entries[str(file)] = [*state, digest]
         write_memo(self.path, self.entries)
         return found
 
@@ -277,8 +267,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -75,14 +75,14 @@ class AugmentationConfig(Config):
         )
 
 
-def build_transform(config: AugmentationConfig, size: int, train: bool) -> "Transform":
-    """The transform to the network's ``size``: augmentation for training, otherwise only resizing."""
-    return Transform(config.build() if train else (), size, config.fill, config.interpolation)
+def build_transform(config: AugmentationConfig, size: int) -> "Transform":
+    """Augmentation of training pictures, to the network's ``size``."""
+    return Transform(config.build(), size, config.fill, config.interpolation)
 
 
 @dataclass(frozen=True)
 class Transform:
-    """Augment one picture and its mask. Small and picklable."""
+    """Augment one picture and its mask; without ``steps`` they are brought to ``size``. Small and picklable."""
 
     steps: tuple[Step, ...]
     size: int

@@ -21,8 +21,7 @@ from foveate.core.rng import key, numpy_generator
 from foveate.data.batch import Batch, counted
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED, Catalog
-from foveate.data.loader import Loader
-from foveate.data.transforms import Transform
+from foveate.data.loader import in_order
 from foveate.evaluation.background_files import TESTS, BackgroundSheet, BackgroundTable
 from foveate.evaluation.inference import Network, predict_batches
 
@@ -100,7 +99,7 @@ def measure_backgrounds(
     catalog: Catalog,
     split: str,
     pictures: Pictures,
-    transform: Transform,
+    side: int,
     *,
     device: torch.device | str,
     tta: str = "none",
@@ -118,7 +117,7 @@ def measure_backgrounds(
 
     Args:
         pictures: the catalog's pictures.
-        transform: resizing to the network's size, without randomness.
+        side: of the pictures that are changed, px.
         tta: test-time augmentation of every answer.
         size: side in px that the network sees, where that of ``pictures`` is the one that ``tta`` asks for.
         resample: how they are then resized, bilinear or bicubic.
@@ -140,9 +139,7 @@ def measure_backgrounds(
 
     def feed() -> Iterator[Batch]:
         readers = (
-            Loader(
-                pictures, catalog.labels, listed, transform, batch_size, SEED, shuffle=False, workers=workers
-            )
+            in_order(pictures, catalog.labels, listed, side, batch_size, workers)
             for listed in (rows, np.where(chosen >= 0, rows[chosen], rows))
         )
         first, second = (reader.epoch(0) for reader in readers)

@@ -7,8 +7,7 @@ import torch
 
 from foveate.core.errors import DataError
 from foveate.data.cache import CacheConfig, open_pictures
-from foveate.data.loader import Loader
-from foveate.data.transforms import build_transform
+from foveate.data.loader import in_order
 from foveate.experiment.inference import BATCH, pick_device
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.probe import Progress
@@ -47,10 +46,8 @@ def channels_of_run(
             f"The split '{split}' of {run.folder} has no labelled picture; choose train, val or test."
         )
     size = run.environment["size"]
-    loader = Loader(
-        open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False)), catalog.labels, rows,
-        build_transform(experiment.data.augment, size, train=False), BATCH, experiment.seed, shuffle=False, workers=0,
-    )  # fmt: skip
+    decoded = open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False))
+    loader = in_order(decoded, catalog.labels, rows, size, BATCH)
     model = run.model.to(place)
     passes = 1 if len(layers) < 2 else 2
     seen = 0

@@ -15,8 +15,8 @@ from foveate.data.cache import CacheConfig, Item, Pictures, Progress, open_pictu
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import DecodeError, resampling
 from foveate.data.discover import LayoutConfig, discover, flat, is_flat
-from foveate.data.loader import Loader
-from foveate.data.transforms import build_transform
+from foveate.data.loader import in_order
+from foveate.data.transforms import Transform
 from foveate.evaluation.backgrounds import BackgroundTests, measure_backgrounds
 from foveate.evaluation.explainers import look_columns
 from foveate.evaluation.inference import predict_batches
@@ -78,10 +78,7 @@ def predict_catalog(
         pictures = open_pictures(catalog, side, experiment.data.fit, cache)
         if faults is not None:
             pictures = _Readable(pictures, faults)
-        transform = build_transform(experiment.data.augment, side, train=False)
-        loader = Loader(
-            pictures, catalog.labels, rows, transform, BATCH, experiment.seed, shuffle=False, workers=workers
-        )  # fmt: skip
+        loader = in_order(pictures, catalog.labels, rows, side, BATCH, workers)
         return counted(loader.epoch(0), len(rows), partial(progress, what))
 
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -160,8 +157,7 @@ def question_rows(
 ) -> Catalog:
     """The catalog with the questions of the experiment's task in place of its classes."""
     pictures = open_pictures(catalog, size, experiment.data.fit, cache, progress=progress)
-    transform = build_transform(experiment.data.augment, size, train=False)
-    return question_catalog(catalog, build_task(experiment.task), pictures, transform)
+    return question_catalog(catalog, build_task(experiment.task), pictures, Transform((), size))
 
 
 def shown(batches: Iterator[Batch], asker: Asker | None) -> Iterator[Batch]:
@@ -203,7 +199,7 @@ def background_tests(
         catalog,
         split,
         open_pictures(catalog, side, experiment.data.fit, cache or decoded(experiment)),
-        build_transform(experiment.data.augment, side, train=False),
+        side,
         device=device,
         tta=tta,
         size=size,

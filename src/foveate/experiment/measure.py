@@ -10,8 +10,7 @@ import torch
 from foveate.data.batch import counted
 from foveate.data.cache import Progress, open_pictures
 from foveate.data.catalog import Catalog
-from foveate.data.loader import Loader
-from foveate.data.transforms import build_transform
+from foveate.data.loader import in_order
 from foveate.evaluation.background_files import SHEET, TABLE, BackgroundTable
 from foveate.evaluation.gallery import choose_rows, save_maps
 from foveate.evaluation.neighbours import extract_features, nearest_neighbours
@@ -47,8 +46,7 @@ def write_predictions(
     chosen = choose_rows(table, catalog, split=split)
     if len(chosen):
         pictures = open_pictures(catalog, size, experiment.data.fit, cache)
-        transform = build_transform(experiment.data.augment, size, train=False)
-        loader = Loader(pictures, catalog.labels, chosen, transform, BATCH, 0, shuffle=False)
+        loader = in_order(pictures, catalog.labels, chosen, size, BATCH)
         taps = (experiment.evaluation.look_tap,)
         batches = shown(loader.epoch(0), asker_of(experiment, catalog, model))
         save_maps(out / "maps.npz", model, batches, chosen, device=device, taps=taps)
@@ -64,11 +62,10 @@ def neighbours_of(
     if k is None or len(catalog.classes) < 2:
         return {}
     pictures = open_pictures(catalog, size, experiment.data.fit, experiment.data.cache)
-    transform = build_transform(experiment.data.augment, size, train=False)
 
     def features(split: str) -> tuple[np.ndarray, np.ndarray]:
         rows = catalog.indices(split)
-        loader = Loader(pictures, catalog.labels, rows, transform, BATCH, 0, shuffle=False)
+        loader = in_order(pictures, catalog.labels, rows, size, BATCH)
         batches = counted(loader.epoch(0), len(rows), partial(progress, f"features for neighbours ({split})"))
         return extract_features(model, batches, device=device), catalog.labels[rows]
 

@@ -16,8 +16,7 @@ from foveate.core.errors import DataError
 from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.discover import LayoutConfig, discover, picture_list
-from foveate.data.loader import Loader
-from foveate.data.transforms import build_transform
+from foveate.data.loader import in_order
 from foveate.evaluation.backgrounds import BackgroundTests
 from foveate.evaluation.explainers import LookConfig, measure_explainers
 from foveate.evaluation.look_table import LookTable
@@ -226,10 +225,7 @@ class Run(RunFolder):
         config = parse(LookConfig, values, source="what to look at")
         size, experiment, place = self.environment["size"], self.experiment, pick_device(device)
         pictures = open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False))
-        transform = build_transform(experiment.data.augment, size, train=False)
-        loader = Loader(
-            pictures, catalog.labels, rows, transform, LOOK_BATCH, experiment.seed, shuffle=False, workers=workers
-        )  # fmt: skip
+        loader = in_order(pictures, catalog.labels, rows, size, LOOK_BATCH, workers)
         table = measure_explainers(
             self.model.to(place), loader.epoch(0), {row: s.path for row, s in enumerate(catalog.samples)}, device=place,
             config=config, progress=None if progress is None else lambda done, _: progress(done, len(rows)),

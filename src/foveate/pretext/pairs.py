@@ -39,7 +39,7 @@ class _Pairs:
         """One view; there is no answer (-1)."""
         size = image.shape[-1]
         if self._transform is None or self._transform.size != size:
-            self._transform = build_transform(self._views, size, train=True)
+            self._transform = build_transform(self._views, size)
         # The transform draws from a key of its own; one number of ours is that key.
         return self._transform(image, None, int(rng.integers(2**62)))[0], -1
 

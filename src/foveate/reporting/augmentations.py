@@ -123,7 +123,7 @@ def _maker(name: str, settings: Mapping[str, Any], catalog: Catalog, seed: int) 
     varied = parse(AugmentationConfig, {"interpolation": "bicubic", **choice}, source=name)
 
     def stepped(raw: Batch, model: Network) -> tuple[Batch, torch.Tensor]:
-        change = build_transform(varied, model.input_size, train=True)
+        change = build_transform(varied, model.input_size)
         pairs = [change(raw.images[k], raw.masks[k], seed, "preview", name, k) for k in range(len(raw))]
         masks = torch.stack([mask for _, mask in pairs if mask is not None])
         return raw.replace(masks=masks), torch.stack([image for image, _ in pairs])

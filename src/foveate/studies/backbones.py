@@ -20,9 +20,8 @@ from foveate.core.intervals import LEVEL, of_mean
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import Pictures, cache_folder, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog
-from foveate.data.loader import Loader
+from foveate.data.loader import in_order
 from foveate.data.split import SplitConfig, split
-from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.experiment.inference import BATCH, pick_device
 from foveate.experiment.prepare import keep_together, prepare
 from foveate.experiment.specification import DataConfig
@@ -291,9 +290,8 @@ class _Bench:
         pictures: Pictures = open_pictures(
             self.catalog, size, self.config.fit, self.config.cache, progress=self.observer.progress
         )
-        transform = build_transform(AugmentationConfig(preset="none"), size, train=False)
         rows = np.arange(len(self.catalog))
-        loader = Loader(pictures, self.catalog.labels, rows, transform, BATCH, 0, shuffle=False)
+        loader = in_order(pictures, self.catalog.labels, rows, size, BATCH)
         return (batch.images for batch in loader.epoch(0))
 
 

@@ -38,7 +38,7 @@ class AuditConfig(Config):
     seed: int = 0
     """Of the probe's sample, folds and forest."""
     threads: int | None = Field(default=None, ge=1, le=256)
-    """Threads that decode; None: as many as Python thinks right. The result does not depend on it."""
+    """Threads that decode; None: one for each core. The result does not depend on it."""
 
 
 def audit(

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import imagehash
 import numpy as np
 from PIL import ExifTags, Image
 
+from foveate.core.threads import in_threads
 from foveate.data import decode, deep
 from foveate.data.audit.cues import describe
 from foveate.data.audit.facts import GREY_SIDE, THUMB, Facts
 from foveate.data.audit.masks import look_at_mask
 from foveate.data.catalog import Catalog
 
-_PIECE = 512
 _COLOURLESS = 1.5  # mean spread of the three channels, in 0..255; JPEG alone stays below
 _SECOND_FRAME_IS_NO_ANIMATION = {"MPO"}  # a JPEG with a preview or a stereo partner
 
@@ -29,10 +29,7 @@ def scan(
     threads: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Facts]:
-    """Look at every picture and its mask; one entry per row of the catalog.
-
-    Threads suffice: Pillow and hashlib release the interpreter lock while they decode, resize and hash.
-    """
+    """Look at every picture and its mask; one entry per row of the catalog."""
 
     def one(row: int) -> Facts:
         sample = catalog.samples[row]
@@ -40,16 +37,13 @@ def scan(
 
     facts: list[Facts] = []
     greys = np.empty((len(catalog), GREY_SIDE, GREY_SIDE), dtype=np.uint8)
-    with decode.quiet_pillow(), ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(catalog), _PIECE):  # in pieces, so that waiting work does not pile up
-            for found in pool.map(one, range(start, min(start + _PIECE, len(catalog)))):
-                row = len(facts)
-                greys[row] = found.grey
-                # Trap: small arrays that threads made amid large ones keep the pages around them: six times the memory.
-                own = {name: vector.copy() for name, vector in found.cues.items()}
-                facts.append(replace(found, grey=greys[row], cues=own))
-                if progress is not None:
-                    progress("pictures", len(facts), len(catalog))
+    tell = None if progress is None else partial(progress, "pictures")
+    with decode.quiet_pillow():
+        for row, found in enumerate(in_threads(one, range(len(catalog)), tell, threads)):
+            greys[row] = found.grey
+            # Trap: small arrays that threads made amid large ones keep the pages around them: six times the memory.
+            own = {name: vector.copy() for name, vector in found.cues.items()}
+            facts.append(replace(found, grey=greys[row], cues=own))
     return facts
 
 
