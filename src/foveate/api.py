@@ -18,10 +18,10 @@ from foveate.data.split import SplitConfig
 from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.masks import Comparison
 from foveate.evaluation.masks import compare_masks as compare_catalogs
+from foveate.evaluation.subject import pick_device
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.channels import LAYERS, channels_of_run
 from foveate.experiment.explaining import RunExplainer, agreeing_pictures, explain_config, pictures_of
-from foveate.experiment.inference import pick_device
 from foveate.experiment.propose import Proposal, check_place, listed_in
 from foveate.experiment.propose import propose_masks as propose_for
 from foveate.experiment.specification import DataConfig

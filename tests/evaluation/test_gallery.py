@@ -9,9 +9,9 @@ import torch
 from foveate.core.errors import DataError, RunError
 from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog, Sample
-from foveate.evaluation.gallery import Maps, choose_rows, save_maps
-from foveate.evaluation.look import class_map
+from foveate.evaluation.gallery import Maps, choose_rows, compute_maps
 from foveate.evaluation.predictions import PredictionTable
+from foveate.explanation.class_maps import class_map
 from foveate.explanation.maps import min_max
 
 from .conftest import TinyNetwork
@@ -41,11 +41,12 @@ def test_masked_pictures_only() -> None:
 
 def test_saved_maps_come_back(network: TinyNetwork, batches: list[Batch], tmp_path: Path) -> None:
     rows = np.array([109, 101, 108])
-    made = save_maps(tmp_path / "maps.npz", network, batches, rows, device="cpu", taps=("early", "late"))
+    made = compute_maps(network, batches, rows, device="cpu", tap="late")
+    made.save(tmp_path / "maps.npz")
     back = Maps.load(tmp_path / "maps.npz")
     np.testing.assert_array_equal(back.index, rows)
     assert back.image.shape == (3, 16, 16, 3)
-    assert list(back.maps) == ["class map", "tap early", "tap late"]
+    assert list(back.maps) == ["class map", "tap late"]
     assert all(values.dtype == np.float16 for values in back.maps.values())
     np.testing.assert_array_equal(back.image, made.image)
     np.testing.assert_array_equal(back.image[1], batches[0].images[1].permute(1, 2, 0))
@@ -58,7 +59,7 @@ def test_saved_maps_come_back(network: TinyNetwork, batches: list[Batch], tmp_pa
 
 def test_errors(network: TinyNetwork, batches: list[Batch], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\[7\] are in none of the batches"):
-        save_maps(tmp_path / "m.npz", network, batches, [7], device="cpu", taps=("late",))
+        compute_maps(network, batches, [7], device="cpu", tap="late")
     (tmp_path / "m.npz").write_bytes(b"PK nonsense")
     with pytest.raises(RunError, match="cannot be read"):
         Maps.load(tmp_path / "m.npz")

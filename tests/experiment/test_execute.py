@@ -15,6 +15,7 @@ from foveate.core.errors import RunError, WeightsError
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.claiming import claim
+from foveate.reporting import build_report
 from foveate.training import Observer
 from training_helpers import experiment
 
@@ -192,3 +193,20 @@ def test_the_test_pictures_can_be_left_alone(tree: Path, tmp_path: Path) -> None
     assert len(finished.catalog.indices("test")), "they are still in the catalog"
     with np.load(finished.folder / "maps.npz") as maps:
         assert set(maps["index"].tolist()) <= set(finished.catalog.indices("val").tolist())
+
+
+def test_the_training_pictures_are_measured_on_request(tree: Path, tmp_path: Path) -> None:
+    settings = one_phase(evaluation={"splits": ["train", "val", "test"]})
+    assert settings.hash() != one_phase().hash()
+    finished = run(settings, tree, tmp_path / "run")
+    rows = finished.catalog.indices("train")
+    table = finished.predictions.of_split("train")
+    assert table.path.tolist() == [finished.catalog.samples[row].path for row in rows]
+    alone = finished.predict([finished.catalog.file(row) for row in rows])
+    np.testing.assert_allclose(table.probabilities, alone.probabilities, atol=1e-5)
+    hits = int((alone.prediction == finished.catalog.labels[rows]).sum())
+    assert finished.result["metrics"]["train"]["correct"] == hits
+    assert set(finished.evaluate().split) == {"train", "val", "test"}
+    page = build_report(finished.folder).read_text()
+    assert f"Of the {len(rows)} training pictures, shown without augmentation, {hits} (" in page
+    assert f"Of {len(finished.catalog.indices('test'))} test pictures" in page

@@ -30,23 +30,22 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a finished run: accuracy with interval, per class, calibration, where it looks."""
-    from foveate.cli.train import describe, describe_backgrounds
-    from foveate.evaluation.metrics import summarise_all
+    from foveate.cli.train import describe, describe_backgrounds, describe_neighbours
 
     opened = open_run(run)
     layout = layout_of(typed, opened.experiment.data.layout)
-    table = opened.evaluate(data, tta=tta, device=device, layout=layout, told=tell)
+    table, found = opened.measure(data, tta=tta, device=device, layout=layout, told=tell)
     if out_file:
         table.to_csv(out_file)
-    tests = opened.evaluate_backgrounds(data, tta=tta, device=device, layout=layout)
-    for split, metrics in summarise_all(table).items():
+    for split, metrics in found.items():
+        if "neighbours" in metrics:
+            out.print(f"{split}: {escape(describe_neighbours(metrics['neighbours']))}", soft_wrap=True)
         if metrics["accuracy"] is None:
-            out.print(f"{split}: {metrics['n']} pictures without labels")
             continue
         out.print(escape(describe(split, metrics)), soft_wrap=True)
         out.print(escape(_calibration_and_look(metrics)))
-        if tests and tests.table.split == split:
-            out.print(escape(describe_backgrounds(tests.table.summary())), soft_wrap=True)
+        if "backgrounds" in metrics:
+            out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)
         shown = Table(box=None, header_style="dim", pad_edge=False)
         for column in ("class", "n", "precision", "recall", "F1"):
             shown.add_column(column, justify="left" if column == "class" else "right")

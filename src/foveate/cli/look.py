@@ -84,7 +84,7 @@ def look(
 
 def show(table: Any) -> None:
     """Print a ``LookTable``."""
-    from foveate.evaluation.explainers import GROUPS
+    from foveate.evaluation.explainer_scores import GROUPS
 
     about = table.settings
     layer = about.get("layer") or "last"

@@ -27,6 +27,7 @@ TABLES = {
     "optimizers": ("foveate.training.optimizers", "OPTIMIZERS"),
     "schedules": ("foveate.training.schedules", "SCHEDULES"),
     "tasks": ("foveate.pretext", "TASKS"),
+    "evaluators": ("foveate.evaluation.evaluators", "EVALUATORS"),
     "tta": ("foveate.evaluation.tta", "TTA"),
 }
 """{what can be listed: (module, its table)}; the module is imported when it is asked for."""

@@ -56,7 +56,7 @@ def train(
         finished = train_and_report(data, folder, experiment, quarantine=quarantine, observer=observer)
     if not main_process:
         return
-    for split in ("val", "test"):
+    for split in ("train", "val", "test"):
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
             out.print(escape(describe(split, metrics)), soft_wrap=True)

@@ -15,9 +15,9 @@ from foveate.core.files import write_bytes
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
-from foveate.evaluation.inference import Network
-from foveate.evaluation.look import class_maps
+from foveate.evaluation.predict import Network
 from foveate.evaluation.predictions import PredictionTable
+from foveate.explanation.class_maps import class_and_tap_map
 from foveate.explanation.maps import min_max
 
 FIXED = ("index", "image", "mask")
@@ -127,15 +127,15 @@ def compute_maps(
     rows: Sequence[int] | np.ndarray,
     *,
     device: torch.device | str,
-    taps: Sequence[str],
+    tap: str,
 ) -> Maps:
-    """Class map of the true class at the last tap, and the tap map of every tap, for the catalog ``rows``.
+    """Class map of the true class and tap map of the catalog ``rows``, in the order of ``rows``.
 
-    ``batches`` are uint8 and must contain the rows (others are skipped); the result is in the order of
-    ``rows``. Names: ``class map``, ``tap <name>``. An unlabelled picture gets a class map of zeros.
+    ``batches`` are bytes and must contain the rows (others are skipped). Names: ``class map``, ``tap <name>``. An
+    unlabelled picture gets a class map of zeros.
 
     Raises:
-        DataError: a row is in no batch.
+        DataError: a row is in no batch, or there is no row.
     """
     wanted = {int(row) for row in rows}
     found: dict[int, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]] = {}
@@ -144,17 +144,12 @@ def compute_maps(
         if not keep.any():
             continue
         part = Batch(
-            batch.images[keep],
-            batch.targets[keep],
-            batch.masks[keep],
-            batch.has_mask[keep],
-            batch.index[keep],
-        )
+            batch.images[keep], batch.targets[keep], batch.masks[keep], batch.has_mask[keep], batch.index[keep]
+        )  # fmt: skip
         prepared = part.prepare(device, model.mean, model.std)
-        of_class, of_tap = class_maps(model, prepared.images, prepared.targets.clamp(min=0), taps)
+        of_class, of_tap = class_and_tap_map(model, prepared.images, prepared.targets.clamp(min=0), tap)
         known = (prepared.targets >= 0).view(-1, 1, 1)
-        maps = {"class map": min_max(of_class[taps[-1]]) * known}
-        maps |= {f"tap {tap}": min_max(of_tap[tap]) for tap in taps}
+        maps = {"class map": min_max(of_class) * known, f"tap {tap}": min_max(of_tap)}
         for i, row in enumerate(part.index.tolist()):
             image = _bytes(part.images[i].permute(1, 2, 0).numpy())
             mask = (part.masks[i, 0] * part.has_mask[i]).numpy()
@@ -171,18 +166,3 @@ def compute_maps(
         mask=np.stack([mask for _, mask, _ in items]),
         maps={name: np.stack([maps[name] for _, _, maps in items]) for name in items[0][2]},
     )
-
-
-def save_maps(
-    path: Path,
-    model: Network,
-    batches: Iterable[Batch],
-    rows: Sequence[int] | np.ndarray,
-    *,
-    device: torch.device | str,
-    taps: Sequence[str],
-) -> Maps:
-    """``compute_maps``, written to ``path`` (``maps.npz`` of a run folder)."""
-    maps = compute_maps(model, batches, rows, device=device, taps=taps)
-    maps.save(path)
-    return maps

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 
 from foveate.core.errors import DataError
-from foveate.data.cache import CacheConfig, open_pictures
-from foveate.data.loader import in_order
-from foveate.experiment.inference import BATCH, pick_device
+from foveate.evaluation.subject import pick_device
 from foveate.experiment.run_folder import RunFolder
+from foveate.experiment.subjects import subject_of
 from foveate.explanation.probe import Progress
 from foveate.explanation.summit import Summit, SummitConfig, summit
 
@@ -30,7 +29,7 @@ def channels_of_run(
     Raises:
         DataError: the split has no labelled picture.
     """
-    catalog, experiment, place = run.catalog, run.experiment, pick_device(device)
+    catalog = run.catalog
     rows = catalog.indices(split)
     if limit is not None:
         taken: dict[int, int] = {}
@@ -45,17 +44,17 @@ def channels_of_run(
         raise DataError(
             f"The split '{split}' of {run.folder} has no labelled picture; choose train, val or test."
         )
-    size = run.environment["size"]
-    decoded = open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False))
-    loader = in_order(decoded, catalog.labels, rows, size, BATCH)
-    model = run.model.to(place)
+    subject = subject_of(
+        run.experiment, run.model, catalog, run.environment["size"], pick_device(device), asker=None
+    )
+    model = subject.model
     passes = 1 if len(layers) < 2 else 2
     seen = 0
 
     def pictures() -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         nonlocal seen
-        for batch in loader.epoch(0):
-            ready = batch.prepare(place, model.mean, model.std)
+        for batch in subject.batches(rows, "channels"):
+            ready = batch.prepare(subject.device, model.mean, model.std)
             yield ready.images, batch.labels.cpu(), batch.index
             seen += len(batch)
             if progress is not None:

@@ -20,9 +20,9 @@ from foveate.data.propose import (
     seeds_from_map,
     working_size,
 )
-from foveate.evaluation.look import class_map
-from foveate.experiment.inference import pick_device
+from foveate.evaluation.subject import pick_device
 from foveate.experiment.run_folder import RunFolder
+from foveate.explanation.class_maps import class_map
 
 
 def cut_picture(

@@ -23,19 +23,22 @@ from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash
 from foveate.data.training_masks import MasksConfig, training_masks
 from foveate.data.transforms import build_transform
+from foveate.evaluation.measure import measure
+from foveate.evaluation.subject import pick_device
 from foveate.experiment.claiming import check_same_pictures, claim, hold
-from foveate.experiment.inference import (
-    asker_of,
-    measured,
-    pick_device,
-    question_rows,
-)
-from foveate.experiment.measure import neighbours_of, write_background_tests, write_predictions
 from foveate.experiment.overlap import learnt_before
 from foveate.experiment.prepare import prepare
 from foveate.experiment.records import environment_of, result_of
 from foveate.experiment.run import Run
 from foveate.experiment.specification import Experiment
+from foveate.experiment.subjects import (
+    asker_of,
+    evaluators_of,
+    measured,
+    measured_rows,
+    question_rows,
+    subject_of,
+)
 from foveate.feedback import build_feedbacks
 from foveate.models.build import build_network, picture_size
 from foveate.models.networks import Network
@@ -145,7 +148,7 @@ def _run(
         observer.message(f"The network is that of {trained}, which was trained alike.")
     if not accelerator.is_main_process:
         return Run(out)
-    names = {"val": "validation", "test": "test"}
+    names = {"train": "training", "val": "validation", "test": "test"}
     told = " and ".join(name for split, name in names.items() if split in experiment.evaluation.splits)
     observer.message(f"Measuring on the {told} pictures.")
     seen = measured(catalog, experiment)
@@ -157,15 +160,17 @@ def _run(
         preprocessing={"size": size, "fit": experiment.data.fit},
         versions={"foveate": environment["versions"]["foveate"]},
     )
-    table = write_predictions(experiment, seen, model, size, device, out, observer.progress)
-    neighbours = neighbours_of(experiment, known, model, size, device, observer.progress)
-    tests = write_background_tests(experiment, seen, model, size, device, out, observer.progress)
+    cache = experiment.data.cache
+    subject = subject_of(
+        experiment, model, seen, size, device, cache=cache, own=known, progress=observer.progress
+    )
+    table, metrics = measure(
+        subject, measured_rows(experiment, seen), evaluators_of(experiment, subject), out
+    )
+    table.to_csv(out / "predictions.csv")
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
-    result = result_of(experiment, catalog, table, tests, history, time.time() - started)
-    for split, found in neighbours.items():
-        # Where the task gives no answers (pairs of views) this is all that is measured.
-        result["metrics"].setdefault(split, {"accuracy": None})["neighbours"] = found
+    result = result_of(experiment, catalog, metrics, history, time.time() - started)
     manifest.finish(out, result)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return Run.open(out)

@@ -23,9 +23,11 @@ from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import Fit, open_image, unfit, upright_size
 from foveate.data.discover import loose_pictures
+from foveate.evaluation.measure import predict
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.inference import pick_device, predict_catalog
+from foveate.evaluation.subject import pick_device
 from foveate.experiment.run_folder import RunFolder
+from foveate.experiment.subjects import subject_of
 from foveate.explanation import explain
 from foveate.explanation.explain import Methods, build_explainer, scaled, with_settings
 from foveate.explanation.explainer import Explainer
@@ -368,9 +370,8 @@ def _right(run: RunFolder, device: str) -> set[str]:
     if (
         run.experiment.evaluation.tta != "none" or "test" not in table.splits
     ):  # maps explain the plain network
-        table = predict_catalog(
-            run.model, run.catalog, run.catalog.indices("test"), run.experiment, size=run.environment["size"],
-            tta="none", device=pick_device(device), look=False,
-        )  # fmt: skip
+        size, place = run.environment["size"], pick_device(device)
+        subject = subject_of(run.experiment, run.model, run.catalog, size, place, tta="none")
+        table = predict(subject, run.catalog.indices("test"))
     test = table.of_split("test")
     return {os.path.realpath(run.catalog.root / path) for path in test.path[test.correct].tolist()}

@@ -17,9 +17,7 @@ from foveate.core.reading import read_csv
 from foveate.core.version import VERSION
 from foveate.data.catalog import Catalog
 from foveate.data.split import split_hash
-from foveate.evaluation.background_files import BackgroundTable
-from foveate.evaluation.metrics import convergence_epoch, summarise_all
-from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.metrics import convergence_epoch
 from foveate.experiment.prepare import Prepared
 from foveate.experiment.specification import Experiment
 
@@ -203,15 +201,11 @@ def version_of(package: str) -> str:
 def result_of(
     experiment: Experiment,
     catalog: Catalog,
-    table: PredictionTable,
-    tests: BackgroundTable | None,
+    metrics: dict[str, dict[str, Any]],
     history: list[dict[str, Any]],
     seconds: float,
 ) -> dict[str, Any]:
     """result.json: metrics of every split, when training converged, and how long it took."""
-    metrics = summarise_all(table)
-    if tests is not None:
-        metrics[tests.split]["backgrounds"] = tests.summary()
     # The whole loss also moves with the weights of its terms; the classification's does not.
     known = [
         name for name in ("val_classification", "val_loss", "train_loss") if history and name in history[-1]

@@ -13,25 +13,18 @@ import numpy as np
 
 from foveate.core.config import parse
 from foveate.core.errors import DataError
-from foveate.data.cache import CacheConfig, open_pictures
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.discover import LayoutConfig, discover, picture_list
-from foveate.data.loader import in_order
-from foveate.evaluation.backgrounds import BackgroundTests
-from foveate.evaluation.explainers import LookConfig, measure_explainers
+from foveate.evaluation.evaluators import Backgrounds, Evaluator
+from foveate.evaluation.evaluators.backgrounds import BackgroundTests, measure_backgrounds
+from foveate.evaluation.explainer_scores import ExplainerScores, LookConfig
 from foveate.evaluation.look_table import LookTable
+from foveate.evaluation.measure import measure, predict
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.subject import Subject, judged_split, pick_device
 from foveate.experiment.explaining import Explained, RunExplainer, explain_config, in_chunks, pictures_of
-from foveate.experiment.inference import (
-    background_tests,
-    judged_split,
-    measured,
-    pick_device,
-    predict_catalog,
-    shown_to,
-    unseen,
-)
 from foveate.experiment.run_folder import RunFolder
+from foveate.experiment.subjects import evaluators_of, measured, measured_rows, shown_to, subject_of, unseen
 
 LOOK_BATCH = 16
 """Pictures a batch; a method divides it further where its own passes are larger."""
@@ -63,11 +56,8 @@ class Run(RunFolder):
         samples = tuple(Sample(name) for name in sorted(set(names)))
         catalog = Catalog(root, self.catalog.classes, samples, self.catalog.class_ids)
         faults: dict[int, str] = {}
-        table = predict_catalog(
-            self.model, catalog, np.arange(len(catalog)), self.experiment, size=self.environment["size"],
-            tta=tta or self.experiment.evaluation.tta, device=pick_device(device),
-            workers=0 if quarantine else workers, look=False, ask=False, faults=faults if quarantine else None,
-        )  # fmt: skip
+        subject = self._subject(catalog, device, tta, workers=0 if quarantine else workers, asker=None)
+        table = predict(subject, np.arange(len(catalog)), faults=faults if quarantine else None)
         unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
         if len(unreadable) == len(samples):
             path, why = next(iter(unreadable.items()))
@@ -108,7 +98,23 @@ class Run(RunFolder):
         chunks = in_chunks(range(len(catalog)), explainer.at_once)
         return (item for rows in chunks for item in explainer.explain(catalog, rows))
 
-    def evaluate(
+    def evaluate(self, data: Path | str | None = None, **how: Any) -> PredictionTable:
+        """Predict the run's own validation and test pictures again, or those of another labelled data set; the same
+        arguments as ``measure``, of which this is the table."""
+        subject, rows, evaluators = self._measured(data, **how)
+        return predict(subject, rows, evaluators)
+
+    def evaluate_backgrounds(self, data: Path | str | None = None, **how: Any) -> BackgroundTests | None:
+        """Measure again with other backgrounds and without the object, on the run's own test pictures (validation
+        pictures where there are none) or on another labelled data set; the same arguments as ``measure``.
+
+        None where no picture has a mask, and when the experiment has ``evaluation.background_tests`` off.
+        """
+        subject, _, evaluators = self._measured(data, **how)
+        wanted = any(isinstance(evaluator, Backgrounds) for evaluator in evaluators)
+        return measure_backgrounds(subject) if wanted else None
+
+    def measure(
         self,
         data: Path | str | None = None,
         *,
@@ -117,8 +123,9 @@ class Run(RunFolder):
         workers: int = 0,
         layout: LayoutConfig | None = None,
         told: Callable[[str], None] = lambda text: None,
-    ) -> PredictionTable:
-        """Predict the run's own validation and test pictures again, or those of another labelled data set.
+    ) -> tuple[PredictionTable, dict[str, dict[str, Any]]]:
+        """Everything again that the experiment measures, on the run's own pictures or another labelled data set: the
+        prediction table, and {split: metrics} as in ``result``.
 
         Pictures of ``data`` that the network was trained on, recognised by their bytes, are left out.
 
@@ -129,40 +136,26 @@ class Run(RunFolder):
         Raises:
             DataError: ``data`` has a class that the run does not know, or no picture that it has not learnt from.
         """
-        catalog = shown_to(self, data, layout, told)
-        rows = np.concatenate(
-            [catalog.indices("val", labelled=False), catalog.indices("test", labelled=False)]
+        return measure(
+            *self._measured(data, tta=tta, device=device, workers=workers, layout=layout, told=told)
         )
+
+    def _measured(
+        self, data: Path | str | None, *, tta: str | None = None, device: str = "auto", workers: int = 0,
+        layout: LayoutConfig | None = None, told: Callable[[str], None] = lambda text: None,
+    ) -> tuple[Subject, np.ndarray, list[Evaluator]]:  # fmt: skip
+        catalog = shown_to(self, data, layout, told)
+        rows = measured_rows(self.experiment, catalog)
         if not len(rows):
             raise DataError(f"There is nothing to evaluate in {data or self.folder}.")
-        return predict_catalog(
-            self.model, catalog, rows, self.experiment, size=self.environment["size"],
-            tta=tta or self.experiment.evaluation.tta, device=pick_device(device), workers=workers,
-        )  # fmt: skip
+        own = self.catalog if data is None and self.experiment.task is not None else None
+        subject = self._subject(catalog, device, tta, workers=workers, own=own)
+        return subject, rows, evaluators_of(self.experiment, subject)
 
-    def evaluate_backgrounds(
-        self,
-        data: Path | str | None = None,
-        *,
-        tta: str | None = None,
-        device: str = "auto",
-        workers: int = 0,
-        layout: LayoutConfig | None = None,
-    ) -> BackgroundTests | None:
-        """Measure again with other backgrounds and without the object, on the run's own test pictures (validation
-        pictures where there are none) or on another labelled data set.
-
-        ``layout`` as in ``evaluate``.
-
-        None where no picture has a mask, and when the experiment has ``evaluation.background_tests`` off.
-
-        Raises:
-            DataError: ``data`` has a class that the run does not know.
-        """
-        return background_tests(
-            self.model, shown_to(self, data, layout), self.experiment, size=self.environment["size"],
-            tta=tta or self.experiment.evaluation.tta, device=pick_device(device), workers=workers,
-        )  # fmt: skip
+    def _subject(self, catalog: Catalog, device: str, tta: str | None = None, **more: Any) -> Subject:
+        more |= {} if tta is None else {"tta": tta}
+        size = self.environment["size"]
+        return subject_of(self.experiment, self.model, catalog, size, pick_device(device), **more)
 
     def look(
         self,
@@ -190,7 +183,7 @@ class Run(RunFolder):
             layout: how ``data`` is read; None: as the run's own pictures were.
             limit: only so many pictures, spread evenly.
             told: as in ``evaluate``.
-            settings: further fields of ``foveate.evaluation.explainers.LookConfig``, as target="true".
+            settings: further fields of ``foveate.evaluation.explainer_scores.LookConfig``, as target="true".
 
         Raises:
             DataError: there is no picture, or no mask where localisation is asked for.
@@ -223,13 +216,13 @@ class Run(RunFolder):
             )
         values = {"methods": tuple(methods), "metrics": tuple(metrics), **settings}
         config = parse(LookConfig, values, source="what to look at")
-        size, experiment, place = self.environment["size"], self.experiment, pick_device(device)
-        pictures = open_pictures(catalog, size, experiment.data.fit, CacheConfig(enabled=False))
-        loader = in_order(pictures, catalog.labels, rows, size, LOOK_BATCH, workers)
-        table = measure_explainers(
-            self.model.to(place), loader.epoch(0), {row: s.path for row, s in enumerate(catalog.samples)}, device=place,
-            config=config, progress=None if progress is None else lambda done, _: progress(done, len(rows)),
-        )  # fmt: skip
+        subject = self._subject(catalog, device, workers=workers, asker=None, batch_size=LOOK_BATCH)
+        scores = ExplainerScores(subject.model, subject.device, config)
+        for batch in subject.batches(rows, "looking"):
+            scores.add(batch, [catalog.samples[row].path for row in batch.index.tolist()])
+            if progress is not None:
+                progress(len(scores.shown), len(rows))
+        table = scores.table()
         about = {"run": str(self.folder), "data": str(catalog.root), "split": split, "masked": masked}
         about |= {} if masks is None else {"masks": str(masks)}
         return replace(table, settings={**about, **table.settings})

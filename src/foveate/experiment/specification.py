@@ -4,13 +4,13 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from foveate.augmentation import BatchTransformConfig
-from foveate.core.config import Config, Mark, deciding, parse
+from foveate.core.config import Config, HashedAs, Mark, deciding, parse
 from foveate.core.errors import ConfigError, shown
 from foveate.core.reading import parse_yaml, read_yaml
 from foveate.core.registry import shared_settings
@@ -20,7 +20,7 @@ from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig
 from foveate.data.training_masks import MasksConfig
 from foveate.data.transforms import AugmentationConfig
-from foveate.evaluation.tta import AnyTta, parse_tta
+from foveate.evaluation.settings import EvaluationConfig, by_short_names
 from foveate.feedback import FeedbackConfig
 from foveate.models.heads import AnyHeadConfig, LinearHead
 from foveate.models.settings import ModelConfig
@@ -50,35 +50,6 @@ class DataConfig(Config):
         return {"preset": value} if isinstance(value, str) else value
 
 
-class EvaluationConfig(Config):
-    """What is measured after training."""
-
-    tta: AnyTta = "none"
-    """Test-time augmentation by name (``foveate list tta``), or NAME@SIDE for views made at that size, or settings with
-    their ``kind``."""
-    look_tap: str = "late"
-    """Feature map at which it is measured where the network looks."""
-    background_tests: bool = True
-    """Where pictures have masks, also measure with other backgrounds and without the object."""
-    splits: tuple[Literal["val", "test"], ...] = Field(default=("val", "test"), min_length=1)
-    """Which pictures are predicted; tuning leaves the test alone, which is for the last run."""
-    neighbours: Annotated[int | None, Mark.LATER] = Field(default=None, ge=1, le=10_000)
-    """Also measure how well the k nearest training pictures in the space of the features tell the class; this is k."""
-    look_methods: Annotated[tuple[str, ...], Mark.LATER] = ()
-    """Explanation methods (``foveate list explainers``) whose maps of the true class are scored for every picture, into
-    columns ``<method>_<score>`` of predictions.csv."""
-    look_metrics: Annotated[tuple[Literal["localisation", "faithfulness"], ...], Mark.LATER] = Field(
-        default=("localisation",), min_length=1
-    )
-    """Which scores (docs/look.md); localisation is empty where there are no masks."""
-
-    @field_validator("tta", mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        found = parse_tta(value)
-        return value if isinstance(value, str) else found
-
-
 class StartConfig(Config):
     """A pretext run from which another run starts: same pictures, same network, same seed."""
 
@@ -105,7 +76,7 @@ class Experiment(Config):
     feedback: Annotated[tuple[FeedbackConfig, ...], Mark.LATER] = ()
     """What training has seen decides what it shows next."""
     training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    evaluation: Annotated[EvaluationConfig, HashedAs(by_short_names)] = EvaluationConfig()
     task: Annotated[AnyTaskConfig | None, Mark.LATER] = None
     """A pretext task: the run learns its questions instead of the pictures' own classes."""
     start: Annotated[StartConfig | None, Mark.LATER] = None
@@ -136,7 +107,7 @@ class Experiment(Config):
             **({"objective": own} if own else {}),
             model=self.model.model_copy(update={"head": self.start.head}),
             training=self.start.training.model_copy(update={"device": self.training.device}),
-            evaluation=EvaluationConfig(neighbours=self.evaluation.neighbours),
+            evaluation=EvaluationConfig.model_validate({"neighbours": self.evaluation.neighbours}),
             task=self.start.task,
             seed=self.seed,
         )

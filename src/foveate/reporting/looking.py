@@ -6,7 +6,7 @@ import numpy as np
 
 from foveate.core.files import sha256_of_file
 from foveate.core.manifest import WEIGHTS
-from foveate.evaluation.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
+from foveate.evaluation.evaluators.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import pictures

@@ -13,6 +13,7 @@ from foveate.core import manifest
 from foveate.core.errors import RunError
 from foveate.core.files import write_text
 from foveate.evaluation.metrics import summarise
+from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import backgrounds, looking, matrix, sections
 from foveate.reporting.overlays import colorbar
@@ -64,6 +65,7 @@ def context(run: RunFolder) -> dict[str, Any]:
         "split": split,
         "split_name": SPLIT_NAMES.get(split or "", split or ""),
         "summary": summary,
+        "learnt": _learnt(run.predictions) if split != "train" else None,
         "facts": _facts(run),
         "notices": _notices(run, summary),
         "decisions": [
@@ -90,6 +92,14 @@ def context(run: RunFolder) -> dict[str, Any]:
         "network_text": run.noted.get("network"),
         "distribution": sections.distribution(run),
     }
+
+
+def _learnt(table: PredictionTable) -> dict[str, int] | None:
+    """How many training pictures are named correctly, where they were measured."""
+    if "train" not in table.splits:
+        return None
+    rows = table.of_split("train")
+    return {"n": len(rows), "correct": int(rows.correct.sum())}
 
 
 def _facts(run: RunFolder) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from foveate.data.cache import Pictures, cache_folder, open_pictures
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import in_order
 from foveate.data.split import SplitConfig, split
-from foveate.experiment.inference import BATCH, pick_device
+from foveate.evaluation.subject import BATCH, pick_device
 from foveate.experiment.prepare import keep_together, prepare
 from foveate.experiment.specification import DataConfig
 from foveate.models.build import build_network

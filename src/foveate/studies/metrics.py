@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from foveate.core.errors import ConfigError
-from foveate.evaluation.explainers import GROUPS
+from foveate.evaluation.explainer_scores import GROUPS
 from foveate.experiment import Run
 from foveate.explanation import EXPLAINERS
 from foveate.studies.results import Metric

@@ -1,6 +1,7 @@
 """A run applied to pictures: the same numbers again, class ids as the data set writes them, clear errors."""
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import torch
 
 from drawn import draw_tree
 from foveate.core.errors import DataError
+from foveate.data.cache import DecodedPictures, Item
 from foveate.data.catalog import Catalog, Sample
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
+from foveate.evaluation.measure import measure, predict
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.inference import predict_catalog, relabel
 from foveate.experiment.specification import merge
+from foveate.experiment.subjects import evaluators_of, relabel, subject_of
 from foveate.explanation.localisation import LOCALISATION
 from training_helpers import experiment
 
@@ -25,10 +28,9 @@ def test_scores_of_explainers_flow_into_the_table_on_request(finished: Run) -> N
         finished.experiment.to_dict(),
         {"evaluation": {"look_methods": ["gradcam", "eigencam"], "look_metrics": ["localisation"]}},
     )
-    table = predict_catalog(
-        finished.model, finished.catalog, rows, Experiment.from_dict(values), size=32, tta="none",
-        device=torch.device("cpu"),
-    )  # fmt: skip
+    settings = Experiment.from_dict(values)
+    subject = subject_of(settings, finished.model, finished.catalog, 32, torch.device("cpu"))
+    table = predict(subject, rows, evaluators_of(settings, subject))
     assert "energy_in_mask" in table.look
     looked = finished.look(methods=("gradcam", "eigencam"), metrics=("localisation",), target="true")
     for method in ("gradcam", "eigencam"):
@@ -36,6 +38,28 @@ def test_scores_of_explainers_flow_into_the_table_on_request(finished: Run) -> N
             found = table.look[f"{method}_{score.name}"]
             np.testing.assert_allclose(found, looked.values[method][score.name], atol=1e-4)
     assert list(looked.paths) == table.path.tolist()
+
+
+@pytest.mark.parametrize(("tta", "times"), [("flip", 1), ("flip@40", 2)])
+def test_one_pass_serves_all_evaluators(
+    finished: Run, monkeypatch: pytest.MonkeyPatch, tta: str, times: int
+) -> None:
+    read: Counter[int] = Counter()
+    whole = DecodedPictures.read
+
+    def counted(self: DecodedPictures, row: int) -> Item:
+        read[row] += 1
+        return whole(self, row)
+
+    monkeypatch.setattr(DecodedPictures, "read", counted)
+    settings = Experiment.from_dict(
+        merge(finished.experiment.to_dict(), {"evaluation": {"neighbours": 3, "look_methods": ["gradcam"]}})
+    )
+    subject = subject_of(settings, finished.model, finished.catalog, 32, torch.device("cpu"), tta=tta)
+    table, metrics = measure(subject, np.arange(48), evaluators_of(settings, subject)[:3])
+    assert read == dict.fromkeys(range(48), times)  # pictures of another side are other pictures
+    assert {"energy_in_mask", "gradcam_energy"} <= table.look.keys()
+    assert "neighbours" in metrics["test"]
 
 
 def test_evaluate_reproduces_the_predictions(finished: Run) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from foveate.evaluation.neighbours import TEMPERATURE, nearest_neighbours
+from foveate.evaluation.evaluators.neighbours import TEMPERATURE, nearest_neighbours
 
 
 def by_hand(train: np.ndarray, labels: np.ndarray, picture: np.ndarray, k: int) -> int:

@@ -1,8 +1,7 @@
 """From batches to predictions: the one forward loop that evaluation, prediction and reports use."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,8 +41,6 @@ class Predictions:
     """(N,) int64, row in the Catalog."""
     log_probabilities: np.ndarray
     """(N, C) float64; with test-time augmentation the logarithm of the mean probability."""
-    tap_means: dict[str, np.ndarray] = field(default_factory=dict)
-    """{tap: (N, h, w) float32}: channel mean of each tap that was asked for, of the unaugmented picture."""
 
 
 def predict_batches(
@@ -51,11 +48,9 @@ def predict_batches(
     batches: Iterable[Batch],
     *,
     device: torch.device | str,
-    tta: str = "none",
+    tta: Any = "none",
     size: int | None = None,
     resample: str = "bilinear",
-    taps: Sequence[str] = (),
-    autocast: Callable[[], AbstractContextManager[Any]] | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Predictions:
     """Predict every picture of ``batches`` once.
@@ -64,12 +59,9 @@ def predict_batches(
         model: gives ``Output`` with logits (B, C); already on ``device``.
         batches: uint8 batches as a loader yields them.
         device: where to compute.
-        tta: a name as ``foveate.evaluation.tta.parse_tta`` takes it; the views' probabilities are averaged.
+        tta: as ``foveate.evaluation.tta.parse_tta`` takes it; the views' probabilities are averaged.
         size: side in px that the network sees, where ``batches`` have another (the side that ``tta`` asks for).
         resample: how they are then resized, bilinear or bicubic.
-        taps: names of feature maps whose channel means are wanted.
-        autocast: makes the context of each forward pass (mixed precision); the softmax itself is always
-            float64.
         memory_format: as in training.
 
     Raises:
@@ -77,20 +69,15 @@ def predict_batches(
     """
     index: list[np.ndarray] = []
     logs: list[np.ndarray] = []
-    means: dict[str, list[np.ndarray]] = {tap: [] for tap in taps}
     # Not inference_mode: what a network caches in it could not be used in a backward pass afterwards.
     with evaluating(model), torch.no_grad():
         for batch in batches:
             images = batch.prepare(device, model.mean, model.std, memory_format).images
-            found: list[torch.Tensor] = []
-            for number, view in enumerate(views(tta, images, size, resample)):
-                wanted = tuple(taps) if number == 0 else ()  # the first view is the picture itself
-                with autocast() if autocast else nullcontext():
-                    output = model(view, taps=wanted)
-                # Moved before it is widened: not every device has float64.
-                found.append(output.logits.float().cpu().double().log_softmax(1))
-                for tap in wanted:
-                    means[tap].append(output.taps[tap].float().mean(1).cpu().numpy())
+            # Moved before it is widened: not every device has float64.
+            found = [
+                model(view).logits.float().cpu().double().log_softmax(1)
+                for view in views(tta, images, size, resample)
+            ]
             stacked = torch.stack(found)
             # log(mean(exp)) without leaving the log domain, so that tiny probabilities survive.
             logs.append((stacked.logsumexp(0) - np.log(len(found))).numpy())
@@ -98,5 +85,4 @@ def predict_batches(
     return Predictions(
         index=np.concatenate(index) if index else np.zeros(0, dtype=np.int64),
         log_probabilities=np.concatenate(logs) if logs else np.zeros((0, 0)),
-        tap_means={tap: np.concatenate(parts) for tap, parts in means.items() if parts},
     )

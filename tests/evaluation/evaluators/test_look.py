@@ -1,6 +1,7 @@
 """Look metrics against loops, closed forms, and Grad-CAM by finite differences."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,15 +9,14 @@ import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.evaluation.look import (
-    class_map,
-    class_maps,
-    measure_look,
-)
+from foveate.data.catalog import Catalog
+from foveate.evaluation.evaluators.look import Look
+from foveate.evaluation.subject import Subject
+from foveate.explanation.class_maps import class_and_tap_map, class_map
 from foveate.explanation.maps import min_max
 from foveate.models.output import Output
 
-from .conftest import TinyNetwork
+from ..conftest import TinyNetwork
 
 
 def slow_energy(small: np.ndarray, mask: np.ndarray) -> float:
@@ -95,35 +95,38 @@ def test_a_tap_that_does_not_matter_is_an_error(network: TinyNetwork, batches: l
 
     x = batches[0].prepare("cpu", network.mean, network.std).images
     with pytest.raises(ConfigError, match="does not depend on tap 'beside'"):
-        class_maps(Beside(), x, batches[0].targets, ("beside",))
+        class_map(Beside(), x, batches[0].targets, "beside")
+
+
+def columns(network: TinyNetwork, batches: list[Batch]) -> dict[str, np.ndarray]:
+    """What the evaluator makes of these batches."""
+    look = Look(Look.Config(), Subject(network, Catalog(Path(), (), ()), torch.device("cpu"), 16))
+    for batch in batches:
+        look.see(batch)
+    return look.columns()
 
 
 def test_columns(network: TinyNetwork, batches: list[Batch]) -> None:
-    index, look = measure_look(network, batches, device="cpu", taps=("early", "late"))
-    np.testing.assert_array_equal(index, np.arange(10) + 100)
-    assert set(look) == {
-        "energy_in_mask", "tap_energy_in_mask", "energy_chance", "energy_centre",
-        "energy_in_mask_early", "energy_in_mask_late", "tap_energy_in_mask_early", "tap_energy_in_mask_late",
-    }  # fmt: skip
-    np.testing.assert_array_equal(look["energy_in_mask"], look["energy_in_mask_late"])
+    look = columns(network, batches)
+    assert set(look) == {"energy_in_mask", "tap_energy_in_mask", "energy_chance", "energy_centre"}
+    assert all(values.shape == (10,) and values.dtype == np.float32 for values in look.values())
     assert np.isnan(look["energy_in_mask"][-1])  # no mask
     assert np.isnan(look["energy_chance"][-1])
     assert np.isnan(look["energy_in_mask"][-2])  # no label, hence no true class
     assert np.isfinite(look["tap_energy_in_mask"][-2])
     np.testing.assert_allclose(look["energy_chance"][:-1], 56 / 256, atol=1e-6)
     prepared = batches[1].prepare("cpu", network.mean, network.std)
-    maps, _ = class_maps(network, prepared.images, prepared.targets, ("late",))
-    expected = [
-        slow_energy(m.numpy(), s.numpy()) for m, s in zip(maps["late"], prepared.masks[:, 0], strict=True)
-    ]
-    np.testing.assert_allclose(look["energy_in_mask"][4:8], expected, atol=1e-5)
+    maps, means = class_and_tap_map(network, prepared.images, prepared.targets, "late")
+    for name, made in (("energy_in_mask", maps), ("tap_energy_in_mask", min_max(means))):
+        expected = [
+            slow_energy(m.numpy(), s.numpy()) for m, s in zip(made, prepared.masks[:, 0], strict=True)
+        ]
+        np.testing.assert_allclose(look[name][4:8], expected, atol=1e-5)
 
 
 def test_no_masks_no_work(network: TinyNetwork, batches: list[Batch]) -> None:
     bare = [batch.replace(has_mask=torch.zeros_like(batch.has_mask)) for batch in batches]
     network.forward = None  # type: ignore[method-assign, assignment]  # any call would fail
-    index, look = measure_look(network, bare, device="cpu", taps=("late",))
-    assert len(index) == 10
+    look = columns(network, bare)
     assert all(np.isnan(values).all() and len(values) == 10 for values in look.values())
-    with pytest.raises(ConfigError, match="at least one tap"):
-        measure_look(network, bare, device="cpu", taps=())
+    assert columns(network, []) == {}

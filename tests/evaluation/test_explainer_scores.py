@@ -1,12 +1,18 @@
 """The table of explainers: values are those of its parts, whatever the batches; the network is left alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.evaluation.explainers import LookConfig, look_columns, measure_explainers
+from foveate.data.catalog import Catalog
+from foveate.evaluation.evaluators.explainers import Explainers
+from foveate.evaluation.explainer_scores import ExplainerScores, LookConfig
+from foveate.evaluation.look_table import LookTable
+from foveate.evaluation.subject import Subject
 from foveate.explanation import explain
 from foveate.explanation.faithfulness import FaithfulnessConfig
 from foveate.explanation.localisation import energy_in_mask
@@ -36,11 +42,16 @@ def config(*metrics: str, **changes: object) -> LookConfig:
     return LookConfig.model_validate({"methods": ("gradcam", "eigencam"), "metrics": metrics, **changes})
 
 
+def measured(net: torch.nn.Module, batches: list[Batch], settings: LookConfig) -> LookTable:
+    scores = ExplainerScores(net, "cpu", settings)
+    for batch in batches:
+        scores.add(batch, [PATHS[row] for row in batch.index.tolist()])
+    return scores.table()
+
+
 def test_rows_and_values(batches: list[Batch]) -> None:
     net = Plain().train()
-    table = measure_explainers(
-        net, known(batches), PATHS, device="cpu", config=config("localisation", target="true")
-    )
+    table = measured(net, known(batches), config("localisation", target="true"))
     assert list(table.values) == ["gradcam", "eigencam", "random map", "centred Gaussian", "edges", "chance"]
     assert table.methods == ("gradcam", "eigencam")
     assert table.paths == tuple(PATHS.values())
@@ -65,10 +76,7 @@ def test_batches_do_not_matter() -> None:
             "localisation", "faithfulness", faithfulness=FaithfulnessConfig(steps=3, road=(0.5,), holes=3)
         ),
     )
-    one, other = (
-        measure_explainers(net, known(make_batches(batch=size)), PATHS, device="cpu", config=settings)
-        for size in (4, 10)
-    )
+    one, other = (measured(net, known(make_batches(batch=size)), settings) for size in (4, 10))
     for row, columns in one.values.items():
         for name, values in columns.items():
             np.testing.assert_allclose(values, other.values[row][name], atol=2e-3, err_msg=f"{row} {name}")
@@ -76,7 +84,7 @@ def test_batches_do_not_matter() -> None:
 
 def test_sanity(batches: list[Batch]) -> None:
     settings = config("sanity", sanity={"steps": 2, "attack_steps": 2, "draws": 2})
-    table = measure_explainers(Plain(), known(batches), PATHS, device="cpu", config=settings)
+    table = measured(Plain(), known(batches), settings)
     assert {score.name for score in table.scores} == set(table.values["gradcam"])
     assert (table.values["edges"]["random_spearman"] == 1).all()
     assert "chance" not in table.values
@@ -87,27 +95,25 @@ def test_sanity(batches: list[Batch]) -> None:
 
 def test_predicted_and_true_classes(batches: list[Batch]) -> None:
     net, settings = Plain(), config("faithfulness", faithfulness={"scores": ("insertion",)})
-    predicted = measure_explainers(net, batches, PATHS, device="cpu", config=settings)
+    predicted = measured(net, batches, settings)
     assert len(predicted.paths) == 10
     with pytest.raises(ConfigError, match="no known class"):
-        measure_explainers(
-            net, batches, PATHS, device="cpu", config=settings.model_copy(update={"target": "true"})
-        )
+        measured(net, batches, settings.model_copy(update={"target": "true"}))
 
 
 def test_what_does_not_fit_is_named(batches: list[Batch]) -> None:
     with pytest.raises(ConfigError, match="no explanation method 'gradcan'"):
-        measure_explainers(
-            Plain(), batches, PATHS, device="cpu", config=config("localisation", methods=("gradcan",))
-        )
+        measured(Plain(), batches, config("localisation", methods=("gradcan",)))
     with pytest.raises(ConfigError, match="No method fits this network"):
-        measure_explainers(
-            Plain(), batches, PATHS, device="cpu", config=config("localisation", layer="nowhere")
-        )
+        measured(Plain(), batches, config("localisation", layer="nowhere"))
 
 
 def test_columns_for_predictions(batches: list[Batch]) -> None:
-    found = look_columns(Plain(), batches, device="cpu", methods=("gradcam",), metrics=("localisation",))
+    subject = Subject(Plain(), Catalog(Path(), (), ()), torch.device("cpu"), 16)
+    evaluator = Explainers(Explainers.Config(methods=("gradcam",)), subject)
+    for batch in batches:
+        evaluator.see(batch)
+    found = evaluator.columns()
     assert "gradcam_pointing" in found
     assert all(len(values) == 10 for values in found.values())
     assert np.isnan(found["gradcam_energy"][-2])  # no label

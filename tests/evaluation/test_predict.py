@@ -6,7 +6,7 @@ import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.evaluation.inference import predict_batches
+from foveate.evaluation.predict import predict_batches
 from foveate.evaluation.tta import TTA
 
 from .conftest import TinyNetwork
@@ -33,17 +33,6 @@ def test_probabilities_are_averaged(network: TinyNetwork, batches: list[Batch], 
     np.testing.assert_array_equal(found.index, np.arange(10) + 100)
 
 
-def test_taps_are_channel_means_of_the_plain_picture(network: TinyNetwork, batches: list[Batch]) -> None:
-    found = predict_batches(network, batches, device="cpu", tta="flip", taps=("early", "late"))
-    network.eval()
-    x = batches[0].prepare("cpu", network.mean, network.std).images
-    with torch.no_grad():
-        taps = network(x, taps=("early", "late")).taps
-    assert found.tap_means["early"].shape == (10, 8, 8)
-    for tap in taps:
-        np.testing.assert_allclose(found.tap_means[tap][:4], taps[tap].mean(1).numpy(), atol=1e-6)
-
-
 def test_modes_are_put_back_and_nothing_moves(network: TinyNetwork, batches: list[Batch]) -> None:
     network.train()
     network.norm.eval()  # frozen batch norm inside a network in training
@@ -64,12 +53,5 @@ def test_modes_are_put_back_after_an_error(network: TinyNetwork, batches: list[B
     assert torch.is_grad_enabled()
 
 
-def test_autocast_and_empty(network: TinyNetwork, batches: list[Batch]) -> None:
-    full = predict_batches(network, batches, device="cpu")
-    half = predict_batches(
-        network, batches, device="cpu", autocast=lambda: torch.autocast("cpu", torch.bfloat16)
-    )
-    assert half.log_probabilities.dtype == np.float64
-    np.testing.assert_allclose(half.log_probabilities, full.log_probabilities, atol=0.1)
-    assert not np.array_equal(half.log_probabilities, full.log_probabilities)
+def test_no_picture(network: TinyNetwork) -> None:
     assert predict_batches(network, [], device="cpu").index.shape == (0,)

@@ -8,22 +8,28 @@ Objects are cut along their mask as in training (``foveate.augmentation.backgrou
 inside a mask stays: with boxes that is a rim all around, and all tests but ``removed`` are milder than they seem.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
 from foveate.augmentation.backgrounds import blur, compose, others, without_object
+from foveate.core import config
 from foveate.core.rng import key, numpy_generator
-from foveate.data.batch import Batch, counted
+from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
-from foveate.data.catalog import UNLABELLED, Catalog
-from foveate.data.loader import in_order
-from foveate.evaluation.background_files import TESTS, BackgroundSheet, BackgroundTable
-from foveate.evaluation.inference import Network, predict_batches
+from foveate.data.catalog import UNLABELLED
+from foveate.data.decode import resampling
+from foveate.evaluation.background_files import SHEET, TABLE, TESTS, BackgroundSheet, BackgroundTable
+from foveate.evaluation.evaluators.evaluator import Evaluator
+from foveate.evaluation.predict import predict_batches
+from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.subject import Subject, judged_split, quiet
 
 SEED = 0
 """Of every draw here; never the experiment's, so that runs with different seeds are tested alike."""
@@ -94,39 +100,37 @@ def _bytes(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels + _CENTRE + 0.5 + _TIE).floor().clamp(0, 255).to(torch.uint8)
 
 
-def measure_backgrounds(
-    model: Network,
-    catalog: Catalog,
-    split: str,
-    pictures: Pictures,
-    side: int,
-    *,
-    device: torch.device | str,
-    tta: str = "none",
-    size: int | None = None,
-    resample: str = "bilinear",
-    memory_format: torch.memory_format = torch.contiguous_format,
-    batch_size: int = 32,
-    workers: int = 0,
-    tell: Callable[[int, int], None] = lambda done, total: None,
-) -> BackgroundTests | None:
-    """Ask ``model`` about every labelled picture of ``split`` that has a mask, as each test shows it.
+class Backgrounds(Evaluator):
+    """The same pictures with another background, and without their object, where there are masks."""
+
+    class Config(config.Config):
+        kind: Literal["backgrounds"] = "backgrounds"
+
+    def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
+        tests = measure_backgrounds(self.subject)
+        if tests is None:
+            return
+        if folder is not None:
+            tests.table.to_csv(folder / TABLE)
+            tests.sheet.save(folder / SHEET)
+        yield f"{tests.table.split}.backgrounds", tests.table.summary()
+
+
+def measure_backgrounds(subject: Subject, pictures: Pictures | None = None) -> BackgroundTests | None:
+    """Ask the network about every labelled picture that it is judged on and that has a mask, as each test shows it.
 
     A picture whose mask is empty at the network's size is not tested (it may lend its background). None when nothing
     is left.
 
     Args:
-        pictures: the catalog's pictures.
-        side: of the pictures that are changed, px.
-        tta: test-time augmentation of every answer.
-        size: side in px that the network sees, where that of ``pictures`` is the one that ``tta`` asks for.
-        resample: how they are then resized, bilinear or bicubic.
-        tell: called with (pictures done, of how many).
+        pictures: the catalog's pictures; None: the subject opens them.
 
     Raises:
         DataError: a picture cannot be read.
     """
+    catalog = subject.catalog
     samples = catalog.samples
+    split = judged_split(catalog)
     rows = np.array([i for i in catalog.indices(split) if samples[i].mask], dtype=np.int64)
     if not len(rows):
         return None
@@ -138,12 +142,10 @@ def measure_backgrounds(
     asked: list[str] = []
 
     def feed() -> Iterator[Batch]:
-        readers = (
-            in_order(pictures, catalog.labels, listed, side, batch_size, workers)
-            for listed in (rows, np.where(chosen >= 0, rows[chosen], rows))
-        )
-        first, second = (reader.epoch(0) for reader in readers)
-        for own, lent in zip(counted(first, len(rows), tell), second, strict=True):
+        lenders = np.where(chosen >= 0, rows[chosen], rows)
+        told = subject.batches(rows, "testing other backgrounds", side=subject.side, pictures=pictures)
+        silent = replace(subject, progress=quiet).batches(lenders, "", side=subject.side, pictures=pictures)
+        for own, lent in zip(told, silent, strict=True):
             visible = own.masks.flatten(1).any(dim=1).nonzero()[:, 0].tolist()
             shown: dict[str, list[torch.Tensor]] = {}
             for k in visible:
@@ -161,8 +163,9 @@ def measure_backgrounds(
                 yield Batch(torch.stack(images), targets, masks, has_mask, index)
 
     found = predict_batches(
-        model, feed(), device=device, tta=tta, size=size, resample=resample, memory_format=memory_format
-    )
+        subject.model, feed(), device=subject.device, tta=subject.tta, size=subject.size,
+        resample=resampling(subject.fit), memory_format=torch.channels_last,
+    )  # fmt: skip
     if not asked:
         return None
     of_test = {test: np.flatnonzero(np.array(asked) == test) for test in TESTS if test in asked}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from foveate.data.catalog import Catalog, Sample
 from foveate.evaluation.background_files import TESTS, BackgroundTable
-from foveate.evaluation.backgrounds import (
+from foveate.evaluation.evaluators.backgrounds import (
     GREY,
     SHEET_PICTURES,
     BackgroundTests,
@@ -20,6 +20,7 @@ from foveate.evaluation.backgrounds import (
     measure_backgrounds,
     sheet_rows,
 )
+from foveate.evaluation.subject import Subject
 from foveate.models.output import Output
 
 SIDE = 32
@@ -93,8 +94,8 @@ def make_catalog(n: int = 25, classes: int = 3, first: int = 0) -> Catalog:
 def measure(
     model: Reader, catalog: Catalog, *, pictures: Drawn | None = None, batch_size: int = 8
 ) -> BackgroundTests | None:
-    drawn = pictures or Drawn(catalog.labels)
-    return measure_backgrounds(model, catalog, "test", drawn, SIDE, device="cpu", batch_size=batch_size)
+    subject = Subject(model, catalog, torch.device("cpu"), SIDE, batch_size=batch_size)
+    return measure_backgrounds(subject, pictures or Drawn(catalog.labels))
 
 
 def summary(model: Reader) -> dict[str, dict[str, float]]:

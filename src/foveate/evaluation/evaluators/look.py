@@ -1,0 +1,98 @@
+"""Does the network look at the object: the share of a map's energy inside the mask, beside its chance level.
+
+Two maps of each picture are measured at a tap (a feature map of the network):
+
+- the **class map** is Grad-CAM for the true class (Selvaraju et al., ICCV 2017). It says what speaks for the
+  class.
+- the **tap map** is the mean over the channels, min-max scaled to [0, 1] for each picture, as the spatial
+  loss of the Learn 2 Look report trains it. Its sign is arbitrary: an untrained network may well be "dark" on
+  the object.
+
+Energy in the mask is sum(map * mask) / sum(map) (relevance mass accuracy; the energy-based pointing game of
+Wang et al., Score-CAM, 2020). The map is upsampled bilinearly to the size of the mask, as published figures
+do and as people see it drawn; a coarse map therefore bleeds over the edge of a small object and stays
+below 1.
+
+Chance is the mask's mean share of the picture: what a uniform map reaches. A centred Gaussian is the control
+for data in which the object sits in the middle anyway. A picture without a mask, with an empty mask, or with
+a map that is zero or constant everywhere is not measurable: NaN.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from foveate.core import config
+from foveate.data.batch import Batch
+from foveate.evaluation.evaluators.evaluator import Evaluator
+from foveate.evaluation.gallery import choose_rows, compute_maps
+from foveate.evaluation.predict import Network
+from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.subject import Subject, judged_split
+from foveate.explanation.class_maps import class_and_tap_map
+from foveate.explanation.controls import centred_gaussian
+from foveate.explanation.localisation import chance_energy, energy_in_mask
+from foveate.explanation.maps import min_max
+
+ENERGY = "energy_in_mask"
+TAP_ENERGY = "tap_energy_in_mask"
+CHANCE = "energy_chance"
+CENTRE = "energy_centre"
+COLUMNS = (ENERGY, TAP_ENERGY, CHANCE, CENTRE)
+
+
+class Look(Evaluator):
+    """Whether class maps and feature maps lie on the object, and a few pictures with these maps."""
+
+    class Config(config.Config):
+        kind: Literal["look"] = "look"
+        tap: str = "late"
+        """Feature map at which it is measured."""
+
+    def __init__(self, config: Config, subject: Subject) -> None:
+        super().__init__(config, subject)
+        self.parts: list[dict[str, np.ndarray]] = []
+
+    def wants(self, rows: np.ndarray) -> bool:
+        return any(self.subject.catalog.samples[row].mask for row in rows)
+
+    def see(self, batch: Batch) -> None:
+        self.parts.append(energies(self.subject.model, batch, self.config.tap, self.subject.device))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return (
+            {name: np.concatenate([part[name] for part in self.parts]) for name in COLUMNS}
+            if self.parts
+            else {}
+        )
+
+    def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
+        """No value: what the columns say is in the metrics. The gallery's pictures, half of them wrong, are known only
+        now and are read again."""
+        subject, split = self.subject, judged_split(self.subject.catalog)
+        if folder is not None and len(subject.catalog.indices(split)):
+            rows = choose_rows(table, subject.catalog, split=split)
+            batches = map(subject.shown, subject.batches(rows, "maps to look at"))
+            maps = compute_maps(subject.model, batches, rows, device=subject.device, tap=self.config.tap)
+            maps.save(folder / "maps.npz")
+        return iter(())
+
+
+def energies(model: Network, batch: Batch, tap: str, device: torch.device | str) -> dict[str, np.ndarray]:
+    """{column: (B,) float32} of a batch of bytes; NaN: not measurable. Without any mask nothing is computed."""
+    if not batch.has_mask.any():
+        return dict.fromkeys(COLUMNS, np.full(len(batch), np.nan, dtype=np.float32))
+    prepared = batch.prepare(device, model.mean, model.std)
+    masks = prepared.masks * prepared.has_mask.view(-1, 1, 1, 1)
+    class_map, tap_map = class_and_tap_map(model, prepared.images, prepared.targets.clamp(min=0), tap)
+    gaussian = centred_gaussian(*masks.shape[-2:]).to(masks).expand(len(masks), *masks.shape[-2:])
+    found = {
+        ENERGY: torch.where(prepared.targets >= 0, energy_in_mask(class_map, masks), torch.nan),
+        TAP_ENERGY: energy_in_mask(min_max(tap_map), masks),
+        CHANCE: chance_energy(masks),
+        CENTRE: energy_in_mask(gaussian, masks),
+    }
+    return {name: values.float().cpu().numpy() for name, values in found.items()}

@@ -1,0 +1,83 @@
+"""Subject: a trained network and the pictures that it is measured on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from foveate.data.batch import Batch, counted
+from foveate.data.cache import CacheConfig, Pictures, Progress, open_pictures
+from foveate.data.catalog import Catalog
+from foveate.data.decode import Fit
+from foveate.data.loader import in_order
+from foveate.evaluation.tta import parse_tta
+from foveate.pretext import Asker
+
+BATCH = 32
+"""Pictures a batch in prediction; fixed, so that figures do not depend on the training's batch size."""
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is the accelerator if there is one."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def judged_split(catalog: Catalog) -> str:
+    """The split that a run is judged on: the test, or the validation pictures where there is none."""
+    return "test" if len(catalog.indices("test")) else "val"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What evaluators are given."""
+
+    model: Any
+    """On ``device``."""
+    catalog: Catalog
+    device: torch.device
+    size: int
+    """Side in px of the picture that the network sees."""
+    fit: Fit = "squash"
+    cache: CacheConfig = field(default_factory=lambda: CacheConfig(enabled=False))
+    batch_size: int = BATCH
+    tta: Any = "none"
+    """As ``parse_tta`` takes it."""
+    workers: int = 0
+    own: Catalog | None = None
+    """The same rows with the pictures' own classes, where ``catalog`` has the questions of a pretext task."""
+    asker: Asker | None = None
+    """What asks these questions."""
+    progress: Progress = quiet
+    """Called with (what, pictures done, of how many) for each pass over the pictures."""
+
+    @property
+    def side(self) -> int:
+        """Side in px of the pictures that are predicted: that of the test-time augmentation, or the network's."""
+        return parse_tta(self.tta).side or self.size
+
+    def pictures(self, side: int) -> Pictures:
+        """All of the catalog, under whose key training has cached them."""
+        return open_pictures(self.catalog, side, self.fit, self.cache)
+
+    def batches(
+        self, rows: np.ndarray, what: str, *, side: int | None = None, pictures: Pictures | None = None
+    ) -> Iterator[Batch]:  # fmt: skip
+        """Batches (bytes) of these rows, in their order, as they are or at another side."""
+        side = side or self.size
+        loader = in_order(
+            pictures or self.pictures(side), self.catalog.labels, rows, side, self.batch_size, self.workers
+        )  # fmt: skip
+        return counted(loader.epoch(0), len(rows), partial(self.progress, what))
+
+    def shown(self, batch: Batch) -> Batch:
+        """What the network is asked: the pictures; in a pretext run its questions (pairs of views: the pictures)."""
+        return batch if self.asker is None or self.asker.pairs else self.asker.fixed(batch)
