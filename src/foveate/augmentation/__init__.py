@@ -19,7 +19,9 @@ from foveate.augmentation.autoaugment import AutoAugment
 from foveate.augmentation.backgrounds import BackgroundSwap
 from foveate.augmentation.co_mixup import CoMixup
 from foveate.augmentation.combine import Combine
+from foveate.augmentation.context_paste import ContextPaste
 from foveate.augmentation.cow_mask import CowMix, CowOut
+from foveate.augmentation.cut_paste import CutPaste
 from foveate.augmentation.cutmix import CutMix
 from foveate.augmentation.cutout import Cutout
 from foveate.augmentation.elastic import Elastic
@@ -59,9 +61,11 @@ TRANSFORMS = Registry(
     BackgroundSwap,
     CoMixup,
     Combine,
+    ContextPaste,
     CowMix,
     CowOut,
     CutMix,
+    CutPaste,
     Cutout,
     Elastic,
     GridMask,
