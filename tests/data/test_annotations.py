@@ -259,8 +259,8 @@ def test_coco_run_lengths(tmp_path: Path, compressed: bool) -> None:
         ([[1, 2, 3, 4]], "three points"),
         ({"size": [41, 60], "counts": [10, 2450]}, "made for 60 x 41"),
         ({"size": [40, 60], "counts": [10, 20]}, "add up"),
-        ({"size": [40, 60]}, "malformed"),
-        ("nonsense", "malformed"),
+        ({"size": [40, 60]}, "annotation 1: it has no 'counts'"),
+        ("nonsense", "annotation 1: its segmentation is neither"),
     ],
 )
 def test_bad_coco_annotations(tmp_path: Path, segmentation: object, reason: str) -> None:

@@ -204,7 +204,7 @@ BAD: list[tuple[str, str, str]] = [
     ("cvat:a.xml#b.jpg", cvat(), "a.xml has no picture b.jpg"),
     ("cvat:a.xml#x", "<annotations><track/></annotations>", "CVAT for video"),
     ("labelstudio:a.json#3", label_studio({"type": "brushlabels", "value": {"rle": [1]}}), "result None .*cut off"),
-    ("labelstudio:a.json#3", label_studio({"type": "polygon", "value": {}}), "is malformed"),
+    ("labelstudio:a.json#3", label_studio({"type": "polygon", "value": {}}), "it has no 'points'"),
     ("labelstudio:a.json#3", label_studio({"type": "polygon", "value": {}, "image_rotation": 90}), "turned by 90"),
     ("labelstudio:a.json#9", label_studio(), "has no picture 9"),
     ("labelstudio:a.json#3", '[{"id": 1}]', r"malformed \(0.data is missing"),

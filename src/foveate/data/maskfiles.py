@@ -122,7 +122,7 @@ def _listed(
     found: dict[str, str] = {}
     unmatched = []
     for key, entry in document.entries.items():
-        if not entry.marked:
+        if not entry.parts:
             continue  # nothing was drawn there
         picture = lookup.named(_candidates(name, entry.file_name))
         if picture is None:

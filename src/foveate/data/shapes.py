@@ -137,6 +137,17 @@ def unrolled(lengths: Sequence[int], width: int, height: int) -> np.ndarray:
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
 
 
+def polygon_of(numbers: Sequence[float]) -> Polygon:
+    """From x0, y0, x1, y1 ...
+
+    Raises:
+        ValueError: no pairs, or no polygon.
+    """
+    if len(numbers) % 2:
+        raise ValueError(f"its polygon has {len(numbers)} numbers, which are no pairs")
+    return Polygon(list(zip(numbers[::2], numbers[1::2], strict=True)))
+
+
 def turned_box(
     x0: float, y0: float, x1: float, y1: float, degrees: float, pivot: tuple[float, float]
 ) -> Polygon:

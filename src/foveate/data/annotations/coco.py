@@ -5,19 +5,11 @@ shapes say otherwise (Label Studio writes the stored size beside shapes of the u
 """
 
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from foveate.data.annotations.documents import (
-    Checked,
-    Document,
-    DocumentReader,
-    Entry,
-    Named,
-    read_json,
-)
-from foveate.data.shapes import Box, Polygon, Runs, Shape, unpack_runs
+from foveate.data.annotations.documents import Checked, Document, DocumentReader, Entry, read_json
+from foveate.data.shapes import Box, Polygon, Runs, Shape, polygon_of, unpack_runs
 
 
 class _Image(Checked):
@@ -55,52 +47,34 @@ class CocoReader(DocumentReader):
             key = str(image.id)
             if key in entries:
                 raise ValueError(f"images {entries[key].file_name} and {image.file_name} share the id {key}")
-            size = (image.width, image.height) if image.width and image.height else None
-            drawn = by_image.pop(key, [])
-            entries[key] = Entry(image.file_name, size, partial(_shapes, drawn), bool(drawn))
+            drawn = [(f"annotation {annotation.id}", annotation) for annotation in by_image.pop(key, [])]
+            entries[key] = self.entry(image.file_name, (image.width, image.height), drawn)
         orphans = [f"annotation {a.id} (of image {key})" for key, found in by_image.items() for a in found]
         return Document(entries, orphans)
 
-
-def _shapes(annotations: list[_Annotation]) -> list[Named]:
-    named: list[Named] = []
-    for annotation in annotations:
-        try:
-            found = _shapes_of(annotation)
-        except KeyError as error:
-            raise ValueError(f"annotation {annotation.id} is malformed (it has no {error})") from None
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"annotation {annotation.id} is malformed ({error})") from None
-        named += [(f"annotation {annotation.id}", shape) for shape in found]
-    return named
-
-
-def _shapes_of(annotation: _Annotation) -> list[Shape]:
-    found = annotation.segmentation
-    if isinstance(found, dict):
-        height, width = (_whole(side) for side in found["size"])
-        counts = found["counts"]
-        runs = unpack_runs(counts) if isinstance(counts, str) else [_whole(run) for run in counts]
-        return [Runs(runs, width, height)]
-    if isinstance(found, list) and found and not isinstance(found[0], list):
-        found = [found]  # one polygon that is not wrapped in a list
-    if found and not isinstance(found, list):
-        raise ValueError("its segmentation is neither polygons nor run lengths")
-    polygons = [polygon for polygon in found or [] if polygon != []]
-    if not polygons:
-        x0, y0, across, down = _numbers(annotation.bbox, "bbox")
-        return [Box((x0, y0, x0 + across, y0 + down))]
-    return [_polygon(polygon) for polygon in polygons]
+    def shapes_of(self, part: _Annotation) -> list[Shape]:
+        found = part.segmentation
+        if isinstance(found, dict):
+            height, width = (_whole(side) for side in found["size"])
+            counts = found["counts"]
+            runs = unpack_runs(counts) if isinstance(counts, str) else [_whole(run) for run in counts]
+            return [Runs(runs, width, height)]
+        if isinstance(found, list) and found and not isinstance(found[0], list):
+            found = [found]  # one polygon that is not wrapped in a list
+        if found and not isinstance(found, list):
+            raise ValueError("its segmentation is neither polygons nor run lengths")
+        polygons = [polygon for polygon in found or [] if polygon != []]
+        if not polygons:
+            x0, y0, across, down = _numbers(part.bbox, "bbox")
+            return [Box((x0, y0, x0 + across, y0 + down))]
+        return [_polygon(polygon) for polygon in polygons]
 
 
 def _polygon(values: Any) -> Polygon:
     """From x0, y0, x1, y1 ... or from pairs."""
     if isinstance(values, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in values):
         values = [number for pair in values for number in pair]
-    numbers = _numbers(values, "polygon")
-    if len(numbers) % 2:
-        raise ValueError(f"a polygon has {len(numbers)} numbers, which are no pairs")
-    return Polygon(list(zip(numbers[::2], numbers[1::2], strict=True)))
+    return polygon_of(_numbers(values, "polygon"))
 
 
 def _numbers(values: Any, what: str) -> list[float]:

@@ -1,18 +1,9 @@
 """CVAT for images 1.1: one XML file for a task or a project."""
 
-from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from foveate.data.annotations.documents import (
-    Document,
-    DocumentReader,
-    Entry,
-    Named,
-    named_shapes,
-    number,
-    read_xml,
-)
+from foveate.data.annotations.documents import Document, DocumentReader, number, read_xml
 from foveate.data.decode import MAX_PIXELS
 from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box, unrolled
 
@@ -39,43 +30,30 @@ class CvatReader(DocumentReader):
                 raise ValueError(f"image {image.get('id')} has no name")
             if name in entries:
                 raise ValueError(f"two images are called {name}; export each task by itself")
-            width, height = (number(image.get(side, "0"), side) for side in ("width", "height"))
-            size = (round(width), round(height)) if width and height else None
             drawn = [element for element in image if element.tag in DRAWN]
-            entries[name] = Entry(name, size, partial(_shapes, drawn), bool(drawn))
+            size = (number(image.get("width", "0"), "width"), number(image.get("height", "0"), "height"))
+            named = [(f"{e.tag} {k} ({e.get('label', 'no label')})", e) for k, e in enumerate(drawn, start=1)]
+            entries[name] = self.entry(name, size, named)
         return Document(entries)
 
+    def shapes_of(self, part: Element) -> list[Shape]:
+        def read(*names: str) -> list[float]:
+            return [number(part.get(name), name) for name in names]
 
-def _shapes(elements: list[Element]) -> list[Named]:
-    names = (f"{e.tag} {k} ({e.get('label', 'no label')})" for k, e in enumerate(elements, start=1))
-    return named_shapes(zip(names, elements, strict=True), _shape_of)
-
-
-def _shape_of(element: Element) -> Shape:
-    def read(*names: str) -> list[float]:
-        return [number(element.get(name), name) for name in names]
-
-    turn = number(element.get("rotation", "0"), "rotation")
-    match element.tag:
-        case "polygon":
-            pairs = [pair.split(",") for pair in element.get("points", "").split(";")]
+        turn = number(part.get("rotation", "0"), "rotation")
+        if part.tag == "polygon":
+            pairs = [pair.split(",") for pair in part.get("points", "").split(";")]
             if any(len(pair) != 2 for pair in pairs):
                 raise ValueError("its points are not written x,y;x,y")
-            return Polygon([(number(x, "x"), number(y, "y")) for x, y in pairs])
-        case "ellipse":
+            return [Polygon([(number(x, "x"), number(y, "y")) for x, y in pairs])]
+        if part.tag == "ellipse":
             x, y, rx, ry = read("cx", "cy", "rx", "ry")
-            return ellipse(x, y, rx, ry, turn)
-        case "mask":
-            return _bitmap(
-                element.get("rle", ""), *(round(side) for side in read("left", "top", "width", "height"))
-            )
-        case _:
-            x0, y0, x1, y1 = read("xtl", "ytl", "xbr", "ybr")
-            return (
-                turned_box(x0, y0, x1, y1, turn, ((x0 + x1) / 2, (y0 + y1) / 2))
-                if turn
-                else Box((x0, y0, x1, y1))
-            )
+            return [ellipse(x, y, rx, ry, turn)]
+        if part.tag == "mask":
+            return [_bitmap(part.get("rle", ""), *map(round, read("left", "top", "width", "height")))]
+        x0, y0, x1, y1 = read("xtl", "ytl", "xbr", "ybr")
+        centre = ((x0 + x1) / 2, (y0 + y1) / 2)
+        return [turned_box(x0, y0, x1, y1, turn, centre) if turn else Box((x0, y0, x1, y1))]
 
 
 def _bitmap(rle: str, left: int, top: int, width: int, height: int) -> Bitmap:

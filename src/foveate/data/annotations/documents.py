@@ -5,11 +5,11 @@ is ``kind:FILE``. A new format is a subclass of ``DocumentReader`` in a file of 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -20,9 +20,8 @@ from foveate.data.annotations.reader import Drawn, MaskError, MaskReference, Rea
 from foveate.data.decode import MAX_PIXELS
 from foveate.data.shapes import Box, Shape, draw, fits
 
-Named = tuple[str, Shape]
-Part = TypeVar("Part")
-Model = TypeVar("Model", bound=pydantic.BaseModel)
+Parts = Sequence[tuple[str, Any]]
+"""What was drawn: (name for messages, what ``DocumentReader.shapes_of`` takes)."""
 
 
 class Checked(pydantic.BaseModel):
@@ -39,10 +38,25 @@ class Entry:
     """The picture, as the document names it."""
     size: Size | None
     """(width, height) of the picture as the document says; None when it does not."""
-    shapes: Callable[[], Sequence[Named]]
-    """The shapes that mark the object, each with a name for messages; ValueError when one is malformed."""
-    marked: bool = True
-    """Whether anything was drawn at all."""
+    parts: Parts
+    """What marks the object; empty where nothing was drawn at all."""
+    shapes_of: Callable[[Any], Sequence[Shape]]
+
+    def shapes(self) -> list[tuple[str, Shape]]:
+        """The shapes, each with a name for messages.
+
+        Raises:
+            ValueError: one is malformed.
+        """
+        named = []
+        for name, part in self.parts:
+            try:
+                named += [(name, shape) for shape in self.shapes_of(part)]
+            except KeyError as error:
+                raise ValueError(f"{name}: it has no {error}") from None
+            except (ValueError, TypeError, OverflowError) as error:
+                raise ValueError(f"{name}: {error}") from None
+        return named
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,15 @@ class DocumentReader(Reader):
             ValueError: not of this format.
         """
         raise NotImplementedError
+
+    def shapes_of(self, part: Any) -> Sequence[Shape]:
+        """The shapes of one part of an entry; ValueError, TypeError or KeyError where it is malformed."""
+        raise NotImplementedError
+
+    def entry(self, name: str, size: tuple[float | None, float | None], parts: Parts) -> Entry:
+        """What is said about the picture ``name`` of (width, height), if that is said, in pixels."""
+        width, height = (round(side or 0) for side in size)
+        return Entry(name, (width, height) if width and height else None, parts, self.shapes_of)
 
     def document(self, path: Path) -> Document:
         """``parse``, once as long as the file does not change.
@@ -173,23 +196,8 @@ def _parsed(reader: DocumentReader, path: Path, _modified: int, _bytes: int) -> 
     return reader.parse(path)
 
 
-def named_shapes(parts: Iterable[tuple[str, Part]], shape_of: Callable[[Part], Shape]) -> list[Named]:
-    """The shapes of named parts of a document.
-
-    Raises:
-        ValueError: as ``shape_of``, with the part's name before it.
-    """
-    named = []
-    for name, part in parts:
-        try:
-            named.append((name, shape_of(part)))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    return named
-
-
-def read_json(path: Path, model: type[Model] | pydantic.TypeAdapter[Any]) -> Any:
-    """A JSON file as ``model``.
+def read_json(path: Path, model: Any) -> Any:
+    """A JSON file as ``model``, a type.
 
     Raises:
         OSError: missing or unreadable.
@@ -197,9 +205,7 @@ def read_json(path: Path, model: type[Model] | pydantic.TypeAdapter[Any]) -> Any
     """
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
-        if isinstance(model, pydantic.TypeAdapter):
-            return model.validate_json(content)
-        return model.model_validate_json(content)
+        return pydantic.TypeAdapter(model).validate_json(content)
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])

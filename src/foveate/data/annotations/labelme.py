@@ -2,20 +2,11 @@
 
 import base64
 import binascii
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from foveate.data.annotations.documents import (
-    Checked,
-    Document,
-    DocumentReader,
-    Entry,
-    Named,
-    named_shapes,
-    read_json,
-)
+from foveate.data.annotations.documents import Checked, Document, DocumentReader, read_json
 from foveate.data.decode import DecodeError, load_image
 from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse
 
@@ -45,36 +36,32 @@ class LabelmeReader(DocumentReader):
 
     def parse(self, path: Path) -> Document:
         file: _File = read_json(path, _File)
-        size = (file.imageWidth, file.imageHeight) if file.imageWidth and file.imageHeight else None
-        name = file.imagePath or path.stem
-        return Document({"": Entry(name, size, partial(_shapes, file.shapes), bool(file.shapes))})
+        named = [
+            (f"shape {k} ({shape.label or 'no label'})", shape)
+            for k, shape in enumerate(file.shapes, start=1)
+            if shape.shape_type not in NO_AREA
+        ]
+        if file.shapes and not named:
+            raise ValueError("no shape has an area; there are only points and lines")
+        size = (file.imageWidth, file.imageHeight)
+        return Document({"": self.entry(file.imagePath or path.stem, size, named)})
 
-
-def _shapes(shapes: list[_Shape]) -> list[Named]:
-    names = (f"shape {k} ({shape.label or 'no label'})" for k, shape in enumerate(shapes, start=1))
-    areas = [pair for pair in zip(names, shapes, strict=True) if pair[1].shape_type not in NO_AREA]
-    if not areas and shapes:
-        raise ValueError("no shape has an area; there are only points and lines")
-    return named_shapes(areas, _shape_of)
-
-
-def _shape_of(shape: _Shape) -> Shape:
-    points, kind = shape.points, shape.shape_type or "polygon"
-    if kind == "polygon":
-        return Polygon(points)
-    if kind not in ("rectangle", "circle", "mask"):
-        raise ValueError(f"its type '{kind[:30]}' is not known here (polygon, rectangle, circle, mask)")
-    if kind == "rectangle" and len(points) == 4:
-        return Polygon(points)
-    if len(points) != 2:
-        raise ValueError(f"its type {kind} needs two points, not {len(points)}")
-    (x0, y0), (x1, y1) = points
-    if kind == "circle":
-        radius = float(np.hypot(x1 - x0, y1 - y0))
-        return ellipse(x0, y0, radius, radius)
-    if kind == "mask":
-        return Bitmap(_bitmap(shape.mask), round(min(x0, x1)), round(min(y0, y1)))
-    return Box((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
+    def shapes_of(self, part: _Shape) -> list[Shape]:
+        points, kind = part.points, part.shape_type or "polygon"
+        if kind == "polygon" or (kind == "rectangle" and len(points) == 4):
+            return [Polygon(points)]
+        if kind not in ("rectangle", "circle", "mask"):
+            raise ValueError(f"its type '{kind[:30]}' is not known here (polygon, rectangle, circle, mask)")
+        if len(points) != 2:
+            raise ValueError(f"its type {kind} needs two points, not {len(points)}")
+        (x0, y0), (x1, y1) = points
+        if kind == "circle":
+            radius = float(np.hypot(x1 - x0, y1 - y0))
+            return [ellipse(x0, y0, radius, radius)]
+        left, top = min(x0, x1), min(y0, y1)
+        if kind == "mask":
+            return [Bitmap(_bitmap(part.mask), round(left), round(top))]
+        return [Box((left, top, max(x0, x1), max(y0, y1)))]
 
 
 def _bitmap(text: str | None) -> np.ndarray:

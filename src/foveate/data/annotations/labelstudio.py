@@ -1,6 +1,5 @@
 """Label Studio's own export (format JSON): polygons, boxes, ellipses and brush strokes in one file for a project."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -8,21 +7,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import pydantic
 
-from foveate.data.annotations.documents import Checked, Document, DocumentReader, Entry, Named, read_json
+from foveate.data.annotations.documents import Checked, Document, DocumentReader, read_json
 from foveate.data.decode import MAX_PIXELS
 from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box
 
-AREAS = (
-    "brushlabels",
-    "brush",
-    "polygonlabels",
-    "polygon",
-    "rectanglelabels",
-    "rectangle",
-    "ellipselabels",
-    "ellipse",
-)
-"""Types of results that mark an area; choices, key points, texts and relations do not."""
+AREAS = ("brush", "polygon", "rectangle", "ellipse")
+"""Results that mark an area, also with "labels" behind them; choices, key points, texts and relations do not."""
 
 
 class _Result(Checked):
@@ -53,7 +43,7 @@ class LabelStudioReader(DocumentReader):
     marks = (b'"annotations"', b'"data"')
 
     def parse(self, path: Path) -> Document:
-        tasks: list[_Task] = read_json(path, pydantic.TypeAdapter(list[_Task]))
+        tasks: list[_Task] = read_json(path, list[_Task])
         entries = {}
         for task in tasks:
             name = next((text for text in map(_picture, task.data.values()) if text), None)
@@ -62,14 +52,33 @@ class LabelStudioReader(DocumentReader):
             if str(task.id) in entries:
                 raise ValueError(f"two tasks have the id {task.id}")
             kept = [a for a in task.annotations if not a.was_cancelled]
-            results = [r for a in kept for r in a.result if r.type in AREAS]
+            results = [r for a in kept for r in a.result if r.type.removesuffix("labels") in AREAS]
             sizes = {(r.original_width, r.original_height) for r in results}
             if len(sizes) > 1:
                 raise ValueError(f"task {task.id} gives several sizes of one picture")
-            width, height = sizes.pop() if sizes else (None, None)
-            size = (width, height) if width and height else None
-            entries[str(task.id)] = Entry(name, size, partial(_shapes, results, size), bool(results))
+            size = sizes.pop() if sizes else (None, None)
+            named = [(f"result {result.id} ({result.type})", result) for result in results]
+            entries[str(task.id)] = self.entry(name, size, named)
         return Document(entries)
+
+    def shapes_of(self, part: _Result) -> list[Shape]:
+        """Places and lengths are per cent of the picture's sides."""
+        value, width, height = part.value, part.original_width, part.original_height
+        if not width or not height:
+            raise ValueError("it does not say how large the picture is")
+        if part.image_rotation:
+            raise ValueError(f"the picture was turned by {part.image_rotation:g} degrees; turn it back")
+        kind = part.type.removesuffix("labels")
+        if kind == "brush":
+            return [Bitmap(unpack_brush(value["rle"], width, height))]
+        x_unit, y_unit = width / 100, height / 100
+        if kind == "polygon":
+            return [Polygon([(float(x) * x_unit, float(y) * y_unit) for x, y in value["points"]])]
+        x, y, turn = float(value["x"]) * x_unit, float(value["y"]) * y_unit, float(value.get("rotation", 0))
+        if kind == "ellipse":
+            return [ellipse(x, y, float(value["radiusX"]) * x_unit, float(value["radiusY"]) * y_unit, turn)]
+        x1, y1 = x + float(value["width"]) * x_unit, y + float(value["height"]) * y_unit
+        return [turned_box(x, y, x1, y1, turn, (x, y)) if turn else Box((x, y, x1, y1))]
 
 
 def _picture(value: object) -> str:
@@ -85,38 +94,6 @@ def _picture(value: object) -> str:
         return ""
     path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
     return path.lstrip("/") if "." in path.rsplit("/", 1)[-1] else ""
-
-
-def _shapes(results: list[_Result], size: tuple[int, int] | None) -> list[Named]:
-    named = []
-    for result in results:
-        name = f"result {result.id} ({result.type})"
-        try:
-            if size is None:
-                raise ValueError("it does not say how large the picture is")
-            named.append((name, _shape_of(result, *size)))
-        except KeyError as error:
-            raise ValueError(f"{name} is malformed (it has no {error})") from None
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{name} is malformed ({error})") from None
-    return named
-
-
-def _shape_of(result: _Result, width: int, height: int) -> Shape:
-    """Places and lengths are per cent of the picture's sides."""
-    value = result.value
-    if result.image_rotation:
-        raise ValueError(f"the picture was turned by {result.image_rotation:g} degrees; turn it back")
-    if result.type.startswith("brush"):
-        return Bitmap(unpack_brush(value["rle"], width, height))
-    x_unit, y_unit = width / 100, height / 100
-    if result.type.startswith("polygon"):
-        return Polygon([(float(x) * x_unit, float(y) * y_unit) for x, y in value["points"]])
-    x, y, turn = float(value["x"]) * x_unit, float(value["y"]) * y_unit, float(value.get("rotation", 0))
-    if result.type.startswith("ellipse"):
-        return ellipse(x, y, float(value["radiusX"]) * x_unit, float(value["radiusY"]) * y_unit, turn)
-    x1, y1 = x + float(value["width"]) * x_unit, y + float(value["height"]) * y_unit
-    return turned_box(x, y, x1, y1, turn, (x, y)) if turn else Box((x, y, x1, y1))
 
 
 def unpack_brush(packed: list[int], width: int, height: int) -> np.ndarray:
