@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.manifest import read_manifest
-from foveate.data.table import parse_columns, read_header
+from foveate.data.table import parse_columns, read_rows
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -275,4 +275,4 @@ def test_other_encodings_are_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="UTF-8"):
             read_manifest(table(tmp_path, text, encoding=encoding))
     with pytest.raises(DataError, match="does not exist"):
-        read_header(tmp_path / "none.csv")
+        read_rows(tmp_path / "none.csv")

@@ -150,14 +150,19 @@ def read_csv(
 
     Args:
         columns: must be among them.
+        delimiter: between cells; of several that one which gives most columns.
         advice: ends the message about missing ones, for example "; evaluate the run again".
 
     Raises:
         error: unreadable, not CSV, a column missing or named twice, a row with more or fewer cells than the header.
     """
-    reader = csv.reader(io.StringIO(read_text(path, error), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(path, error)
+    start = text.lstrip("\r\n").partition("\n")[0]
     rows, lines = [], []
+    reader = csv.reader([])
     try:
+        separator = max(delimiter, key=lambda one: len(next(csv.reader([start], delimiter=one), [])))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for row in reader:
             if any(cell.strip() for cell in row):
                 rows.append(row)

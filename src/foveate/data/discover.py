@@ -34,7 +34,7 @@ from foveate.data.masktrees import find_masks
 from foveate.data.matching import MaskFinds
 from foveate.data.pathrules import check_rule, column_of, rule_of, word_of
 from foveate.data.scan import Scan, scan
-from foveate.data.table import ATTRIBUTE_ROLE, SUFFIXES, Table, parse_columns
+from foveate.data.table import ATTRIBUTE_ROLE, SUFFIXES, PictureTable, parse_columns
 
 UNREADABLE = frozenset(
     {
@@ -257,7 +257,7 @@ def _tables(data: Path, found: Scan, config: LayoutConfig, notes: list[str]) -> 
         if "/" in name or not name.lower().endswith(SUFFIXES):
             continue
         try:
-            table = Table.read(data / name, config.roles, labelled=_path_rule(config.label) is None)
+            table = PictureTable.read(data / name, config.roles, labelled=_path_rule(config.label) is None)
             if table is None:
                 continue
             if table.base([data]) is not None:

@@ -23,8 +23,8 @@ from foveate.data.table import (
     FLAGS,
     LABEL_COLUMNS,
     PATH_COLUMNS,
-    Table,
-    read_header,
+    PictureTable,
+    read_rows,
     relative,
 )
 
@@ -55,7 +55,7 @@ def read_manifest(
     Raises:
         DataError: no such file, missing columns, an unknown split, class with two ids, or no picture exists.
     """
-    table = Table.read(path, columns, labelled=label_of is None)
+    table = PictureTable.read(path, columns, labelled=label_of is None)
     if table is None:
         raise DataError(_no_manifest(path))
     if not table.rows:
@@ -108,7 +108,9 @@ def read_manifest(
     return Catalog(base, tuple(classes), samples, tuple(id_of_class[name] for name in classes), names)
 
 
-def _label_notes(table: Table, labels: Sequence[str], classes: Sequence[str], whole: bool) -> list[str]:
+def _label_notes(
+    table: PictureTable, labels: Sequence[str], classes: Sequence[str], whole: bool
+) -> list[str]:
     notes = []
     if table.one_hot:
         notes.append(f"The columns {', '.join(table.one_hot)} hold 0 and 1 and are the classes.")
@@ -130,16 +132,14 @@ def _label_notes(table: Table, labels: Sequence[str], classes: Sequence[str], wh
 
 
 def _no_manifest(path: Path) -> str:
-    header = read_header(path)
-    if header.names and any(
-        (path.parent / relative(path.parent, name)).is_file() for name in header.names if name
-    ):
+    names, _ = read_rows(path)
+    if any((path.parent / relative(path.parent, name)).is_file() for name in names if name):
         return (
-            f"{path} has no line of column names: its first line is already a picture ({', '.join(header.names)}); "
+            f"{path} has no line of column names: its first line is already a picture ({', '.join(names)}); "
             "put a line such as path,label above it."
         )
     return (
-        f"{path} has the columns {', '.join(header.columns) or '(none)'}; it needs a path "
+        f"{path} has the columns {', '.join(names).lower() or '(none)'}; it needs a path "
         f"({', '.join(PATH_COLUMNS[:5])} ...) and a label ({', '.join(LABEL_COLUMNS[:5])} ...), and may have split, "
         "mask, group, class_id. If they are called otherwise, say so, as --columns path=image_id,label=dx."
     )
@@ -152,7 +152,7 @@ def sorted_classes(id_of_class: dict[str, str]) -> list[str]:
     return sorted(id_of_class)
 
 
-def _places(table: Table, root: Path | None, notes: list[str]) -> tuple[Path, dict[str, str]]:
+def _places(table: PictureTable, root: Path | None, notes: list[str]) -> tuple[Path, dict[str, str]]:
     """The folder that relative paths start from, and {path as written: picture} when they had to be looked for."""
     own = Path(os.path.abspath(table.path.parent))
     bases = [own] if root is None or root == own else [own, root]

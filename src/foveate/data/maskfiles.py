@@ -9,7 +9,7 @@ from foveate.core.errors import DataError
 from foveate.data.annotations import DOCUMENTS, recognise
 from foveate.data.matching import WRAPPERS, Lookup, MaskFinds, mirrored
 from foveate.data.shapes import parse_boxes
-from foveate.data.table import PATH_COLUMNS, read_header, read_rows, relative
+from foveate.data.table import PATH_COLUMNS, first, read_rows, relative
 
 BOX_FILES = frozenset({"boxes.csv", "bounding_boxes.csv"})
 BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
@@ -90,22 +90,22 @@ def _candidates(name: str, text: str) -> list[str]:
 
 def _boxes(root: Path, name: str, lookup: Lookup) -> tuple[dict[str, str], list[str]]:
     path = root / name
-    header = read_header(path)
-    file_column = header.first(PATH_COLUMNS)
-    if file_column is None or any(column not in header.columns for column in BOX_COLUMNS):
+    names, rows = read_rows(path)
+    file_column = first(PATH_COLUMNS, names)
+    if file_column is None or any(first([column], names) is None for column in BOX_COLUMNS):
         needed = ", ".join(("file", *BOX_COLUMNS))
         raise DataError(
-            f"{path} has the columns {', '.join(header.columns)}; a table of boxes needs {needed}."
+            f"{path} has the columns {', '.join(names).lower()}; a table of boxes needs {needed}."
         )
     boxes: dict[str, list[str]] = defaultdict(list)
     unmatched = []
-    for line, row in read_rows(path, header):
-        text = ",".join(row[header.columns[column]].strip() for column in BOX_COLUMNS)
+    for line, row in rows:
+        text = ",".join(row[column].strip() for column in BOX_COLUMNS)
         try:
             parse_boxes(text)
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}.") from None
-        file = relative(root, row[header.columns[file_column]])
+        file = relative(root, row[file_column])
         picture = next((p for p in _candidates(name, file) if p in lookup.known), None)
         if picture is None:
             unmatched.append(file)

@@ -1,14 +1,12 @@
 """CSV tables: their columns by name, separator found by itself, and what the cells of a table of pictures mean."""
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foveate.core.errors import DataError
-from foveate.core.reading import read_csv, read_text
+from foveate.core.reading import read_csv
 from foveate.data.catalog import composed
 
 PATH_COLUMNS = (
@@ -29,35 +27,50 @@ _TRUE = frozenset({"1", "1.0", "true", "yes"})
 _FALSE = frozenset({"0", "0.0", "false", "no", ""})
 
 
+Row = Mapping[str, str]
+"""{column in lower case: cell}."""
+
+
+def read_rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
+    """The columns' names as they are written, and (line, cells) of each row that is not empty; comma, semicolon or tab
+    separates.
+
+    Raises:
+        DataError: see ``read_csv``; or two names differ in case or spaces only.
+    """
+    read = read_csv(path, delimiter=",;\t")
+    written = tuple(name.strip() for name in read.header)
+    names = [name.lower() for name in written]
+    if len(set(names)) < len(names):
+        raise DataError(f"{path} has the same column twice: {', '.join(names)}; rename one.")
+    rows = zip(read.lines, read.rows, strict=True)
+    return written, [(line, dict(zip(names, row, strict=True))) for line, row in rows]
+
+
+def first(names: Iterable[str], columns: Iterable[str]) -> str | None:
+    """The first of ``names`` that is one of ``columns``, whatever its case."""
+    known = {column.lower() for column in columns}
+    return next((name for name in names if name in known), None)
+
+
 @dataclass(frozen=True)
-class Header:
-    """The first line of a table."""
-
-    delimiter: str
-    columns: dict[str, int]
-    """{lower-case name: position}"""
-    names: tuple[str, ...] = ()
-    """The names as they are written."""
-
-    def first(self, names: Iterable[str]) -> str | None:
-        """The first of ``names`` that is a column."""
-        return next((name for name in names if name in self.columns), None)
-
-
-@dataclass(frozen=True)
-class Table:
+class PictureTable:
     """A table of pictures."""
 
     path: Path
-    header: Header
-    rows: list[tuple[int, list[str]]]
+    names: tuple[str, ...]
+    """The columns as they are written."""
+    rows: list[tuple[int, Row]]
+    """(line, cells)."""
     columns: dict[str, str]
     """{role: column}"""
     one_hot: tuple[str, ...] = ()
     """Columns of 0 and 1, one for each class, when there is no label column."""
 
     @classmethod
-    def read(cls, path: Path, roles: Mapping[str, str] = {}, *, labelled: bool = True) -> "Table | None":
+    def read(
+        cls, path: Path, roles: Mapping[str, str] = {}, *, labelled: bool = True
+    ) -> "PictureTable | None":
         """None when the table has no path column, or no label where one is needed.
 
         Args:
@@ -68,55 +81,52 @@ class Table:
         Raises:
             DataError: unreadable, or a column of ``roles`` is not there.
         """
-        header = read_header(path)
+        names, rows = read_rows(path)
         columns = {}
         for role in dict.fromkeys((*ROLES, *roles)):
             usual = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS}.get(role, (role,))
             named = roles.get(role, "").strip().lower()
-            if named and named not in header.columns:
+            if named and first([named], names) is None:
                 raise DataError(
-                    f"{path} has no column '{roles[role]}' for the {role}; it has {', '.join(header.columns)}."
+                    f"{path} has no column '{roles[role]}' for the {role}; it has {', '.join(names).lower()}."
                 )
-            column = named or header.first(usual)
+            column = named or first(usual, names)
             if column:
                 columns[role] = column
         if "path" not in columns:
             return None
-        table = cls(path, header, read_rows(path, header), columns)
+        table = cls(path, names, rows, columns)
         if "label" in columns or not labelled:
             return table
         one_hot = table._one_hot()
-        return cls(path, header, table.rows, columns, one_hot) if one_hot else None
+        return replace(table, one_hot=one_hot) if one_hot else None
 
-    def text(self, row: list[str], role: str) -> str:
+    def text(self, row: Row, role: str) -> str:
         """The cell as it is written."""
-        column = self.columns.get(role)
-        return "" if column is None else row[self.header.columns[column]]
+        return row[self.columns[role]] if role in self.columns else ""
 
-    def cell(self, row: list[str], role: str) -> str:
+    def cell(self, row: Row, role: str) -> str:
         """The cell without spaces around it; "" for what programs write into a cell that holds nothing."""
         return _clean(self.text(row, role))
 
-    def label(self, row: list[str]) -> str:
+    def label(self, row: Row) -> str:
         """The class; "" when there is none."""
         if not self.one_hot:
             return composed(self.cell(row, "label"))
-        return next(
-            name for name in self.one_hot if _clean(row[self.header.columns[name.lower()]]).lower() in _TRUE
-        )
+        return next(name for name in self.one_hot if _clean(row[name.lower()]).lower() in _TRUE)
 
-    def split(self, row: list[str]) -> str:
+    def split(self, row: Row) -> str:
         """The split as it is written, or as a column of True and False says it; "" when there is none."""
         flag = self.flag
         if flag is None:
             return self.cell(row, "split")
-        value = _clean(row[self.header.columns[flag]]).lower()
+        value = _clean(row[flag]).lower()
         return FLAGS[flag] if value in _TRUE else "train" if value in _FALSE else value
 
     @property
     def flag(self) -> str | None:
         """The column of True and False that says the split."""
-        return None if "split" in self.columns else self.header.first(FLAGS)
+        return None if "split" in self.columns else first(FLAGS, self.names)
 
     def base(self, bases: Sequence[Path]) -> Path | None:
         """The first folder below which any of the pictures exists."""
@@ -128,11 +138,8 @@ class Table:
 
     def _one_hot(self) -> tuple[str, ...]:
         used = {*self.columns.values(), *FLAGS}
-        names = [name for name in self.header.names if name.lower() not in used]
-        cells = {
-            name: [_clean(row[self.header.columns[name.lower()]]).lower() for _, row in self.rows]
-            for name in names
-        }
+        names = [name for name in self.names if name.lower() not in used]
+        cells = {name: [_clean(row[name.lower()]).lower() for _, row in self.rows] for name in names}
         binary = {name: column for name, column in cells.items() if {*column} <= (_TRUE | _FALSE) - {""}}
         ones = [sum(cell in _TRUE for cell in row) for row in zip(*binary.values(), strict=True)]
         return tuple(binary) if len(binary) > 1 and ones and set(ones) == {1} else ()
@@ -154,38 +161,6 @@ def parse_columns(text: str | None) -> dict[str, str]:
 def _clean(text: str) -> str:
     text = text.strip()
     return "" if text.lower() in NOTHING else text
-
-
-def read_header(path: Path) -> Header:
-    """Read the column names; the separator is the one of comma, semicolon and tab that gives most columns.
-
-    Raises:
-        DataError: unreadable, not UTF-8, or the same column twice.
-    """
-    line = io.StringIO(read_text(path), newline="").readline()
-    best: tuple[str, list[str]] = (",", [])
-    try:
-        for delimiter in ",;\t":
-            names = next(csv.reader([line], delimiter=delimiter), [])
-            if len(names) > len(best[1]):
-                best = (delimiter, names)
-    except csv.Error as error:
-        raise DataError(f"{path} is not a CSV table: line 1: {error}.") from None
-    names = [name.strip().lower() for name in best[1]]
-    if len(set(names)) < len(names):
-        raise DataError(f"{path} has the same column twice: {', '.join(names)}; rename one.")
-    written = tuple(name.strip() for name in best[1])
-    return Header(best[0], {name: i for i, name in enumerate(names)}, written)
-
-
-def read_rows(path: Path, header: Header) -> list[tuple[int, list[str]]]:
-    """[(line number, cells)] below the header; empty lines are skipped.
-
-    Raises:
-        DataError: not UTF-8, not CSV, or a row with another number of cells than the header.
-    """
-    table = read_csv(path, delimiter=header.delimiter)
-    return list(zip(table.lines, table.rows, strict=True))
 
 
 def relative(base: Path, text: str) -> str:
