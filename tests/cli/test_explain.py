@@ -1,6 +1,7 @@
 """foveate explain and foveate list explainers, as a user types them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,28 @@ def test_explain_the_test_pictures_on_which_runs_agree(finished: Run, tmp_path: 
     result = foveate("explain", finished.folder, "--agreeing", 1, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "1 maps of 1 pictures" in said(result)
+
+
+def test_a_broken_picture_does_not_keep_the_others(finished: Run, tree: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "some", tmp_path / "out"
+    shutil.copytree(tree / "images" / "class0", folder)
+    count = len(list(folder.iterdir()))
+    whole = (folder / "002.png").read_bytes()
+    (folder / "002.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "note.png").write_bytes(b"no picture")
+    result = foveate("explain", finished.folder, folder, "--out", out)
+    assert result.exit_code == 1
+    assert f"{count - 1} maps of {count - 1} pictures" in said(result)
+    assert "002.png" in said(result)
+    assert f"2 of {count + 1} pictures cannot be read and are not explained" in said(result)
+    done = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert [entry["path"] for entry in done["unreadable"]] == ["002.png", "note.png"]
+    assert len(done["pictures"]) == len(list((out / "maps").iterdir())) == count - 1
+    (folder / "002.png").write_bytes(whole)
+    (folder / "note.png").unlink()
+    again = foveate("explain", finished.folder, folder, "--out", out)
+    assert again.exit_code == 0, again.output
+    assert f"{count - 1} of {count} pictures are explained already" in said(again)
 
 
 def test_stopped_it_says_how_to_go_on(finished: Run, tree: Path, tmp_path: Path) -> None:

@@ -39,9 +39,11 @@ def test_tables_and_files(finished: Run, tmp_path: Path) -> None:
         "random map",
         "centred Gaussian",
         "edges",
+        "graph saliency",
+        "whitening saliency",
         "chance",
     }
-    assert len((tmp_path / "o" / "look_pictures.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 6
+    assert len((tmp_path / "o" / "look_pictures.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 8
 
 
 def test_a_method_whose_maps_are_constant_keeps_its_row(
@@ -81,3 +83,22 @@ def test_errors_are_sentences(finished: Run) -> None:
     found = CliRunner().invoke(app, ["look", str(finished.folder), "--target", "other", "--limit", "2"])
     assert found.exit_code == 1
     assert "target" in found.output
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_no_table_is_cut_by_a_narrow_screen(columns: str, finished: Run) -> None:
+    found = CliRunner().invoke(
+        app,
+        ["look", str(finished.folder), "--methods", "gradcam,eigencam,layercam", "--limit", "2",
+         "--metrics", "localisation,faithfulness,sanity", "--set", "sanity.steps=2"],
+        env={"COLUMNS": columns},
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert "…" not in found.output
+    words = " ".join(found.output.split())
+    for title in ("box IoU", "pixel AUC", "infidelity", "deletion", "sensitivity-max", "whitening saliency"):
+        assert title in words, title
+    rows = [line for line in found.output.splitlines() if line.split()[:1] == ["eigencam"]]
+    # One line for each part of each table; on a wide screen one part is enough.
+    assert len(rows) == 3 if columns == "200" else len(rows) > 3
+    assert all(len(line) <= int(columns) for line in rows)

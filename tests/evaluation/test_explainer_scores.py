@@ -52,7 +52,10 @@ def measured(net: torch.nn.Module, batches: list[Batch], settings: LookConfig) -
 def test_rows_and_values(batches: list[Batch]) -> None:
     net = Plain().train()
     table = measured(net, known(batches), config("localisation", target="true"))
-    assert list(table.values) == ["gradcam", "eigencam", "random map", "centred Gaussian", "edges", "chance"]
+    assert list(table.values) == [
+        "gradcam", "eigencam", "random map", "centred Gaussian", "edges", "graph saliency", "whitening saliency",
+        "chance",
+    ]  # fmt: skip
     assert table.methods == ("gradcam", "eigencam")
     assert table.paths == tuple(PATHS.values())
     assert net.training

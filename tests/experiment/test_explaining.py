@@ -1,5 +1,6 @@
 """A run explains loose pictures: the same answers as predict, maps that lie where they belong, clear errors."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ from foveate.core.errors import ConfigError, DataError
 from foveate.data.decode import resize
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.explaining import (
+    REFERENCES,
     Column,
     ExplainConfig,
     Frame,
     RunExplainer,
+    _placed,
     agreeing_pictures,
     lay_over,
     pictures_of,
+    reference_pictures,
 )
 from foveate.explanation import EXPLAINERS, Explainer, explain
 from foveate.explanation.explainer import PIXELS
@@ -175,6 +179,31 @@ def test_targets(finished: Run, tree: Path, tmp_path: Path) -> None:
     assert item.target == "class1"
     with pytest.raises(DataError, match=r"true class of .*strange\.png is not known \(1 of 1"):
         finished.explain(strange, "chosen", target="true")
+    copies = [tmp_path / "class2" / f"copy{k}.png" for k in (0, 1)]
+    for picture, copy in zip(pictures, copies, strict=True):
+        shutil.copy(picture, copy)  # its bytes say more than the folder it lies in
+    assert asked(copies, "true") == [0, 1]
+
+
+def test_other_pictures_to_compare_with_are_training_pictures(finished: Run, tree: Path) -> None:
+    picture = tree / "images" / "class0" / "001.png"
+    (item,) = finished.explain(picture, "expected_gradients", settings={"expected_gradients": {"samples": 4}})
+    rows = finished.catalog.indices("train", labelled=False)
+    others = torch.cat([_placed(finished, finished.catalog, [int(row)], torch.device("cpu")) for row in rows])
+    chosen = reference_pictures(finished, 0)
+    assert len(chosen) == min(REFERENCES, len(rows))
+    assert all((others == one).flatten(1).all(dim=1).any() for one in chosen)
+    images = _placed(finished, pictures_of([picture]), [0], torch.device("cpu"))
+    found = explain(
+        finished.model, images, None, "expected_gradients", raw=True, samples=4, references=chosen
+    )
+    np.testing.assert_allclose(item.maps["expected_gradients"], found[0].numpy(), atol=1e-6)
+    table = finished.look(
+        methods=[{"kind": "gradient_shap", "baseline": "pictures", "samples": 2}],
+        metrics=["faithfulness"],
+        limit=2,
+    )
+    assert "gradient_shap" in table.methods
 
 
 def test_slow_methods_report_and_chunks_change_nothing(finished: Run, tree: Path) -> None:

@@ -133,8 +133,96 @@ def test_other_networks_are_refused_with_what_to_use(method: str) -> None:
         ConfigError, match=f"{method} needs attention, which ResNet does not have; use gradcam"
     ):
         explain(network("resnet18"), pictures(1), 0, method)
-    swin = timm.create_model(
-        "swin_tiny_patch4_window7_224", img_size=32, window_size=2, depths=(1, 1, 1, 1), embed_dim=24
-    ).eval()
-    with pytest.raises(ConfigError, match=r"between all tokens .* SwinTransformer has .* Use lrp, gradcam"):
-        explain(swin, pictures(1, 32), 0, method)
+    pyramid = timm.create_model("pvt_v2_b0", num_classes=4).eval()
+    with pytest.raises(ConfigError, match=r"or Swin's windows; PyramidVision\w+ has .* Use lrp, gradcam"):
+        explain(pyramid, pictures(1, 64), 0, method)
+
+
+# -- Swin --------------------------------------------------------------------------------------------------------------
+
+SWIN = {
+    "img_size": 40,
+    "window_size": 4,
+    "depths": (2, 2),
+    "embed_dim": 24,
+    "num_heads": (2, 3),
+    "num_classes": 4,
+}
+"""A grid of 10 x 10 patches, then 5 x 5: windows of 4 do not fit, and rows are padded when four become one."""
+
+
+def swin(name: str) -> Any:
+    torch.manual_seed(0)
+    model = timm.create_model(name, **SWIN)
+    for key, parameter in model.named_parameters():
+        if "qkv.weight" in key:
+            nn.init.normal_(parameter, 0, 0.3)
+        if "head" in key and key.endswith("weight"):
+            nn.init.normal_(parameter, 0, 0.5)
+        if "norm" in key and key.endswith("weight"):
+            nn.init.ones_(parameter)  # the second version begins at 0
+    return model.eval()
+
+
+def dense(block: Any, weights: torch.Tensor, side: int) -> torch.Tensor:
+    """The matrix (N, N) over all tokens of one picture, written down token by token from its windows' (n, 16, 16)."""
+    window, shift = block.window_size[0], block.shift_size[0]
+    padded = -(-side // window) * window
+    matrix = torch.zeros(side * side, side * side)
+    for number, own in enumerate(weights):
+        top, left = (number // (padded // window)) * window, (number % (padded // window)) * window
+        cells = [(top + n // window, left + n % window) for n in range(window * window)]
+        # What lies at (y, x) after the roll came from (y + shift, x + shift); beyond the grid there is padding.
+        place = [
+            ((y + shift) % side) * side + (x + shift) % side if y < side and x < side else None
+            for y, x in cells
+        ]
+        for i, to in enumerate(place):
+            for j, origin in enumerate(place):
+                if to is not None and origin is not None:
+                    matrix[to, origin] += own[i, j]
+    return matrix
+
+
+def attention_of(block: Any) -> tuple[list[torch.Tensor], Any]:
+    """Weights of a block's attention as its own softmax makes them."""
+    kept: list[torch.Tensor] = []
+    block.attn.fused_attn = False
+    return kept, block.attn.softmax.register_forward_hook(lambda module, given, result: kept.append(result))
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
+@pytest.mark.parametrize("method", METHODS)
+def test_swin_equals_dense_matrices_over_all_tokens(name: str, method: str) -> None:
+    model, images = swin(name), pictures(2, 40)
+    found = explain(model, images, 2, method, raw=True)
+    assert found.shape == (2, 10, 10)
+    blocks = [block for stage in model.layers for block in stage.blocks]
+    assert [any(block.shift_size) for block in blocks] == [False, True, False, True]
+    kept = [attention_of(block) for block in blocks]
+    logits = model(images)
+    weights = [softmax[0] for softmax, _ in kept]
+    gradients = torch.autograd.grad(logits[:, 2].sum(), weights)
+    for i in range(2):
+        total, side = torch.eye(100), 10
+        for number, (block, own, gradient) in enumerate(zip(blocks, weights, gradients, strict=True)):
+            if number == 2:  # four tokens become one, of which each is a quarter; 10 x 10 -> 5 x 5
+                merged = torch.zeros(25, 100)
+                for token in range(100):
+                    merged[(token // 10 // 2) * 5 + token % 10 // 2, token] = 0.25
+                total, side = merged @ total, 5
+            mine, slope = (part.detach().view(2, -1, *part.shape[1:])[i] for part in (own, gradient))
+            if method == "transformer_relevance":
+                total = total + dense(block, (mine * slope).clamp(min=0).mean(1), side) @ total
+            else:
+                mixed = 0.5 * mine.mean(1) + 0.5 * torch.eye(16)
+                total = dense(block, mixed / mixed.sum(-1, keepdim=True), side) @ total
+        assert torch.allclose(found[i], total.mean(0).view(10, 10), rtol=1e-4, atol=1e-7)
+    assert found.std() > 1e-5
+
+
+def test_rollout_of_swin_loses_nothing() -> None:
+    """Rows of attention sum to 1; so does what the answer takes from all patches, where no padding takes part."""
+    model = timm.create_model("swin_tiny_patch4_window7_224", **SWIN | {"img_size": 32}).eval()
+    found = explain(model, pictures(2, 32), None, "attention_rollout", raw=True)
+    assert torch.allclose(found.sum(dim=(1, 2)), torch.ones(2), atol=1e-5)

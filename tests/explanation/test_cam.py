@@ -206,3 +206,12 @@ def test_pictures_of_another_shape_are_refused(images: torch.Tensor) -> None:
         explain(network("resnet18"), images)
     with pytest.raises(ConfigError, match="no picture"):
         explain(network("resnet18"), torch.zeros(0, 3, 8, 8))
+
+
+def test_normgrad_is_the_gradient_of_a_virtual_identity_at_each_place() -> None:
+    """Weights of a 1 x 1 convolution that changes nothing would get g A' there; its Frobenius norm is the map."""
+    model, images = network("resnet18"), pictures()
+    features, gradients = Probe(model).gradients(images, TARGETS, ["layer3"])["layer3"]
+    outer = torch.einsum("bkhw,bchw->bhwkc", gradients, features)
+    found = explain(model, images, TARGETS, "normgrad", "layer3", raw=True)
+    assert torch.allclose(found, outer.flatten(3).norm(dim=3), rtol=1e-4)

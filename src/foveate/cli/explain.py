@@ -9,7 +9,7 @@ from rich.table import Table
 
 from foveate.cli.arguments import Device, RunFolder, Seed
 from foveate.cli.flags import words
-from foveate.cli.screen import guarded, open_run, out, screen_observer
+from foveate.cli.screen import fail, guarded, open_run, out, screen_observer
 from foveate.core.errors import ConfigError
 
 SHOWN = 12
@@ -112,6 +112,14 @@ def explain(
         "maps/ beside it",
         soft_wrap=True,
     )
+    unreadable = manifest["unreadable"]
+    for entry in unreadable[:SHOWN]:
+        out.print(f"[yellow]left out:[/] {escape(entry['reason'])}", soft_wrap=True)
+    if unreadable:
+        fail(
+            f"{len(unreadable)} of {count + len(unreadable)} pictures cannot be read and are not explained; mend or "
+            f"remove them and repeat the command. {done.folder / 'manifest.json'} lists them."
+        )
 
 
 def _settings(assignments: list[str]) -> dict[str, dict[str, object]]:

@@ -1,6 +1,8 @@
 """foveate look"""
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,9 +98,9 @@ def show(table: Any) -> None:
     cells = table.cells()
     for group, scores in GROUPS.items():
         if group in about["metrics"]:
-            out.print(_table(table, cells, group, scores))
+            _print_table(table, cells, group, scores)
     if table.cascade:
-        out.print(_cascade(table))
+        _print_cascade(table)
     out.print(
         "Mean ± 95 % interval (over pictures; the wider side). ↓ lower is better. Dim: not clearly better "
         "than the best of the controls below the line. n: maps that are not constant.",
@@ -109,27 +111,48 @@ def show(table: Any) -> None:
         out.print(f"[yellow]{escape(name)} was not measured:[/] {escape(why.rstrip('.'))}.", soft_wrap=True)
 
 
-def _table(table: Any, cells: dict[str, dict[str, Any]], group: str, scores: Any) -> Table:
+def _print_table(table: Any, cells: dict[str, dict[str, Any]], group: str, scores: Any) -> None:
     measured = [score for score in scores if any(score.name in row for row in cells.values())]
-    shown = Table(
-        title=group.capitalize(), title_justify="left", title_style="bold", box=None, header_style="dim"
-    )
-    shown.add_column("method", no_wrap=True)
-    shown.add_column("s/picture", justify="right")
-    shown.add_column("n", justify="right")
-    for score in measured:
-        shown.add_column(
-            score.title + (" ↓" if score.better == "lower" else ""), justify="right", max_width=11
-        )
     rows = [row for row in cells if row in table.asked or any(score.name in cells[row] for score in measured)]
-    for row in rows:
-        method = row in table.asked
-        entries = [_entry(table, cells, row, score, method) for score in measured]
-        count = max([cells[row][score.name].n for score in measured if score.name in cells[row]], default=0)
-        seconds = f"{table.seconds[row]:.3f}" if row in table.seconds else ""
-        last = method and rows.index(row) + 1 < len(rows) and rows[rows.index(row) + 1] not in table.asked
-        shown.add_row(escape(row), seconds, str(count), *entries, end_section=last)
-    return shown
+
+    def make(part: Sequence[Any]) -> Table:
+        shown = _plain_table(group.capitalize())
+        shown.add_column("method", no_wrap=True)
+        shown.add_column("s/picture", justify="right")
+        shown.add_column("n", justify="right")
+        for score in part:
+            arrow = " ↓" if score.better == "lower" else ""
+            longest = max(map(len, score.title.split()))
+            shown.add_column(score.title + arrow, justify="right", max_width=max(11, longest))
+        for row, following in zip_longest(rows, rows[1:]):
+            method = row in table.asked
+            entries = [_entry(table, cells, row, score, method) for score in part]
+            count = max(
+                [cells[row][score.name].n for score in measured if score.name in cells[row]], default=0
+            )
+            seconds = f"{table.seconds[row]:.3f}" if row in table.seconds else ""
+            last = method and following is not None and following not in table.asked
+            shown.add_row(escape(row), seconds, str(count), *entries, end_section=last)
+        return shown
+
+    _print_in_parts(make, measured)
+
+
+def _plain_table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
+
+
+def _print_in_parts(make: Callable[[Sequence[Any]], Table], columns: Sequence[Any]) -> None:
+    """Print ``make(columns)``, below each other in so many tables that none is wider than the screen."""
+    while columns:
+        fitting = [n for n in range(1, len(columns) + 1) if _width(make(columns[:n])) <= out.width]
+        count = max(fitting, default=1)
+        out.print(make(columns[:count]))
+        columns = columns[count:]
+
+
+def _width(table: Table) -> int:
+    return out.measure(table, options=out.options.update(max_width=10_000)).maximum
 
 
 def _entry(table: Any, cells: dict[str, dict[str, Any]], row: str, score: Any, method: bool) -> str:
@@ -146,15 +169,16 @@ def _entry(table: Any, cells: dict[str, dict[str, Any]], row: str, score: Any, m
     return text if clear else f"[dim]{text}[/]"
 
 
-def _cascade(table: Any) -> Table:
-    shown = Table(
-        title="As weights become random, from the classifier down: Spearman with the network's own maps",
-        title_justify="left", title_style="bold", box=None, header_style="dim",
-    )  # fmt: skip
-    shown.add_column("random", overflow="fold")
-    names = list(next(iter(table.cascade.values())))
-    for name in names:
-        shown.add_column(escape(name), justify="right")
-    for title, row in table.cascade.items():
-        shown.add_row(escape(title), *(f"{row[name]:.2f}" if name in row else "-" for name in names))
-    return shown
+def _print_cascade(table: Any) -> None:
+    def make(names: Sequence[str]) -> Table:
+        shown = _plain_table(
+            "As weights become random, from the classifier down: Spearman with the network's own maps"
+        )
+        shown.add_column("random", overflow="fold", max_width=max(20, out.width // 2))
+        for name in names:
+            shown.add_column(escape(name), justify="right")
+        for title, row in table.cascade.items():
+            shown.add_row(escape(title), *(f"{row[name]:.2f}" if name in row else "-" for name in names))
+        return shown
+
+    _print_in_parts(make, list(next(iter(table.cascade.values()))))

@@ -1,5 +1,6 @@
 """foveate list"""
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -43,7 +44,7 @@ def names(what: str, pattern: str) -> None:
     shown = [name for name in table if pattern in name]
     if isinstance(table, Registry):
         sentences = table.sentences()
-        _print([(name, *_about(table[name]), sentences[name]) for name in shown])
+        _print([(name, *_about(table[name]), sentences[name] + _source(table[name])) for name in shown])
     else:
         _print([(name,) for name in shown])
 
@@ -63,6 +64,14 @@ def _about(kind: type[Any]) -> tuple[str, ...]:
     if not hasattr(kind, "layered"):
         return ()
     return "at a layer" if kind.layered else "pixels", "slow" if kind.slow else ""
+
+
+def _source(kind: type[Any]) -> str:
+    """Where an explainer comes from: the first work that its docstring names, up to the year."""
+    if not hasattr(kind, "layered"):
+        return ""
+    found = re.search(r"Sources?: (.*?\d{4}(?: \([^)]*\))?)", " ".join((kind.__doc__ or "").split()))
+    return f" [{found[1]}]" if found else ""
 
 
 def _table(module: str, name: str) -> Iterable[str]:

@@ -84,11 +84,13 @@ class ExplainerScores:
     """Explains pictures by every method and scores the maps, a batch at a time."""
 
     def __init__(
-        self, model: nn.Module, device: torch.device | str, config: LookConfig, *, controls: bool = True
-    ) -> None:
+        self, model: nn.Module, device: torch.device | str, config: LookConfig, *, controls: bool = True,
+        references: torch.Tensor | None = None,
+    ) -> None:  # fmt: skip
         """``model``: with ``mean`` and ``std``, already on ``device``; it is left as it was found. ``controls``: also
-        measure maps that know nothing of the network."""
+        measure maps that know nothing of the network. ``references``: see ``explain``."""
         self.model, self.device, self.config, self.controls = model, device, config, controls
+        self.references = references
         self.skipped: dict[str, str] = {}
         self.seconds = {method.kind: 0.0 for method in config.methods}
         self.parts: list[dict[str, dict[str, np.ndarray]]] = []
@@ -116,7 +118,7 @@ class ExplainerScores:
             if name in self.skipped:
                 continue
             try:
-                maps[name] = _explain(method, config)(model, images, targets)
+                maps[name] = self._maps(method)(model, images, targets)
             except ConfigError as error:
                 if self.shown:
                     raise
@@ -149,7 +151,7 @@ class ExplainerScores:
         """{row: {score: (B,)}}; what is random: {row: Spearman (B,)} is added to ``steps``."""
         model, config, settings = self.model, self.config, self.config.sanity
         left = [method for method in config.methods if method.kind not in self.skipped]
-        methods = {method.kind: _explain(method, config, raw=True) for method in left}
+        methods = {method.kind: self._maps(method, raw=True) for method in left}
         layers = {method.kind: config.layer or "last" if method.layered else None for method in left}
         if self.controls:
             methods["edges"] = lambda network, shown, classes: edge_maps(shown)
@@ -192,6 +194,12 @@ class ExplainerScores:
             }
         )
         return rows
+
+    def _maps(self, method: Explainer, raw: bool = False) -> Maps:
+        layer = self.config.layer if method.layered else None
+        return lambda model, images, targets: explain(
+            model, images, targets, method, layer, raw=raw, seed=self.config.seed, references=self.references
+        )
 
     def table(self) -> LookTable:
         """All that was added."""
@@ -237,13 +245,6 @@ class ExplainerScores:
                 },
             },
         )
-
-
-def _explain(method: Explainer, config: LookConfig, raw: bool = False) -> Maps:
-    layer = config.layer if method.layered else None
-    return lambda model, images, targets: explain(
-        model, images, targets, method, layer, raw=raw, seed=config.seed
-    )
 
 
 def _targets(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, which: str) -> torch.Tensor:

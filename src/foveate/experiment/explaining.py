@@ -19,6 +19,7 @@ from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.core.files import sha256_of_file
 from foveate.core.manifest import WEIGHTS
+from foveate.core.rng import numpy_generator
 from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import Fit, open_image, unfit, upright_size
@@ -26,6 +27,7 @@ from foveate.data.discover import loose_pictures
 from foveate.evaluation.measure import predict
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import pick_device
+from foveate.experiment.overlap import ByBytes
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import subject_of
 from foveate.explanation import explain
@@ -203,6 +205,13 @@ class RunExplainer:
             return {name: probe.resolve(name, picture) for name in names}
 
     @cached_property
+    def references(self) -> torch.Tensor | None:
+        """What methods compare with that want other pictures."""
+        if not any(method.compares for method in self.config.methods):
+            return None
+        return reference_pictures(self.run, self.config.seed)
+
+    @cached_property
     def weights_hash(self) -> str:
         """SHA-256 of the run's weights file."""
         return sha256_of_file(self.run.folder / WEIGHTS)
@@ -215,6 +224,11 @@ class RunExplainer:
         }
 
     @cached_property
+    def _by_bytes(self) -> ByBytes:
+        catalog = self.run.catalog
+        return ByBytes(catalog.file(row) for row in range(len(catalog)))
+
+    @cached_property
     def _folders(self) -> dict[str, int]:
         """{folder name: class}: the name, the id, or both."""
         names: dict[str, int] = {}
@@ -224,21 +238,23 @@ class RunExplainer:
         return names
 
     def label_of(self, file: Path) -> int:
-        """The true class: the run's own picture, else a folder of the path that is named like a class; -1 unknown."""
+        """The true class: the run's own picture or a copy of it, else a folder of the path that is named like a class;
+        -1 unknown."""
         place = os.path.realpath(file)
         if place in self._known:
             return self._known[place]
+        copies = {self._known[os.path.realpath(own)] for own in self._by_bytes.same(file)}
+        if len(copies) == 1:
+            return copies.pop()
         folders = [composed(name) for name in reversed(Path(os.path.abspath(file)).parts[:-1])]
         return next((self._folders[name] for name in folders if name in self._folders), UNLABELLED)
 
     def check(self, catalog: Catalog) -> None:
-        """Look at every picture's header, and for its true class where that is the target, before the work begins.
+        """Look for the true class of every picture, where that is the target, before the work begins.
 
         Raises:
-            DataError: a picture is no picture, or its true class is wanted and not known.
+            DataError: the class of one is not known.
         """
-        for row in range(len(catalog)):
-            open_image(catalog.file(row)).close()
         if self.config.target == TRUE:
             unknown = [row for row in range(len(catalog)) if self.label_of(catalog.file(row)) == UNLABELLED]
             if unknown:
@@ -255,9 +271,8 @@ class RunExplainer:
             DecodeError: a picture cannot be read; the message names it.
             ConfigError: a method means nothing for this network.
         """
-        images, _, _ = DecodedPictures(catalog, self.size, self.fit).read_many(rows)
+        placed = _placed(self.run, catalog, rows, self.device)
         frames = [self._frame(catalog.file(row)) for row in rows]
-        placed = self._place(images)
         with untouched(self.model), torch.no_grad():
             p = self.model(placed).logits.float().cpu().double().softmax(dim=1)  # (B, C)
         predicted = p.argmax(dim=1)
@@ -294,22 +309,39 @@ class RunExplainer:
             told = None if report is None or not method.slow else _named(report, method.kind)
             maps: Any = explain(
                 self.model, images, targets.to(self.device), method, layers, raw=True, chunk=self.config.chunk,
-                precision=self.config.precision, seed=self.config.seed, progress=told,
+                precision=self.config.precision, seed=self.config.seed, progress=told, references=self.references,
             )  # fmt: skip
             for column in columns:
                 values = maps[column.layer] if method.layered else maps
                 found[column.key] = values.float().cpu().numpy()
         return found
 
-    def _place(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, S, S) uint8 -> normalised, on the device."""
-        mean, std = self.model.mean.view(1, 3, 1, 1), self.model.std.view(1, 3, 1, 1)
-        floats = images.to(self.device).float().div_(255).sub_(mean).div_(std)
-        return floats.contiguous(memory_format=torch.channels_last)
-
     def _frame(self, file: Path) -> Frame:
         with open_image(file) as image:
             return Frame(*upright_size(image), self.fit, self.size)
+
+
+REFERENCES = 64
+"""Training pictures that others are compared with."""
+
+
+def reference_pictures(run: RunFolder, seed: int) -> torch.Tensor:
+    """Some of the run's training pictures, drawn at random, (R, 3, S, S) normalised on the CPU.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    rows = run.catalog.indices("train", labelled=False)
+    chosen = numpy_generator(seed, "reference pictures").permutation(rows)[:REFERENCES]
+    return _placed(run, run.catalog, sorted(map(int, chosen)), torch.device("cpu"))
+
+
+def _placed(run: RunFolder, catalog: Catalog, rows: Sequence[int], device: torch.device) -> torch.Tensor:
+    """(B, 3, S, S) as the run's network takes them."""
+    reader = DecodedPictures(catalog, run.environment["size"], run.experiment.data.fit)
+    mean, std = (values.view(1, 3, 1, 1).to(device) for values in (run.model.mean, run.model.std))
+    floats = reader.read_many(rows)[0].to(device).float().div_(255).sub_(mean).div_(std)
+    return floats.contiguous(memory_format=torch.channels_last)
 
 
 def _named(report: Report, name: str) -> Callable[[int, int], None]:

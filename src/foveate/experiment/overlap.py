@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,28 @@ from foveate.experiment.run_folder import RunFolder
 
 NAMED = 5
 """Pictures named in a sentence."""
+
+
+class ByBytes:
+    """Files that are found again by their bytes. Only files of the same size are read."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._of_size: dict[int, list[Path]] = defaultdict(list)
+        for file in files:
+            if file.is_file():
+                self._of_size[file.stat().st_size].append(file)
+        self._hashes: dict[Path, str] = {}
+
+    def same(self, file: Path) -> list[Path]:
+        """Those of the files that hold the same bytes, in their order."""
+        alike = self._of_size.get(file.stat().st_size, []) if file.is_file() else []
+        own = sha256_of_file(file) if alike else ""
+        return [known for known in alike if self._hash(known) == own]
+
+    def _hash(self, file: Path) -> str:
+        if file not in self._hashes:
+            self._hashes[file] = sha256_of_file(file)
+        return self._hashes[file]
 
 
 def without_training(
@@ -89,28 +111,10 @@ def learnt_before(catalog: Catalog, weights: str) -> str | None:
 def _splits(catalog: Catalog, known: Catalog) -> tuple[dict[str, str], int]:
     """{path in ``catalog``: the split of the same picture in ``known``}, training first; and how many training
     pictures are gone. Only files of the same size are read."""
-    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
-    missing = 0
-    for row, sample in enumerate(known.samples):
-        file = known.file(row)
-        if sample.split in ("train", "val"):
-            if file.is_file():
-                by_size[file.stat().st_size].append((sample.split, file))
-            else:
-                missing += sample.split == "train"
-    hashes: dict[int, dict[str, str]] = {}
-    found = {}
+    splits = {known.file(row): s.split for row, s in enumerate(known.samples) if s.split in ("train", "val")}
+    files, found = ByBytes(splits), {}
     for row, sample in enumerate(catalog.samples):
-        file = catalog.file(row)
-        size = file.stat().st_size if file.is_file() else -1
-        if size not in by_size:
-            continue
-        if size not in hashes:
-            # "train" after "val", so that a picture that is in both counts as trained on.
-            hashes[size] = {
-                sha256_of_file(path): split for split, path in sorted(by_size[size], reverse=True)
-            }
-        split = hashes[size].get(sha256_of_file(file))
-        if split is not None:
-            found[sample.path] = split
-    return found, missing
+        same = {splits[file] for file in files.same(catalog.file(row))}
+        if same:
+            found[sample.path] = min(same)  # a picture that is in both counts as trained on
+    return found, sum(split == "train" and not file.is_file() for file, split in splits.items())

@@ -14,6 +14,7 @@ import numpy as np
 from foveate.core.config import parse
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
+from foveate.data.decode import open_image
 from foveate.data.discover import LayoutConfig, discover, picture_list
 from foveate.evaluation.evaluators import Backgrounds, Evaluator
 from foveate.evaluation.evaluators.backgrounds import BackgroundTests, measure_backgrounds
@@ -22,7 +23,14 @@ from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.measure import measure, predict
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, pick_device
-from foveate.experiment.explaining import Explained, RunExplainer, explain_config, in_chunks, pictures_of
+from foveate.experiment.explaining import (
+    Explained,
+    RunExplainer,
+    explain_config,
+    in_chunks,
+    pictures_of,
+    reference_pictures,
+)
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import evaluators_of, measured, measured_rows, shown_to, subject_of, unseen
 
@@ -95,6 +103,8 @@ class Run(RunFolder):
         explainer = RunExplainer(self, explain_config(method, layers, settings), device)
         catalog = pictures_of([paths] if isinstance(paths, str | Path) else paths)
         explainer.check(catalog)
+        for row in range(len(catalog)):
+            open_image(catalog.file(row)).close()  # before the work begins
         chunks = in_chunks(range(len(catalog)), explainer.at_once)
         return (item for rows in chunks for item in explainer.explain(catalog, rows))
 
@@ -217,7 +227,9 @@ class Run(RunFolder):
         values = {"methods": tuple(methods), "metrics": tuple(metrics), **settings}
         config = parse(LookConfig, values, source="what to look at")
         subject = self._subject(catalog, device, workers=workers, asker=None, batch_size=LOOK_BATCH)
-        scores = ExplainerScores(subject.model, subject.device, config)
+        compares = any(method.compares for method in config.methods)
+        references = reference_pictures(self, config.seed) if compares else None
+        scores = ExplainerScores(subject.model, subject.device, config, references=references)
         for batch in subject.batches(rows, "looking"):
             scores.add(batch, [catalog.samples[row].path for row in batch.index.tolist()])
             if progress is not None:

@@ -1,10 +1,11 @@
-"""What tokens read from each other: attention rollout, and attention weighted by gradients, for plain transformers.
+"""What tokens read from each other: attention rollout, and attention weighted by gradients, for transformers.
 
 Attention matrices are taken where PyTorch computes them (scaled_dot_product_attention, softmax), so the network is used
 as it is.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from foveate.core.errors import ConfigError
 from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
+from foveate.explanation.windows import AllTokens, Merging, Windows, windows_seen
 from foveate.models.taps import to_map
 
 
@@ -23,7 +25,8 @@ class AttentionRollout(PictureExplainer):
     matrices with the skip connections in them. It knows of no class.
 
     A' = rows of (1 - residual) A + residual I made to sum to 1, A fused over the heads; map = the readers' row of
-    A'_L ... A'_1. Source: Abnar & Zuidema, ACL 2020 (arXiv 2005.00928).
+    A'_L ... A'_1; in Swin A is of windows, and a merged token is the mean of its four.
+    Source: Abnar & Zuidema, ACL 2020 (arXiv 2005.00928).
     """
 
     kind: Literal["attention_rollout"] = "attention_rollout"
@@ -38,22 +41,21 @@ class AttentionRollout(PictureExplainer):
     predicts = True
 
     def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad(), AttentionTaken() as taken:
-            probe.logits(images)
-        blocks = _blocks(probe.backbone, taken.weights, images, "attention_rollout")
-        rolled = torch.eye(blocks[0].shape[-1], device=images.device).expand(len(images), -1, -1)
-        for weights in blocks:
-            fused = self._fused(weights)
+        with torch.no_grad():
+            _, weights, layers = _attended(probe, images, self.kind)
+        rolled = []
+        for matrix in weights:
+            fused = self._fused(matrix.detach().float(), len(images))
             mixed = (1 - self.residual) * fused
             mixed = mixed + self.residual * torch.eye(fused.shape[-1], device=fused.device)
-            rolled = mixed / mixed.sum(dim=-1, keepdim=True) @ rolled
-        return _read(probe.backbone, rolled, images)
+            rolled.append(mixed / mixed.sum(dim=-1, keepdim=True))
+        return _read(probe.backbone, images, layers, rolled, skip=False)
 
-    def _fused(self, weights: torch.Tensor) -> torch.Tensor:
-        """(B, heads, N, N) -> (B, N, N)."""
+    def _fused(self, weights: torch.Tensor, pictures: int) -> torch.Tensor:
+        """(B, heads, N, N) -> (B, N, N); of windows B is pictures times windows."""
         fused = {"mean": weights.mean(1), "max": weights.amax(1), "min": weights.amin(1)}[self.heads]
         if self.discard:
-            flat = fused.flatten(1)
+            flat = fused.reshape(pictures, -1)
             smallest = flat.topk(int(flat.shape[1] * self.discard), dim=1, largest=False).indices
             kept = torch.ones_like(flat).scatter_(1, smallest, 0.0)
             kept[:, 0] = 1  # the class token's attention to itself
@@ -63,31 +65,28 @@ class AttentionRollout(PictureExplainer):
 
 class TransformerRelevance(PictureExplainer):
     """Attention weighted by its gradient, added up over the blocks: R = I, then R <- R + mean over heads of
-    (A ⊙ dS/dA)+ R for each block; map = the readers' row of R.
+    (A ⊙ dS/dA)+ R for each block; map = the readers' row of R. In Swin A is of windows, and a merged token is the mean
+    of its four.
 
-    Source: Chefer, Gur & Wolf, ICCV 2021 (arXiv 2103.15679), the rule for self-attention.
+    Source: Chefer, Gur & Wolf, ICCV 2021 (arXiv 2103.15679), the rule for self-attention; shifted windows are ours.
     """
 
     kind: Literal["transformer_relevance"] = "transformer_relevance"
 
     def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with torch.enable_grad():
-            pictures = images.detach().requires_grad_()
-            with AttentionTaken() as taken:
-                logits = probe.logits(pictures)
-            blocks = _blocks(probe.backbone, taken.weights, images, "transformer_relevance")
+            logits, weights, layers = _attended(probe, images.detach().requires_grad_(), self.kind)
             score = logits.gather(1, targets[:, None]).sum()
-            gradients = torch.autograd.grad(score, taken.weights, allow_unused=True)
-        relevance = torch.eye(blocks[0].shape[-1], device=images.device).expand(len(images), -1, -1)
-        for weights, gradient in zip(blocks, gradients, strict=True):
+            gradients = torch.autograd.grad(score, weights, allow_unused=True)
+        kept = []
+        for matrix, gradient in zip(weights, gradients, strict=True):
             if gradient is None:
                 raise ConfigError(
                     "transformer_relevance needs a prediction that depends on every attention of "
                     f"{type(probe.backbone).__name__}; use attention_rollout or lrp."
                 )
-            kept = (weights * gradient.float()).clamp(min=0).mean(dim=1)  # (B, N, N)
-            relevance = relevance + kept @ relevance
-        return _read(probe.backbone, relevance, images)
+            kept.append((matrix.detach() * gradient).float().clamp(min=0).mean(dim=1))  # (B, N, N)
+        return _read(probe.backbone, images, layers, kept, skip=True)
 
 
 class AttentionTaken(TorchFunctionMode):
@@ -130,39 +129,69 @@ def _step_by_step(
     return logits.softmax(dim=-1), value
 
 
-def _blocks(
-    backbone: nn.Module, found: list[torch.Tensor], images: torch.Tensor, method: str
-) -> list[torch.Tensor]:
-    """The matrices as float32, if they are those of a plain transformer.
+Layers = Sequence[AllTokens | Windows | Merging]
+
+
+def _attended(
+    probe: Probe, images: torch.Tensor, method: str
+) -> tuple[torch.Tensor, list[torch.Tensor], Layers]:
+    """(logits, the attention matrices (B, heads, N, N), the layers that they and mergings are in), first to last.
 
     Raises:
-        ConfigError: there is no attention, or it is not between all tokens of the picture in every block.
+        ConfigError: there is no attention, or it is neither between all tokens of the picture nor that of Swin.
     """
-    name = type(backbone).__name__
+    with AttentionTaken() as taken, windows_seen(probe.backbone) as seen:
+        logits = probe.logits(images)
+    name, found = type(probe.backbone).__name__, taken.weights
     if not found:
         raise ConfigError(f"{method} needs attention, which {name} does not have; use gradcam or lrp.")
-    first = found[0]
+    if sum(isinstance(layer, Windows) for layer in seen) == len(found):
+        return logits, found, seen
     for weights in found:
         plain = weights.ndim == 4 and len(weights) == len(images) and weights.shape[2] == weights.shape[3]
-        if not plain or weights.shape[3] != first.shape[3]:
+        if not plain or weights.shape[3] != found[0].shape[3]:
             raise ConfigError(
-                f"{method} needs attention between all tokens of the picture in every block; {name} has one of shape "
-                f"{tuple(weights.shape)} (windows, stages, or pooling by attention). Use lrp, gradcam or layercam."
+                f"{method} needs attention between all tokens of the picture in every block, or Swin's windows; {name} "
+                f"has one of shape {tuple(weights.shape)} (other windows, stages, or pooling by attention). Use lrp, "
+                "gradcam or layercam."
             )
-    return [weights.detach().float() for weights in found]
+    return logits, found, [AllTokens()] * len(found)
 
 
-def _read(backbone: nn.Module, matrix: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """(B, N, N) -> (B, h, w): what the tokens that the classifier reads take from each patch."""
-    count = matrix.shape[-1]
-    numbers = torch.arange(count, device=matrix.device, dtype=torch.float32).view(1, count, 1)
+def _read(
+    backbone: nn.Module, images: torch.Tensor, layers: Layers, matrices: list[torch.Tensor], *, skip: bool
+) -> torch.Tensor:
+    """(B, h, w): what the tokens that the classifier reads take from each patch: their row of M_L ... M_1, or with
+    ``skip`` of (I + M_L) ... (I + M_1)."""
+    row, patches = _readers(backbone, images, layers, matrices[-1].shape[-1])
+    left = list(matrices)
+    for layer in reversed(layers):
+        if isinstance(layer, Merging):
+            row = layer.back(row)
+        else:
+            moved = layer.back(row, left.pop())
+            row = row + moved if skip else moved
+    return row[:, patches]
+
+
+def _readers(
+    backbone: nn.Module, images: torch.Tensor, layers: Layers, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(the share (B, N) that each token of the end has in what the classifier reads, the numbers (h, w) of the first
+    layer's tokens that are patches)."""
+    first, last = layers[0], next(layer for layer in reversed(layers) if not isinstance(layer, Merging))
+    if isinstance(first, Windows) and isinstance(last, Windows):  # Swin reads the mean of all
+        count = last.grid[0] * last.grid[1]
+        patches = torch.arange(first.grid[0] * first.grid[1], device=images.device).view(first.grid)
+        return torch.full((len(images), count), 1 / count, device=images.device), patches
+    numbers = torch.arange(count, device=images.device, dtype=torch.float32).view(1, count, 1)
     patches = to_map(backbone, "", numbers.expand(len(images), -1, -1), images)[0, 0].long()  # (h, w)
     prefix = count - patches.numel()
     pool = getattr(backbone, "global_pool", "token" if prefix else "avg")
+    readers = patches.flatten()
     if prefix and pool in ("token", "cls", ""):
         # A distilled network averages the answers of two tokens; further prefix tokens are registers.
-        readers = list(range(2 if getattr(backbone, "dist_token", None) is not None else 1))
-        row = matrix[:, readers].mean(dim=1)
-    else:
-        row = matrix[:, patches.flatten()].mean(dim=1)
-    return row[:, patches]
+        readers = torch.arange(2 if getattr(backbone, "dist_token", None) is not None else 1)
+    row = torch.zeros(len(images), count, device=images.device)
+    row[:, readers] = 1 / len(readers)
+    return row, patches

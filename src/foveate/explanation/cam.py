@@ -128,8 +128,23 @@ class LayerCam(_GradientCam):
         return (gradients.relu() * features).sum(dim=1).relu()
 
 
+class NormGrad(_GradientCam):
+    """NormGrad: at each place the length of g over the channels, times that of A.
+
+    Source: Rebuffi et al., There and back again, CVPR 2020 (arXiv 2004.02866).
+    """
+
+    kind: Literal["normgrad"] = "normgrad"
+
+    def combine(self, features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        return gradients.norm(dim=1) * features.norm(dim=1)
+
+
 class EigenGradCam(_GradientCam):
-    """Eigen-Grad-CAM: the first principal component of g ⊙ A over the places; sign as in ``first_component``."""
+    """Eigen-Grad-CAM: the first principal component of g ⊙ A over the places; sign as in ``first_component``.
+
+    Source: Gildenblat, pytorch-grad-cam, 2021.
+    """
 
     kind: Literal["eigengradcam"] = "eigengradcam"
 

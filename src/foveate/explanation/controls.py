@@ -4,7 +4,9 @@ import torch
 from torch.nn import functional
 
 from foveate.core.rng import key
+from foveate.explanation.graph_saliency import graph_saliency
 from foveate.explanation.maps import min_max, upsample
+from foveate.explanation.whitening_saliency import whitening_saliency
 
 CENTRE_SIGMA = 0.25
 """Standard deviation of the centred Gaussian, as a share of each side."""
@@ -44,7 +46,8 @@ def edge_maps(images: torch.Tensor) -> torch.Tensor:
 def control_maps(
     images: torch.Tensor, names: list[str] | range | None = None, seed: int = 0
 ) -> dict[str, torch.Tensor]:
-    """{control: (B, H, W) in [0, 1]} for pictures (B, 3, H, W): a random map, a centred Gaussian, edges.
+    """{control: (B, H, W) in [0, 1]} for pictures (B, 3, H, W): a random map, a centred Gaussian, edges, and two models
+    of what the eye is drawn to.
 
     ``names``: of the pictures, by which the random maps are drawn; None: their place in the batch.
     """
@@ -53,4 +56,6 @@ def control_maps(
         "random map": random_maps(names or range(len(images)), size, seed).to(images.device),
         "centred Gaussian": centred_gaussian(*size).to(images.device).expand(len(images), *size),
         "edges": edge_maps(images),
+        "graph saliency": graph_saliency(images),
+        "whitening saliency": whitening_saliency(images),
     }

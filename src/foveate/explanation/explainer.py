@@ -30,6 +30,11 @@ class Explainer(Config, ABC):
     signed: ClassVar[bool] = False
     """Whether raw values below zero mean evidence against the class."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether reference pictures are needed."""
+        return "pictures" in (getattr(self, "baseline", None), getattr(self, "hidden", None))
+
     @abstractmethod
     def __call__(
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]

@@ -11,8 +11,10 @@ from foveate.explanation.cam import (
     GradCamPlusPlus,
     HiResCam,
     LayerCam,
+    NormGrad,
     XGradCam,
 )
+from foveate.explanation.deepfool import DeepFool
 from foveate.explanation.deeplift import DeepLift, DeepLiftShap
 from foveate.explanation.fullgrad import FullGrad
 from foveate.explanation.gradients import Gradient, InputXGradient
@@ -39,6 +41,7 @@ EXPLAINERS = Registry(
     XGradCam,
     HiResCam,
     LayerCam,
+    NormGrad,
     EigenCam,
     EigenGradCam,
     ScoreCam,
@@ -47,6 +50,7 @@ EXPLAINERS = Registry(
     Rise,
     Gradient,
     InputXGradient,
+    DeepFool,
     DeconvNet,
     GuidedBackprop,
     GuidedGradCam,

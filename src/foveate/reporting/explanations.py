@@ -26,7 +26,7 @@ from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.files import sha256_of_file, write_bytes, write_json
 from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
-from foveate.data.decode import read_image
+from foveate.data.decode import DecodeError, read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
 from foveate.experiment.explaining import (
     Column,
@@ -92,19 +92,41 @@ class _Writer:
         kept, total = len(self.catalog) - len(todo), len(self.catalog)
         if kept:
             self.observer.message(f"{kept} of {total} pictures are explained already and stay as they are.")
-        done = kept
+        self.observer.progress("explaining pictures", kept, total)
+        broken: dict[int, str] = {}
         for rows in in_chunks(todo, min(run.explainer.at_once for run in self.runs)):
-            self.observer.progress("explaining pictures", done, total)
-            found = [run.explainer.explain(self.catalog, rows, self.observer.progress) for run in self.runs]
-            for i, row in enumerate(rows):
-                self._write_picture(row, [of_run[i] for of_run in found])
-                done += 1
-                self.observer.progress("explaining pictures", done, total)
-        pictures = [self._record(row) for row in range(total)]
-        sheets = write_sheets(self.out, self._sheet(pictures), self._rows(pictures), total, self.observer)
-        manifest = self._manifest(finished=True) | {"pictures": pictures, "sheets": sheets}
+            for row, found in self._explained(rows, broken):
+                self._write_picture(row, found)
+                kept += 1
+                self.observer.progress("explaining pictures", kept, total)
+        if len(broken) == total:
+            raise DataError(next(iter(broken.values())))
+        rest = [row for row in range(total) if row not in broken]
+        pictures = [self._record(row) for row in rest]
+        sheets = write_sheets(
+            self.out, self._sheet(pictures), self._rows(rest, pictures), len(rest), self.observer
+        )
+        unreadable = [{"path": self.catalog.samples[row].path, "reason": why} for row, why in broken.items()]
+        manifest = self._manifest(finished=True)
+        manifest |= {"pictures": pictures, "unreadable": unreadable, "sheets": sheets}
         write_json(self.out / MANIFEST, manifest)
         return Explanations(self.out, manifest)
+
+    def _explained(
+        self, rows: Sequence[int], broken: dict[int, str]
+    ) -> Iterator[tuple[int, list[Explained]]]:
+        """(row, as each run sees it); a picture that cannot be read goes into ``broken``, {row: why}."""
+        try:
+            found = [run.explainer.explain(self.catalog, rows, self.observer.progress) for run in self.runs]
+        except DecodeError as error:
+            if len(rows) == 1:
+                broken[rows[0]] = str(error)
+                return
+            for row in rows:
+                yield from self._explained([row], broken)
+        else:
+            for i, row in enumerate(rows):
+                yield row, [of_run[i] for of_run in found]
 
     def refuse_other(self) -> None:
         """Refuse a folder that holds anything else."""
@@ -203,6 +225,7 @@ class _Writer:
             | {"python": platform.python_version()},
             "identity": self._identity,
             "pictures": [{"path": sample.path} for sample in self.catalog.samples],
+            "unreadable": [],
             "sheets": [],
         }
 
@@ -283,9 +306,9 @@ class _Writer:
             cropped=any(run.explainer.fit.startswith("crop") for run in self.runs),
         )
 
-    def _rows(self, pictures: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    def _rows(self, rows: Sequence[int], pictures: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
         """One at a time: thumbnails are made when their page is written."""
-        for row, record in enumerate(pictures):
+        for row, record in zip(rows, pictures, strict=True):
             arrays = read_arrays(self.out / record["maps"])
             picture = read_image(self.catalog.file(row), at_least=2 * SIDE)
             scale = SIDE / max(picture.size)
@@ -308,10 +331,10 @@ def write_explanations(
     """Explain every picture of ``catalog`` by every run, into the folder ``out``.
 
     Killed and started again with the same settings it goes on with the pictures that are missing; pictures may be
-    added.
+    added. Those that cannot be read are left out and listed in the manifest under ``unreadable``.
 
     Raises:
-        DataError: ``out`` holds something else, a picture cannot be read, its true class is not known.
+        DataError: ``out`` holds something else, no picture can be read, the true class of one is not known.
         BusyError: another process is at work in ``out``.
     """
     writer = _Writer(explainers, catalog, out, observer or Observer())
