@@ -29,6 +29,7 @@ from foveate.augmentation.grid_mask import GridMask
 from foveate.augmentation.hide_and_seek import HideAndSeek
 from foveate.augmentation.keep_augment import KeepAugment
 from foveate.augmentation.manifold_mixup import ManifoldMixup
+from foveate.augmentation.minority_mix import MinorityMix
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts
 from foveate.augmentation.part_swap import PartSwap
@@ -42,6 +43,7 @@ from foveate.augmentation.ricap import Ricap
 from foveate.augmentation.saliencymix import SaliencyMix
 from foveate.augmentation.sample_pairing import SamplePairing
 from foveate.augmentation.smoothmix import SmoothMix
+from foveate.augmentation.smote import Smote
 from foveate.augmentation.snapmix import SnapMix
 from foveate.augmentation.spec_augment import SpecAugment
 from foveate.augmentation.trivialaugment import TrivialAugment
@@ -72,6 +74,7 @@ TRANSFORMS = Registry(
     HideAndSeek,
     KeepAugment,
     ManifoldMixup,
+    MinorityMix,
     Mixup,
     PartSwap,
     Perspective,
@@ -84,6 +87,7 @@ TRANSFORMS = Registry(
     SaliencyMix,
     SamplePairing,
     SmoothMix,
+    Smote,
     SnapMix,
     SpecAugment,
     TrivialAugment,

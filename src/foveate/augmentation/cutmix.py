@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -45,7 +46,7 @@ class CutMix:
         if rng.random() >= self.config.p:
             return batch
         kept = float(rng.beta(self.config.alpha, self.config.alpha))
-        partner = partner_of(batch, rng)
+        partner = self.partner(batch, rng)
         height, width = batch.images.shape[2:]
         rows, columns = draw_box(height, width, kept, rng)
         # Indexing by the permutation copies, and only the box: the right side is whole before anything is written.
@@ -55,3 +56,7 @@ class CutMix:
         share = batch.images.new_full((len(batch),), 1 - area / (height * width))
         targets = mix_targets(soft_targets(batch, self.classes), partner, share)
         return batch.replace(targets=targets, has_mask=both_masks(batch, partner))
+
+    def partner(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
+        """(B,) int64: whose box each picture gets."""
+        return partner_of(batch, rng)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.core.registry import Registry
 from foveate.feedback.class_sampling import ClassSampling
+from foveate.feedback.curriculum import Curriculum
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.upweighting import Upweighting
 
@@ -11,6 +12,7 @@ from foveate.feedback.upweighting import Upweighting
 FEEDBACKS = Registry(
     "feedback",
     ClassSampling,
+    Curriculum,
     Upweighting,
 )
 
