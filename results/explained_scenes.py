@@ -1,6 +1,6 @@
 """python results/explained_scenes.py SCENE15_TRAIN WEIGHTS OUT: the Scenes report's figures for one network.
 
-A linear head on the frozen ImageNet trunk (tf_efficientnet_lite0, 128 px); Score-CAM of eight pictures that it names
+A linear head on the frozen ImageNet backbone (tf_efficientnet_lite0, 128 px); Score-CAM of eight pictures that it names
 correctly at first, second and last block; class images of five classes. The report's test pictures are not used.
 """
 

@@ -1,4 +1,4 @@
-"""python results/frozen_timing.py DATA WEIGHTS OUT: 50 epochs of a head on a frozen trunk, stored features or not.
+"""python results/frozen_timing.py DATA WEIGHTS OUT: 50 epochs of a head on a frozen backbone, stored features or not.
 
 Both runs are the same experiment (linear head, no augmentation, 64 px). The second is kept from storing features and
 trained for two epochs only, since every epoch of it costs the same. Seconds are those of the processor, so that other

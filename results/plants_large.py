@@ -10,7 +10,7 @@ import torch
 from foveate.models.classifier import build_classifier
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.summary import summarise_network
-from foveate.recipes.plants import plants
+from foveate.papers.plants.recipes import plants
 from foveate.training.optimizers import build_optimizer, parameter_groups
 
 SIZE = 32

@@ -23,7 +23,7 @@ SUPERVISED, ROTATION, PERTURBATION = 8, 4, 8
 """Epochs of whole networks. A picture asks four questions in an epoch of rotation and two in one of perturbation, so
 that both tasks see as many pictures."""
 DRIFTING = 12
-"""Of a head whose trunk runs in every epoch."""
+"""Of a head whose backbone runs in every epoch."""
 PRECISION = "fp32_channels_last"
 TASKS = ("rotation", "perturbation", "faulty perturbation")
 

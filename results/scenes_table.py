@@ -137,10 +137,10 @@ def fifteen(place: Path) -> list[str]:
 
 
 def controls(place: Path) -> list[str]:
-    """Markdown lines: the same head on eight trunks."""
+    """Markdown lines: the same head on eight backbones."""
     pretext = tasks(place)
     lines = [
-        "| trunk | pretext task, test | linear head, test | k-NN, test | training | seeds |",
+        "| backbone | pretext task, test | linear head, test | k-NN, test | training | seeds |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for arm, runs in (cells(place / "controls") | cells(place / "controls-random")).items():

@@ -11,9 +11,11 @@ Importing foveate is quick: torch is loaded by the first call that needs it.
 
 from typing import TYPE_CHECKING, Any
 
+from foveate.core.providers import PACKAGES
 from foveate.core.version import VERSION
 
 __version__ = VERSION
+PACKAGES.append("foveate.papers")
 
 if TYPE_CHECKING:
     from foveate.api import (

@@ -24,7 +24,7 @@ SURFACE = {
     "check": "data LAYOUT --json --csv --html --split",
     "compare-backbones": "data --backbones LAYOUT --size --folds --split --quarantine --csv --json --seed --device",
     "split": "data --out LAYOUT --folds --val --test --seed",
-    "train": "data --out --backbone --weights --from --trunk --size --augment --guide --epochs --batch-size --lr "
+    "train": "data --out --backbone --weights --from --freeze --size --augment --guide --epochs --batch-size --lr "
     "--split LAYOUT --no-cache --seed --device --set --quarantine --track --config",
     "pretext": "data --out --task --backbone --weights --size --augment --faithful --epochs --batch-size --lr "
     "--split LAYOUT --no-cache --seed --device --set --quarantine --config",
@@ -32,7 +32,7 @@ SURFACE = {
     "tune": "data --out --config --backbone --weights --size --guide --split LAYOUT --seed --device --set "
     "--trials --jobs --storage --quarantine",
     "evaluate": "run LAYOUT --data --tta --out --device",
-    "study run": "study --data --out --backbone --weights --size LAYOUT --set --seeds --arm --block --jobs --threads "
+    "study run": "study --out --backbone --weights --size LAYOUT --set --data --seeds --arm --block --jobs --threads "
     "--quarantine",
     "study show": "folder --trim",
     "masks propose": "data --out LAYOUT --prior --run --share --iterations --limit --all --overwrite --set "
@@ -67,7 +67,9 @@ def test_the_surface_is_frozen() -> None:
         commands |= {f"{group} {name}": command for name, command in inner.items()}
     for name, command in commands.items():
         found[name] = " ".join(
-            p.opts[0] if p.param_type_name == "option" else p.name for p in command.params if p.name != "help"
+            p.opts[0] if p.param_type_name == "option" else p.name
+            for p in command.params
+            if p.name != "help" and not getattr(p, "hidden", False)
         )
     assert set(found) == set(SURFACE)
     for name, parameters in SURFACE.items():

@@ -41,7 +41,7 @@ FILE: dict[str, Any] = {
 """What a user's file says; every setting that a flag decides, with another value than any recipe's."""
 TASK = {"kind": "perturbation", "side": 8}
 
-PHASES = finetune(weights="none", trunk="frozen").to_dict()["training"]["phases"]
+PHASES = finetune(weights="none", freeze="backbone").to_dict()["training"]["phases"]
 FOCUSED = Experiment.from_dict(guidance("class-map")).to_dict()
 TYPED: dict[str, tuple[Any, dict[str, Any]]] = {
     "task": ("rotation", {"task": pretext("rotation").to_dict()["task"]}),
@@ -49,7 +49,7 @@ TYPED: dict[str, tuple[Any, dict[str, Any]]] = {
     "backbone": ("resnet34", {"model.backbone": "resnet34"}),
     "weights": ("pretrained", {"model.weights": "pretrained"}),
     "start": ("RUN", {"model.weights": "RUN", "model.backbone": None, "model.keep_head": True}),
-    "trunk": ("frozen", {"training.phases": PHASES}),
+    "freeze": ("backbone", {"training.phases": PHASES}),
     "size": (48, {"data.size": 48}),
     "augment": ("plant", {"data.augment.preset": "plant", "data.augment.steps": None}),
     "guide": ("class-map", {"objective": FOCUSED["objective"], "transforms": []}),
@@ -179,8 +179,8 @@ def test_a_typed_flag_wins_over_the_recipe(command: str, flag: str, build: Calla
     if command == "pretext" and flag == "task":
         assert found == pretext("rotation").to_dict()
         return
-    if flag == "trunk":
-        assert found == finetune(trunk="frozen").to_dict()
+    if flag == "freeze":
+        assert found == finetune(freeze="backbone").to_dict()
         return
     recipe = finetune(start="RUN") if flag == "start" else build(command, None)
     last = len(recipe.training.phases) - 1

@@ -135,7 +135,7 @@ def test_one_flat_folder_is_enough(tree: Path, tmp_path: Path) -> None:
         run(experiment(), flat, tmp_path / "ordinary")
 
 
-def test_a_frozen_trunk_is_frozen_to_the_last_byte(tree: Path, tmp_path: Path) -> None:
+def test_a_frozen_backbone_is_frozen_to_the_last_byte(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     finished = run(started(), tree, out)
     before, after = out / "start" / "model.safetensors", out / "model.safetensors"

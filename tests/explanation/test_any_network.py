@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import foveate.papers  # noqa: F401 (registers two networks)
 from explanation_helpers import network, pictures, randomised
 from foveate.core.errors import ConfigError
 from foveate.explanation import EXPLAINERS, explain

@@ -56,9 +56,9 @@ def test_every_row_says_what_its_experiment_says(study: Study, folder: Path) -> 
     assert list(rows) == ["plain", "pretext rotation", "turned", "drifting", "whole"]
     assert rows["plain"]["Starts from"] == "random weights"
     assert rows["turned"]["Starts from"] == "pretext rotation"
-    assert rows["turned"]["Trunk"] == "frozen"
-    assert rows["drifting"]["Trunk"] == "weights frozen, BatchNorm statistics move"
-    assert rows["whole"]["Trunk"] == rows["pretext rotation"]["Trunk"] == "trained"
+    assert rows["turned"]["Backbone"] == "frozen"
+    assert rows["drifting"]["Backbone"] == "weights frozen, BatchNorm statistics move"
+    assert rows["whole"]["Backbone"] == rows["pretext rotation"]["Backbone"] == "trained"
     assert (rows["turned"]["Augmentation"], rows["whole"]["Augmentation"]) == ("none", "hflip, rotate")
     assert rows["whole"]["Loss"] == "cross entropy (class1 1.5)"
     assert (rows["whole"]["Optimizer"], rows["plain"]["Optimizer"]) == ("SGD", "Adamw")

@@ -50,6 +50,8 @@ class Flag:
     metavar: str | None = None
     read: Callable[[Any, str], Any] = lambda value, option: str(value) if isinstance(value, Path) else value
     """(what was typed, the option) -> the setting's value."""
+    former: tuple[str, dict[str, str]] | None = None
+    """An older name that no help shows, and what its values are called now."""
 
 
 # A new flag: one line here, and its name in the commands that take it.
@@ -70,9 +72,10 @@ FLAGS: dict[str, Flag] = {
         "Start from the network of a finished run (see pretext); for the same classes its head is kept.",
         ("model.weights", "model.backbone", "model.keep_head"), Path, "--from", "RUN",
     ),
-    "trunk": Flag(
-        "The backbone: trained (default), frozen (linear probe), or faithful (frozen, its BatchNorm statistics move).",
-        ("training.phases",),
+    "freeze": Flag(
+        "What is not trained: none (default), backbone (linear probe), or weights (of the backbone, while its "
+        "BatchNorm statistics move).",
+        ("training.phases",), former=("trunk", {"trained": "none", "frozen": "backbone", "faithful": "weights"}),
     ),
     "size": Flag(
         "Side of the square picture the network sees, in pixels; default: that of the weights.", ("data.size",), int
@@ -147,16 +150,22 @@ def takes(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Callable[..., N
         needs: flags that must be typed.
     """
 
+    former = {name: known for name in names if (known := FLAGS[name].former)}
+
     def add(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def call(**given: Any) -> None:
             typed = {name: given.pop(name) for name in names}
+            for name, (old, now) in former.items():
+                value = given.pop(old)
+                typed[name] = now.get(value, value) if typed[name] is None else typed[name]
             command(**given, typed={name: value for name, value in typed.items() if value is not None})
 
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(command).parameters.values():
             if parameter.name == "typed":
-                parameters += (_parameter(name, name in needs) for name in names)
+                parameters += (_parameter(name, FLAGS[name], name in needs) for name in names)
+                parameters += (_parameter(old, Flag(""), hidden=True) for old, _ in former.values())
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
@@ -166,9 +175,9 @@ def takes(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Callable[..., N
     return add
 
 
-def _parameter(name: str, needed: bool) -> inspect.Parameter:
-    flag = FLAGS[name]
-    option = typer.Option(option_of(name), help=flag.help, metavar=flag.metavar, show_default=False)
+def _parameter(name: str, flag: Flag, needed: bool = False, hidden: bool = False) -> inspect.Parameter:
+    typed_as = f"--{name}" if hidden else option_of(name)
+    option = typer.Option(typed_as, help=flag.help, metavar=flag.metavar, show_default=False, hidden=hidden)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
-from foveate.core.registry import Registry
+from foveate.core.registry import Registry, first_sentence
 
 TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
@@ -45,6 +45,8 @@ def names(what: str, pattern: str) -> None:
     if isinstance(table, Registry):
         sentences = table.sentences()
         _print([(name, *_about(table[name]), sentences[name] + _source(table[name])) for name in shown])
+    elif isinstance(table, Mapping):
+        _print([(name, *_origin(table[name])) for name in shown])
     else:
         _print([(name,) for name in shown])
 
@@ -74,6 +76,14 @@ def _source(kind: type[Any]) -> str:
     return f" [{found[1]}]" if found else ""
 
 
+def _origin(entry: Any) -> tuple[str, ...]:
+    """Of a recipe or study: the paper it belongs to, and what it is."""
+    place = getattr(entry, "__module__", "").split(".")
+    if not callable(entry):
+        return ()
+    return place[2] if place[:2] == ["foveate", "papers"] else "", first_sentence(entry.__doc__)
+
+
 def _table(module: str, name: str) -> Iterable[str]:
     table: Iterable[str] = getattr(import_module(module), name)
     return table
@@ -81,7 +91,7 @@ def _table(module: str, name: str) -> Iterable[str]:
 
 def _backbones() -> Iterable[str]:
     import foveate.core.torchvision_guard  # noqa: I001 (must come before timm)
-    import foveate.models.small_cnn  # noqa: F401 (registers ours)
+    import foveate.papers  # noqa: F401 (registers ours)
     import timm
 
     listed: list[str] = timm.list_models()

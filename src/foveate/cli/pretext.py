@@ -39,6 +39,6 @@ def pretext(
             out.print(f"{split}: {escape(describe_neighbours(metrics['neighbours']))}", soft_wrap=True)
     out.print(f"Report: [bold]{escape(str(finished.folder / 'report.html'))}[/]")
     out.print(
-        f"Next: foveate train DATA --from {escape(str(finished.folder))} --trunk frozen --out RUN",
+        f"Next: foveate train DATA --from {escape(str(finished.folder))} --freeze backbone --out RUN",
         soft_wrap=True,
     )

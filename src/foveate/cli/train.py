@@ -15,7 +15,7 @@ from foveate.core.errors import ConfigError
 
 
 @takes(
-    "backbone", "weights", "start", "trunk", "size", "augment", "guide", "epochs", "batch_size", "lr", "split",
+    "backbone", "weights", "start", "freeze", "size", "augment", "guide", "epochs", "batch_size", "lr", "split",
     *LAYOUT, "no_cache", "seed", "device", "set",
 )  # fmt: skip
 @guarded
@@ -93,7 +93,7 @@ def describe_backgrounds(tests: dict[str, Any]) -> str:
 def describe_neighbours(found: dict[str, Any]) -> str:
     """One line on the k nearest neighbours of the features."""
     return (
-        f"the {found['k']} nearest training pictures, by the trunk's features: class right in "
+        f"the {found['k']} nearest training pictures, by the backbone's features: class right in "
         f"{found['accuracy']:.3f} (n = {found['n']})"
     )
 

@@ -17,12 +17,18 @@ from torch import nn
 from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from foveate.core import providers
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError
-from foveate.explanation.inversion_scenes import ScenesConfig, Score, scenes_inversion
 from foveate.explanation.probe import Probe, Progress
 from foveate.models.modes import untouched
 from foveate.models.taps import capture_taps
+
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(pictures (b, 3, h, w) normalised, numbers (b,) of classes or channels) -> (b,), what is to become large."""
+Routine = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+"""(score, numbers, size, mean, std, config, probe, report) -> images (b, 3, size, size) in [0, 1], scores (updates, b).
+"""
 
 
 class InversionConfig(Config):
@@ -94,7 +100,7 @@ def invert(
     channels: Sequence[int] | int | None = None,
     unit: Literal["channel", "centre"] = "channel",
     size: int | None = None,
-    recipe: Literal["default", "scenes"] = "default",
+    recipe: str = "default",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     chunk: int = 8,
@@ -113,21 +119,20 @@ def invert(
         layer: "last", "first", "stage:K", ..., or a module's path; then ``channels`` say which.
         unit: "channel": the mean of the channel's map; "centre": its value in the middle place.
         size: side of the picture in px; None: the network's own.
-        recipe: "default", or "scenes" (see ``foveate.explanation.inversion_scenes``).
+        recipe: a name of ``ROUTINES``: "default", or "scenes" (``foveate.papers.scenes.inversion``).
         mean, std: what pictures are normalised with, 3 values in [0, 1] units; None: the network's own.
         chunk: pictures at once, which bounds the memory.
         seed: of the noise and the moves.
         progress: called with (updates done, updates in all).
-        settings: of the recipe: ``InversionConfig``, or ``ScenesConfig``.
+        settings: of the recipe: ``InversionConfig``, or that of the other routine.
 
     Raises:
         ConfigError: an unknown class, channel, layer or setting; mean and std, or the size, are not known.
     """
-    if recipe not in ("default", "scenes"):
-        raise ConfigError(f"recipe is '{recipe}'; choose default or scenes.")
-    kind: type[InversionConfig] | type[ScenesConfig] = (
-        InversionConfig if recipe == "default" else ScenesConfig
-    )
+    providers.load()
+    if recipe not in ROUTINES:
+        raise ConfigError(f"recipe is '{recipe}'; choose {' or '.join(ROUTINES)}.")
+    kind, routine = ROUTINES[recipe]
     config = parse(kind, settings, source=f"recipe '{recipe}'")
     if chunk < 1:
         raise ConfigError(f"chunk is {chunk}; it counts pictures and must be 1 or more.")
@@ -152,10 +157,7 @@ def invert(
                 if progress is not None:
                     progress(done * steps + step, len(parts) * steps)
 
-            if isinstance(config, ScenesConfig):
-                found, history = scenes_inversion(score, chosen, size, center, spread, config, probe, report)
-            else:
-                found, history = _ascend(score, chosen, size, center, spread, config, probe, report)
+            found, history = routine(score, chosen, size, center, spread, config, probe, report)
             images.append(found.float().cpu())
             scores.append(history.float().cpu())
             with torch.no_grad():
@@ -362,3 +364,7 @@ def _fixed_size(probe: Probe) -> bool:
     config: Any = getattr(probe.backbone, "pretrained_cfg", None) or {}
     embed: Any = getattr(probe.backbone, "patch_embed", None)
     return bool(config.get("fixed_input_size") or getattr(embed, "strict_img_size", False))
+
+
+ROUTINES: dict[str, tuple[type[Config], Routine]] = {"default": (InversionConfig, _ascend)}
+"""{recipe: (its settings, what it does)}."""

@@ -1,5 +1,3 @@
-"""Networks: timm backbone + head, taps, freezing, weights in and out. Importing it registers ours."""
+"""Networks: timm backbone + head, taps, freezing, weights in and out. Importing it registers our plain one."""
 
-from foveate.models import inception_like as inception_like
 from foveate.models import small_cnn as small_cnn
-from foveate.models import three_conv as three_conv

@@ -10,7 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from foveate.core import torchvision_guard  # noqa: F401  (before timm)
+from foveate.core import (
+    providers,
+    torchvision_guard,  # noqa: F401  (before timm)
+)
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.rng import torch_seeded
 from foveate.data.catalog import composed
@@ -111,6 +114,7 @@ def _loaded(
             raise ConfigError(
                 f"backbone_kwargs may not hold {name!r}; it follows from the data and the other settings."
             )
+    providers.load()  # a saved network may be a paper's
     default: Any = timm.models.get_pretrained_cfg(weights.architecture)
     with torch_seeded(seed, "backbone"):
         backbone = _create(weights, size, default, kwargs)

@@ -18,6 +18,7 @@ from torch import nn
 
 from foveate.core import (
     manifest,
+    providers,
     torchvision_guard,  # noqa: F401  (before timm)
 )
 from foveate.core.errors import ConfigError, WeightsError
@@ -56,6 +57,7 @@ def resolve_weights(config: ModelConfig) -> Weights:
         WeightsError: the file does not exist or its card is not valid.
         RunError: the card is a finished run's, and not as it wrote it.
     """
+    providers.load()
     if config.weights in ("pretrained", "none"):
         if config.backbone is None:
             raise ConfigError(

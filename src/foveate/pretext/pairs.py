@@ -48,7 +48,7 @@ class SimCLR(_Pairs):
     """Views of one picture lie close together, all others of the batch lie far away (loss ``nt_xent``).
 
     Source: Chen et al., A simple framework for contrastive learning of visual representations, ICML 2020. The head is
-    the projection; what is passed on is the trunk before it.
+    the projection; what is passed on is the backbone before it.
     """
 
     class Config(TaskConfig):

@@ -10,8 +10,8 @@ from foveate.recipes.guides import guidance
 
 BACKBONE = "mobilenetv3_small_100"
 """Runs everywhere; name another one with ``backbone``."""
-TRUNKS = ("trained", "frozen", "faithful")
-"""What becomes of the backbone."""
+FREEZE = ("none", "backbone", "weights")
+"""What stays as it is."""
 
 
 def finetune(
@@ -21,7 +21,7 @@ def finetune(
     start: Path | str | None = None,
     guide: str = "none",
     augment: str = "standard",
-    trunk: str = "trained",
+    freeze: str = "none",
     seed: int = 0,
     **data: Any,
 ) -> Experiment:
@@ -35,14 +35,14 @@ def finetune(
     Args:
         start: instead of ``weights`` a finished run (see pretext), whose features are judged by their neighbours too.
             Its head is kept where it was trained for the same classes.
-        trunk: "trained"; "frozen" trains the head alone (a linear probe); "faithful" does so too, but the BatchNorm
-            statistics of the frozen trunk keep moving, as in the 15-Scene report.
+        freeze: "none"; "backbone" trains the head alone (a linear probe); "weights" does so too, but the BatchNorm
+            statistics of the frozen backbone keep moving, as in the 15-Scene report.
 
     Raises:
-        ConfigError: another ``trunk``, or a setting that does not fit.
+        ConfigError: another ``freeze``, or a setting that does not fit.
     """
-    if trunk not in TRUNKS:
-        raise ConfigError(f"--trunk takes {', '.join(TRUNKS)}, got '{trunk}'.")
+    if freeze not in FREEZE:
+        raise ConfigError(f"--freeze takes {', '.join(FREEZE)}, got '{freeze}'.")
     weights = weights if start is None else str(start)
     phases: list[dict[str, Any]] = [
         {"name": "head", "epochs": 40, "trainable": "head", "lr": 2e-3, "schedule": {"kind": "cosine"}},
@@ -57,8 +57,8 @@ def finetune(
             "early_stopping": {"patience": 8},
         },
     ]
-    if trunk != "trained":
-        phases = [{**phases[0], "epochs": 50, "freeze_bn": trunk == "frozen"}]
+    if freeze != "none":
+        phases = [{**phases[0], "epochs": 50, "freeze_bn": freeze == "backbone"}]
     elif weights == "none":
         phases = [{"name": "scratch", "epochs": 40, "lr": 2e-3, "schedule": {"kind": "one_cycle"}}]
     return Experiment.from_dict(
@@ -70,7 +70,7 @@ def finetune(
                 "keep_head": start is not None,
             },
             "training": {"phases": phases, "clip": 1.0},
-            "evaluation": {"neighbours": None if trunk == "trained" and start is None else 20},
+            "evaluation": {"neighbours": None if freeze == "none" and start is None else 20},
             "seed": seed,
             **guidance(guide),
         }

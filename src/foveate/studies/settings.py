@@ -81,7 +81,7 @@ def _row(block: str, cells: Sequence[Cell], folder: Path) -> dict[str, str | Non
         "Epochs": _epochs(cells, folder),
         "Linear layers of the head": str(_layers(experiment)),
         "Augmentation": _augmentation(experiment),
-        "Trunk": _trunk(experiment),
+        "Backbone": _backbone(experiment),
         "Starts from": cells[0].start.arm if cells[0].start else _weights(experiment),
     }
 
@@ -125,7 +125,7 @@ def _augmentation(experiment: Experiment) -> str:
     return ", ".join(str(step["kind"]) for step in augment.steps) or "none"
 
 
-def _trunk(experiment: Experiment) -> str:
+def _backbone(experiment: Experiment) -> str:
     phase = experiment.training.phases[-1]
     if phase.trainable == "all":
         return "trained"

@@ -8,7 +8,6 @@ split of its own for every seed, several seeds, intervals; views are shifted by 
 from typing import Any
 
 from foveate.experiment.specification import Experiment
-from foveate.recipes.finetune import BACKBONE
 from foveate.studies.specification import Study
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -28,6 +27,7 @@ METRICS = (
     "convergence_epoch",
 )
 ADAM = {"kind": "adam", "weight_decay": 0.0}
+BACKBONE = "mobilenetv3_small_100"
 VIEWS = "plants8"
 LARGE = "convnext_large.fb_in22k_ft_in1k"
 """The weights that Keras has: trained on ImageNet-21k, then on ImageNet-1k (its documentation)."""

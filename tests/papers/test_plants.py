@@ -9,8 +9,15 @@ from foveate.augmentation import build_transforms
 from foveate.experiment import Experiment, run
 from foveate.models.build import build_network
 from foveate.models.freeze import apply_trainable
+from foveate.papers.plants.recipes import (
+    PUBLISHED,
+    SMALL,
+    plants,
+    plants_final,
+    plants_final_large,
+    three_stages,
+)
 from foveate.recipes import RECIPES, STUDIES
-from foveate.recipes.plants import PUBLISHED, SMALL, plants, plants_final, plants_final_large, three_stages
 from foveate.studies.engine import twins
 
 import timm  # isort: skip

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from foveate.models.build import build_network
-from foveate.models.inception_like import InceptionModule
 from foveate.models.settings import ModelConfig
+from foveate.papers.plants.inception_like import InceptionModule
 
 import timm  # isort: skip
 

@@ -3,7 +3,6 @@
 Source: the routine of utkuozbulak/pytorch-cnn-visualizations, after Yosinski et al., 2015 (arXiv 1506.06579).
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -12,10 +11,8 @@ from PIL import Image, ImageFilter
 from pydantic import Field
 
 from foveate.core.config import Config
+from foveate.explanation.inversion import ROUTINES, Score
 from foveate.explanation.probe import Probe, Progress
-
-Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(pictures (b, 3, h, w) normalised, numbers (b,) of classes or channels) -> (b,), what is to become large."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -72,3 +69,6 @@ def scenes_inversion(
         report(i, config.iterations - 1)
     found = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
     return found.to(probe.device), torch.stack(history)
+
+
+ROUTINES["scenes"] = (ScenesConfig, scenes_inversion)

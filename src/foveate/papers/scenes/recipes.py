@@ -1,9 +1,9 @@
 """The studies of the 15-Scene report: supervised against self-supervised, repeated with a held-out test and controls.
 
 Two protocols stand side by side as blocks. "held-out": validation pictures come from the training set, the given test
-is touched once, and a frozen trunk is frozen. "faithful" is what the report's program does: epochs are chosen on the
-test pictures, BatchNorm statistics of the "frozen" trunk keep moving, corners opened by a rotation are black, and the
-squares of the perturbation have the two faults that ``foveate.pretext.perturbation`` describes.
+is touched once, and a frozen backbone is frozen. "faithful" is what the report's program does: epochs are chosen on
+the test pictures, BatchNorm statistics of the "frozen" backbone keep moving, corners opened by a rotation are black,
+and the squares of the perturbation have the two faults that ``foveate.pretext.perturbation`` describes.
 """
 
 from typing import Any
@@ -102,7 +102,7 @@ def scenes_supervised() -> Study:
 def _classifiers(
     name: str, prefix: str, start: dict[str, Any], patience: int | None, **faithful: Any
 ) -> Study:
-    """A pretext run, and three heads on its frozen trunk: shallow and deep with augmentation, shallow without."""
+    """A pretext run, and three heads on its frozen backbone: shallow and deep with augmentation, shallow without."""
     head = {**_phase("head", 50, patience), "trainable": "head"}
     return Study(
         name=name,
@@ -121,18 +121,18 @@ def _classifiers(
 
 
 def scenes_rotation() -> Study:
-    """The report's first pipeline: a network that tells rotations, then heads on its frozen trunk."""
+    """The report's first pipeline: a network that tells rotations, then heads on its frozen backbone."""
     return _classifiers("Scenes: rotation", "Rotation", ROTATION, 10)
 
 
 def scenes_perturbation() -> Study:
-    """The report's second pipeline: a network that tells black from white squares, then heads on its frozen trunk."""
+    """The report's second pipeline: a network that tells black from white squares, then heads on it, frozen."""
     faulty = {"start.task.faithful": True}
     return _classifiers("Scenes: perturbation", "Perturbation", PERTURBATION, None, **faulty)
 
 
 def scenes_controls() -> Study:
-    """What the report lacks: the same linear head on trunks that have seen no pretext task, or nothing but it."""
+    """What the report lacks: the same linear head on backbones that have seen no pretext task, or nothing but it."""
     head = {**_phase("head", 50), "trainable": "head"}
     faulty = {"task": {**PERTURBATION["task"], "faithful": True}, "augment": PERTURBATION["augment"]}  # type: ignore[dict-item]
     tasks = {"rotation": ROTATION, "perturbation": PERTURBATION, "faulty perturbation": faulty}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+import foveate.papers  # noqa: F401 (registers the network)
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 

@@ -59,7 +59,7 @@ def test_three_heads_share_one_pretext_run_and_the_published_block_has_its_fault
     assert first.start.experiment.model.head.kind == "linear"
 
 
-def test_controls_differ_in_the_trunk_alone_and_share_pretext_runs_with_the_pipelines() -> None:
+def test_controls_differ_in_the_backbone_alone_and_share_pretext_runs_with_the_pipelines() -> None:
     arms = cells(STUDIES["scenes-controls"](), "")
     assert len(arms) == 8
     plain = {
@@ -93,5 +93,5 @@ def test_names_that_do_not_exist_are_refused() -> None:
         pretext("turning")
     with pytest.raises(ConfigError, match="'rotation' has no faithful variant"):
         pretext("rotation", faithful=True)
-    with pytest.raises(ConfigError, match="--trunk takes trained, frozen, faithful"):
-        finetune(trunk="melted")
+    with pytest.raises(ConfigError, match="--freeze takes none, backbone, weights"):
+        finetune(freeze="melted")

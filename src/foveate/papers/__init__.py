@@ -1,0 +1,33 @@
+"""What belongs to one paper and to nothing else: its recipes, odd networks, faithful faults, its own inversion.
+
+The core knows none of it: recipes take these tables, and networks and routines register themselves when this package is
+imported (``core.providers``). A new paper: a folder, and its lines here.
+"""
+
+from collections.abc import Callable
+
+from foveate.experiment.specification import Experiment
+from foveate.papers.learn2look import recipes as learn2look
+from foveate.papers.plants import inception_like as inception_like
+from foveate.papers.plants import recipes as plants
+from foveate.papers.plants import three_conv as three_conv
+from foveate.papers.scenes import inversion as inversion
+from foveate.papers.scenes import recipes as scenes
+from foveate.studies.specification import Study
+
+RECIPES: dict[str, Callable[..., Experiment]] = {"plants": plants.plants}
+STUDIES: dict[str, Callable[..., Study]] = {
+    "learn2look-weights": learn2look.learn2look_weights,
+    "learn2look-taps": learn2look.learn2look_taps,
+    "learn2look-second-set": learn2look.learn2look_second_set,
+    "learn2look-future": learn2look.learn2look_future,
+    "plants-from-scratch": plants.plants_from_scratch,
+    "plants-imbalance": plants.plants_imbalance,
+    "plants-final": plants.plants_final,
+    "plants-final-large": plants.plants_final_large,
+    "plants-tta": plants.plants_tta,
+    "scenes-supervised": scenes.scenes_supervised,
+    "scenes-rotation": scenes.scenes_rotation,
+    "scenes-perturbation": scenes.scenes_perturbation,
+    "scenes-controls": scenes.scenes_controls,
+}

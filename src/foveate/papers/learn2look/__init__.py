@@ -1,0 +1,1 @@
+"""Learn 2 Look: a spatial loss on feature maps."""

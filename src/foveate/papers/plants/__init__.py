@@ -1,0 +1,1 @@
+"""The plant-species report: a small, unbalanced set, from scratch to fine-tuned."""
