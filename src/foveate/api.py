@@ -30,12 +30,12 @@ from foveate.explanation.inversion import invert as invert_network
 from foveate.explanation.probe import Progress
 from foveate.explanation.summit import Summit, SummitConfig
 from foveate.recipes import STUDIES, finetune
-from foveate.reporting import build_report
 from foveate.reporting.channels import write_channels
 from foveate.reporting.contact import build_contact_sheets
 from foveate.reporting.explanation_folder import FOLDER, Explanations
 from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
+from foveate.reporting.report import build_report
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
 from foveate.studies.backbones import BackboneComparison
 from foveate.studies.backbones import compare_backbones as compare_for

@@ -243,6 +243,13 @@ def test_help_loads_nothing_heavy() -> None:
     assert python("-m", "foveate", "--version").stdout.strip() == __import__("foveate").__version__
 
 
+def test_check_does_without_torch(tree: Path) -> None:
+    ask = "import sys; print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)))"
+    call = f"from foveate.cli.check import check; from pathlib import Path; check(Path({str(tree)!r}))"
+    result = python("-c", f"{call}; {ask}")
+    assert result.stdout.strip().splitlines()[-1] == "[]", result.stderr
+
+
 def test_public_names_are_loaded_when_asked_for() -> None:
     import foveate as package
 

@@ -19,7 +19,8 @@ from PIL import Image
 from foveate.core.errors import DataError
 from foveate.core.memo import read_memo
 from foveate.data import cache, store
-from foveate.data.cache import CacheConfig, CachedPictures, open_pictures
+from foveate.data.cache import CachedPictures, open_pictures
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import DecodeError, read_image, resize
 from foveate.data.store import HashMemo

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from foveate.core.errors import ConfigError, DataError
-from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.cache import open_pictures
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.loader import Loader, LoaderConfig, resolve_workers
 from foveate.data.transforms import AugmentationConfig, Transform, build_transform

@@ -12,7 +12,8 @@ from PIL import Image
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
-from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.cache import open_pictures
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.training_masks import MasksConfig, training_masks
 from foveate.experiment import run

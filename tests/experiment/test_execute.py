@@ -15,7 +15,7 @@ from foveate.core.errors import RunError, WeightsError
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.claiming import claim
-from foveate.reporting import build_report
+from foveate.reporting.report import build_report
 from foveate.training import Observer
 from training_helpers import experiment
 

@@ -16,7 +16,7 @@ from foveate.core.errors import ConfigError, RunError
 from foveate.evaluation.gallery import Maps
 from foveate.experiment import Experiment, Run, run
 from foveate.pretext import TASKS
-from foveate.reporting import build_report
+from foveate.reporting.report import build_report
 from training_helpers import BASE, Killer, experiment, in_child
 
 PRETEXT: dict[str, Any] = {"phases": [{"name": "pretext", "epochs": 2, "lr": 0.003}], "batch_size": 8}

@@ -16,8 +16,8 @@ import pytest
 from drawn import draw_tree
 from foveate.data.audit import AuditConfig, audit
 from foveate.data.discover import LayoutConfig, discover
-from foveate.reporting import build_report
 from foveate.reporting.check import build_check_page
+from foveate.reporting.report import build_report
 from foveate.reporting.sheet import write_sheets
 from foveate.reporting.study import build_study_report
 from study_helpers import analysed

@@ -17,7 +17,7 @@ from foveate.core.files import write_csv
 from foveate.core.intervals import of_mean
 from foveate.evaluation.background_files import TESTS
 from foveate.evaluation.predictions import PredictionTable
-from foveate.reporting import build_report
+from foveate.reporting.report import build_report
 from foveate.reporting.text import percent
 
 from .conftest import Page, make_run

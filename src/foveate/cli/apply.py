@@ -11,7 +11,6 @@ from foveate.cli.arguments import Device, RunFolder, Tta
 from foveate.cli.flags import LAYOUT, Typed, layout_of, takes
 from foveate.cli.screen import fail, guarded, open_run, out, tell
 from foveate.core.errors import ConfigError
-from foveate.core.files import write_csv
 
 
 @takes(*LAYOUT)
@@ -86,6 +85,7 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Predict new pictures with a finished run."""
+    from foveate.core.files import write_csv
     from foveate.experiment.export import LAYOUTS
 
     if layout not in LAYOUTS:

@@ -27,17 +27,18 @@ def split(
     """Divide the pictures, stratified and by group, into a file that every run of a comparison shares."""
     import numpy as np
 
+    from foveate.data.audit.memory import checked
+    from foveate.data.cache_config import CacheConfig
     from foveate.data.discover import discover
     from foveate.data.split import SplitConfig, save_split, split_hash
     from foveate.data.split import split as divide
-    from foveate.experiment.prepare import checked, keep_together
-    from foveate.experiment.specification import DataConfig
+    from foveate.experiment.prepare import keep_together
 
     layout = layout_of(typed)
     found = discover(data, layout)
     screen = screen_observer()
     try:
-        alike = checked(found, DataConfig(layout=layout), screen)["alike"]
+        alike = checked(found, CacheConfig(), screen.progress)["alike"]
     finally:
         screen.close()
     # As training does: a file that divides copies would be refused by the training that follows it.

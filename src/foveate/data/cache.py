@@ -9,18 +9,16 @@ resampling does not care, flips, shifts and the copy into the batch are faster).
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import numpy as np
 import PIL
 import torch
-from pydantic import Field
 
-from foveate.core.config import Config, Mark
 from foveate.data.annotations import mask_files, sample_mask
+from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit, read_image, resize, resize_mask
 from foveate.data.store import HashMemo, Store
@@ -31,20 +29,6 @@ FORMAT = 3
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 Item = tuple[torch.Tensor, torch.Tensor, bool]
-
-
-class CacheConfig(Config):
-    """Where decoded pictures are kept."""
-
-    enabled: Annotated[bool, Mark.DECIDES_NOTHING] = True
-    """Decode once and keep the bytes; otherwise decode in every epoch."""
-    folder: Annotated[Path | None, Mark.DECIDES_NOTHING] = None
-    """The cache; None takes the environment variable FOVEATE_CACHE, else the user's cache folder."""
-    size: Annotated[int | None, Mark.LATER] = Field(default=None, ge=8, le=4096)
-    """Side of the kept pictures in pixels; None takes the network's. Larger leaves detail for crops."""
-    fit: Annotated[Fit, Mark.DECIDES_NOTHING] = "squash"
-    """How a picture becomes square: squash, crop (largest centred square) or pad (with grey); a run goes by
-    ``data.fit`` instead."""
 
 
 class Pictures(Protocol):
@@ -85,16 +69,6 @@ def open_pictures(
     if not config.enabled:
         return DecodedPictures(catalog, side, fit)
     return build_cache(catalog, side, fit, cache_folder(config), progress)
-
-
-def cache_folder(config: CacheConfig) -> Path:
-    """The cache's folder: the setting, FOVEATE_CACHE, or ``foveate`` in the user's cache folder."""
-    if config.folder is not None:
-        return config.folder.expanduser()
-    if os.environ.get("FOVEATE_CACHE"):
-        return Path(os.environ["FOVEATE_CACHE"]).expanduser()
-    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(user).expanduser() / "foveate"
 
 
 class DecodedPictures:

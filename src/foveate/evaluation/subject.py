@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from foveate.data.batch import Batch, counted
-from foveate.data.cache import CacheConfig, Pictures, Progress, open_pictures
+from foveate.data.cache import Pictures, Progress, open_pictures
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit
 from foveate.data.loader import in_order

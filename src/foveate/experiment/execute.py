@@ -17,7 +17,8 @@ from foveate.core import manifest
 from foveate.core.config import deciding
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
-from foveate.data.cache import cache_folder, open_pictures
+from foveate.data.cache import open_pictures
+from foveate.data.cache_config import cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash

@@ -1,23 +1,17 @@
 """From a folder of pictures to a checked catalog with splits; nothing is trained on what was not looked at."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import DataError
-from foveate.core.memo import read_memo, write_memo
-from foveate.data.annotations import mask_files
-from foveate.data.audit import Audit, AuditConfig, audit
 from foveate.data.audit.labels import only_one_class
-from foveate.data.cache import CacheConfig, cache_folder
+from foveate.data.audit.memory import checked
 from foveate.data.catalog import Catalog
-from foveate.data.discover import Discovery, discover, flat, is_flat
+from foveate.data.discover import discover, flat, is_flat
 from foveate.data.split import split
 from foveate.experiment.specification import DataConfig
 from foveate.training import Observer
-
-AUDIT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ def prepare(
         found = replace(found, catalog=given.catalog)
     if labels:
         _refuse_one_class(data, found.catalog)
-    report = checked(found, config, observer)
+    report = checked(found, config.cache, observer.progress)
     errors = [problem for problem in report["problems"] if problem["severity"] == "error"]
     if errors and not quarantine:
         raise DataError(_refusal(data, errors))
@@ -73,41 +67,6 @@ def _refuse_one_class(data: Path, catalog: Catalog) -> None:
     alone = only_one_class(catalog)
     if alone:
         raise DataError(f"{data}: {alone}")
-
-
-def checked(found: Discovery, config: DataConfig, observer: Observer) -> dict[str, Any]:
-    """The audit as plain values; remembered in the cache folder as long as no file changes."""
-    memory = _memory(found, config.cache)
-    known: dict[str, Any] | None = read_memo(memory) if config.cache.enabled else None
-    if known is not None:
-        return known
-    report = audit(
-        found.catalog, AuditConfig(), empty_classes=found.empty_classes, progress=observer.progress
-    )
-    if config.cache.enabled:
-        write_memo(memory, report.as_dict())
-    return report.as_dict()
-
-
-def remember(found: Discovery, report: Audit) -> None:
-    """Keep what ``audit`` found with its default settings, so that ``checked`` need not look again."""
-    write_memo(_memory(found, CacheConfig()), report.as_dict())
-
-
-def _memory(found: Discovery, cache: CacheConfig) -> Path:
-    return cache_folder(cache) / "audits" / f"{state_of_files(found)}.json"
-
-
-def state_of_files(found: Discovery) -> str:
-    """A key over everything the audit depends on: paths, sizes, times, labels, splits, masks."""
-    digest = hashlib.sha256(f"{AUDIT_VERSION} {found.catalog.root} {found.empty_classes}".encode())
-    digest.update(found.catalog.hash.encode())
-    for row, sample in enumerate(found.catalog.samples):
-        for file in (found.catalog.file(row), *mask_files(found.catalog.root, sample.mask)):
-            if file.is_file():
-                status = file.stat()
-                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
 
 
 def _refusal(data: Path, errors: list[dict[str, Any]]) -> str:

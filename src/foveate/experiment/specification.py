@@ -14,7 +14,7 @@ from foveate.core.config import Config, HashedAs, Mark, deciding, parse
 from foveate.core.errors import ConfigError, shown
 from foveate.core.reading import parse_yaml, read_yaml
 from foveate.core.registry import shared_settings
-from foveate.data.cache import CacheConfig
+from foveate.data.cache_config import CacheConfig
 from foveate.data.decode import Fit
 from foveate.data.discover import LayoutConfig
 from foveate.data.split import SplitConfig

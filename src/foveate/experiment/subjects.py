@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from foveate.core.errors import DataError
-from foveate.data.cache import CacheConfig, open_pictures
+from foveate.data.cache import open_pictures
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.discover import LayoutConfig, discover, flat, is_flat
 from foveate.data.transforms import Transform

@@ -8,7 +8,7 @@ from foveate.core.files import write_json
 from foveate.data.synthetic import SyntheticConfig, write_dataset
 from foveate.experiment import Experiment, Run, run
 from foveate.recipes.guides import guidance
-from foveate.reporting import build_report
+from foveate.reporting.report import build_report
 from foveate.training import Observer
 
 ARMS = {"plain": "none", "guided": "backgrounds+class-map"}

@@ -18,7 +18,8 @@ from foveate.core.errors import ConfigError, FoveateError
 from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
 from foveate.core.intervals import LEVEL, of_mean
 from foveate.core.rng import numpy_generator
-from foveate.data.cache import Pictures, cache_folder, open_pictures
+from foveate.data.cache import Pictures, open_pictures
+from foveate.data.cache_config import cache_folder
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import in_order
 from foveate.data.split import SplitConfig, split

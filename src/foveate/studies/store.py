@@ -10,9 +10,9 @@ from typing import Any
 
 from foveate.core.manifest import WEIGHTS, differences
 from foveate.core.memo import read_memo, write_memo
-from foveate.data.cache import CacheConfig, cache_folder
+from foveate.data.audit.memory import state_of_files
+from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.discover import discover
-from foveate.experiment.prepare import state_of_files
 from foveate.experiment.records import version_of
 from foveate.studies.specification import Cell
 

@@ -1,0 +1,34 @@
+"""Where decoded pictures, and what the check found, are kept between commands."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from foveate.core.config import Config, Mark
+from foveate.data.decode import Fit
+
+
+class CacheConfig(Config):
+    """Where decoded pictures are kept."""
+
+    enabled: Annotated[bool, Mark.DECIDES_NOTHING] = True
+    """Decode once and keep the bytes; otherwise decode in every epoch."""
+    folder: Annotated[Path | None, Mark.DECIDES_NOTHING] = None
+    """The cache; None takes the environment variable FOVEATE_CACHE, else the user's cache folder."""
+    size: Annotated[int | None, Mark.LATER] = Field(default=None, ge=8, le=4096)
+    """Side of the kept pictures in pixels; None takes the network's. Larger leaves detail for crops."""
+    fit: Annotated[Fit, Mark.DECIDES_NOTHING] = "squash"
+    """How a picture becomes square: squash, crop (largest centred square) or pad (with grey); a run goes by
+    ``data.fit`` instead."""
+
+
+def cache_folder(config: CacheConfig) -> Path:
+    """The cache's folder: the setting, FOVEATE_CACHE, or ``foveate`` in the user's cache folder."""
+    if config.folder is not None:
+        return config.folder.expanduser()
+    if os.environ.get("FOVEATE_CACHE"):
+        return Path(os.environ["FOVEATE_CACHE"]).expanduser()
+    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(user).expanduser() / "foveate"
