@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from foveate.cli.screen import guarded, out
 from foveate.core.errors import ConfigError
-from foveate.core.registry import Registry, first_sentence
 
 TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
@@ -38,6 +37,8 @@ KNOWN = ("backbones", *TABLES)
 @guarded
 def names(what: str, pattern: str) -> None:
     """Print the names of one table, one a line, and what each is where that can be said in a sentence."""
+    from foveate.core.registry import Registry
+
     if what not in KNOWN:
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(KNOWN)}.")
     table = _backbones() if what == "backbones" else _table(*TABLES[what])
@@ -78,6 +79,8 @@ def _source(kind: type[Any]) -> str:
 
 def _origin(entry: Any) -> tuple[str, ...]:
     """Of a recipe or study: the paper it belongs to, and what it is."""
+    from foveate.core.registry import first_sentence
+
     place = getattr(entry, "__module__", "").split(".")
     if not callable(entry):
         return ()
