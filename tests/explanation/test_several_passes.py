@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from explanation.networks import network, pictures
-from foveate.evaluation.look import class_maps
 from foveate.explanation import explain
+from foveate.explanation.class_maps import class_map
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps
 
@@ -43,8 +43,8 @@ def scaled(maps: torch.Tensor) -> torch.Tensor:
 
 def test_the_class_map_is_of_the_whole_picture() -> None:
     images, expected = pictures(), by_hand(pictures(), 2)
-    found, _ = class_maps(Glance(), images, torch.tensor([2, 2]), ["layer4"])
-    torch.testing.assert_close(found["layer4"], expected)
+    found = class_map(Glance(), images, torch.tensor([2, 2]), "layer4")
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("method", ["gradcam", "ablationcam", "layercam"])

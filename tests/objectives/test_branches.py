@@ -6,10 +6,10 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
+from foveate.explanation.class_maps import class_maps
 from foveate.models.output import Output
 from foveate.objectives import Context, Objective
 from foveate.objectives.classification import CrossEntropy
-from foveate.objectives.maps import class_maps
 from foveate.objectives.spatial import SpatialMSE
 from foveate.training.checks import check_phases
 from training_helpers import phase, toy_job
@@ -80,6 +80,6 @@ def test_class_maps_are_of_the_logits_that_belong_to_the_whole_picture() -> None
     local = whole.mean((2, 3)) @ weight.T
     several = Output(crop.mean((2, 3)) @ weight.T + local, taps={"late": whole}, whole=local)
     assert several.local is local
-    (expected,) = class_maps(Output(local, taps={"late": whole}), batch(), ["late"])
-    (found,) = class_maps(several, batch(), ["late"])
+    (expected,) = class_maps(Output(local, taps={"late": whole}), batch().targets, ["late"])
+    (found,) = class_maps(several, batch().targets, ["late"])
     torch.testing.assert_close(found, expected)

@@ -7,10 +7,11 @@ from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.explanation.class_maps import class_maps, tap_gradients
 from foveate.explanation.maps import min_max
 from foveate.models.heads import DeepHead, LinearHead
 from foveate.models.output import Output
-from foveate.objectives.maps import ClassActivation, class_maps, tap_gradients, z_score
+from foveate.objectives.maps import ClassActivation, z_score
 
 
 def batch_of(targets: torch.Tensor) -> Batch:
@@ -59,7 +60,7 @@ def test_class_map_against_a_loop() -> None:
     weight = torch.randn(4, 2, generator=g, dtype=torch.float64)
     logits = (tap.tanh() * place).mean((2, 3)) @ weight  # not pooled evenly, not linear
     targets = torch.tensor([1, 0, 1])
-    (maps,) = class_maps(Output(logits, taps={"late": tap}), batch_of(targets), ("late",))
+    (maps,) = class_maps(Output(logits, taps={"late": tap}), targets, ("late",))
     values = tap.detach().numpy()
     for i, y in enumerate(targets.tolist()):
         expected = np.zeros((5, 5))
@@ -71,8 +72,8 @@ def test_class_map_against_a_loop() -> None:
 
 def test_mixed_targets_mix_the_classes_evidence() -> None:
     output, _ = pooled(LinearHead(LinearHead.Config(dropout=0.0), 4, 2))
-    one, two = (tap_gradients(output, batch_of(torch.full((3,), y)), ("late",))[0] for y in (0, 1))
-    (mixed,) = tap_gradients(output, batch_of(torch.tensor([[0.3, 0.7]] * 3)), ("late",))
+    one, two = (tap_gradients(output, torch.full((3,), y), ("late",))[0] for y in (0, 1))
+    (mixed,) = tap_gradients(output, torch.tensor([[0.3, 0.7]] * 3), ("late",))
     assert torch.allclose(mixed, 0.3 * one + 0.7 * two)
 
 
@@ -122,7 +123,7 @@ def test_taps_without_influence_are_named() -> None:
     output = Output(tap.mean((2, 3)), taps={"late": tap, "beside": beside, "frozen": beside.detach()})
     for name in ("beside", "frozen"):
         with pytest.raises(ConfigError, match=f"tap '{name}'"):
-            class_maps(output, batch_of(torch.tensor([0, 1])), ("late", name))
+            class_maps(output, torch.tensor([0, 1]), ("late", name))
 
 
 def test_half_precision_taps_give_single_precision_maps() -> None:
@@ -132,7 +133,10 @@ def test_half_precision_taps_give_single_precision_maps() -> None:
         half = tap.bfloat16()
         coarse = Output(head(half.mean((2, 3))), taps={"late": half})
     batch = batch_of(torch.tensor([0, 1, 1]))
-    for make in (class_maps, ClassActivation(head)):
-        (fine,), (rough,) = make(output, batch, ("late",)), make(coarse, batch, ("late",))
+    cam = ClassActivation(head)
+    for (fine,), (rough,) in (
+        (class_maps(output, batch.targets, ("late",)), class_maps(coarse, batch.targets, ("late",))),
+        (cam(output, batch, ("late",)), cam(coarse, batch, ("late",))),
+    ):
         assert rough.dtype == torch.float32
         assert torch.allclose(min_max(fine), min_max(rough), atol=0.05)

@@ -43,7 +43,7 @@ class PredictionTable:
     loss: np.ndarray
     """(N,) float32, negative log-likelihood of the true class in nats, NaN = unlabelled."""
     look: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """{column: (N,) float32}: where the network looked (``foveate.evaluation.look``), NaN = unknown."""
+    """{column: (N,) float32}: where the network looked (``foveate.evaluation.evaluators.look``), NaN = unknown."""
     attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
     """{attribute: (N,) str}: what is known of the pictures beside their class, "" = unknown."""
     unreadable: Mapping[str, str] = field(default_factory=dict)

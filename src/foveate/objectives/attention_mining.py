@@ -8,10 +8,10 @@ from pydantic import Field
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.explanation.class_maps import class_maps, full
 from foveate.explanation.maps import min_max
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
-from foveate.objectives.maps import class_maps, full
 from foveate.objectives.term import Context, Progress, TermConfig, nothing
 
 
@@ -54,7 +54,7 @@ class AttentionMining:
             raise ConfigError(
                 "attention_mining needs a network that it can ask again; stored features have none."
             )
-        maps = class_maps(output, batch, self.taps)[0]
+        maps = class_maps(output, batch.targets, self.taps)[0]
         # Stretched after it is enlarged: otherwise no pixel of it would reach 1.
         maps = min_max(F.interpolate(maps[:, None], batch.images.shape[-2:], mode="bilinear")[:, 0])
         chosen = maps.detach().amax(dim=(1, 2)) > 0

@@ -7,15 +7,10 @@ from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.explanation.maps import FLAT, grad_cam, min_max
+from foveate.explanation.class_maps import full, tap_gradients
+from foveate.explanation.maps import FLAT, min_max
 from foveate.models.heads import LinearHead
 from foveate.models.output import Output
-
-
-def full(x: torch.Tensor) -> torch.Tensor:
-    """At least single precision: sums over places and channels lose too much in half."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
 
 # -- scales ------------------------------------------------------------------------------------------------------------
 
@@ -48,48 +43,6 @@ def aggregate(tap: torch.Tensor, how: str) -> torch.Tensor:
 # -- maps of the true class --------------------------------------------------------------------------------------------
 
 
-def tap_gradients(output: Output, batch: Batch, taps: Sequence[str]) -> list[torch.Tensor]:
-    """d(logit of the true class) / d(tap) for each tap, (B, K, h, w), with a graph of its own.
-
-    Mixed targets: the logits' mean with the targets as weights.
-
-    Raises:
-        ConfigError: the logits do not depend on a tap, or the tap has no graph.
-    """
-    if batch.targets.is_floating_point():
-        score = (output.local * batch.targets).sum()
-    else:
-        score = output.local.gather(1, batch.targets[:, None]).sum()
-    able = [tap for tap in taps if score.requires_grad and output.taps[tap].requires_grad]
-    found = (
-        torch.autograd.grad(
-            score, [output.taps[tap] for tap in able], create_graph=torch.is_grad_enabled(), allow_unused=True
-        )
-        if able
-        else ()
-    )
-    gradients = dict(zip(able, found, strict=True))
-    for tap in taps:
-        if gradients.get(tap) is None:
-            raise ConfigError(
-                f"The prediction cannot be differentiated with respect to tap '{tap}'; choose a tap before the "
-                "classifier that the prediction depends on."
-            )
-    return [full(gradients[tap]) for tap in taps]
-
-
-def class_maps(output: Output, batch: Batch, taps: Sequence[str]) -> list[torch.Tensor]:
-    """Grad-CAM of the true class at each tap, (B, h, w), >= 0, not scaled; differentiable.
-
-    Source: Selvaraju et al., Grad-CAM, ICCV 2017: ReLU(sum_k a_k A^k), a_k = mean over places of dS_y / dA^k.
-
-    Raises:
-        ConfigError: the logits do not depend on a tap.
-    """
-    gradients = tap_gradients(output, batch, taps)
-    return [grad_cam(full(output.taps[tap]), gradient) for tap, gradient in zip(taps, gradients, strict=True)]
-
-
 class ClassActivation:
     """CAM of the true class: M = sum_k W[y, k] A^k, (B, h, w), signed; differentiable.
 
@@ -112,7 +65,7 @@ class ClassActivation:
         Raises:
             ConfigError: the tap is not what the head's features are the mean of.
         """
-        gradients = tap_gradients(output, batch, taps)
+        gradients = tap_gradients(output, batch.targets, taps)
         if not self.checked:
             for tap, gradient in zip(taps, gradients, strict=True):
                 if not self._fits(gradient.detach(), batch):

@@ -6,9 +6,9 @@ import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.explanation.class_maps import full
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
-from foveate.objectives.maps import full
 from foveate.objectives.masks import MaskConfig, prepare_masks
 from foveate.objectives.term import Context, Progress, nothing
 

@@ -15,8 +15,9 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.core.rng import torch_seeded
 from foveate.data.batch import Batch
+from foveate.explanation.class_maps import class_maps, full
 from foveate.models.output import Output
-from foveate.objectives.maps import SCALES, ClassActivation, aggregate, class_maps, full
+from foveate.objectives.maps import SCALES, ClassActivation, aggregate
 from foveate.objectives.masks import MaskConfig, Resize, prepare_masks, resize_masks
 from foveate.objectives.term import Context, Progress, nothing
 
@@ -88,7 +89,7 @@ class SpatialTerm(nn.Module):
         """The (B, h, w) map of each tap, before it is scaled."""
         how = self.config.aggregate
         if how == "gradcam":
-            return class_maps(output, batch, self.taps)
+            return class_maps(output, batch.targets, self.taps)
         if self.cam is not None:
             return self.cam(output, batch, self.taps)
         if how == "projection":

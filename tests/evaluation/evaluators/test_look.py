@@ -94,7 +94,7 @@ def test_a_tap_that_does_not_matter_is_an_error(network: TinyNetwork, batches: l
             return Output(output.logits, taps={"beside": self.first(images)})
 
     x = batches[0].prepare("cpu", network.mean, network.std).images
-    with pytest.raises(ConfigError, match="does not depend on tap 'beside'"):
+    with pytest.raises(ConfigError, match="with respect to tap 'beside'"):
         class_map(Beside(), x, batches[0].targets, "beside")
 
 
