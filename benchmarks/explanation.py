@@ -23,7 +23,8 @@ from foveate.explanation import explain
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 from foveate.models.settings import ModelConfig
-from foveate.models.weights import read_tensors, resolve_weights
+from foveate.models.tensor_files import read_tensors
+from foveate.models.weights import resolve_weights
 
 import pytorch_grad_cam  # isort: skip
 import timm  # isort: skip

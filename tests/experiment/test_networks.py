@@ -15,6 +15,7 @@ import toy_networks
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.specification import merge
+from foveate.explanation import explain
 from foveate.models.build import build_network
 from foveate.models.networks import Classifier
 from foveate.models.settings import ModelConfig
@@ -174,6 +175,19 @@ def test_what_is_tried_out_needs_no_sensible_crop(monkeypatch: pytest.MonkeyPatc
     assert summary.parameters == sum(p.numel() for p in model.parameters())
     assert summary.rows[-1].name == "fc"
     check_batches(model, TrainingConfig(batch_size=1), pictures=8)
+
+
+@pytest.mark.parametrize("method", ["attention_rollout", "transformer_relevance"])
+def test_attention_is_that_of_the_pass_over_the_whole_picture(method: str) -> None:
+    settings = ModelConfig(backbone="test_vit", weights="none")
+    zoom = build_network(settings.model_copy(update={"network": toy_networks.Zoom.Config()}), 3, 32, 2)
+    plain = build_network(settings, 3, 32, 2)
+    with torch.no_grad():
+        plain.head.classifier.weight.copy_(zoom.fc.weight)  # type: ignore[union-attr, operator]
+        plain.head.classifier.bias.copy_(zoom.fc.bias)  # type: ignore[union-attr, operator]
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found, alone = (explain(model.eval(), images, [1, 2], method) for model in (zoom, plain))
+    torch.testing.assert_close(found, alone, rtol=1e-3, atol=1e-4)
 
 
 def test_new_parts_are_of_the_group_of_the_head() -> None:

@@ -12,10 +12,13 @@ import torch
 from foveate.core.errors import WeightsError
 from foveate.core.files import write_json
 from foveate.models.build import build_network
+from foveate.models.card import read_card
 from foveate.models.heads import MlpHead
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
-from foveate.models.store import load_model, load_weights, read_card, save_model
+from foveate.models.store import load_model, save_model
+from foveate.models.tensor_files import read_tensors
+from foveate.models.weights import load_head
 
 NAMES = ("ant", "bee", "wasp")
 
@@ -101,7 +104,7 @@ def test_the_head_of_a_run_is_taken_over_on_request(tmp_path: Path) -> None:
     save_model(model, tmp_path, class_names=NAMES)
     file = tmp_path / "model.safetensors"
     following = build_network(ModelConfig(weights=str(file)), classes=3, size=None, seed=0).eval()
-    load_weights(following, file, read_card(file), classifier=True)
+    load_head(following, read_tensors(file), str(file))
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(following(images).logits, model(images).logits)
 

@@ -8,7 +8,9 @@ from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401
 from foveate.core.errors import ConfigError
-from foveate.models.taps import capture_taps, edit_tap, resolve_tap, to_map
+from foveate.models.feature_maps import to_map
+from foveate.models.layer_names import resolve_tap
+from foveate.models.taps import capture_taps, edit_tap
 
 import timm  # isort: skip
 

@@ -18,7 +18,7 @@ from foveate.models.build import build_network
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.models.tensor_files import read_tensors
-from foveate.models.weights import load_weights, resolve_weights
+from foveate.models.weights import load_backbone, load_head, resolve_weights
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
@@ -97,14 +97,14 @@ def test_the_classifier_is_taken_over_on_request(tmp_path: Path, network: Any) -
     file = tmp_path / "net.safetensors"
     safetensors.torch.save_file(network.state_dict(), file)
     model, images = build(file), torch.randn(2, 3, 64, 64)
-    notes = load_weights(model, file, None, classifier=True)
+    notes = load_head(model, read_tensors(file), str(file))
     assert "taken over" in notes[0]
     torch.testing.assert_close(model(images).logits, network(images))
     smaller = build_network(
         ModelConfig(backbone="test_resnet", weights=str(file)), classes=4, size=64, seed=0
     )
     with pytest.raises(WeightsError, match=r"classifier\.weight \(5, 96\) instead of \(4, 96\)"):
-        load_weights(smaller, file, None, classifier=True)
+        load_head(smaller, read_tensors(file), str(file))
 
 
 def test_position_embeddings_are_resized_to_the_picture(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_nothing_is_loaded_when_something_is_wrong(tmp_path: Path, network: Any)
     model = build("none")
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(WeightsError):
-        load_weights(model, file, None)
+        load_backbone(model.backbone, read_tensors(file), None, str(file))
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 

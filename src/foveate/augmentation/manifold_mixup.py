@@ -33,7 +33,7 @@ class ManifoldMixup:
         alpha: float = Field(default=2.0, gt=0)
         """Of the Beta distribution (2 in the paper)."""
         layers: tuple[str, ...] = Field(default=("input", "early", "middle"), min_length=1)
-        """Where, all equally likely: "input", or taps as in ``foveate.models.taps``."""
+        """Where, all equally likely: "input", or taps as in ``foveate.models.layer_names``."""
 
     def __init__(self, config: Config, counts: Counts) -> None:
         self.config, self.classes = config, len(counts)

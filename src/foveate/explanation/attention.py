@@ -17,7 +17,8 @@ from foveate.core.errors import ConfigError
 from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
 from foveate.explanation.windows import AllTokens, Merging, Windows, windows_seen
-from foveate.models.taps import to_map
+from foveate.models.feature_maps import to_map
+from foveate.models.networks import Network
 
 
 class AttentionRollout(PictureExplainer):
@@ -135,14 +136,19 @@ Layers = Sequence[AllTokens | Windows | Merging]
 def _attended(
     probe: Probe, images: torch.Tensor, method: str
 ) -> tuple[torch.Tensor, list[torch.Tensor], Layers]:
-    """(logits, the attention matrices (B, heads, N, N), the layers that they and mergings are in), first to last.
+    """(local logits, the attention matrices (B, heads, N, N), the layers that they and mergings are in), first to last.
 
     Raises:
         ConfigError: there is no attention, or it is neither between all tokens of the picture nor that of Swin.
     """
     with AttentionTaken() as taken, windows_seen(probe.backbone) as seen:
-        logits = probe.logits(images)
+        logits = probe.local(images)
     name, found = type(probe.backbone).__name__, taken.weights
+    if isinstance(probe.model, Network) and not probe.model.stores_features:
+        # Its further passes, over crops, are left out.
+        with torch.no_grad(), AttentionTaken() as once, windows_seen(probe.backbone) as first:
+            probe.model.features(images)
+        found, seen = found[: len(once.weights)], seen[: len(first)]
     if not found:
         raise ConfigError(f"{method} needs attention, which {name} does not have; use gradcam or lrp.")
     if sum(isinstance(layer, Windows) for layer in seen) == len(found):

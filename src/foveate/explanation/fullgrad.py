@@ -13,7 +13,7 @@ from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.gradients import pixel_gradients
 from foveate.explanation.maps import upsample
 from foveate.explanation.probe import Probe
-from foveate.models.taps import picture_shaped, to_map
+from foveate.models.feature_maps import picture_shaped, to_map
 
 Visit = Callable[[torch.Tensor], None]
 """Gets a part of the score: (B, K, h, w) where it has places in the picture, else (B, F)."""

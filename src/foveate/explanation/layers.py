@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from foveate.core.errors import ConfigError
-from foveate.models.taps import picture_shaped, resolve_tap, timm_place, to_map
+from foveate.models.feature_maps import picture_shaped, to_map
+from foveate.models.layer_names import resolve_tap, timm_place
 
 _found: "WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], str]]" = WeakKeyDictionary()
 

@@ -13,9 +13,10 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key
 from foveate.explanation.layers import find_layer
+from foveate.models.layer_names import resolve_tap, timm_place
 from foveate.models.networks import Network
 from foveate.models.output import Output
-from foveate.models.taps import capture_taps, resolve_tap, timm_place
+from foveate.models.taps import capture_taps
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all), called now and then by slow methods."""

@@ -8,8 +8,8 @@ from torch import nn
 
 from foveate.core.errors import ConfigError, FoveateError, WeightsError, first_line
 from foveate.models.card import Card
+from foveate.models.feature_maps import to_map
 from foveate.models.forward_order import record_order
-from foveate.models.taps import to_map
 
 
 class Backbone:

@@ -10,7 +10,7 @@ scale). Layers are counted in forward order, as the network runs them (see ``for
     "after:N"        all but the first N layers of the backbone
     "after:P%"       all but the first P per cent of its layers, rounded down
 
-MODULE is a path in the backbone ("stages.2", "blocks.4.1"), "stage:K" or a tap preset (see ``taps``).
+MODULE is a path in the backbone ("stages.2", "blocks.4.1"), "stage:K" or a tap preset (see ``layer_names``).
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from typing import Literal
 from torch import nn
 
 from foveate.core.errors import ConfigError
+from foveate.models.layer_names import resolve_tap
 from foveate.models.networks import Network
-from foveate.models.taps import resolve_tap
 
 FreezeBn = bool | Literal["all"]
 _BATCH_NORMS = nn.modules.batchnorm._BatchNorm

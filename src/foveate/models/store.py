@@ -22,9 +22,7 @@ from foveate.models.card import Card, card_path, read_card
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.models.tensor_files import read_tensors
-from foveate.models.weights import load_weights, resolve_weights
-
-__all__ = ["Card", "load_model", "load_weights", "read_card", "read_tensors", "resolve_weights", "save_model"]
+from foveate.models.weights import load_head
 
 
 def save_model(
@@ -92,7 +90,7 @@ def load_model(folder: Path) -> Network:
     config = parse(ModelConfig, settings, source=str(card_path(file)), error=WeightsError)
     read = cache(read_tensors)
     model = build_network(config, card.classes, card.input_size[1], seed=0, read=read)
-    load_weights(model, file, card, classifier=True, read=read)
+    load_head(model, read(file), str(file))
     model.card, model.notes = card, ()
     return model.eval()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from foveate.models.modes import evaluating
 from foveate.models.networks import Network
 
 LONGEST = 24
@@ -66,16 +67,12 @@ def summarise_network(model: Network) -> NetworkSummary:
         return model.get_submodule(name).register_forward_hook(hook)
 
     hooks = [remember(name) for name in rows]
-    modes = [(module, module.training) for module in model.modules()]
-    images = torch.zeros(1, 3, model.input_size, model.input_size, device=next(model.parameters()).device)
+    images = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             # Of other networks the backbone alone: what more they do may ask for a picture with something on it.
             (model if model.stores_features else model.features)(images)
     finally:
-        for module, mode in modes:
-            module.training = mode
         for hook in hooks:
             hook.remove()  # type: ignore[attr-defined]
     found: list[SummaryRow] = []

@@ -24,7 +24,7 @@ from foveate.core import (
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.models.card import Card, read_card
 from foveate.models.settings import ModelConfig
-from foveate.models.tensor_files import Read, read_tensors, some
+from foveate.models.tensor_files import some
 
 import huggingface_hub  # isort: skip
 import timm  # isort: skip
@@ -185,23 +185,6 @@ def _prefix(backbone: nn.Module, tensors: Mapping[str, torch.Tensor], source: st
             f"{source} holds several networks that fit, below {some(best)}; save the state_dict of one of them."
         )
     return chosen[0]
-
-
-def load_weights(
-    model: Any, file: Path, card: Card | None, *, classifier: bool = False, read: Read = read_tensors
-) -> list[str]:
-    """Load ``file`` into a Network; with ``classifier``, what it holds beside the backbone, too.
-
-    Returns:
-        Notes for the user.
-
-    Raises:
-        WeightsError: as ``load_backbone``; or with ``classifier``: the file has none, or one of another
-        shape.
-    """
-    tensors = read(file)
-    notes = load_backbone(model.backbone, tensors, card, str(file))
-    return load_head(model, tensors, str(file)) if classifier else notes
 
 
 def load_head(network: Any, tensors: Mapping[str, torch.Tensor], source: str) -> list[str]:

@@ -58,7 +58,7 @@ class TermConfig(Config):
 class Term(Protocol):
     """One named summand of the objective: a class with a ``Config`` and this call.
 
-    ``taps`` are the feature maps it needs (names as in ``foveate.models.taps``). A term with parameters is a
+    ``taps`` are the feature maps it needs (names as in ``foveate.models.layer_names``). A term with parameters is a
     ``torch.nn.Module`` as well. Optional attributes:
 
     - ``differentiates = True``: it takes gradients of the network (class maps), so validation keeps graphs too, and

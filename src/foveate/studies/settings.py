@@ -79,7 +79,7 @@ def _row(block: str, cells: Sequence[Cell], folder: Path) -> dict[str, str | Non
         "Loss": _loss(experiment),
         "Batch": str(experiment.training.batch_size),
         "Epochs": _epochs(cells, folder),
-        "Linear layers of the head": str(_layers(experiment)),
+        "Linear layers of the head": _layers(experiment),
         "Augmentation": _augmentation(experiment),
         "Backbone": _backbone(experiment),
         "Starts from": cells[0].start.arm if cells[0].start else _weights(experiment),
@@ -111,11 +111,11 @@ def _epochs(cells: Sequence[Cell], folder: Path) -> str:
     return span if trained == [most] else f"{span} of {most}"
 
 
-def _layers(experiment: Experiment) -> int:
+def _layers(experiment: Experiment) -> str:
     from foveate.models.heads import HEADS
 
-    head = experiment.model.head
-    return len(HEADS[head.kind].widths(head)) + 1
+    head, network = experiment.model.head, experiment.model.network.kind
+    return str(len(HEADS[head.kind].widths(head)) + 1) if network == "classifier" else f"those of {network}"
 
 
 def _augmentation(experiment: Experiment) -> str:

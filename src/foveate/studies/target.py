@@ -126,7 +126,7 @@ def target_of(search: Search, base: Experiment) -> Target:
 def _changes_meaning(metric: str, path: str) -> bool:
     """Whether a loss has another scale or form after a change of ``path``."""
     if metric == "val_loss":
-        return path.startswith(("objective.", "model.head.kind"))
+        return path.startswith(("objective.", "model.head.kind", "model.network"))
     term = f"objective.{metric.removeprefix('val_')}."
     return metric.startswith("val_") and path.startswith(term) and path != f"{term}weight"
 

@@ -78,7 +78,7 @@ class Network(nn.Module):
     def forward(
         self, images: torch.Tensor, taps: Sequence[str] = (), *, differentiable: bool = False
     ) -> Output:
-        """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.taps``.
+        """images: (B, 3, H, W), normalised. taps: names as in ``foveate.models.layer_names``.
 
         ``differentiable``: logits can be differentiated with respect to the taps, also through frozen layers, and the
         result once more (see ``models.second_derivatives``).
