@@ -6,8 +6,8 @@ No weights and no data are needed; it takes about 4 GB of memory. Prints what mu
 import time
 
 import torch
-
 from foveate.models.classifier import build_classifier
+
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.summary import summarise_network
 from foveate.papers.plants.recipes import plants
