@@ -15,8 +15,8 @@ from foveate.data.annotations import sample_mask
 from foveate.data.decode import read_image
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
-from foveate.evaluation.masks import CENTRE_SHARE, PROPOSED, agreement
-from foveate.experiment.cutting import ClassMaps
+from foveate.evaluation.mask_agreement import CENTRE_SHARE, PROPOSED, agreement
+from foveate.experiment.picture_cut import ClassMaps
 
 SETS: dict[str, dict[str, tuple[int, ...] | None]] = {
     "ph2": {"lesion": None},

@@ -11,7 +11,7 @@ import yaml
 from wording import flips, p_value, percent, points
 
 from foveate import Run
-from foveate.evaluation.metrics import confused_pairs
+from foveate.evaluation.summary import confused_pairs
 from foveate.reporting.study_confusion import confusions
 from foveate.studies.collect import open_study, read_study
 from foveate.studies.engine import folder_of

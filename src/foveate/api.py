@@ -16,14 +16,14 @@ from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
 from foveate.data.split import SplitConfig
 from foveate.evaluation.look_table import LookTable
-from foveate.evaluation.masks import Comparison
-from foveate.evaluation.masks import compare_masks as compare_catalogs
+from foveate.evaluation.mask_agreement import Comparison
+from foveate.evaluation.mask_agreement import compare_masks as compare_catalogs
 from foveate.evaluation.subject import pick_device
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.channels import LAYERS, channels_of_run
-from foveate.experiment.explaining import RunExplainer, agreeing_pictures, explain_config, pictures_of
-from foveate.experiment.propose import Proposal, check_place, listed_in
-from foveate.experiment.propose import propose_masks as propose_for
+from foveate.experiment.class_channels import LAYERS, channels_of_run
+from foveate.experiment.mask_proposals import Proposal, check_place, listed_in
+from foveate.experiment.mask_proposals import propose_masks as propose_for
+from foveate.experiment.run_explainer import RunExplainer, agreeing_pictures, explain_config, pictures_of
 from foveate.experiment.specification import DataConfig
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.inversion import invert as invert_network

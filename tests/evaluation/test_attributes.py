@@ -10,8 +10,8 @@ import pytest
 from foveate.core.errors import DataError
 from foveate.core.intervals import wilson
 from foveate.data.catalog import Catalog
-from foveate.evaluation.metrics import summarise
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.summary import summarise
 from foveate.experiment import Run, run
 from foveate.reporting.report import build_report
 from foveate.studies.metrics import METRICS, measure

@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
-from foveate.evaluation.metrics import summarise
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.summary import summarise
 
 # Carriage returns: the csv module of Python 3.11 and 3.12 does not quote them.
 NAMES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00\r"), max_size=12)

@@ -10,7 +10,7 @@ from foveate.cli.main import app
 from foveate.core.errors import BusyError
 from foveate.core.lock import alone
 from foveate.experiment import Run, run
-from foveate.experiment.claiming import hold
+from foveate.experiment.ownership import hold
 from foveate.training import Observer
 from training_helpers import experiment
 

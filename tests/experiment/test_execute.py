@@ -14,7 +14,7 @@ from drawn import draw_tree
 from foveate.core.errors import RunError, WeightsError
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.claiming import claim
+from foveate.experiment.ownership import claim
 from foveate.reporting.report import build_report
 from foveate.training import Observer
 from training_helpers import experiment

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from foveate.data.catalog import Catalog, Sample
-from foveate.experiment.propose import Proposal
+from foveate.experiment.mask_proposals import Proposal
 from foveate.reporting import contact
 
 

@@ -86,7 +86,7 @@ def predict(
 ) -> None:
     """Predict new pictures with a finished run."""
     from foveate.core.files import write_csv
-    from foveate.experiment.export import LAYOUTS
+    from foveate.experiment.prediction_files import LAYOUTS
 
     if layout not in LAYOUTS:
         raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")

@@ -62,7 +62,7 @@ def propose(
     from foveate.api import propose_masks
     from foveate.core.config import parse
     from foveate.data.propose import ProposeConfig
-    from foveate.experiment.propose import EMPTY, FAILED, TABLE
+    from foveate.experiment.mask_proposals import EMPTY, FAILED, TABLE
     from foveate.experiment.specification import assign
 
     values = {"prior": prior, "share": share, "iterations": iterations}

@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Train a classifier; killed or stopped, the same command goes on where it was."""
     from foveate.api import train as train_and_report
-    from foveate.experiment.claiming import claim, hold
+    from foveate.experiment.ownership import claim, hold
     from foveate.recipes import finetune
     from foveate.training.observers import Several
 

@@ -11,10 +11,10 @@ from foveate.data.batch import Batch
 from foveate.data.cache import DecodedPictures, Item
 from foveate.data.decode import DecodeError, resampling
 from foveate.evaluation.evaluators import Evaluator
-from foveate.evaluation.metrics import summarise_all
 from foveate.evaluation.predict import predict_batches
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject
+from foveate.evaluation.summary import summarise_all
 
 
 def measure(

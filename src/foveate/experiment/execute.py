@@ -26,8 +26,8 @@ from foveate.data.training_masks import MasksConfig, training_masks
 from foveate.data.transforms import build_transform
 from foveate.evaluation.measure import measure
 from foveate.evaluation.subject import pick_device
-from foveate.experiment.claiming import check_same_pictures, claim, hold
-from foveate.experiment.overlap import learnt_before
+from foveate.experiment.known_pictures import learnt_before
+from foveate.experiment.ownership import check_same_pictures, claim, hold
 from foveate.experiment.prepare import prepare
 from foveate.experiment.records import environment_of, result_of
 from foveate.experiment.run import Run

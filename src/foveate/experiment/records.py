@@ -17,7 +17,7 @@ from foveate.core.reading import read_csv
 from foveate.core.version import VERSION
 from foveate.data.catalog import Catalog
 from foveate.data.split import split_hash
-from foveate.evaluation.metrics import convergence_epoch
+from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.prepare import Prepared
 from foveate.experiment.specification import Experiment
 

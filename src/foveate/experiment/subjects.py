@@ -16,7 +16,7 @@ from foveate.data.discover import LayoutConfig, discover, flat, is_flat
 from foveate.data.transforms import Transform
 from foveate.evaluation.evaluators import EVALUATORS, Evaluator
 from foveate.evaluation.subject import Subject
-from foveate.experiment.overlap import without_training
+from foveate.experiment.known_pictures import without_training
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.specification import Experiment
 from foveate.models.networks import Network

@@ -12,7 +12,7 @@ from foveate.core.errors import DataError
 from foveate.core.files import write_text
 from foveate.data.catalog import Catalog
 from foveate.data.decode import load_image, read_image, upright
-from foveate.experiment.propose import EDITED, EMPTY, FAILED, PROPOSED, Proposal
+from foveate.experiment.mask_proposals import EDITED, EMPTY, FAILED, PROPOSED, Proposal
 from foveate.reporting.page import render_page
 from foveate.reporting.pictures import gallery_picture
 

@@ -28,7 +28,8 @@ from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
 from foveate.data.decode import DecodeError, read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
-from foveate.experiment.explaining import (
+from foveate.experiment.records import version_of
+from foveate.experiment.run_explainer import (
     Column,
     ExplainConfig,
     Explained,
@@ -37,7 +38,6 @@ from foveate.experiment.explaining import (
     in_chunks,
     lay_over,
 )
-from foveate.experiment.records import version_of
 from foveate.reporting.explanation_folder import (
     MANIFEST,
     RECORD,

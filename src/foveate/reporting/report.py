@@ -12,8 +12,8 @@ from typing import Any
 from foveate.core import manifest
 from foveate.core.errors import RunError
 from foveate.core.files import write_text
-from foveate.evaluation.metrics import summarise
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.summary import summarise
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import backgrounds, looking, matrix, sections
 from foveate.reporting.overlays import colorbar

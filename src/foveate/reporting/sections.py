@@ -11,8 +11,8 @@ from foveate.evaluation.calibration import (
     negative_log_likelihood,
     scale,
 )
-from foveate.evaluation.metrics import convergence_epoch
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import figures, pictures
 from foveate.reporting.classes import class_pictures

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from foveate.evaluation.metrics import confused_pairs
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.summary import confused_pairs
 from foveate.experiment import Run
 from foveate.reporting.matrix import confusion_svg
 from foveate.studies.engine import folder_of

@@ -20,7 +20,7 @@ from foveate.core.errors import ConfigError, StudyError
 from foveate.core.lock import exists, this_process
 from foveate.core.rng import key
 from foveate.experiment import Experiment
-from foveate.experiment.claiming import first_difference
+from foveate.experiment.ownership import first_difference
 from foveate.studies.space import Domain, Search, at, label
 from foveate.studies.target import Target
 

@@ -81,7 +81,7 @@ def run_cell(
     from foveate.core.files import write_json
     from foveate.core.manifest import WEIGHTS
     from foveate.experiment import Experiment, Run, run
-    from foveate.experiment.claiming import claim
+    from foveate.experiment.ownership import claim
     from foveate.training.decisions import FILE
 
     specification, place = Experiment.from_dict(experiment), Path(folder)

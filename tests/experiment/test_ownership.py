@@ -7,7 +7,7 @@ import pytest
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
 from foveate.experiment import Experiment, Run
-from foveate.experiment.claiming import claim
+from foveate.experiment.ownership import claim
 
 
 def test_a_command_that_failed_before_training_does_not_take_the_folder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from foveate.cli.main import app
 from foveate.core.errors import DataError
 from foveate.experiment import Run
-from foveate.experiment.overlap import learnt_before, without_training
+from foveate.experiment.known_pictures import learnt_before, without_training
 
 
 def renamed_copies(run: Run, splits: set[str], folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.decode import resize
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.explaining import (
+from foveate.experiment.run_explainer import (
     REFERENCES,
     Column,
     ExplainConfig,

@@ -17,7 +17,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.discover import LayoutConfig, discover
 from foveate.data.propose import ProposeConfig
 from foveate.experiment import Run
-from foveate.experiment.propose import Proposal, check_place, propose_masks
+from foveate.experiment.mask_proposals import Proposal, check_place, propose_masks
 from foveate.training import Observer
 
 

@@ -27,7 +27,7 @@ from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
 from foveate.data.matching import mirrored
 from foveate.data.propose import USED, ProposeConfig, opencv, to_picture
-from foveate.experiment.cutting import ClassMaps, cut_picture
+from foveate.experiment.picture_cut import ClassMaps, cut_picture
 from foveate.experiment.records import Record
 from foveate.experiment.run_folder import RunFolder
 from foveate.training import Observer

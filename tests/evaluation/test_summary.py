@@ -10,8 +10,8 @@ import sklearn.metrics as sk
 from scipy.stats import binomtest
 
 from foveate.core.errors import DataError
-from foveate.evaluation.metrics import confused_pairs, convergence_epoch, summarise, summarise_all
 from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.summary import confused_pairs, convergence_epoch, summarise, summarise_all
 
 from .conftest import make_table
 

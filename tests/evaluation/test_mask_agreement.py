@@ -15,7 +15,7 @@ from drawn import draw_tree
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog
 from foveate.data.discover import LayoutConfig, discover
-from foveate.evaluation.masks import agreement, compare_masks
+from foveate.evaluation.mask_agreement import agreement, compare_masks
 
 
 @settings(max_examples=25, deadline=None)

@@ -27,7 +27,7 @@ from foveate.data.discover import loose_pictures
 from foveate.evaluation.measure import predict
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import pick_device
-from foveate.experiment.overlap import ByBytes
+from foveate.experiment.known_pictures import ByBytes
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import subject_of
 from foveate.explanation import explain
