@@ -200,6 +200,26 @@ def test_upweighting_remembers_the_last_answers_of_its_epoch() -> None:
     assert feedback.between(moment(3), None, pictures) is None
 
 
+def test_what_a_feedback_did_and_that_one_did_nothing_stands_among_the_decisions() -> None:
+    never = Upweighting(parse(Upweighting.Config, {"epoch": 9}, source="test"))
+    dark = job(Darken)
+    fit(dark)
+    (told,) = [d for d in dark.decisions.as_list() if d["name"] == "feedback 1: Darken"]
+    last, _, rows = dark.feedbacks[0].diary[-1]
+    assert told["value"].startswith(f"{len(rows)} of 32 pictures are shown changed") or not rows
+    assert told["reason"] == f"from epoch {last + 1} on"
+    quiet = job(lambda: never)
+    fit(quiet)
+    (told,) = [d for d in quiet.decisions.as_list() if d["name"] == "feedback 1: upweighting"]
+    assert told["value"] == "nothing so far"
+    weights = np.array([1.0, 5.0, 1.0, 1.0, 0.0, 0.0])
+    assert (
+        Change(weights=weights).words(np.arange(4)) == "1 of 4 pictures are drawn more often, up to 5 times"
+    )
+    assert Change(order=np.array([3, 1])).words(np.arange(4)) == "2 pictures are shown in an order"
+    assert Change().words(np.arange(4)) == "every picture once, as usual"
+
+
 def test_a_mixed_label_is_wrong_when_its_largest_part_is_missed() -> None:
     seen = Seen(
         torch.arange(2), torch.tensor([[0.6, 0.4], [0.4, 0.6]]), torch.tensor([[2.0, 1.0], [2.0, 1.0]])

@@ -28,6 +28,20 @@ class Change:
         """Whether it changes anything."""
         return bool(self.pictures) or self.weights is not None or self.order is not None
 
+    def words(self, rows: np.ndarray) -> str:
+        """What it does to the training pictures ``rows`` (n,)."""
+        parts = []
+        if self.pictures:
+            where = "beside their originals" if self.beside else "in place of their originals"
+            parts.append(f"{len(self.pictures)} of {len(rows)} pictures are shown changed, {where}")
+        if self.weights is not None:
+            own = self.weights[rows]
+            more, times = (own > own.min()).sum(), own.max() / own[own > 0].min()
+            parts.append(f"{more} of {len(rows)} pictures are drawn more often, up to {times:.3g} times")
+        if self.order is not None:
+            parts.append(f"{len(self.order)} pictures are shown in an order")
+        return "; ".join(parts) or "every picture once, as usual"
+
     def check(self, rows: np.ndarray, size: int) -> None:
         """Whether the training pictures ``rows`` (n,) of ``size`` pixels can be shown like this.
 

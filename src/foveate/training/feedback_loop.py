@@ -3,7 +3,7 @@
 import torch
 
 from foveate.data.change import Change, combine
-from foveate.feedback import Moment, Seen, TrainingPictures
+from foveate.feedback import FEEDBACKS, Moment, Seen, TrainingPictures
 from foveate.models.modes import untouched
 from foveate.training.checkpoint import Tensors, prefixed, without_prefix
 from foveate.training.distributed import everyones, from_main
@@ -20,6 +20,13 @@ class FeedbackLoop:
         self.job = job
         self._changes: list[Change] = [Change() for _ in job.feedbacks]
         self._shown: tuple[Feed, Feed] | None = None
+        kinds = {entry: kind.replace("_", " ") for kind, entry in FEEDBACKS.items()}
+        self._names = [
+            f"feedback {number}: {kinds.get(type(feedback), type(feedback).__name__)}"
+            for number, feedback in enumerate(job.feedbacks, start=1)
+        ]
+        for name in self._names:
+            job.decisions.make(name, lambda: ("nothing so far", "it has not asked for a change yet"))
 
     def see(self, done: Outcome) -> None:
         """Tell the feedbacks of a training step."""
@@ -50,6 +57,8 @@ class FeedbackLoop:
         for number, change in enumerate(asked):
             if change is not None:
                 self._changes[number], self._shown = change, None
+                said = change.words(self.job.feeds.rows["train"])
+                self.job.decisions.note(self._names[number], said, f"from epoch {moment.epoch + 1} on")
 
     def _asked(self, moment: Moment) -> list[Change | None]:
         accelerator, network, pictures = self.job.accelerator, self.job.model, self._pictures()
