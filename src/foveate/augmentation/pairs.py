@@ -28,8 +28,7 @@ def soft_targets(batch: Batch, classes: int) -> torch.Tensor:
 
 def mix_targets(targets: torch.Tensor, partner: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     """share * own + (1 - share) * partner's: targets (B, C), partner (B,) int64, share (B,) in [0, 1]."""
-    kept = share.to(targets).unsqueeze(1)
-    return targets * kept + targets[partner] * (1 - kept)
+    return weigh_targets(targets, partner, share, 1 - share)
 
 
 def partner_of(batch: Batch, rng: np.random.Generator) -> torch.Tensor:
