@@ -12,15 +12,13 @@ from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.decode import resize
 from foveate.experiment import Experiment, Run, run
+from foveate.experiment.agreeing_pictures import agreeing_pictures
+from foveate.experiment.explained import Column, Frame, lay_over
 from foveate.experiment.run_explainer import (
     REFERENCES,
-    Column,
     ExplainConfig,
-    Frame,
     RunExplainer,
     _placed,
-    agreeing_pictures,
-    lay_over,
     pictures_of,
     reference_pictures,
 )

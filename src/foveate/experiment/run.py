@@ -23,8 +23,8 @@ from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.measure import measure, predict
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, pick_device
+from foveate.experiment.explained import Explained
 from foveate.experiment.run_explainer import (
-    Explained,
     RunExplainer,
     explain_config,
     in_chunks,

@@ -6,7 +6,6 @@
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,17 +21,14 @@ from foveate.core.manifest import WEIGHTS
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import UNLABELLED, Catalog, composed
-from foveate.data.decode import Fit, open_image, unfit, upright_size
+from foveate.data.decode import Fit, open_image, upright_size
 from foveate.data.discover import loose_pictures
-from foveate.evaluation.measure import predict
-from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import pick_device
+from foveate.experiment.explained import Column, Explained, Frame
 from foveate.experiment.known_pictures import ByBytes
 from foveate.experiment.run_folder import RunFolder
-from foveate.experiment.subjects import subject_of
 from foveate.explanation import explain
-from foveate.explanation.explain import Methods, build_explainer, scaled, with_settings
-from foveate.explanation.explainer import Explainer
+from foveate.explanation.explain import Methods, build_explainer, with_settings
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 
@@ -79,79 +75,6 @@ def explain_config(
         for name, value in (("methods", method), ("layers", layers))
     }
     return parse(ExplainConfig, {**settings, **words}, source="The explanation")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A method at a layer."""
-
-    method: Explainer
-    layer: str
-    """As it was asked for; "" for a method that explains pixels."""
-
-    @property
-    def key(self) -> str:
-        """The name of its maps: ``method@layer``, or ``method``."""
-        return f"{self.method.kind}@{self.layer}" if self.layer else self.method.kind
-
-
-@dataclass(frozen=True)
-class Frame:
-    """How a network's square lies over a picture."""
-
-    width: int
-    """Of the upright picture in pixels."""
-    height: int
-    fit: Fit
-    side: int
-    """Of the square that the network sees, in pixels."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """One picture as one run sees it."""
-
-    path: str
-    """Below the folder that all pictures share."""
-    frame: Frame
-    label: str | None
-    """The true class where it is known."""
-    prediction: str
-    probability: float
-    """Of the predicted class, without test-time augmentation."""
-    target: str
-    """The class that the maps explain."""
-    target_probability: float
-    maps: dict[str, np.ndarray]
-    """{Column.key: raw values (h, w) float32, at the method's own resolution over the network's square}."""
-    columns: tuple[Column, ...]
-    evidence: str
-
-    def over(self, key: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The map of a column laid over the picture; see ``lay_over``.
-
-        Raises:
-            ConfigError: there is no such map.
-        """
-        column = next((column for column in self.columns if column.key == key), None)
-        if column is None:
-            raise ConfigError(f"There is no map '{key}'; there are {', '.join(self.maps)}.")
-        return lay_over(self.maps[key], column, self.frame, self.evidence, size)
-
-
-def lay_over(
-    raw: np.ndarray, column: Column, frame: Frame, evidence: str, size: tuple[int, int] | None = None
-) -> np.ndarray:
-    """A raw map (h, w) over the original picture: (height, width) float32 in [0, 1], scaled as by ``foveate.explain``.
-
-    Args:
-        size: (width, height) of the result, the picture's shape at any scale; None: the picture's own.
-
-    What the network did not see (fit="crop") is NaN.
-    """
-    square = scaled(torch.from_numpy(raw)[None], (frame.side, frame.side), evidence, column.method.signed)[0]
-    picture = frame.width, frame.height
-    return unfit(square.numpy(), picture, frame.fit, size or picture, side=frame.side)
 
 
 class RunExplainer:
@@ -360,50 +283,3 @@ def pictures_of(paths: Sequence[Path | str]) -> Catalog:
 def in_chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """``rows`` in parts of at most ``size``."""
     return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-def agreeing_pictures(runs: Sequence[RunFolder], count: int, device: str = "auto") -> list[Path]:
-    """For each of the first ``count`` classes that have one: the first test picture that ALL runs name correctly.
-
-    "First" is the order of the first run's catalog. Test pictures of one run that another has not in its test are left
-    out, since that other may have learnt them.
-
-    Raises:
-        DataError: the runs' classes differ, or fewer classes than ``count`` have such a picture.
-        ConfigError: ``count`` is no positive number.
-    """
-    if count < 1:
-        raise ConfigError(f"agreeing is {count}; it counts pictures and must be 1 or more.")
-    first = runs[0].catalog
-    for run in runs[1:]:
-        if [composed(name) for name in run.catalog.class_ids] != [composed(name) for name in first.class_ids]:
-            raise DataError(
-                f"{run.folder} knows other classes than {runs[0].folder}; agreeing needs the same."
-            )
-    right = set.intersection(*(_right(run, device) for run in runs))
-    chosen: dict[int, Path] = {}
-    for row in first.indices("test"):
-        file = first.file(row)
-        if os.path.realpath(file) in right:
-            chosen.setdefault(int(first.labels[row]), file)
-    if len(chosen) < count:
-        who = "the run names" if len(runs) == 1 else f"all {len(runs)} runs name"
-        hint = f"ask for at most {len(chosen)}" if chosen else "were they trained on the same split?"
-        raise DataError(
-            f"{len(chosen)} of {len(first.classes)} classes have a test picture that {who} correctly, {count} were "
-            f"wanted; {hint}."
-        )
-    return [chosen[label] for label in sorted(chosen)[:count]]
-
-
-def _right(run: RunFolder, device: str) -> set[str]:
-    """Real paths of the test pictures that the plain network names correctly."""
-    table: PredictionTable = run.predictions
-    if (
-        run.experiment.evaluation.tta != "none" or "test" not in table.splits
-    ):  # maps explain the plain network
-        size, place = run.environment["size"], pick_device(device)
-        subject = subject_of(run.experiment, run.model, run.catalog, size, place, tta="none")
-        table = predict(subject, run.catalog.indices("test"))
-    test = table.of_split("test")
-    return {os.path.realpath(run.catalog.root / path) for path in test.path[test.correct].tolist()}

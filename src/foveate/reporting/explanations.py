@@ -28,16 +28,9 @@ from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
 from foveate.data.decode import DecodeError, read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
+from foveate.experiment.explained import Column, Explained, Frame, lay_over
 from foveate.experiment.records import version_of
-from foveate.experiment.run_explainer import (
-    Column,
-    ExplainConfig,
-    Explained,
-    Frame,
-    RunExplainer,
-    in_chunks,
-    lay_over,
-)
+from foveate.experiment.run_explainer import ExplainConfig, RunExplainer, in_chunks
 from foveate.reporting.explanation_folder import (
     MANIFEST,
     RECORD,
