@@ -306,7 +306,8 @@ def test_an_arm_may_hold_any_text() -> None:
 def test_a_split_file_is_followed_or_refused(
     tree: Path, tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
-    from foveate.data.discover import LayoutConfig, discover
+    from foveate.data.discover import discover
+    from foveate.data.layout_settings import LayoutConfig
     from foveate.data.split import SplitConfig, split
     from foveate.data.split_file import load_split, save_split
 

@@ -12,7 +12,8 @@ from foveate.core.errors import ConfigError, refusals_in_words
 from foveate.core.lock import alone
 from foveate.data.audit import Audit, audit
 from foveate.data.catalog import composed
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.propose import ProposeConfig
 from foveate.data.split import SplitConfig
 from foveate.evaluation.look_table import LookTable

@@ -8,7 +8,8 @@ import pytest
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.catalog import Catalog, Sample
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 
 ROWS = [
     ("bee/hill/1.png", "bee", "forest", ""),

@@ -13,7 +13,8 @@ from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.catalog import Sample
 from foveate.data.decode import open_image
-from foveate.data.discover import Discovery, LayoutConfig, discover, loose_pictures
+from foveate.data.discover import Discovery, discover, loose_pictures
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.scan import scan
 from foveate.data.split import SplitConfig, split
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
+from foveate.data.layout_settings import parse_columns
 from foveate.data.manifest import read_manifest
-from foveate.data.table import parse_columns, read_rows
+from foveate.data.table import read_rows
 
 
 def touch(root: Path, *paths: str) -> None:

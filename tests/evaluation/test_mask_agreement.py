@@ -14,7 +14,8 @@ from sklearn.metrics import jaccard_score, precision_score, recall_score
 from drawn import draw_tree
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.evaluation.mask_agreement import agreement, compare_masks
 
 

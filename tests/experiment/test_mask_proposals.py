@@ -14,7 +14,8 @@ from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.annotations import sample_mask
 from foveate.data.catalog import Catalog
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.propose import ProposeConfig
 from foveate.experiment import Run
 from foveate.experiment.mask_proposals import Proposal, check_place, propose_masks

@@ -15,7 +15,8 @@ import pytest
 
 from drawn import draw_tree
 from foveate.data.audit import AuditConfig, audit
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.reporting.check import build_check_page
 from foveate.reporting.report import build_report
 from foveate.reporting.sheet import write_sheets

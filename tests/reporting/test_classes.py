@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from foveate.data.audit import AuditConfig, audit
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.reporting.check import build_check_page
 from foveate.reporting.classes import EACH, class_pictures, distribution, samples, words
 from foveate.reporting.report import build_report

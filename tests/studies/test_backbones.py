@@ -12,7 +12,8 @@ from PIL import Image
 import foveate
 from foveate.core.errors import ConfigError
 from foveate.data.catalog import Catalog, Sample
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.split import SplitConfig, save_split
 from foveate.data.split import split as divide
 from foveate.experiment.prepare import prepare

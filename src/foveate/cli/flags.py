@@ -234,7 +234,7 @@ def layout_of(typed: Typed, base: Any = None) -> Any:
         ConfigError: not of the known forms.
     """
     from foveate.core.config import parse
-    from foveate.data.discover import LayoutConfig
+    from foveate.data.layout_settings import LayoutConfig
 
     values = {} if base is None else base.model_dump(mode="json")
     values |= {name: FLAGS[name].read(typed[name], option_of(name)) for name in LAYOUT if name in typed}

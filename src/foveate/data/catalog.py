@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -124,8 +125,14 @@ class Catalog:
 
     def with_splits(self, splits: Sequence[str]) -> "Catalog":
         """The same pictures with another split column, one entry per row."""
-        pairs = zip(self.samples, splits, strict=True)
-        return replace(self, samples=tuple(replace(sample, split=split) for sample, split in pairs))
+        return self.with_column("split", splits)
+
+    def with_column(self, name: str, values: Iterable[Any], **changes: Any) -> "Catalog":
+        """The same pictures with another value of a field of ``Sample`` in each row; ``changes`` are of the catalog."""
+        pairs = zip(self.samples, values, strict=True)
+        return replace(
+            self, samples=tuple(replace(sample, **{name: value}) for sample, value in pairs), **changes
+        )
 
     def values(self, attribute: str) -> tuple[str, ...]:
         """The value of ``attribute`` for each row, "" = unknown.

@@ -9,11 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
-
-from foveate.core.config import Config, Mark
 from foveate.core.errors import DataError, few
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.layout import (
@@ -29,12 +25,12 @@ from foveate.data.layout import (
     refuse_mask_trees,
     spelling_notes,
 )
+from foveate.data.layout_settings import OFF, LayoutConfig, column_of, rule_of, word_of
 from foveate.data.manifest import read_manifest
 from foveate.data.masktrees import find_masks
 from foveate.data.matching import MaskFinds
-from foveate.data.pathrules import check_rule, column_of, rule_of, word_of
 from foveate.data.scan import Scan, scan
-from foveate.data.table import ATTRIBUTE_ROLE, SUFFIXES, PictureTable, parse_columns
+from foveate.data.table import SUFFIXES, PictureTable
 
 UNREADABLE = frozenset(
     {
@@ -57,77 +53,6 @@ UNREADABLE = frozenset(
 
 MOST = 8
 """Values of an attribute that a note names."""
-OFF = "none"
-"""Switches a rule off that a file or a run's settings brought; of masks: no file is a mask."""
-
-
-class LayoutConfig(Config):
-    """How to read a data folder where its names do not say it."""
-
-    masks: Path | None = None
-    """Mask folder, file of annotations or table of boxes, relative to the data folder; None = the usual names; the
-    word "none" = no file is a mask."""
-    mask_kind: Literal["auto", "png", "trimap", "black", "parts"] = "auto"
-    """How to read mask files (see ``foveate.data.annotations``); auto goes by the folder's name, else png."""
-    mask_values: tuple[int, ...] | None = None
-    """Grey values that are object in png masks, for example (128, 255); None = found out for each mask."""
-    label: Annotated[str | None, Mark.LATER] = None
-    """Where a picture's class is said, when not by the first folder: "column:NAME" of the manifest, "part:K" (part of
-    the path, 1 = first folder, -2 = the folder it lies in) or "regex:PATTERN" (its first group, searched in the
-    path)."""
-    group: str | None = None
-    """Which pictures belong together, in the same words; -1 = file name."""
-    attributes: Annotated[tuple[str, ...], Mark.LATER] = ()
-    """What else is known of the pictures: "NAME", a column of the manifest, or "NAME=RULE" with a rule as for the label
-    ("camera=part:2"). Attributes are measured and balanced; they keep nothing together as groups do."""
-    columns: Annotated[str | None, Mark.LATER] = None
-    """What a manifest's columns are where their names do not say it, as "path=image_id,label=dx"; known are path,
-    label, split, mask, group and class_id."""
-    manifest: Path | None = None
-    """CSV table of pictures, relative to the data folder; None = use one that lies in the folder."""
-
-    @field_validator("group", "label", "columns", mode="before")
-    @classmethod
-    def _off(cls, rule: str | None) -> str | None:
-        return None if rule == OFF else rule
-
-    @field_validator("group", "label")
-    @classmethod
-    def _check_rule(cls, rule: str | None) -> str | None:
-        if rule is not None:
-            check_rule(rule)
-        return rule
-
-    @field_validator("attributes")
-    @classmethod
-    def _check_attributes(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
-        said = tuple(text for text in attributes if text != OFF)
-        names = [rule_of(text)[0] for text in said]
-        if len(set(names)) < len(names):
-            raise ValueError(f"the attribute {max(names, key=names.count)} is named twice; keep one")
-        return said
-
-    @field_validator("columns")
-    @classmethod
-    def _check_columns(cls, columns: str | None) -> str | None:
-        parse_columns(columns)
-        return columns
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """{what a column of the manifest is: its name}, of those that were said."""
-        said = {"label": column_of(self.label), "group": column_of(self.group)}
-        said |= {ATTRIBUTE_ROLE + name: column_of(rule) for name, rule in map(rule_of, self.attributes)}
-        return parse_columns(self.columns) | {role: name for role, name in said.items() if name is not None}
-
-    @model_validator(mode="after")
-    def _check_values(self) -> "LayoutConfig":
-        if self.mask_values is not None and self.mask_kind not in ("auto", "png"):
-            raise ValueError(f"mask_values go with mask_kind png, not {self.mask_kind}")
-        for role in ("label", "group"):
-            if getattr(self, role) is not None and role in parse_columns(self.columns):
-                raise ValueError(f"columns and {role} both say what the {role} is; leave one out")
-        return self
 
 
 @dataclass(frozen=True)
@@ -284,7 +209,7 @@ def _from_manifest(
         listed = [sample.path for sample in catalog.samples]
         finds = _find_masks(catalog.root, found or scan(catalog.root), config, listed)
         notes += finds.notes
-        catalog = _with_masks(catalog, finds)
+        catalog = catalog.with_column("mask", [finds.references.get(s.path, s.mask) for s in catalog.samples])
     return Discovery(catalog, "manifest", tuple(notes))
 
 
@@ -296,11 +221,6 @@ def _find_masks(
     return find_masks(
         root, found, masks=config.masks, kind=config.mask_kind, values=config.mask_values, pictures=pictures
     )
-
-
-def _with_masks(catalog: Catalog, finds: MaskFinds) -> Catalog:
-    samples = (replace(s, mask=finds.references.get(s.path, s.mask)) for s in catalog.samples)
-    return replace(catalog, samples=tuple(samples))
 
 
 def _path_rule(rule: str | None) -> LabelOf | None:
@@ -316,13 +236,16 @@ def _with_groups(catalog: Catalog, config: LayoutConfig) -> Catalog:
     """
     if config.group is None or column_of(config.group):
         return catalog
-    word = word_of(config.group)
-    groups = [word(sample.path).strip() for sample in catalog.samples]
+    groups = _words(catalog, config.group)
     if "" in groups:
         path = catalog.samples[groups.index("")].path
         raise DataError(f"Group '{config.group}' finds nothing in the path {path}; mend it.")
-    pairs = zip(catalog.samples, groups, strict=True)
-    return replace(catalog, samples=tuple(replace(s, group=composed(group)) for s, group in pairs))
+    return catalog.with_column("group", groups)
+
+
+def _words(catalog: Catalog, rule: str) -> list[str]:
+    """What the rule finds in each picture's path."""
+    return [composed(word_of(rule)(sample.path).strip()) for sample in catalog.samples]
 
 
 def _with_attributes(catalog: Catalog, config: LayoutConfig) -> tuple[Catalog, list[str]]:
@@ -331,25 +254,22 @@ def _with_attributes(catalog: Catalog, config: LayoutConfig) -> tuple[Catalog, l
     Raises:
         DataError: one has no value for any picture.
     """
+    rules = dict(map(rule_of, config.attributes))
     columns, notes = [], []
-    for name, rule in map(rule_of, config.attributes):
-        if column_of(rule):
-            values = catalog.values(name)
-        else:
-            values = tuple(composed(word_of(rule)(sample.path).strip()) for sample in catalog.samples)
+    for name, rule in rules.items():
+        values = catalog.values(name) if column_of(rule) else _words(catalog, rule)
         counts = Counter(value for value in values if value)
         if not counts:
             raise DataError(
                 f"No picture of {catalog.root} has a value for the attribute '{name}' ({rule}); mend it."
             )
         listed = few([f"{value} {count}" for value, count in counts.most_common()], MOST)
-        without = f"; {values.count('')} pictures have none" if "" in values else ""
-        notes.append(f"Attribute {name}: {listed}{without}.")
+        without = len(values) - counts.total()
+        notes.append(f"Attribute {name}: {listed}{f'; {without} pictures have none' if without else ''}.")
         columns.append(values)
-    names = tuple(name for name, _ in map(rule_of, config.attributes))
-    rows = zip(*columns, strict=True) if columns else [()] * len(catalog)
-    samples = tuple(replace(s, attributes=row) for s, row in zip(catalog.samples, rows, strict=True))
-    return (replace(catalog, samples=samples, attributes=names) if names else catalog), notes
+    if not rules:
+        return catalog, notes
+    return catalog.with_column("attributes", zip(*columns, strict=True), attributes=tuple(rules)), notes
 
 
 def _from_folders(

@@ -8,15 +8,13 @@ from pathlib import Path
 from foveate.core.errors import DataError
 from foveate.core.reading import read_csv
 from foveate.data.catalog import composed
+from foveate.data.layout_settings import ROLES
 
 PATH_COLUMNS = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img_path"),
     *("image_name", "image_file", "filenames", "filepaths", "images"),
 )
 LABEL_COLUMNS = ("label", "class", "species", "target", "category", "class_name", "labels")
-ROLES = ("path", "label", "split", "mask", "group", "class_id")
-ATTRIBUTE_ROLE = "attribute "
-"""Before an attribute's name, in the role of its column."""
 FLAGS = {"is_valid": "val", "is_val": "val", "is_test": "test"}
 """{column of True and False: the split where it is true}; the others train."""
 SUFFIXES = (".csv", ".tsv")
@@ -143,19 +141,6 @@ class PictureTable:
         binary = {name: column for name, column in cells.items() if {*column} <= (_TRUE | _FALSE) - {""}}
         ones = [sum(cell in _TRUE for cell in row) for row in zip(*binary.values(), strict=True)]
         return tuple(binary) if len(binary) > 1 and ones and set(ones) == {1} else ()
-
-
-def parse_columns(text: str | None) -> dict[str, str]:
-    """``path=image_id,label=dx`` -> {role: column}.
-
-    Raises:
-        ValueError: not of that form, or an unknown role.
-    """
-    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
-    for role, _, column in pairs:
-        if role.strip() not in ROLES or not column.strip():
-            raise ValueError(f"use path=NAME,label=NAME; known are {', '.join(ROLES)}")
-    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 def _clean(text: str) -> str:

@@ -6,7 +6,6 @@ alone: validation and test pictures, and so the look scores and the background t
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -113,10 +112,10 @@ def training_masks(
 def _proposed(catalog: Catalog, rows: np.ndarray, folder: Path) -> Catalog:
     paths = [sample.path for sample in catalog.samples]
     found = find_masks(catalog.root, scan(catalog.root), masks=folder, kind="png", pictures=paths).references
-    samples = list(catalog.samples)
+    masks = [sample.mask for sample in catalog.samples]
     for row in rows.tolist():
-        samples[row] = replace(samples[row], mask=found.get(samples[row].path, ""))
-    return replace(catalog, samples=tuple(samples))
+        masks[row] = found.get(paths[row], "")
+    return catalog.with_column("mask", masks)
 
 
 def _drawn(catalog: Catalog, masked: Sequence[int], use: int | PerClass, seed: int) -> tuple[list[int], str]:

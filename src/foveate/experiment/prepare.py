@@ -103,7 +103,7 @@ def keep_together(catalog: Catalog, alike: list[list[str]]) -> Catalog:
     if any(sample.group or sample.split for sample in catalog.samples):
         return catalog
     group = {path: f"alike to {min(paths)}" for paths in alike for path in paths}
-    return replace(catalog, samples=tuple(replace(s, group=group.get(s.path, "")) for s in catalog.samples))
+    return catalog.with_column("group", [group.get(s.path, "") for s in catalog.samples])
 
 
 def drop_empty_classes(catalog: Catalog) -> Catalog:

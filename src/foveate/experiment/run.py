@@ -15,7 +15,8 @@ from foveate.core.config import parse
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import open_image
-from foveate.data.discover import LayoutConfig, discover, picture_list
+from foveate.data.discover import discover, picture_list
+from foveate.data.layout_settings import LayoutConfig
 from foveate.evaluation.evaluators import Backgrounds, Evaluator
 from foveate.evaluation.evaluators.backgrounds import BackgroundTests, measure_backgrounds
 from foveate.evaluation.explainer_scores import ExplainerScores, LookConfig

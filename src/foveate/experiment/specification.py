@@ -16,7 +16,7 @@ from foveate.core.reading import parse_yaml, read_yaml
 from foveate.core.registry import shared_settings
 from foveate.data.cache_config import CacheConfig
 from foveate.data.decode import Fit
-from foveate.data.discover import LayoutConfig
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.split import SplitConfig
 from foveate.data.training_masks import MasksConfig
 from foveate.data.transforms import AugmentationConfig

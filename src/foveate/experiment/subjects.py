@@ -12,7 +12,8 @@ from foveate.core.errors import DataError
 from foveate.data.cache import open_pictures
 from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import UNLABELLED, Catalog, composed
-from foveate.data.discover import LayoutConfig, discover, flat, is_flat
+from foveate.data.discover import discover, flat, is_flat
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.transforms import Transform
 from foveate.evaluation.evaluators import EVALUATORS, Evaluator
 from foveate.evaluation.subject import Subject
