@@ -69,103 +69,168 @@ def find_masks(
         DataError: ``masks`` does not exist or fits no picture; a file of boxes or annotations is malformed; brush
             masks of Label Studio lie there without the export that says whose they are.
     """
-    if values and kind == "auto":
-        kind = "png"  # the only kind that takes values
-    finds = MaskFinds()
-    configured = None if masks is None else _resolve(masks, root)
-    listed = None if pictures is None else set(pictures)
-    by_task = [path for path in found.pictures if _TASK.fullmatch(path) and path not in (listed or ())]
-    finds.files.update(by_task)
-    everything = [path for path in found.pictures if path not in finds.files]
-    if any(configured is not None and (root / path).is_relative_to(configured) for path in by_task):
-        configured = None  # the export, which holds the strokes, is found by itself
-    asked = configured is not None
-    if configured is not None and configured.is_dir():
-        whole = Lookup(everything if pictures is None else pictures)
-        if _use_folder_of_documents(finds, root, configured, found, whole):
-            configured = None
-    inside = configured is not None and configured.is_relative_to(root)
-    chosen = f"{configured.relative_to(root).as_posix()}/" if configured is not None and inside else None
-    rest = [path for path in everything if chosen is None or not path.startswith(chosen)]
-    trees: dict[str, Tree] = {}
-    plain = []
-    for path in rest:
-        place = None if listed is not None and path in listed else _tree_of(path)
-        if place is None:
-            plain.append(path)
-        else:
-            prefix, tree_kind, key = place
-            trees.setdefault(prefix, Tree(prefix, tree_kind)).files.append((path, key))
-    free = [path for path in plain if listed is None or path not in listed]
-    paired, alone = beside(free, plain if pictures is None else pictures)
-    finds.files.update([*(path for _, path in paired), *alone])
-    plain = [path for path in plain if path not in finds.files]
-    lookup = Lookup(plain if pictures is None else pictures)
-    if paired and asked:
-        finds.notes.append(f"Files beside the pictures, as {paired[0][1]}, are masks that are not used.")
-    elif paired:
-        here = "trimap" if stem(paired[0][1]).lower().endswith("trimap") else "png"
-        how = here if kind == "auto" else kind
-        source = f"files beside the pictures, as {paired[0][1]} (read as {how})"
-        finds.assign(_references(paired, how, values), source, alone)
-    wrapped = _wrapped(plain)
+    search = _Search(root, found, pictures, "png" if values and kind == "auto" else kind, values)
+    search.run(None if masks is None else _resolve(masks, root))
+    return search.finds
 
-    order = list(TREES)
-    unfit = []
-    for tree in sorted(
-        trees.values(), key=lambda t: (order.index(t.prefix.split("/")[-1].lower()), t.prefix)
-    ):
-        apart = listed is not None or tree.prefix.rpartition("/")[0] in wrapped
-        matched, unmatched = lookup.match(tree.files, may_be_class=not apart)
-        if not matched:
-            unfit.append(f"{tree.prefix}/")
-            continue
-        finds.files.update(path for path, _ in tree.files)
-        if not asked and tree.kind:
-            tree_kind = tree.kind if kind == "auto" else kind
-            finds.assign(
-                _references(matched, tree_kind, values), f"{tree.prefix}/ (read as {tree_kind})", unmatched
+
+class _Search:
+    """What is found on the way."""
+
+    def __init__(
+        self,
+        root: Path,
+        found: Scan,
+        pictures: Sequence[str] | None,
+        kind: str,
+        values: tuple[int, ...] | None,
+    ) -> None:
+        self.root, self.found, self.kind, self.values = root, found, kind, values
+        self.pictures, self.listed = pictures, frozenset(pictures or ())
+        self.finds = MaskFinds()
+
+    def run(self, asked: Path | None) -> None:
+        """Find masks: all that lie there, or those of ``asked``, which exists."""
+        finds = self.finds
+        by_task = [path for path in self.found.pictures if _TASK.fullmatch(path) and path not in self.listed]
+        finds.files.update(by_task)
+        everything = [path for path in self.found.pictures if path not in finds.files]
+        if asked is not None and any((self.root / path).is_relative_to(asked) for path in by_task):
+            asked = None  # the export, which holds the strokes, is found by itself
+        whole = Lookup(everything if self.pictures is None else self.pictures)
+        done = asked is not None and asked.is_dir() and self._documents_in(asked, whole)
+        inside = asked is not None and not done and asked.is_relative_to(self.root)
+        chosen = f"{asked.relative_to(self.root).as_posix()}/" if asked is not None and inside else None
+        lookup = self._trees_and_beside(
+            [path for path in everything if chosen is None or not path.startswith(chosen)], used=asked is None
+        )
+        if asked is None:
+            for name in self.found.others:
+                use_file(finds, self.root, name, lookup)
+            left = [name for name in self.found.others if name not in finds.documents]
+            use_sidecars(finds, self.root, [(name, document_key(name)) for name in left], lookup)
+        elif asked.is_file():
+            self._file(asked, lookup)
+        elif not done:
+            self._tree(asked, chosen, lookup)
+        if by_task and not any(ref.startswith("labelstudio:") for ref in finds.references.values()):
+            raise DataError(
+                f"{self.root / by_task[0]} and {len(by_task) - 1} more are brush masks of Label Studio named by task, "
+                "and only the project's export as JSON says which picture a task is about; put that file into the "
+                "data folder (it holds the strokes too)."
             )
-        else:
+        without = [
+            path for path in lookup.pictures if path not in finds.references and path not in finds.files
+        ]
+        if finds.references and without:
+            finds.notes.append(f"{len(without)} pictures have no mask, for example {without[0]}.")
+
+    def _take(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        kind: str,
+        source: str,
+        unmatched: Sequence[str],
+        more: str = "",
+    ) -> None:
+        """Use (picture, mask path) pairs; ``kind`` is how they are read when nobody said it."""
+        kind = kind if self.kind == "auto" else self.kind
+        paths: dict[str, list[str]] = defaultdict(list)
+        for picture, path in pairs:
+            paths[picture].append(path)
+        listed = f"[{','.join(map(str, self.values))}]" if self.values else ""
+        found = {picture: f"{kind}{listed}:{SEPARATOR.join(sorted(own))}" for picture, own in paths.items()}
+        self.finds.assign(found, f"{source} (read as {kind}{more})", unmatched)
+
+    def _trees_and_beside(self, paths: Sequence[str], *, used: bool) -> Lookup:
+        """Tell masks from pictures by where they lie and how they are called; ``used``: and use them."""
+        finds = self.finds
+        trees: dict[str, Tree] = {}
+        plain = []
+        for path in paths:
+            place = None if path in self.listed else _tree_of(path)
+            if place is None:
+                plain.append(path)
+            else:
+                prefix, kind, key = place
+                trees.setdefault(prefix, Tree(prefix, kind)).files.append((path, key))
+        free = [path for path in plain if path not in self.listed]
+        paired, alone = beside(free, plain if self.pictures is None else self.pictures)
+        finds.files.update([*(path for _, path in paired), *alone])
+        plain = [path for path in plain if path not in finds.files]
+        lookup = Lookup(plain if self.pictures is None else self.pictures)
+        if paired and used:
+            kind = "trimap" if stem(paired[0][1]).lower().endswith("trimap") else "png"
+            self._take(paired, kind, f"files beside the pictures, as {paired[0][1]}", alone)
+        elif paired:
+            finds.notes.append(f"Files beside the pictures, as {paired[0][1]}, are masks that are not used.")
+        wrapped = _wrapped(plain)
+        order = list(TREES)
+        unfit = []
+        for tree in sorted(
+            trees.values(), key=lambda t: (order.index(t.prefix.split("/")[-1].lower()), t.prefix)
+        ):
+            apart = self.pictures is not None or tree.prefix.rpartition("/")[0] in wrapped
+            matched, unmatched = lookup.match(tree.files, may_be_class=not apart)
+            if not matched:
+                unfit.append(f"{tree.prefix}/")
+                continue
+            finds.files.update(path for path, _ in tree.files)
+            if used and tree.kind:
+                self._take(matched, tree.kind, f"{tree.prefix}/", unmatched)
+            else:
+                finds.notes.append(
+                    f"{tree.prefix}/ mirrors the pictures, so it is no class; its masks are not used."
+                )
+        if unfit:
             finds.notes.append(
-                f"{tree.prefix}/ mirrors the pictures, so it is no class; its masks are not used."
+                f"{', '.join(unfit)}: read as pictures, since as masks the files fit too few of the others; masks are "
+                "named with --masks."
             )
-    if unfit:
-        finds.notes.append(
-            f"{', '.join(unfit)}: read as pictures, since as masks the files fit too few of the others; masks are "
-            "named with --masks."
-        )
-    if configured is not None:
-        _use_configured(finds, root, configured, chosen, found, lookup, kind, values)
-    elif not asked:
-        for name in found.others:
-            use_file(finds, root, name, lookup)
-        left = [name for name in found.others if name not in finds.documents]
-        use_sidecars(finds, root, [(name, document_key(name)) for name in left], lookup)
-    if by_task and not any(ref.startswith("labelstudio:") for ref in finds.references.values()):
-        raise DataError(
-            f"{root / by_task[0]} and {len(by_task) - 1} more are brush masks of Label Studio named by task, and only "
-            "the project's export as JSON says which picture a task is about; put that file into the data folder "
-            "(it holds the strokes too)."
-        )
-    without = [path for path in lookup.pictures if path not in finds.references and path not in finds.files]
-    if finds.references and without:
-        finds.notes.append(f"{len(without)} pictures have no mask, for example {without[0]}.")
-    return finds
+        return lookup
 
+    def _documents_in(self, folder: Path, lookup: Lookup) -> bool:
+        """Whether a folder that was asked for holds documents about one picture each: beside the pictures, or mirroring
+        them."""
+        if not folder.is_relative_to(self.root):
+            below = [(f"{folder}/{path}", mirrored(path)) for path in scan(folder).others]
+            return use_sidecars(self.finds, self.root, below, lookup, asked=True)
+        prefix = f"{folder.relative_to(self.root).as_posix()}/" if folder != self.root else ""
+        inside = [path for path in self.found.others if path.startswith(prefix)]
+        return any(
+            use_sidecars(
+                self.finds, self.root, [(path, mirrored(path[cut:])) for path in inside], lookup, asked=True
+            )
+            for cut in (0, len(prefix))
+        )
 
-def _use_folder_of_documents(finds: MaskFinds, root: Path, folder: Path, found: Scan, lookup: Lookup) -> bool:
-    """Whether a folder that was asked for holds documents about one picture each: beside the pictures, or mirroring
-    them."""
-    if not folder.is_relative_to(root):
-        below = [(f"{folder}/{path}", mirrored(path)) for path in scan(folder).others]
-        return use_sidecars(finds, root, below, lookup, asked=True)
-    prefix = f"{folder.relative_to(root).as_posix()}/" if folder != root else ""
-    inside = [path for path in found.others if path.startswith(prefix)]
-    return any(
-        use_sidecars(finds, root, [(path, mirrored(path[cut:])) for path in inside], lookup, asked=True)
-        for cut in (0, len(prefix))
-    )
+    def _file(self, asked: Path, lookup: Lookup) -> None:
+        """Use the file that was asked for."""
+        name = asked.relative_to(self.root).as_posix() if asked.is_relative_to(self.root) else str(asked)
+        if not use_file(self.finds, self.root, name, lookup, asked=True):
+            formats = ", ".join(reader.title for reader in DOCUMENTS.values())
+            raise DataError(
+                f"{asked} is neither a table of boxes nor annotations of pictures of {self.root} that are read here "
+                f"({formats})."
+            )
+
+    def _tree(self, asked: Path, inside: str | None, lookup: Lookup) -> None:
+        """Use the folder of masks that was asked for; ``inside``: where it lies in the data folder."""
+        if inside is None:
+            paths = [(f"{asked}/{path}", path) for path in scan(asked).pictures]
+        else:
+            paths = [(path, path[len(inside) :]) for path in self.found.pictures if path.startswith(inside)]
+            self.finds.files.update(path for path, _ in paths)
+        kind = TREES.get(asked.name.lower()) or "png"
+        if (kind if self.kind == "auto" else self.kind) == "parts":
+            paths = [(path, below.partition("/")[2] or below) for path, below in paths]
+        matched, unmatched = lookup.match([(path, stem(below)) for path, below in paths])
+        if not matched:
+            raise DataError(
+                f"None of the {len(paths)} files in {asked} belongs to a picture; the tree must mirror "
+                "the pictures (<class>/<stem>.png for <class>/<stem>.jpg)."
+            )
+        self._take(matched, kind, f"{asked.name}/", unmatched, more=", as asked")
 
 
 def _resolve(masks: Path, root: Path) -> Path:
@@ -204,53 +269,3 @@ def _wrapped(paths: Iterable[str]) -> set[str]:
         for i, part in enumerate(parts[:-2])
         if part.lower() in WRAPPERS
     }
-
-
-def _references(
-    matched: Sequence[tuple[str, str]], kind: str, values: tuple[int, ...] | None
-) -> dict[str, str]:
-    """{picture: reference} of (picture, mask path) pairs."""
-    paths: dict[str, list[str]] = defaultdict(list)
-    for picture, path in matched:
-        paths[picture].append(path)
-    listed = f"[{','.join(map(str, values))}]" if values else ""
-    return {picture: f"{kind}{listed}:{SEPARATOR.join(sorted(found))}" for picture, found in paths.items()}
-
-
-def _use_configured(
-    finds: MaskFinds,
-    root: Path,
-    configured: Path,
-    inside: str | None,
-    found: Scan,
-    lookup: Lookup,
-    kind: str,
-    values: tuple[int, ...] | None,
-) -> None:
-    if configured.is_file():
-        name = configured.relative_to(root).as_posix() if configured.is_relative_to(root) else str(configured)
-        if not use_file(finds, root, name, lookup, asked=True):
-            formats = ", ".join(reader.title for reader in DOCUMENTS.values())
-            raise DataError(
-                f"{configured} is neither a table of boxes nor annotations of pictures of {root} that are read here "
-                f"({formats})."
-            )
-        return
-    if inside is None:
-        paths = [(f"{configured}/{path}", path) for path in scan(configured).pictures]
-    else:
-        paths = [(path, path[len(inside) :]) for path in found.pictures if path.startswith(inside)]
-        finds.files.update(path for path, _ in paths)
-    if kind == "auto":
-        kind = TREES.get(configured.name.lower()) or "png"
-    if kind == "parts":
-        paths = [(path, below.partition("/")[2] or below) for path, below in paths]
-    matched, unmatched = lookup.match([(path, stem(below)) for path, below in paths])
-    if not matched:
-        raise DataError(
-            f"None of the {len(paths)} files in {configured} belongs to a picture; the tree must mirror "
-            "the pictures (<class>/<stem>.png for <class>/<stem>.jpg)."
-        )
-    finds.assign(
-        _references(matched, kind, values), f"{configured.name}/ (read as {kind}, as asked)", unmatched
-    )
