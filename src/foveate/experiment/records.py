@@ -188,6 +188,11 @@ def environment_of(
     }
 
 
+def versions_of(*packages: str) -> dict[str, str]:
+    """{package: version}, and Python's."""
+    return {package: version_of(package) for package in packages} | {"python": platform.python_version()}
+
+
 def version_of(package: str) -> str:
     """The installed version, or "not installed"; Foveate's own also where it runs from its sources."""
     if package == "foveate":

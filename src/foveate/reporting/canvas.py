@@ -17,6 +17,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from foveate.core.files import write_bytes
 
@@ -58,6 +59,11 @@ _VARIABLES = {
 }  # fmt: skip
 _VARIABLES |= {color: f"--series-{i}" for i, color in enumerate(PAGE.series, start=1)}
 _VARIABLES |= {color: f"--arm-{i}" for i, color in enumerate(PAGE.arms, start=1)}
+
+
+def whole_percent() -> PercentFormatter:
+    """Ticks of an axis of shares; an axis keeps its own formatter."""
+    return PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT)
 
 
 @contextmanager

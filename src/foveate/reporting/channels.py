@@ -8,7 +8,6 @@ DIR/inversions/LAYER/K.png    on request: a picture made for the channel
 DIR/manifest.json             written last
 """
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image, ImageOps
 from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
 from foveate.core.manifest import WEIGHTS
 from foveate.data.decode import read_image
-from foveate.experiment.records import version_of
+from foveate.experiment.records import versions_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig
@@ -88,8 +87,7 @@ def write_channels(
             "pictures": dict(zip(names, found.pictures.tolist(), strict=True)),
             "settings": config.model_dump(mode="json"),
             "inversion": inversions[0].settings if inversions else None,
-            "versions": {package: version_of(package) for package in PACKAGES}
-            | {"python": platform.python_version()},
+            "versions": versions_of(*PACKAGES),
         },
     )
     return out

@@ -10,7 +10,6 @@ A picture's ``.npz`` is written last and marks it as done, so a killed command g
 
 import json
 import os
-import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.decode import DecodeError, read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
 from foveate.experiment.explained import Column, Explained, Frame, lay_over
-from foveate.experiment.records import version_of
+from foveate.experiment.records import versions_of
 from foveate.experiment.run_explainer import ExplainConfig, RunExplainer, in_chunks
 from foveate.reporting.explanation_folder import (
     MANIFEST,
@@ -214,8 +213,7 @@ class _Writer:
             "precision": self.config.precision,
             "seed": self.config.seed,
             "device": str(self.runs[0].explainer.device),
-            "versions": {package: version_of(package) for package in PACKAGES}
-            | {"python": platform.python_version()},
+            "versions": versions_of(*PACKAGES),
             "identity": self._identity,
             "pictures": [{"path": sample.path} for sample in self.catalog.samples],
             "unreadable": [],

@@ -7,9 +7,9 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from foveate.reporting.canvas import NARROW_PERCENT, PAGE, drawing, svg
+from foveate.reporting.canvas import PAGE, drawing, svg, whole_percent
 
 Series = list[tuple[int, float]]
 
@@ -84,7 +84,7 @@ def curve(
             )
         _epoch_axis(axes, history)
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
+            axes.yaxis.set_major_formatter(whole_percent())
         if log and all(value > 0 for _, _, points in drawn for _, value in points):
             axes.set_yscale("log")
             # The default writes powers as mathtext, which an SVG with real text cannot show.
@@ -140,11 +140,11 @@ def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str
         upper.set_ylabel("accuracy")
         upper.set_ylim(0, 1)
         upper.set_xlim(0, 1)
-        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
+        upper.yaxis.set_major_formatter(whole_percent())
         lower.bar(left, [b["n"] for b in filled], color=PAGE.muted, alpha=0.55, **wide)
         lower.set_ylabel("pictures")
         lower.set_xlabel("confidence")
-        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
+        lower.xaxis.set_major_formatter(whole_percent())
         lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
         figure.align_ylabels()
         return svg(figure, name=name, label=label)
@@ -177,25 +177,17 @@ def shares(history: Sequence[dict[str, Any]], *, name: str, title: str) -> Marku
         return None
     rows = [(row["epoch"], [row.get(c) or 0.0 for c, _ in columns]) for row in history]
     rows = [(epoch, values) for epoch, values in rows if any(values)]
+    epochs = [epoch for epoch, _ in rows]
     with drawing():
         figure, axes = _axes(5.4, 3.1)
         _shade(axes, phases(history))
         for number, (color, (_, label)) in enumerate(zip(PAGE.series * len(columns), columns, strict=False)):
-            low = [sum(values[:number]) for _, values in rows]
-            high = [sum(values[: number + 1]) for _, values in rows]
-            axes.bar(
-                [epoch for epoch, _ in rows],
-                [b - a for a, b in zip(low, high, strict=True)],
-                bottom=low,
-                width=1.0,
-                color=color,
-                alpha=0.6,
-                linewidth=0,
-                label=label,
-            )
+            below = [sum(values[:number]) for _, values in rows]
+            own = [values[number] for _, values in rows]
+            axes.bar(epochs, own, bottom=below, width=1.0, color=color, alpha=0.6, linewidth=0, label=label)
         _epoch_axis(axes, history)
         axes.set_ylim(0, 1)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=NARROW_PERCENT))
+        axes.yaxis.set_major_formatter(whole_percent())
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=min(4, len(columns)), handlelength=1.6)
         words = "; ".join(
             f"{label} from {first:.0%} to {last:.0%}"

@@ -6,7 +6,6 @@ DIR/scores.csv      the score before each update
 DIR/manifest.json   what was made and how; written last, so a folder with it is whole
 """
 
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from foveate.core.errors import DataError
 from foveate.core.files import fitting, sha256_of_file, write_bytes, write_csv, write_json
 from foveate.core.lock import entries
 from foveate.core.manifest import WEIGHTS
-from foveate.experiment.records import version_of
+from foveate.experiment.records import versions_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.reporting.raster import captioned, png
@@ -89,8 +88,7 @@ def write_inversion(found: Inversion, out: Path, run: RunFolder | None, class_na
             "layer": found.layer,
             "settings": found.settings,
             "pictures": entries,
-            "versions": {package: version_of(package) for package in PACKAGES}
-            | {"python": platform.python_version()},
+            "versions": versions_of(*PACKAGES),
         },
     )
     return out

@@ -122,7 +122,7 @@ def _block(
     compared = tables.comparisons_table(results, analysis, name)
     drawings = _drawings(results, analysis, trim, number, measured)
     curves = _folded(drawings["curves"])
-    curves["folded"] += [_shown(d) for d in drawings["terms"]]
+    curves["folded"] += drawings["terms"]
     outcomes = [o for by_arm in analysis.outcomes.values() for o in by_arm.values()]
     return {
         "name": name,
@@ -157,15 +157,8 @@ def _drawings(
     }
 
 
-def _folded(drawings: Sequence[Drawing]) -> dict[str, list[tuple[str, bool, Markup]]]:
-    return {
-        "open": [_shown(d) for d in drawings[:FIGURES]],
-        "folded": [_shown(d) for d in drawings[FIGURES:]],
-    }
-
-
-def _shown(drawing: Drawing) -> tuple[str, bool, Markup]:
-    return drawing.title, drawing.wide, drawing.inline()
+def _folded(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:
+    return {"open": list(drawings[:FIGURES]), "folded": list(drawings[FIGURES:])}
 
 
 def _table(table: Table) -> Markup:
