@@ -319,7 +319,7 @@ def test_a_split_file_is_followed_or_refused(
 
 
 def test_any_table_of_pictures_is_read_or_refused(tree: Path, tmp_path: Path) -> None:
-    from foveate.data.manifest import read_manifest
+    from foveate.data.table_catalog import read_manifest
 
     file = tree / "pictures.csv"
     whole = "path,label,split,group\n" + "".join(

@@ -13,8 +13,8 @@ from foveate.core.lock import alone
 from foveate.data.audit import Audit, audit
 from foveate.data.catalog import composed
 from foveate.data.discover import discover
+from foveate.data.grabcut import ProposeConfig
 from foveate.data.layout_settings import LayoutConfig
-from foveate.data.propose import ProposeConfig
 from foveate.data.split import SplitConfig
 from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.mask_agreement import Comparison

@@ -15,8 +15,8 @@ from foveate.core.errors import ConfigError, DataError
 from foveate.data.annotations import sample_mask
 from foveate.data.catalog import Catalog
 from foveate.data.discover import discover
+from foveate.data.grabcut import ProposeConfig
 from foveate.data.layout_settings import LayoutConfig
-from foveate.data.propose import ProposeConfig
 from foveate.experiment import Run
 from foveate.experiment.mask_proposals import Proposal, check_place, propose_masks
 from foveate.training import Observer
@@ -110,7 +110,7 @@ def test_the_table_lists_every_picture(tmp_path: Path) -> None:
 
 
 def test_an_empty_cut_writes_no_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import foveate.data.propose as module
+    import foveate.data.grabcut as module
 
     draw(tmp_path / "data")
     monkeypatch.setattr(module, "grab_cut", lambda image, *a, **k: np.zeros(image.shape[:2], dtype=bool))

@@ -61,7 +61,7 @@ def propose(
     """Propose masks with GrabCut: a tree of PNG files, a table of the doubtful, and a sheet to review them."""
     from foveate.api import propose_masks
     from foveate.core.config import parse
-    from foveate.data.propose import ProposeConfig
+    from foveate.data.grabcut import ProposeConfig
     from foveate.experiment.mask_proposals import EMPTY, FAILED, TABLE
     from foveate.experiment.specification import assign
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from foveate.core.errors import DataError, few
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
-from foveate.data.layout import (
+from foveate.data.class_folders import (
     EXPECTED,
     LabelOf,
     class_table,
@@ -26,11 +26,11 @@ from foveate.data.layout import (
     spelling_notes,
 )
 from foveate.data.layout_settings import OFF, LayoutConfig, column_of, rule_of, word_of
-from foveate.data.manifest import read_manifest
-from foveate.data.masktrees import find_masks
-from foveate.data.matching import MaskFinds
+from foveate.data.mask_matching import MaskFinds
+from foveate.data.mask_search import find_masks
+from foveate.data.picture_table import SUFFIXES, PictureTable
 from foveate.data.scan import Scan, scan
-from foveate.data.table import SUFFIXES, PictureTable
+from foveate.data.table_catalog import read_manifest
 
 UNREADABLE = frozenset(
     {

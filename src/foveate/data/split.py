@@ -18,7 +18,6 @@ from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
 from foveate.data.catalog import UNLABELLED, Catalog
-from foveate.data.drawing import SMALLEST_CLASS, assign, draw, groups_of
 from foveate.data.split_file import (
     NO_FOLD,
     load_split,
@@ -28,6 +27,7 @@ from foveate.data.split_file import (
     split_hash,
     split_table,
 )
+from foveate.data.stratified import SMALLEST_CLASS, assign, draw, groups_of
 
 __all__ = ["Split", "SplitConfig", "load_split", "save_split", "split", "split_hash", "split_table"]
 

@@ -14,7 +14,7 @@ from foveate.core.errors import DataError
 from foveate.core.files import write_csv
 from foveate.data.annotations import sample_mask
 from foveate.data.catalog import Catalog
-from foveate.data.propose import boxes_of, centre_shape
+from foveate.data.grabcut import boxes_of, centre_shape
 
 PROPOSED = "proposed"
 CENTRE_SHARE = 0.5

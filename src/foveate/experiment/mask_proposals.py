@@ -25,8 +25,8 @@ from foveate.core.reading import parse_json, read_csv
 from foveate.data.annotations import MaskReference, only_boxes
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
-from foveate.data.matching import mirrored
-from foveate.data.propose import USED, ProposeConfig, opencv, to_picture
+from foveate.data.grabcut import USED, ProposeConfig, opencv, to_picture
+from foveate.data.mask_matching import mirrored
 from foveate.experiment.picture_cut import ClassMaps, cut_picture
 from foveate.experiment.records import Record
 from foveate.experiment.run_folder import RunFolder
@@ -57,7 +57,7 @@ class Proposal:
     share: float | None = None
     """The object's share of the picture."""
     contrast: float | None = None
-    """Colour difference across the outline (see ``foveate.data.propose.contrast``)."""
+    """Colour difference across the outline (see ``foveate.data.grabcut.contrast``)."""
     doubt: str = ""
     """Reasons to look at it, joined by "; "."""
 

@@ -10,7 +10,7 @@ from foveate.data.annotations import only_boxes, sample_mask
 from foveate.data.batch import Batch
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import open_image, read_image, resize, unfit, upright_size
-from foveate.data.propose import (
+from foveate.data.grabcut import (
     Cut,
     ProposeConfig,
     boxes_of,

@@ -2,7 +2,7 @@ r"""Mask references -> masks. A reference is a string ``kind:payload`` in ``Samp
 
 | reference | object is |
 |---|---|
-| ``png:masks/a/x.png`` | what is not 0, see ``values.object_of``; several files joined by ``\|`` are united |
+| ``png:masks/a/x.png`` | what is not 0, see ``mask_values.object_of``; several files joined by ``\|`` are united |
 | ``png[128,255]:masks/a/x.png`` | the pixels with one of these values (JPEG: within 20 of one) |
 | ``trimap:trimaps/x.png`` | 1 (object) and 3 (border), not 2; or 255 and 128 (border), not 0 |
 | ``parts:head/x.png|thorax/x.png`` | the union of these masks, closed |
@@ -28,9 +28,9 @@ from foveate.data.annotations.boxes import BoxReader
 from foveate.data.annotations.coco import CocoReader
 from foveate.data.annotations.cvat import CvatReader
 from foveate.data.annotations.documents import DocumentReader
-from foveate.data.annotations.files import BlackReader, PartsReader, PngReader, TrimapReader
 from foveate.data.annotations.labelme import LabelmeReader
 from foveate.data.annotations.labelstudio import LabelStudioReader
+from foveate.data.annotations.picture_masks import BlackReader, PartsReader, PngReader, TrimapReader
 from foveate.data.annotations.reader import MaskError, MaskReference, Reader, Size
 from foveate.data.annotations.voc import VocReader
 from foveate.data.catalog import Catalog

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from foveate.data.splitnames import split_of
+from foveate.data.split_names import split_of
 
 WRAPPERS = frozenset({"images", "image", "pictures", "photos"})
 """Lower-case names of a folder that only holds the pictures beside their masks."""

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from foveate.data.annotations.mask_values import listed, mask_values, object_of
 from foveate.data.annotations.reader import Drawn, MaskError, MaskReference, Reader, Size
-from foveate.data.annotations.values import listed, mask_values, object_of
 from foveate.data.decode import DecodeError, load_image, upright
 from foveate.data.shapes import close
 

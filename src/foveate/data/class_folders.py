@@ -12,10 +12,10 @@ from pathlib import Path
 
 from foveate.core.errors import DataError, few
 from foveate.data.catalog import composed
-from foveate.data.manifest import sorted_classes
-from foveate.data.masktrees import TREES
-from foveate.data.matching import WRAPPERS
-from foveate.data.splitnames import fold_folders, is_fold, split_folders, split_of
+from foveate.data.mask_matching import WRAPPERS
+from foveate.data.mask_search import TREES
+from foveate.data.split_names import fold_folders, is_fold, split_folders, split_of
+from foveate.data.table_catalog import sorted_classes
 
 EXPECTED = """Expected one of:
   DATA/<class>/<picture>

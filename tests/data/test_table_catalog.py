@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.layout_settings import parse_columns
-from foveate.data.manifest import read_manifest
-from foveate.data.table import read_rows
+from foveate.data.picture_table import read_rows
+from foveate.data.table_catalog import read_manifest
 
 
 def touch(root: Path, *paths: str) -> None:

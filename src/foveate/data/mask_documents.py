@@ -7,9 +7,9 @@ from pathlib import Path
 
 from foveate.core.errors import DataError
 from foveate.data.annotations import DOCUMENTS, recognise
-from foveate.data.matching import WRAPPERS, Lookup, MaskFinds, mirrored
+from foveate.data.mask_matching import WRAPPERS, Lookup, MaskFinds, mirrored
+from foveate.data.picture_table import PATH_COLUMNS, first, read_rows, relative
 from foveate.data.shapes import parse_boxes
-from foveate.data.table import PATH_COLUMNS, first, read_rows, relative
 
 BOX_FILES = frozenset({"boxes.csv", "bounding_boxes.csv"})
 BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from foveate.core.errors import ConfigError, DataError
-from foveate.data.propose import (
+from foveate.data.grabcut import (
     BACKGROUND,
     LIKELY_BACKGROUND,
     LIKELY_OBJECT,
@@ -211,7 +211,7 @@ def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def doubts_of(monkeypatch: pytest.MonkeyPatch, found: np.ndarray, **arguments: Any) -> tuple[str, ...]:
-    import foveate.data.propose as module
+    import foveate.data.grabcut as module
 
     monkeypatch.setattr(module, "grab_cut", lambda *a, **k: found)
     seeds = np.zeros(found.shape, dtype=np.uint8)
@@ -237,7 +237,7 @@ def test_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "in several pieces, of which the largest is kept" in doubts_of(monkeypatch, pieces)
     boxes = np.ones_like(middle)
     assert doubts_of(monkeypatch, middle, regions=boxes) == ("fills little of its box",)
-    import foveate.data.propose as module
+    import foveate.data.grabcut as module
 
     monkeypatch.setattr(module, "grab_cut", lambda *a, **k: middle)
     grey = np.full((100, 100, 3), 120, dtype=np.uint8)
