@@ -15,7 +15,8 @@ from foveate.experiment import Experiment, Run
 from foveate.studies import board as boards
 from foveate.studies.ranking import Ranking, rank
 from foveate.studies.space import Search
-from foveate.studies.tune import Interrupted, Task, tune, work
+from foveate.studies.trials import Interrupted, Task, work
+from foveate.studies.tune import tune
 from foveate.training import Observer
 from studies.tune_helpers import (
     EPOCHS,

@@ -9,7 +9,7 @@ from typing import Any
 from foveate.core.errors import TrainingError
 from foveate.experiment import Experiment, run
 from foveate.studies.space import Search
-from foveate.studies.tune import Task, work
+from foveate.studies.trials import Task, work
 from foveate.training import Observer
 from foveate.training.interrupt import Interrupted
 from foveate.training.observers import Several
@@ -108,7 +108,7 @@ def in_process(given: Task, train: Any) -> Any:
     import multiprocessing
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["foveate.studies.tune", "optuna", "sqlalchemy"])
+    context.set_forkserver_preload(["foveate.studies.trials", "optuna", "sqlalchemy"])
     process = context.Process(target=_work, args=(given, train))
     process.start()
     return process

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from foveate.cli.screen import fail, new_progress, out
 from foveate.studies.ranking import ENOUGH, Entry, Ranking
-from foveate.studies.tune import shown
+from foveate.studies.trials import shown
 from foveate.training import Observer
 
 TOP = 5

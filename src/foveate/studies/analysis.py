@@ -79,19 +79,10 @@ def analyse(results: StudyResults, alpha: float = 0.05) -> Analysis:
         Metric(PICTURE_METRIC, "Test accuracy", percent=True),
     )
     return Analysis(
-        name=results.name,
-        arms=results.arms,
-        baseline=results.baseline,
-        metrics=results.metrics,
-        alpha=alpha,
-        summaries=summaries,
-        comparisons=comparisons,
-        outcomes=outcomes,
-        verdicts=verdicts,
-        pictures=pictures,
-        picture_verdicts={arm: picture_verdict(one, accuracy, alpha) for arm, one in pictures.items()},
+        results.name, results.arms, results.baseline, results.metrics, alpha, summaries, comparisons, outcomes,
+        verdicts, pictures, {arm: picture_verdict(one, accuracy, alpha) for arm, one in pictures.items()},
         notes=(*notes, *_notes(results, others, comparisons, alpha)),
-    )
+    )  # fmt: skip
 
 
 def _comparisons(

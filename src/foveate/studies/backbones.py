@@ -128,16 +128,9 @@ class BackboneComparison:
 
 
 def compare_backbones(
-    data: Path,
-    backbones: Sequence[str],
-    config: DataConfig | None = None,
-    *,
-    folds: int = 5,
-    seed: int = 0,
-    quarantine: bool = False,
-    device: str = "auto",
-    observer: Observer | None = None,
-) -> BackboneComparison:
+    data: Path, backbones: Sequence[str], config: DataConfig | None = None, *, folds: int = 5, seed: int = 0,
+    quarantine: bool = False, device: str = "auto", observer: Observer | None = None,
+) -> BackboneComparison:  # fmt: skip
     """Features once for each backbone, then the same folds for all.
 
     Groups and near copies stay in one fold. The test pictures of the split (the data set's own, that of a file, or
@@ -330,38 +323,20 @@ def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) ->
     best = answers[names[0]].probe[judged].astype(np.float64)
     # The first was chosen for its luck too: the more others there are, the less a lead over one of them says.
     level = 1 - (1 - LEVEL) / len(names)
-    rows = []
-    for place, name in enumerate(everyone):
-        one = answers[name]
+
+    def row(place: int, name: str) -> BackboneRow:
+        one, control = answers[name], name == CONTROL
         hits = one.probe[judged]
-        low, high = of_mean(hits, groups=groups) or ALL
-        near_low, near_high = of_mean(one.neighbours[judged], groups=groups) or ALL
-        behind_low, behind_high = (
-            (0.0, 0.0)
-            if place == 0
-            else of_mean(best - hits, span=(-1, 1), groups=groups, level=level) or (-1.0, 1.0)
-        )
-        span = np.percentile(ranks[place], (2.5, 97.5)) if name != CONTROL else None
-        rows.append(
-            BackboneRow(
-                backbone=name,
-                rank=None if span is None else place + 1,
-                rank_low=None if span is None else int(np.floor(span[0])),
-                rank_high=None if span is None else int(np.ceil(span[1])),
-                probe=float(hits.mean()),
-                probe_low=low,
-                probe_high=high,
-                behind=float((best - hits).mean()),
-                behind_low=behind_low,
-                behind_high=behind_high,
-                neighbours=float(one.neighbours[judged].mean()),
-                neighbours_low=near_low,
-                neighbours_high=near_high,
-                pictures=len(judged),
-                **one.facts,
-            )
-        )
-    return tuple(rows)
+        behind = of_mean(best - hits, span=(-1, 1), groups=groups, level=level) or (-1.0, 1.0)
+        low, high = (None, None) if control else np.percentile(ranks[place], (2.5, 97.5))
+        return BackboneRow(
+            name, None if control else place + 1, None if low is None else int(np.floor(low)),
+            None if high is None else int(np.ceil(high)), float(hits.mean()), *(of_mean(hits, groups=groups) or ALL),
+            float((best - hits).mean()), *(behind if place else (0.0, 0.0)), float(one.neighbours[judged].mean()),
+            *(of_mean(one.neighbours[judged], groups=groups) or ALL), pictures=len(judged), **one.facts,
+        )  # fmt: skip
+
+    return tuple(row(place, name) for place, name in enumerate(everyone))
 
 
 def _draws(groups: Sequence[str]) -> np.ndarray:

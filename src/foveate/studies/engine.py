@@ -5,16 +5,10 @@
 started again.
 """
 
-import json
 import os
 import queue
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,14 +20,12 @@ from foveate.core.lock import alone, entries
 from foveate.models.weights import resolve_weights
 from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.store import CellStore
-from foveate.studies.worker import SHARED, attempt
+from foveate.studies.worker import SHARED, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.decisions import read_decisions
 
 SHARED_DECISIONS = ("precision", "batch size")
 """Automatic choices that every arm must share, or a difference between arms could be one of rounding."""
-PATIENCE = 30
-"""Seconds a worker gets to write its checkpoint when the study is stopped."""
 
 
 class StudyObserver:
@@ -248,7 +240,7 @@ class _Crew:
             tasks.put(cell)
         answers: queue.Queue[tuple[Cell, dict[str, Any] | None]] = queue.Queue()
         workers = [
-            _Worker(self.threads, self.out / "cells" / f"worker-{k}.log")
+            Worker(self.threads, self.out / "cells" / f"worker-{k}.log")
             for k in range(min(self.jobs, len(work.pending)))
         ]
         for worker in workers:
@@ -289,81 +281,3 @@ class _Crew:
         remaining = work.total - work.done
         mean = sum(work.seconds) / len(work.seconds)
         self.observer.done(cell, work.done, work.total, mean * remaining / max(1, self.jobs))
-
-
-class _Worker:
-    """One worker process and the thread that talks to it; a process that dies is replaced."""
-
-    def __init__(self, threads: int, log: Path) -> None:
-        self.threads, self.log = threads, log
-        self.process: subprocess.Popen[str] | None = None
-        self.stopping = False
-
-    def start(self, tasks: "queue.Queue[Cell]", answers: "queue.Queue[Any]", task: Any) -> None:
-        """Take cells from ``tasks`` until none is left."""
-
-        def talk() -> None:
-            while not self.stopping:
-                try:
-                    cell = tasks.get_nowait()
-                except queue.Empty:
-                    return
-                answers.put((cell, None))
-                answer = self._ask(task(cell))
-                if not self.stopping:
-                    answers.put((cell, answer))
-
-        threading.Thread(target=talk, daemon=True).start()
-
-    def _ask(self, task: dict[str, Any]) -> dict[str, Any]:
-        if self.process is None:
-            self.process = self._hire()
-        process = self.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(task) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if line.endswith("\n"):  # else it was killed, perhaps in the middle of its answer
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        status = process.wait()
-        self.process = None
-        self._close(process)
-        reason = (
-            "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
-        )
-        return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
-
-    def _hire(self) -> "subprocess.Popen[str]":
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "a", encoding="utf-8") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "foveate.studies.worker", str(self.threads)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
-                start_new_session=True,  # Ctrl-C reaches the engine, which then asks the workers to stop
-            )  # fmt: skip
-
-    def stop(self) -> None:
-        """Ask the process to save and end; kill it when it does not."""
-        self.stopping = True
-        process, self.process = self.process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self._close(process)
-
-    def _close(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        process.stdout.close()

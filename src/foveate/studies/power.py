@@ -4,6 +4,7 @@ Nothing here looks at results. Everything follows from the number of test pictur
 often two networks are right and wrong on the same pictures.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ CORRELATION = 0.7
 """Correlation of "right" between two networks on the same pictures, when nothing is known. Measured between small
 networks trained with two settings and other seeds on eight sets (digits, cells, leaves, skin, birds; 50 to 800 training
 pictures): 0.72 to 0.83. The lower end asks for more pictures."""
+SMALL = 1e-12
 LARGEST = 10_000_000
 """Pictures or seeds beyond which a search gives up."""
 
@@ -97,7 +99,10 @@ def plan(
     Raises:
         ConfigError: a number is out of range, or accuracy + difference exceeds 1.
     """
-    _check(pictures, seeds, accuracy, spread, correlation, arms, difference, alpha, power)
+    _check(
+        accuracy, difference, pictures=pictures, seeds=seeds, spread=spread, correlation=correlation, arms=arms,
+        alpha=alpha, power=power,
+    )  # fmt: skip
     level, room = alpha / arms, 1 - accuracy
 
     def different(n: int, d: float) -> float:
@@ -142,22 +147,11 @@ def plan(
     interval = wilson(round(accuracy * pictures), pictures)
     assert interval is not None
     return Plan(
-        pictures=pictures,
-        seeds=seeds,
-        accuracy=accuracy,
-        correlation=correlation,
-        arms=arms,
-        alpha=alpha,
-        power=power,
-        difference=difference,
-        spread=width(pictures, difference or designs[2].detectable or 0.0),
-        spread_given=spread is not None,
-        resolution=1 / pictures,
-        standard_error=float(np.sqrt(accuracy * room / pictures)),
-        low=interval[0],
-        high=interval[1],
-        designs=designs,
-    )
+        pictures, seeds, accuracy, correlation, arms, alpha, power, difference,
+        spread=width(pictures, difference or designs[2].detectable or 0.0), spread_given=spread is not None,
+        resolution=1 / pictures, standard_error=float(np.sqrt(accuracy * room / pictures)),
+        low=interval[0], high=interval[1], designs=designs,
+    )  # fmt: skip
 
 
 def reading(made: Plan) -> str:
@@ -266,35 +260,20 @@ def _points(share: float) -> str:
     return f"{share * 100:.1f} points"
 
 
-def _check(
-    pictures: int,
-    seeds: int,
-    accuracy: float,
-    spread: float | None,
-    correlation: float,
-    arms: int,
-    difference: float | None,
-    alpha: float,
-    power: float,
-) -> None:
+def _check(accuracy: float, difference: float | None, **values: float | None) -> None:
     rules = (
-        ("pictures", pictures, pictures >= 2, "2 or more"),
-        ("seeds", seeds, seeds >= 1, "1 or more"),
-        ("accuracy", accuracy, 0 < accuracy < 1, "between 0 and 1, for example 0.9 for 90 %"),
-        ("spread", spread, spread is None or 0 < spread < 1, "a share, for example 0.02 for 2 points"),
-        ("correlation", correlation, 0 <= correlation < 1, "from 0 to below 1"),
-        ("arms", arms, arms >= 1, "1 or more"),
-        (
-            "difference",
-            difference,
-            difference is None or difference > 0,
-            "a share, for example 0.03 for 3 points",
-        ),
-        ("alpha", alpha, 0 < alpha < 1, "between 0 and 1"),
-        ("power", power, alpha < power < 1, "between alpha and 1"),
+        ("pictures", values["pictures"], (2, math.inf), "2 or more"),
+        ("seeds", values["seeds"], (1, math.inf), "1 or more"),
+        ("accuracy", accuracy, (SMALL, 1 - SMALL), "between 0 and 1, for example 0.9 for 90 %"),
+        ("spread", values["spread"], (SMALL, 1 - SMALL), "a share, for example 0.02 for 2 points"),
+        ("correlation", values["correlation"], (0, 1 - SMALL), "from 0 to below 1"),
+        ("arms", values["arms"], (1, math.inf), "1 or more"),
+        ("difference", difference, (SMALL, math.inf), "a share, for example 0.03 for 3 points"),
+        ("alpha", values["alpha"], (SMALL, 1 - SMALL), "between 0 and 1"),
+        ("power", values["power"], ((values["alpha"] or 0) + SMALL, 1 - SMALL), "between alpha and 1"),
     )
-    for name, value, allowed, rule in rules:
-        if not allowed:
+    for name, value, (low, high), rule in rules:
+        if value is not None and not low <= value <= high:
             raise ConfigError(f"A plan's {name} must be {rule}; got {value}.")
     if difference is not None and accuracy + difference > 1:
         raise ConfigError(

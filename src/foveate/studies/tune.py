@@ -4,89 +4,31 @@
 Several processes may work on one search. Killed, it goes on where it was: runs from their checkpoints.
 """
 
-import math
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from foveate.core.errors import ConfigError, DataError, FoveateError, StudyError, TrainingError
-from foveate.core.files import write_text
+from foveate.core.errors import DataError, FoveateError, StudyError, TrainingError
 from foveate.core.lock import entries
 from foveate.data.split import split_hash
-from foveate.experiment import Experiment, run
+from foveate.experiment import Experiment
 from foveate.experiment.prepare import prepare
 from foveate.models.build import build_network
-from foveate.studies.board import Board, Claim
 from foveate.studies.ranking import Ranking, rank
 from foveate.studies.space import Search
-from foveate.studies.target import Finished, Target, target_of
+from foveate.studies.trials import Interrupted, Task, stopped_search, work
 from foveate.training import Observer
-from foveate.training.interrupt import Interrupted as RunInterrupted
 from foveate.training.interrupt import watch_signals
 
-HOPELESS = 3
-"""When this many trials have failed and none has succeeded, the fault lies in what they share."""
-
-FAULTS = (
-    FoveateError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, MemoryError
-)  # fmt: skip
-"""What settings that do not go together may raise, here or in a library: the trial fails and the others go on. Not what
-the disk or the database raises."""
-
-RunTrial = Callable[..., Finished]
-"""(experiment, data, folder, quarantine=, observer=) -> a finished run; ``foveate.experiment.run`` is one."""
 MakeObserver = Callable[[], Observer]
-
-
-class Interrupted(FoveateError):
-    """The search was stopped from outside; nothing is lost."""
-
-
-class _Pruned(Exception):
-    """The pruner ends a trial."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A search on a set of pictures: what a worker process is told."""
-
-    search: Search
-    base: Experiment
-    """The whole experiment that every trial changes."""
-    data: Path
-    out: Path
-    storage: str = ""
-    """Database URL; "": a SQLite file in ``out``."""
-    quarantine: bool = False
-    pictures: Mapping[str, str] = field(default_factory=dict)
-    """{"catalog_hash", "split_hash"} that every trial must find."""
-
-    @property
-    def target(self) -> Target:
-        """What is maximised or minimised."""
-        return target_of(self.search, self.base)
-
-    def board(self) -> Board:
-        """Open the database."""
-        url = self.storage or f"sqlite:///{(self.out / 'tune.db').resolve()}"
-        return Board(self.search, self.base, self.target, self.out, url, self.pictures)
-
-    def experiment(self, settings: Mapping[str, Any], number: int) -> Experiment:
-        """A trial's experiment: without the test pictures."""
-        whole = self.search.experiment_of(self.base, settings, number)
-        return whole.model_copy(
-            update={"evaluation": whole.evaluation.model_copy(update={"splits": ("val",)})}
-        )
 
 
 def tune(
@@ -153,206 +95,6 @@ def _checked(task: Task, observer: Observer) -> Task:
     return replace(task, pictures={"catalog_hash": catalog.hash, "split_hash": split_hash(catalog)})
 
 
-# -- one process -------------------------------------------------------------------------------------------------------
-
-
-def work(task: Task, observer: Observer, run_trial: RunTrial = run) -> None:
-    """Take trials until none is open.
-
-    Raises:
-        Interrupted: stopped from outside; the trial is left to the next process.
-        StudyError: all trials fail.
-        ConfigError, DataError: the metric was not measured, or the pictures changed.
-    """
-    board = task.board()
-    try:
-        with watch_signals() as stopped, stopped.held():
-            while (claim := _next(board, stopped)) is not None:
-                try:
-                    with board.at_work(claim):
-                        _Trial(task, board, claim, observer, stopped, run_trial).go()
-                except RunInterrupted as error:
-                    board.release(claim)
-                    raise Interrupted(f"Trial {claim.number}: {error}") from None
-                except BaseException:
-                    board.release(claim)
-                    raise
-                _hopeless(board)
-    finally:
-        board.close()
-
-
-def _next(board: Board, stopped: Callable[[], bool]) -> Claim | None:
-    if stopped():
-        raise _stop()
-    return board.claim()
-
-
-def _stop() -> Interrupted:
-    return Interrupted("Stopped; finished trials are kept. Run the same command again to go on.")
-
-
-def _hopeless(board: Board) -> None:
-    over = [trial for trial in board.trials() if trial.state.is_finished()]
-    if len(over) >= HOPELESS and all(trial.state.name == "FAIL" for trial in over):
-        raise StudyError(
-            f"All of the first {len(over)} trials failed; the last one: {over[-1].user_attrs.get('error')} "
-            "Mend what they share and choose a new --out."
-        )
-
-
-class _Trial:
-    """One trial from its settings to its value."""
-
-    def __init__(
-        self, task: Task, board: Board, claim: Claim, observer: Observer, stopped: Callable[[], bool],
-        run_trial: RunTrial,
-    ) -> None:  # fmt: skip
-        self.task, self.board, self.claim, self.observer = task, board, claim, observer
-        self.stopped, self.run_trial = stopped, run_trial
-        self.folder = board.folder(claim.number)
-
-    def go(self) -> None:
-        """Run it and tell the board."""
-        if self.claim.again:
-            self._say("is taken up again where it was left")
-        try:
-            experiment = self.task.experiment(self.claim.settings, self.claim.number)
-            self.board.note(self.claim, "experiment_hash", experiment.hash())
-            if self._copied(experiment):
-                return
-            started = time.monotonic()
-            watcher = _Watcher(self.observer, self.board, self.claim, self.stopped)
-            finished = self.run_trial(
-                experiment, self.task.data, self.folder, quarantine=self.task.quarantine, observer=watcher
-            )
-            value = self._value(finished)
-        except _Pruned:
-            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
-            self.board.prune(self.claim)
-            self._say("ended early: at this epoch it is worse than the median of the complete trials")
-            return
-        except FAULTS as error:
-            full_disk = isinstance(error, TrainingError) and error.__cause__ is not None
-            if full_disk or isinstance(error, RunInterrupted | Interrupted | _Fatal):
-                raise
-            if isinstance(error, FoveateError):
-                self._fail(str(error))
-            else:
-                write_text(self.folder / "error.txt", traceback.format_exc())
-                self._fail(f"{type(error).__name__}: {error} (see {self.folder / 'error.txt'}).")
-            return
-        if not math.isfinite(value):
-            self._fail(f"{self.task.target.name} is {value}.")
-            return
-        self.board.complete(self.claim, value)
-        best = self.board.study.best_trial
-        self._say(
-            f"{self.task.target.name} {value:.4g} in {time.monotonic() - started:.0f} s; best so far {best.value:.4g} "
-            f"(trial {best.number})"
-        )
-
-    def _value(self, finished: Finished) -> float:
-        found = finished.result
-        for name, expected in self.task.pictures.items():
-            if found.get(name) != expected:
-                raise _Fatal(
-                    f"Trial {self.claim.number} had other pictures or another split than the search began with ({name} "
-                    f"{found.get(name)} instead of {expected}); restore them, or choose another --out."
-                )
-        effort = {"epochs": len(finished.history), "seconds": found.get("train_seconds")}
-        self.board.note(self.claim, "effort", effort)
-        try:
-            return self.task.target.read(finished)
-        except ConfigError as error:
-            raise _Fatal(str(error)) from None
-
-    def _copied(self, experiment: Experiment) -> bool:
-        """Whether an earlier trial was the very same; then its outcome is this one's, too."""
-        twin = self.board.twin(self.claim, experiment.hash())
-        while twin is not None and not twin.state.is_finished():
-            if twin.state.name != "RUNNING" or not self.board.alive(twin):
-                return False
-            if self.stopped():
-                raise _stop()
-            time.sleep(0.5)
-            twin = self.board.twin(self.claim, experiment.hash())
-        if twin is None:
-            return False
-        self.board.note(self.claim, "copy_of", twin.user_attrs.get("copy_of", twin.number))
-        if twin.state.name == "COMPLETE" and twin.value is not None:
-            self.board.complete(self.claim, twin.value)
-        elif twin.state.name == "PRUNED":
-            self.board.prune(self.claim)
-        else:
-            self.board.fail(self.claim, str(twin.user_attrs.get("error")))
-        self._say(f"has the settings of trial {twin.number}, whose outcome it takes over")
-        return True
-
-    def _fail(self, error: str) -> None:
-        self.board.fail(self.claim, error)
-        self._say(f"failed: {error}")
-
-    def _say(self, text: str) -> None:
-        settings = ", ".join(
-            f"{path.rsplit('.', 1)[-1]} {shown(value)}" for path, value in self.claim.settings.items()
-        )
-        self.observer.message(f"Trial {self.claim.number} of {self.board.total} ({settings}) {text}")
-
-
-class _Fatal(StudyError):
-    """An error that every other trial would meet, too."""
-
-
-def shown(value: Any) -> str:
-    """A setting's value for people."""
-    if isinstance(value, dict):
-        return " ".join(f"{name}={shown(part)}" for name, part in value.items())
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-class _Watcher(Observer):
-    """Inside a run: passes on what moves, tells the pruner every epoch, stops when asked to."""
-
-    def __init__(self, observer: Observer, board: Board, claim: Claim, stopped: Callable[[], bool]) -> None:
-        self.observer, self.board, self.claim, self.stopped = observer, board, claim, stopped
-        self.told = set(board.trials()[claim.number].intermediate_values)
-
-    def phase(self, name: str, epochs: int, steps: int) -> None:
-        if self.stopped():
-            raise _stop()
-        self.observer.phase(f"trial {self.claim.number}, {name}", epochs, steps)
-
-    def step(self, done: int, total: int, pictures: int) -> None:
-        self.observer.step(done, total, pictures)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        if self.stopped():
-            raise _stop()
-        self.observer.progress(what, done, total)
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        self.observer.epoch(row)
-        column = self.board.target.column
-        if column is None:
-            return
-        if column not in row:
-            known = ", ".join(name for name in row if name.startswith("val_"))
-            raise _Fatal(f"history.csv has no column '{column}'; there is {known}.")
-        if self.board.search.pruner == "none":
-            return
-        if row["epoch"] not in self.told and math.isfinite(
-            row[column]
-        ):  # a run that goes on may repeat an epoch
-            self.told.add(row["epoch"])
-            self.claim.trial.report(row[column], row["epoch"])
-            if self.claim.trial.should_prune():
-                raise _Pruned
-
-
-# -- several processes -------------------------------------------------------------------------------------------------
-
-
 def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
     """Let ``jobs`` processes work and wait for them; a worker that dies leaves its trial to the others."""
     task.board().close()  # makes the tables and the trials once
@@ -379,7 +121,7 @@ def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
                     worker.terminate()  # SIGTERM: they finish the step and save
             time.sleep(0.1)
     if told:
-        raise _stop()
+        raise stopped_search()
     if not errors.empty():
         raise StudyError(errors.get())
     killed = [worker for worker in workers if worker.exitcode]

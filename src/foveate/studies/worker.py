@@ -1,4 +1,4 @@
-"""A worker process: trains one cell after another for the study's engine, and ends with it.
+"""A worker process, both its ends: it trains one cell after another for the study's engine, and ends with it.
 
 Started as ``python -m foveate.studies.worker THREADS``. One task a line on standard input, one answer a line on
 standard output, both JSON; whatever a library prints goes to standard error. When standard input closes (the engine
@@ -8,10 +8,13 @@ is gone, however it went) the process ends at once: a cell that is cut off goes 
 import json
 import os
 import queue
+import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +22,87 @@ from foveate.core.errors import FoveateError
 
 SHARED = ".shared"
 """Folder beside the cells in which they leave features for each other."""
+
+PATIENCE = 30
+"""Seconds a worker gets to write its checkpoint when the study is stopped."""
+
+
+class Worker:
+    """The engine's end: one worker process and the thread that talks to it; a process that dies is replaced."""
+
+    def __init__(self, threads: int, log: Path) -> None:
+        self.threads, self.log = threads, log
+        self.process: subprocess.Popen[str] | None = None
+        self.stopping = False
+
+    def start(self, tasks: "queue.Queue[Any]", answers: "queue.Queue[Any]", task: Any) -> None:
+        """Take cells from ``tasks`` until none is left."""
+
+        def talk() -> None:
+            while not self.stopping:
+                try:
+                    cell = tasks.get_nowait()
+                except queue.Empty:
+                    return
+                answers.put((cell, None))
+                answer = self._ask(task(cell))
+                if not self.stopping:
+                    answers.put((cell, answer))
+
+        threading.Thread(target=talk, daemon=True).start()
+
+    def _ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        if self.process is None:
+            self.process = self._hire()
+        process = self.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(task) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if line.endswith("\n"):  # else it was killed, perhaps in the middle of its answer
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        status = process.wait()
+        self.process = None
+        self._close(process)
+        reason = (
+            "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
+        )
+        return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
+
+    def _hire(self) -> "subprocess.Popen[str]":
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "a", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "foveate.studies.worker", str(self.threads)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
+                start_new_session=True,  # Ctrl-C reaches the engine, which then asks the workers to stop
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        """Ask the process to save and end; kill it when it does not."""
+        self.stopping = True
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._close(process)
+
+    def _close(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
 
 
 def main() -> None:
