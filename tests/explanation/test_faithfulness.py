@@ -7,6 +7,7 @@ from scipy.sparse.linalg import spsolve
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before pytorch_grad_cam and captum)
+from foveate.core.errors import ConfigError
 from foveate.explanation.faithfulness import (
     FAITHFULNESS,
     FaithfulnessConfig,
@@ -14,6 +15,7 @@ from foveate.explanation.faithfulness import (
     filled,
     sensitivity_max,
 )
+from foveate.explanation.probe import Probe
 
 from captum.metrics import infidelity, sensitivity_max as captum_sensitivity  # isort: skip
 from pytorch_grad_cam.metrics.cam_mult_image import DropInConfidence, IncreaseInConfidence  # isort: skip
@@ -173,12 +175,16 @@ def generator_of(seed: int) -> torch.Generator:
 
 
 def test_fills(images: torch.Tensor) -> None:
-    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.4])
-    black = filled(images, "black", mean, std) * std.view(3, 1, 1) + mean.view(3, 1, 1)
+    network, mean, std = nn.Identity(), torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.4])
+    with pytest.raises(ConfigError, match="does not say with which mean and std"):
+        filled(Probe(network), images, "black")
+    network.mean, network.std = mean, std
+    probe = Probe(network)
+    black = filled(probe, images, "black") * std.view(3, 1, 1) + mean.view(3, 1, 1)
     assert black.abs().max() < 1e-6
-    blurred = filled(images, "blur", mean, std)
+    blurred = filled(probe, images, "blur")
     assert blurred.std() < 0.5 * images.std()
-    assert filled(torch.randn(1, 3, 5, 4), "blur", mean, std).shape == (1, 3, 5, 4)
+    assert filled(probe, torch.randn(1, 3, 5, 4), "blur").shape == (1, 3, 5, 4)
 
 
 def test_passes_are_shared_and_nothing_is_left(net: Net, images: torch.Tensor, maps: torch.Tensor) -> None:

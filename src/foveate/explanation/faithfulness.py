@@ -18,6 +18,7 @@ from torchvision.transforms.functional import gaussian_blur
 from foveate.core import torchvision_guard  # noqa: F401
 from foveate.core.config import Config
 from foveate.core.rng import key, numpy_generator
+from foveate.explanation.baselines import baselines
 from foveate.explanation.imputation import impute
 from foveate.explanation.maps import upsample
 from foveate.explanation.probe import Probe
@@ -63,9 +64,6 @@ def faithfulness(
     targets: torch.Tensor,
     maps: Mapping[str, torch.Tensor],
     config: FaithfulnessConfig | None = None,
-    *,
-    mean: torch.Tensor | None = None,
-    std: torch.Tensor | None = None,
 ) -> dict[str, dict[str, torch.Tensor]]:
     """{name of maps: {score: (B,) float32}}. p is the probability of the target class, S its logit.
 
@@ -87,32 +85,27 @@ def faithfulness(
         images: (B, 3, H, W) normalised.
         targets: (B,) int64.
         maps: each (B, h, w).
-        mean, std: (3,) of the normalisation, needed to know what is black; None: the network's own, else 0 and 1.
+
+    Raises:
+        ConfigError: black is wanted, and the network does not say how its pictures are normalised.
     """
     config = config or FaithfulnessConfig()
     probe = Probe(model, seed=config.seed)
     with untouched(model), torch.no_grad():
         images = probe.place(images)
         asker = _Asker(probe, images, targets.to(probe.device))
-        fill = filled(
-            images,
-            config.fill,
-            _stat(model, "mean", mean, images, 0.0),
-            _stat(model, "std", std, images, 1.0),
-        )
+        fill = filled(probe, images, config.fill)
         size = (images.shape[2], images.shape[3])
         placed = {name: upsample(found.to(images.device), size) for name, found in maps.items()}
         shared = _Shared(asker, fill, config)
         return {name: _of_map(asker, shared, found, config) for name, found in placed.items()}
 
 
-def filled(images: torch.Tensor, fill: str, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+def filled(probe: Probe, images: torch.Tensor, fill: Literal["blur", "black", "mean"]) -> torch.Tensor:
     """What replaces the pixels of (B, 3, H, W): "blur" (Gaussian, standard deviation 1/20 of the side), "black" or
     "mean"."""
-    if fill == "mean":
-        return torch.zeros_like(images)
-    if fill == "black":
-        return (-mean / std).view(1, 3, 1, 1).expand_as(images)
+    if fill != "blur":
+        return baselines(probe, images, fill)[0]
     sigma = max(images.shape[2:]) / 20
     # The kernel may not be wider than the picture that is reflected at its edges.
     kernel = min(2 * round(3 * sigma) + 1, *(2 * ((side - 1) // 2) + 1 for side in images.shape[2:]))
@@ -239,15 +232,6 @@ def _unexplained(told: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
     square = told.square().mean(dim=1)
     explained = (told * falls).mean(dim=1).square() / square
     return 1 - torch.where(square > 0, explained, 0.0) / energy
-
-
-def _stat(
-    model: nn.Module, name: str, given: torch.Tensor | None, images: torch.Tensor, default: float
-) -> torch.Tensor:
-    known = getattr(model, name, None) if given is None else given
-    if not isinstance(known, torch.Tensor):
-        known = torch.full((3,), default)
-    return known.to(images)
 
 
 SensitivityMaps = Callable[[torch.Tensor], torch.Tensor]

@@ -8,6 +8,7 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.explanation.maps import FLAT, grad_cam
 from foveate.explanation.probe import Probe
+from foveate.explanation.similarity import highest
 from foveate.models.modes import untouched
 from foveate.models.second_derivatives import differentiable_twice, unfused_attention
 
@@ -51,7 +52,8 @@ def attack(
         path = soft.resolve(layer, images) if layer is not None else None
         with torch.no_grad():
             said = probe.logits(images).argmax(dim=1)
-        top = _top(_map(soft, images.clone().requires_grad_(True), targets, path).detach())
+        before = _map(soft, images.clone().requires_grad_(True), targets, path).detach()
+        top = highest(before, max(1, round(SHARE * before.shape[1])))
         best, lowest = images.clone(), torch.full((len(images),), torch.inf, device=images.device)
         moved = images
         for step in range(steps + 1):
@@ -108,11 +110,6 @@ def _map(probe: Probe, images: torch.Tensor, targets: torch.Tensor, layer: str |
         score = logits.gather(1, targets[:, None]).sum()
         (gradient,) = torch.autograd.grad(score, [maps[layer]], create_graph=True)
         return grad_cam(maps[layer].float(), gradient.float()).flatten(1)
-
-
-def _top(values: torch.Tensor) -> torch.Tensor:
-    count = max(1, round(SHARE * values.shape[1]))
-    return torch.zeros_like(values).scatter_(1, values.topk(count, dim=1).indices, 1.0)
 
 
 def _share(values: torch.Tensor, top: torch.Tensor) -> torch.Tensor:

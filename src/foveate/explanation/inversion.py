@@ -20,6 +20,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from foveate.core import providers
 from foveate.core.config import Config, parse
 from foveate.core.errors import ConfigError
+from foveate.explanation.baselines import normalisation
 from foveate.explanation.probe import Probe, Progress
 from foveate.models.modes import untouched
 from foveate.models.taps import capture_taps
@@ -346,12 +347,9 @@ def _own_size(probe: Probe) -> int:
 
 def _three(probe: Probe, name: str, given: Sequence[float] | None) -> torch.Tensor:
     """(1, 3, 1, 1): mean or std, given or the network's own."""
-    own = getattr(probe.model, name, None)
-    if given is None and isinstance(own, torch.Tensor) and own.numel() == 3:
-        given = own.tolist()
-    if given is None:
-        config: Any = getattr(probe.backbone, "pretrained_cfg", None) or {}
-        given = config.get(name)
+    own = normalisation(probe, 3)
+    if given is None and own is not None:
+        return own[name == "std"]
     if given is None or len(given) != 3:
         raise ConfigError(
             f"The {name} that {type(probe.model).__name__} was trained with is not known; give {name}=(r, g, b)."

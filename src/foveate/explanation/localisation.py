@@ -15,6 +15,7 @@ from foveate.core.config import Config
 from foveate.explanation.maps import min_max, upsample
 from foveate.explanation.overlap import box_ious, chance_boxes, chance_iou, ious, otsu, swept_ious
 from foveate.explanation.score import Score
+from foveate.explanation.similarity import mean_ranks
 
 LOCALISATION: tuple[Score, ...] = (
     Score("pointing", "pointing game"),
@@ -79,7 +80,7 @@ def localisation(
         "top_k": _share_of_top(
             values, ordered, object_, _top(config, height, width).to(area).expand_as(area)
         ),
-        "auc": _auc(values, ordered, object_),
+        "auc": _auc(values, object_),
         "iou_mean": ious(maps > maps.mean(dim=(1, 2), keepdim=True), inside),
         "iou_otsu": ious(maps > otsu(maps)[:, None, None], inside),
         "iou_best": swept_ious(maps, inside, config.thresholds),
@@ -174,14 +175,9 @@ def _share_of_top(
     return ((above & inside).sum(dim=1) + from_ties) / count
 
 
-def _auc(values: torch.Tensor, ordered: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+def _auc(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """(B,): the Mann-Whitney statistic from mean ranks; NaN where all or no pixels are inside."""
-    ascending = ordered.flip(1).contiguous()
-    values = values.contiguous()
-    low = torch.searchsorted(ascending, values)
-    high = torch.searchsorted(ascending, values, right=True)
-    ranks = (low + high + 1).double() / 2
     positive = inside.sum(dim=1).double()
     negative = values.shape[1] - positive
-    wins = (ranks * inside).sum(dim=1) - positive * (positive + 1) / 2
+    wins = (mean_ranks(values) * inside).sum(dim=1) - positive * (positive + 1) / 2
     return wins / (positive * negative)

@@ -5,6 +5,7 @@ a ``TorchFunctionMode``: no module is replaced, so it does not matter how a netw
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -61,7 +62,23 @@ class LRP(PictureExplainer):
         return (images * gradient).sum(dim=1).float()
 
 
-Handler = Callable[["Relevance", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+@dataclass(frozen=True)
+class Call:
+    """A function and what it is called with."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> Any:
+        return self.func(*self.args, **self.kwargs)
+
+    def given(self, names: str) -> dict[str, Any]:
+        """The arguments by their names, in the order of the function's parameters."""
+        return {**dict(zip(names.split(), self.args, strict=False)), **self.kwargs}
+
+
+Handler = Callable[["Relevance", Call], Any]
 
 
 class Relevance(TorchFunctionMode):
@@ -86,7 +103,7 @@ class Relevance(TorchFunctionMode):
         handler = _HANDLERS.get(name) or _HANDLERS.get(name.strip("_"))
         if handler is None or not any(_signal(value) for value in (*args, *kwargs.values())):
             return func(*args, **kwargs)
-        return handler(self, func, args, kwargs)
+        return handler(self, Call(func, args, kwargs))
 
     def gate(self, value: Any) -> int:
         """How much ``value`` is a gate: 2, 1, or 0 for any other signal."""
@@ -129,62 +146,54 @@ def _ratio(value: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
     return torch.where(small, 0.0, value / torch.where(small, 1.0, by))
 
 
-def _activation(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def _activation(mode: Relevance, call: Call) -> Any:
     """f(x), with gradient f(x) / x."""
-    x, rest = (args[0], args[1:]) if args else (kwargs.pop("input"), ())
+    given = dict(call.kwargs)
+    x, rest = (call.args[0], call.args[1:]) if call.args else (given.pop("input"), ())
     copy = x.detach().clone()
-    value = func(copy, *rest, **kwargs)
+    value = call.func(copy, *rest, **given)
     result = x * _ratio(value, x.detach())
     if value.data_ptr() == copy.data_ptr():  # in place: whoever holds x sees the result
         result = x.copy_(result)
     return result
 
 
-def _gate(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    result = _activation(mode, func, args, kwargs)
-    mode.gates[id(result)] = (2 if "sigmoid" in func.__name__ else 1, result)
+def _gate(mode: Relevance, call: Call) -> Any:
+    result = _activation(mode, call)
+    mode.gates[id(result)] = (2 if "sigmoid" in call.func.__name__ else 1, result)
     return result
 
 
-def _reshape(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _reshape(mode: Relevance, call: Call) -> Any:
     """A gate of another shape, or divided by a number, is still a gate."""
-    result = func(*args, **kwargs)
-    if args and mode.gate(args[0]) and isinstance(result, torch.Tensor):
-        mode.gates[id(result)] = (mode.gate(args[0]), result)
+    result = call()
+    if call.args and mode.gate(call.args[0]) and isinstance(result, torch.Tensor):
+        mode.gates[id(result)] = (mode.gate(call.args[0]), result)
     return result
 
 
-def _product(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _product(mode: Relevance, call: Call) -> Any:
     """Signal times constant: as it is. Signal times gate: the gate is a constant. Two signals: half each."""
-    x, y = args[0], args[1] if len(args) > 1 else kwargs["other"]
+    func, given = call.func, call.given("self other")
+    x, y, in_place = given["self"], given["other"], func.__name__ in ("__imul__", "mul_", "multiply_")
     if not (_signal(x) and _signal(y)):
-        return _reshape(mode, func, args, kwargs)
+        return _reshape(mode, call)
     if mode.gate(y) > mode.gate(x):
         return func(x, y.detach())
     if mode.gate(x) > mode.gate(y):
         result = func(x.detach().clone(), y)
-        return x.copy_(result) if _in_place(func) else result
-    if _in_place(func):
+        return x.copy_(result) if in_place else result
+    if in_place:
         return x.copy_((x * y.detach() + x.detach() * y) / 2)
     return (func(x, y.detach()) + func(x.detach(), y)) / 2
 
 
-def _in_place(func: Callable[..., Any]) -> bool:
-    name = func.__name__
-    return name in ("__imul__", "mul_", "multiply_")
-
-
-def _convolution(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
+def _convolution(mode: Relevance, call: Call) -> Any:
+    given = call.given("input weight bias stride padding dilation groups")
     x, w, b = given.pop("input"), given.pop("weight"), given.pop("bias", None)
 
     def apply(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
-        result: torch.Tensor = func(x, w, b, **given)
+        result: torch.Tensor = call.func(x, w, b, **given)
         return result
 
     result = mode.linear(mode.conv, apply, x, w, b)
@@ -192,20 +201,17 @@ def _convolution(
     return result
 
 
-def _dense(mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **kwargs}
-    return mode.linear(mode.dense, func, given["input"], given["weight"], given.get("bias"))
+def _dense(mode: Relevance, call: Call) -> Any:
+    given = call.given("input weight bias")
+    return mode.linear(mode.dense, call.func, given["input"], given["weight"], given.get("bias"))
 
 
-def _batch_norm(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def _batch_norm(mode: Relevance, call: Call) -> Any:
     """Affine in evaluation mode; with the convolution before it, it is one layer."""
-    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    given = call.given("input running_mean running_var weight bias training momentum eps")
     made = mode.convolved.get(id(given["input"]))
     if made is None or mode.conv == "epsilon" or given.get("running_var") is None or given.get("training"):
-        return func(*args, **kwargs)
+        return call()
     apply, x, w, b = made[1]
     scale = torch.rsqrt(given["running_var"] + given.get("eps", 1e-5))
     scale = scale if given.get("weight") is None else scale * given["weight"]
@@ -214,60 +220,44 @@ def _batch_norm(
     return mode.linear(mode.conv, apply, x, w * scale.view(-1, *[1] * (w.ndim - 1)), shift)
 
 
-def _layer_norm(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    names = ("input", "normalized_shape", "weight", "bias", "eps")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    x, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
-    centred = x - x.mean(dim=axes, keepdim=True)
-    return _normed(func(*args, **kwargs), x, centred, axes, given, None)
+def _layer_norm(mode: Relevance, call: Call) -> Any:
+    given = call.given("input normalized_shape weight bias eps")
+    axes = tuple(range(-len(given["normalized_shape"]), 0))
+    return _normed(call(), given["input"], axes, given)
 
 
-def _group_norm(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    names = ("input", "num_groups", "weight", "bias", "eps")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
+def _group_norm(mode: Relevance, call: Call) -> Any:
+    given = call.given("input num_groups weight bias eps")
     x = given["input"].unflatten(1, (given["num_groups"], -1))  # (B, G, C / G, ...)
-    axes = tuple(range(2, x.ndim))
-    centred = x - x.mean(dim=axes, keepdim=True)
-    return _normed(func(*args, **kwargs), x, centred, axes, given, given["input"].shape)
+    return _normed(call(), x, tuple(range(2, x.ndim)), given)
 
 
 def _normed(
-    value: torch.Tensor, x: torch.Tensor, centred: torch.Tensor, axes: tuple[int, ...], given: dict[str, Any],
-    shape: torch.Size | None,
-) -> torch.Tensor:  # fmt: skip
+    value: torch.Tensor, x: torch.Tensor, axes: tuple[int, ...], given: dict[str, Any]
+) -> torch.Tensor:
     variance = x.detach().var(dim=axes, keepdim=True, unbiased=False)
-    result = centred * torch.rsqrt(variance + given.get("eps", 1e-5))
+    result = (x - x.mean(dim=axes, keepdim=True)) * torch.rsqrt(variance + given.get("eps", 1e-5))
     weight = given.get("weight")
-    if shape is not None:
-        result = result.reshape(shape)
-        weight = None if weight is None else weight.view(-1, *[1] * (len(shape) - 2))
+    if x.shape != value.shape:  # groups of channels
+        result = result.view_as(value)
+        weight = None if weight is None else weight.view(-1, *[1] * (value.ndim - 2))
     return _with_gradient(value.detach(), result if weight is None else result * weight)
 
 
-def _rms_norm(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    x = args[0] if args else kwargs["input"]
-    value = func(*args, **kwargs).detach()
+def _rms_norm(mode: Relevance, call: Call) -> Any:
+    x = call.given("input")["input"]
+    value = call().detach()
     return _with_gradient(value, x * _ratio(value, x.detach()))
 
 
-def _attention(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    given = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
+def _attention(mode: Relevance, call: Call) -> Any:
+    given = call.given("query key value")
     given |= {"query": given["query"].detach(), "key": given["key"].detach()}
-    return func(*(given.pop(name) for name in ("query", "key", "value")), *args[3:], **given)
+    return call.func(*(given.pop(name) for name in ("query", "key", "value")), *call.args[3:], **given)
 
 
-def _constant(
-    mode: Relevance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    return func(*args, **kwargs).detach()
+def _constant(mode: Relevance, call: Call) -> Any:
+    return call().detach()
 
 
 _HANDLERS: dict[str, Handler] = {

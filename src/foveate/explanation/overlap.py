@@ -3,9 +3,7 @@
 import numpy as np
 import torch
 from scipy import ndimage
-
-BINS = 256
-"""Of the histogram in which Otsu's threshold is sought, as in scikit-image."""
+from skimage.filters import threshold_otsu
 
 
 def ious(regions: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -42,18 +40,8 @@ def otsu(maps: torch.Tensor) -> torch.Tensor:
 
     256 bins between the map's smallest and largest value; the centre of the last bin of the lower class.
     """
-    values = maps.flatten(1).double()
-    low, high = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
-    width = torch.where(high > low, (high - low) / BINS, 1.0)
-    bins = ((values - low) / width).long().clamp(max=BINS - 1)
-    counts = torch.zeros(len(maps), BINS, dtype=torch.float64, device=maps.device)
-    counts.scatter_add_(1, bins, torch.ones_like(values))
-    centres = low + (torch.arange(BINS, device=maps.device) + 0.5) * width
-    below, total = counts.cumsum(dim=1), values.shape[1]
-    mass, mean = (counts * centres).cumsum(dim=1), (counts * centres).sum(dim=1, keepdim=True)
-    above = total - below
-    between = below * above * (mass / below - (mean - mass) / above) ** 2
-    return centres.gather(1, between[:, :-1].nan_to_num(-1).argmax(dim=1, keepdim=True))[:, 0]
+    found = [threshold_otsu(values) for values in maps.double().cpu().numpy()]
+    return torch.tensor(found, dtype=torch.float64, device=maps.device)
 
 
 def box_ious(maps: torch.Tensor, inside: torch.Tensor, thresholds: int) -> torch.Tensor:

@@ -52,10 +52,19 @@ def compare_networks(
     For the test with random labels ``other`` is the same network trained on permuted labels: a method whose maps stay
     alike does not show what was learnt.
     """
-    return {
-        name: similarity(maps(one, images, targets), maps(other, images, targets))
-        for name, maps in methods.items()
-    }
+    return compared(all_maps(one, images, targets, methods), other, images, targets, methods)
+
+
+def compared(
+    before: Mapping[str, torch.Tensor],
+    network: nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    methods: Mapping[str, Maps],
+) -> dict[str, Similarity]:
+    """{method: how alike its maps of this network are to those of ``before``}."""
+    after = all_maps(network, images, targets, methods)
+    return {name: similarity(before[name], after[name]) for name in methods}
 
 
 def all_maps(
@@ -123,12 +132,7 @@ def randomised(
     ``before``: the maps of the network itself, where they are known already; so everywhere here.
     """
     before = before or all_maps(model, images, targets, methods)
-    return {
-        title: {
-            name: similarity(before[name], maps(network, images, targets)) for name, maps in methods.items()
-        }
-        for title, network in copies
-    }
+    return {title: compared(before, network, images, targets, methods) for title, network in copies}
 
 
 def shifted_copy(model: nn.Module, shift: torch.Tensor) -> nn.Module:
@@ -162,10 +166,9 @@ def input_shift(
         shift: (3,); None: (1, 1, 1), one standard deviation of the normalised picture.
     """
     shift = torch.ones(3) if shift is None else shift
-    moved = images + shift.view(1, 3, 1, 1).to(images)
-    other = shifted_copy(model, shift)
     before = before or all_maps(model, images, targets, methods)
-    return {name: similarity(before[name], maps(other, moved, targets)) for name, maps in methods.items()}
+    moved = images + shift.view(1, 3, 1, 1).to(images)
+    return compared(before, shifted_copy(model, shift), moved, targets, methods)
 
 
 def fragility(

@@ -31,7 +31,8 @@ def similarity(one: torch.Tensor, other: torch.Tensor) -> Similarity:
 
 def spearman(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """(B,) rank correlation over the places of (B, h, w), ties with their mean rank."""
-    a, b = (_centred_ranks(maps.flatten(1)) for maps in (one, other))
+    ranks = (mean_ranks(maps.flatten(1)) for maps in (one, other))
+    a, b = (found - found.mean(dim=1, keepdim=True) for found in ranks)
     product = (a * b).sum(dim=1)
     size = a.norm(dim=1) * b.norm(dim=1)
     found = torch.where(size > 0, product / torch.where(size > 0, size, 1.0), 0.0)
@@ -39,11 +40,11 @@ def spearman(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.where(constant, torch.nan, found).float()
 
 
-def _centred_ranks(values: torch.Tensor) -> torch.Tensor:
-    ascending = values.sort(dim=1).values.contiguous()
-    low = torch.searchsorted(ascending, values.contiguous())
-    high = torch.searchsorted(ascending, values.contiguous(), right=True)
-    return (low + high).double() / 2 - values.shape[1] / 2
+def mean_ranks(values: torch.Tensor) -> torch.Tensor:
+    """(B, N) float64 from 1 on, ties with their mean rank."""
+    ascending, values = values.sort(dim=1).values.contiguous(), values.contiguous()
+    low, high = torch.searchsorted(ascending, values), torch.searchsorted(ascending, values, right=True)
+    return (low + high + 1).double() / 2
 
 
 def ssim(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -67,11 +68,12 @@ def top_overlap(one: torch.Tensor, other: torch.Tensor, share: float = 0.1) -> t
     """
     a, b = one.flatten(1).abs(), other.flatten(1).abs()
     count = max(1, round(share * a.shape[1]))
-    best_a, best_b = (_top(values, count) for values in (a, b))
+    best_a, best_b = (highest(values, count) for values in (a, b))
     found = (best_a & best_b).sum(dim=1) / count
     return torch.where(a.amax(dim=1) > a.amin(dim=1), found, torch.nan)
 
 
-def _top(values: torch.Tensor, count: int) -> torch.Tensor:
+def highest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """(B, N) bool: which are the ``count`` highest of each row."""
     chosen = torch.zeros_like(values, dtype=torch.bool)
     return chosen.scatter_(1, values.topk(count, dim=1).indices, True)
