@@ -150,7 +150,8 @@ def _run(
     if not accelerator.is_main_process:
         return Run(out)
     names = {"train": "training", "val": "validation", "test": "test"}
-    told = " and ".join(name for split, name in names.items() if split in experiment.evaluation.splits)
+    *first, last = [name for split, name in names.items() if split in experiment.evaluation.splits]
+    told = f"{', '.join(first)} and {last}" if first else last
     observer.message(f"Measuring on the {told} pictures.")
     seen = measured(catalog, experiment)
     save_model(

@@ -45,17 +45,23 @@ class Neighbours(Evaluator):
         self.seen |= dict(zip(batch.index.tolist(), features, strict=True))
 
     def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
-        rows = {split: self.own.indices(split) for split in ("train", "val", "test")}
-        judged = [split for split in ("val", "test") if self.seen.keys() & set(rows[split].tolist())]
-        if not judged:
+        rows = {split: self.own.indices(split).tolist() for split in ("train", "val", "test")}
+        judged = {split: [row for row in rows[split] if row in self.seen] for split in ("val", "test")}
+        if not any(judged.values()):
             return
-        unseen = np.array([row for row in rows["train"].tolist() if row not in self.seen], dtype=np.int64)
+        unseen = np.array([row for row in rows["train"] if row not in self.seen], dtype=np.int64)
         for batch in self.subject.batches(unseen, "features of training pictures") if len(unseen) else ():
             self.see(batch)
-        known = np.stack([self.seen[row] for row in rows["train"].tolist()]), self.own.labels[rows["train"]]
-        for split in judged:
-            own = np.stack([self.seen[row] for row in rows[split].tolist()]), self.own.labels[rows[split]]
-            yield f"{split}.neighbours", nearest_neighbours(*known, *own, k=self.config.k)
+
+        def known(rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+            return np.stack([self.seen[row] for row in rows]), self.own.labels[rows]
+
+        for split, own in judged.items():
+            if own:
+                yield (
+                    f"{split}.neighbours",
+                    nearest_neighbours(*known(rows["train"]), *known(own), k=self.config.k),
+                )
 
 
 def nearest_neighbours(
