@@ -63,13 +63,14 @@ def draw_photos(folder: Path, count: int = 512) -> Photos:
     config = SyntheticConfig(classes=4, train=-(-count // (4 * CUTS)), val=0, test=0, size=SIDE)
     items = plan(config)
     if len(list(folder.glob("*/*.jpg"))) < CUTS * len(items):
-        for item, picture in zip(items, draw_planned(config, items), strict=True):
-            rng = np.random.default_rng(item.number)
-            (folder / item.species).mkdir(parents=True, exist_ok=True)
+        for path, picture in zip(items, draw_planned(config, items), strict=True):
+            _, species, number = Path(path).with_suffix("").parts
+            rng = np.random.default_rng(int(number))
+            (folder / species).mkdir(parents=True, exist_ok=True)
             for cut in range(CUTS):
                 top, left = int(rng.integers(SIDE - HEIGHT)), int(rng.integers(SIDE - WIDTH))
                 part = picture.image[top : top + HEIGHT, left : left + WIDTH]
-                Image.fromarray(part).save(folder / item.species / f"{item.number:04}{cut}.jpg", quality=90)
+                Image.fromarray(part).save(folder / species / f"{number}{cut}.jpg", quality=90)
     drawn = open_photos(folder)
     return Photos(
         drawn.root, drawn.files, drawn.classes, f"{len(drawn.files)} drawn JPEGs of {WIDTH}x{HEIGHT} px"

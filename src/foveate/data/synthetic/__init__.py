@@ -5,32 +5,12 @@ cases tells them apart. In training each species can be tied to a background of 
 is tempted to look at the wrong thing; in test the background says nothing.
 """
 
-from foveate.data.synthetic.backgrounds import BACKGROUNDS
-from foveate.data.synthetic.dataset import (
-    Planned,
-    SyntheticConfig,
-    draw_planned,
-    mark_path,
-    own_background,
-    plan,
-    read_backgrounds,
-    write_dataset,
-)
-from foveate.data.synthetic.marks import SPECIES, Species
-from foveate.data.synthetic.pictures import Picture, draw_picture
+from foveate.data.synthetic.dataset import OWN_BACKGROUND, draw_planned, plan, write_dataset
+from foveate.data.synthetic.grounds import BACKGROUNDS
+from foveate.data.synthetic.marks import SPECIES
+from foveate.data.synthetic.pictures import Picture, SyntheticConfig, draw_picture
 
 __all__ = [
-    "BACKGROUNDS",
-    "Picture",
-    "Planned",
-    "SPECIES",
-    "Species",
-    "SyntheticConfig",
-    "draw_picture",
-    "draw_planned",
-    "mark_path",
-    "own_background",
-    "plan",
-    "read_backgrounds",
+    "BACKGROUNDS", "OWN_BACKGROUND", "SPECIES", "Picture", "SyntheticConfig", "draw_picture", "draw_planned", "plan",
     "write_dataset",
-]
+]  # fmt: skip

@@ -1,21 +1,55 @@
 """One picture: ground, scattered bits, shadow, animal, camera."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from pydantic import Field, model_validator
 
-from foveate.core.errors import ConfigError
-from foveate.data.synthetic.backgrounds import Sheet, cut_ground, draw_sheet
-from foveate.data.synthetic.drawing import Light, Stroke, rgb, rod_shade, stroke_field
-from foveate.data.synthetic.insects import Specimen, draw_insect
-from foveate.data.synthetic.marks import SPECIES
+from foveate.core.config import Config
+from foveate.data.synthetic.drawing import Light, cast_shadow, lit, pixels, rgb, rods
+from foveate.data.synthetic.grounds import draw_ground
+from foveate.data.synthetic.insects import Beetle
+from foveate.data.synthetic.marks import SPECIES, Species
 
-_BITS = tuple(rgb(code) for code in ("#4b3521", "#80633f", "#b09a70", "#5d6b2c", "#6b4028", "#8f8a78"))
+_BITS = ("#4b3521", "#80633f", "#b09a70", "#5d6b2c", "#6b4028", "#8f8a78")
 
 
-@dataclass(frozen=True)
-class Picture:
+class SyntheticConfig(Config):
+    """The embedded data set."""
+
+    classes: int = Field(6, ge=2, le=len(SPECIES))
+    """Number of species, and of backgrounds."""
+    train: int = Field(80, ge=1, le=100_000)
+    """Training pictures a species."""
+    val: int = Field(20, ge=0, le=100_000)
+    """Validation pictures a species."""
+    test: int = Field(50, ge=0, le=100_000)
+    """Test pictures a species."""
+    size: int = Field(96, ge=32, le=1024)
+    """Side of the pictures, pixels."""
+    tie: float = Field(0.95, ge=0, le=1)
+    """Chance that a training picture stands on its species' own background; else any other, evenly."""
+    val_tie: float | None = Field(None, ge=0, le=1)
+    """The same for validation pictures; none = as ``tie``, because they come from the same biased source.
+    Test pictures are never tied: each background is equally likely for every species."""
+    object_scale: tuple[float, float] = (0.56, 0.74)
+    """Smallest and largest body length, head to tail, as a share of the picture's side."""
+    turn: float = Field(20.0, ge=0, le=180)
+    """Largest turn of the body away from head-up, degrees."""
+    clutter: float = Field(3.0, ge=0, le=30)
+    """Mean number of seeds and twigs that lie about."""
+    seed: int = Field(0, ge=0)
+    """Key of every random choice."""
+
+    @model_validator(mode="after")
+    def _check_scale(self) -> "SyntheticConfig":
+        low, high = self.object_scale
+        if not 0.2 <= low <= high <= 0.9:
+            raise ValueError(f"object_scale must rise within 0.2 to 0.9, not {low} to {high}")
+        return self
+
+
+class Picture(NamedTuple):
     """A drawn picture and what is known about it; n is its side."""
 
     image: np.ndarray
@@ -27,95 +61,44 @@ class Picture:
 
 
 def draw_picture(
-    species: str,
-    background: str,
-    rng: np.random.Generator,
-    size: int,
-    *,
-    sheet: Sheet | None = None,
-    scale: tuple[float, float] = (0.56, 0.74),
-    turn: float = 20.0,
-    clutter: float = 3.0,
+    species: Species, background: str, rng: np.random.Generator, config: SyntheticConfig
 ) -> Picture:
-    """Draw one animal on one ground.
+    """Draw one animal on one ground of ``BACKGROUNDS``.
 
-    Neither ``species`` nor the mark touches ``rng``: two species drawn from equal generators differ in the
-    pixels of their marks only.
-
-    Args:
-        species: a name in ``SPECIES``.
-        background: a name in ``BACKGROUNDS``.
-        rng: the only source of chance.
-        size: side in pixels.
-        sheet: a larger texture of that background to cut from; a fresh one is drawn without it.
-        scale: range of the body's length in picture sides.
-        turn: largest turn of the body away from head-up, degrees.
-        clutter: mean number of bits (seeds, twigs) lying on the ground.
-
-    Raises:
-        ConfigError: unknown species or background.
+    Two species drawn from equal generators differ in the pixels of their marks only, two backgrounds not in the animal.
     """
-    kinds = {kind.name: kind for kind in SPECIES}
-    if species not in kinds:
-        raise ConfigError(f"There is no species '{species}'; choose one of {', '.join(kinds)}.")
     light = Light.sample(rng)
-    specimen = Specimen.sample(rng, scale, turn)
-    ground = cut_ground(sheet or draw_sheet(background, rng, size, span=1.6), rng, light, size)
-    _scatter(ground, rng, light, clutter)
-    noise = 0.008 * rng.standard_normal((size, size, 3), dtype=np.float32)
-
-    insect = draw_insect(kinds[species], specimen, light, size)
-    ground *= (1 - _shadow(insect.alpha, specimen, light))[..., None]
-    image = ground * (1 - insect.alpha[..., None]) + insect.colour
-    image = image * (light.exposure * _falloff(light, size))[..., None] * light.tint + noise
-    image = np.clip(image, 0, None)
-    image = np.where(
-        image > 0.8, 0.8 + 0.2 * np.tanh((image - 0.8) / 0.2), image
-    )  # highlights roll off as on film
-    return Picture(
-        image=np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8),
-        mask=insect.mask.astype(np.uint8) * 255,
-        mark=insect.mark.astype(np.uint8) * 255,
-    )
+    beetle = Beetle(rng, light, config.size, config.object_scale, config.turn)
+    ground = draw_ground(background, rng, light, config.size)
+    _scatter(ground, rng, light, config.clutter)
+    colour, alpha, mark = beetle.draw(species)
+    unit = beetle.length * config.size
+    blur = unit * (0.010 + 0.034 * light.softness)
+    cast_shadow(ground, alpha, light, 0.105 * unit, blur, 0.85 - 0.3 * light.softness)
+    cast_shadow(ground, alpha, light, 0, 0.02 * unit, 0.35)  # the tight dark one around the body
+    image = _photographed(ground * (1 - alpha) + colour, light, rng)
+    return Picture(image, (alpha > 0.34).astype(np.uint8) * 255, mark.astype(np.uint8) * 255)
 
 
-def _shadow(alpha: np.ndarray, specimen: Specimen, light: Light) -> np.ndarray:
-    """(n, n) in [0, 1]: a shadow cast away from the lamp and a tight dark one around the body."""
-    unit = specimen.length * len(alpha)
-    lx, ly, lz = light.direction
-    reach = 0.105 * unit / max(lz, 0.3)
-    cast = ndimage.gaussian_filter(alpha, unit * (0.010 + 0.034 * light.softness))
-    cast = ndimage.shift(cast, (-ly * reach, -lx * reach), order=1, mode="constant")
-    contact = ndimage.gaussian_filter(alpha, unit * 0.02)
-    return np.clip((0.85 - 0.3 * light.softness) * cast + 0.35 * contact, 0, 0.9)
-
-
-def _falloff(light: Light, size: int) -> np.ndarray:
-    """(n, n): a little brighter towards the lamp, a little darker in the corners."""
-    line = np.linspace(-1, 1, size, dtype=np.float32)
+def _photographed(image: np.ndarray, light: Light, rng: np.random.Generator) -> np.ndarray:
+    """Exposure, the lamp's colour, vignette and noise of a camera: (3, n, n) float -> (n, n, 3) uint8."""
+    spot = 2 * pixels(image.shape[1]) / image.shape[1] - (1 + 1j)
     lx, ly, _ = light.direction
-    return 1 + 0.07 * (line * lx + line[:, None] * ly) - 0.05 * (line**2 + line[:, None] ** 2)
+    falloff = 1 + 0.07 * (spot.real * lx + spot.imag * ly) - 0.05 * np.abs(spot) ** 2
+    tint = 1 + rng.uniform(-1, 1) * np.array([0.07, 0.01, -0.09], np.float32)[:, None, None]
+    noise = 0.008 * rng.standard_normal(image.shape, dtype=np.float32)
+    image = np.clip(image * falloff * (rng.uniform(0.86, 1.14) * tint) + noise, 0, None)
+    image = np.where(image > 0.8, 0.8 + 0.2 * np.tanh(5 * image - 4), image)  # highlights roll off as on film
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 def _scatter(ground: np.ndarray, rng: np.random.Generator, light: Light, clutter: float) -> None:
-    """Lay seeds and twigs with their shadows on ``ground`` (n, n, 3), in place."""
-    size = len(ground)
+    """Lay seeds and twigs with their shadows on ``ground`` (3, n, n), in place."""
+    size = ground.shape[1]
     for _ in range(rng.poisson(clutter)):
-        (x, y), angle, kind = rng.uniform(0, size, 2), rng.uniform(0, np.pi), rng.random()
-        length, radius = (0.04, 0.012) if kind < 0.6 else (0.20, 0.006)
-        length, radius = (length * size * rng.uniform(0.6, 1.4), radius * size * rng.uniform(0.7, 1.3))
-        colour = np.array(_BITS[rng.integers(len(_BITS))], np.float32)
-        dx, dy = 0.5 * length * np.cos(angle), 0.5 * length * np.sin(angle)
-        stroke = Stroke((x - dx, y - dy), (x + dx, y + dy), (radius, 0.35 * radius))
-        lx, ly, _ = light.direction
-        drop = Stroke(
-            (x - dx - 1.5 * radius * lx, y - dy - 1.5 * radius * ly),
-            (x + dx - 1.5 * radius * lx, y + dy - 1.5 * radius * ly),
-            (1.4 * radius, radius),
-        )
-        window, coverage, _, _ = stroke_field([drop], size)
-        ground[window] *= (1 - 0.45 * coverage)[..., None]
-        window, coverage, nx, ny = stroke_field([stroke], size)
-        ground[window] += (colour * rod_shade(nx, ny, light)[..., None] - ground[window]) * coverage[
-            ..., None
-        ]
+        middle, turn = complex(*rng.uniform(0, size, 2)), complex(np.exp(1j * rng.uniform(0, np.pi)))
+        length, radius = (0.04, 0.012) if rng.random() < 0.6 else (0.20, 0.006)
+        half, radius = turn * length * size * rng.uniform(0.3, 0.7), radius * size * rng.uniform(0.7, 1.3)
+        coverage, height = rods(size, [((middle - half, middle + half), (radius, 0.35 * radius))])
+        cast_shadow(ground, coverage, light, 1.2 * radius, 0.5 * radius, 0.5)
+        ground += (lit(rgb(_BITS[rng.integers(len(_BITS))]), height, light) - ground) * coverage
