@@ -88,7 +88,7 @@ def test_cached_and_decoded_are_the_same_bytes(tmp_path, fit):
 
 def test_config_overrides_size_and_fit(tmp_path):
     catalog = draw(tmp_path / "data", masks=False)
-    pictures = open_pictures(catalog, 32, config=settings(tmp_path / "cache", size=24, fit="crop"))
+    pictures = open_pictures(catalog, 32, "crop", settings(tmp_path / "cache", size=24))
     assert pictures.size == 24
     assert not pictures.has_masks
     assert pictures.read(0)[0].shape == (3, 24, 24)
@@ -322,10 +322,18 @@ def test_a_cache_that_can_only_be_read_serves(tmp_path, monkeypatch):
         open_pictures(catalog, 24, config=settings(tmp_path / "cache"))
 
 
+def test_settings_of_earlier_versions_are_read():
+    assert CacheConfig.model_validate({"size": 24, "fit": "pad"}) == CacheConfig(size=24)
+
+
 def test_progress_is_reported(tmp_path):
     seen = []
     open_pictures(
-        draw(tmp_path / "data"), 32, None, settings(tmp_path / "cache"), lambda *report: seen.append(report)
+        draw(tmp_path / "data"),
+        32,
+        "squash",
+        settings(tmp_path / "cache"),
+        lambda *report: seen.append(report),
     )
     counts = {"reading files": 9, "decoding pictures": 5, "decoding masks": 3}
     assert seen == [(what, done, count) for what, count in counts.items() for done in range(1, count + 1)]
@@ -432,7 +440,7 @@ def test_who_waits_for_another_process_says_so_and_decodes_nothing(tmp_path, mon
         monkeypatch.setattr(cache, "_decode", None)
         seen = []
         pictures = open_pictures(
-            catalog, 32, None, settings(tmp_path / "cache"), lambda *report: seen.append(report)
+            catalog, 32, "squash", settings(tmp_path / "cache"), lambda *report: seen.append(report)
         )
     assert ("waiting for another process that decodes the pictures", 0, 5) in seen
     monkeypatch.undo()

@@ -20,7 +20,6 @@ SETTINGS = every_setting()
 OTHER: dict[str, Any] = {
     "data.cache.enabled": False,
     "data.cache.folder": "elsewhere",
-    "data.cache.fit": "crop",
     "training.loader.workers": 1,
     "training.loader.pin": False,
     "training.device": "cpu" if torch.cuda.is_available() else "auto",

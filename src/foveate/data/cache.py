@@ -54,7 +54,7 @@ class Pictures(Protocol):
 def open_pictures(
     catalog: Catalog,
     size: int,
-    fit: Fit | None = None,
+    fit: Fit = "squash",
     config: CacheConfig | None = None,
     progress: Progress | None = None,
 ) -> Pictures:
@@ -65,7 +65,7 @@ def open_pictures(
         DataError: too little room on the disk, or a file changed meanwhile.
     """
     config = config or CacheConfig()
-    side, fit = config.size or size, fit or config.fit
+    side = config.size or size
     if not config.enabled:
         return DecodedPictures(catalog, side, fit)
     return build_cache(catalog, side, fit, cache_folder(config), progress)

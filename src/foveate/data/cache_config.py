@@ -2,12 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foveate.core.config import Config, Mark
-from foveate.data.decode import Fit
 
 
 class CacheConfig(Config):
@@ -19,9 +18,12 @@ class CacheConfig(Config):
     """The cache; None takes the environment variable FOVEATE_CACHE, else the user's cache folder."""
     size: Annotated[int | None, Mark.LATER] = Field(default=None, ge=8, le=4096)
     """Side of the kept pictures in pixels; None takes the network's. Larger leaves detail for crops."""
-    fit: Annotated[Fit, Mark.DECIDES_NOTHING] = "squash"
-    """How a picture becomes square: squash, crop (largest centred square) or pad (with grey); a run goes by
-    ``data.fit`` instead."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_fit(cls, values: Any) -> Any:
+        """Files of earlier versions hold a ``fit`` that nothing read: ``data.fit`` decides."""
+        return {k: v for k, v in values.items() if k != "fit"} if isinstance(values, dict) else values
 
 
 def cache_folder(config: CacheConfig) -> Path:
