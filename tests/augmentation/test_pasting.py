@@ -7,7 +7,7 @@ from scipy.sparse import lil_array
 from scipy.sparse.linalg import spsolve
 
 from augmentation_helpers import apply, network
-from foveate.augmentation.backgrounds import without_object
+from foveate.augmentation.background_swap import without_object
 from foveate.augmentation.objects import poisson, pose, softened, somewhere
 from foveate.augmentation.warp import affine
 from foveate.data.batch import Batch

@@ -18,12 +18,12 @@ from PIL import Image
 
 from foveate.core.errors import DataError
 from foveate.core.memo import read_memo
-from foveate.data import cache, store
+from foveate.data import cache, picture_store
 from foveate.data.cache import CachedPictures, open_pictures
 from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import DecodeError, read_image, resize
-from foveate.data.store import HashMemo
+from foveate.data.picture_store import HashMemo
 
 
 def draw(root: Path, count: int = 6, masks: bool = True, size: tuple[int, int] = (50, 40)) -> Catalog:
@@ -58,7 +58,7 @@ def settings(folder: Path, **values) -> CacheConfig:
 
 
 def stores(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name not in ("hashes", store.LOCKS))
+    return sorted(path.name for path in folder.iterdir() if path.name not in ("hashes", picture_store.LOCKS))
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
@@ -120,7 +120,7 @@ def test_pickled_by_path(tmp_path):
 
 
 def test_a_changed_file_gives_a_new_key(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "RACY", 0)  # the memo trusts files at once
+    monkeypatch.setattr(picture_store, "RACY", 0)  # the memo trusts files at once
     catalog = draw(tmp_path / "data")
     config = settings(tmp_path / "cache")
     time.sleep(0.02)
@@ -161,15 +161,15 @@ def test_annotations_of_a_picture_whose_name_looks_like_a_reference(tmp_path):
 def test_the_memo_saves_reading_but_never_trusts_a_fresh_file(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data")
     read = []
-    real = store._hash
-    monkeypatch.setattr(store, "_hash", lambda file: read.append(file) or real(file))
+    real = picture_store._hash
+    monkeypatch.setattr(picture_store, "_hash", lambda file: read.append(file) or real(file))
     config = settings(tmp_path / "cache")
     open_pictures(catalog, 32, config=config)
     first = len(read)
     assert first == 9
     open_pictures(catalog, 32, config=config)
     assert len(read) == 2 * first  # written a moment ago: hashed again
-    monkeypatch.setattr(store, "RACY", 0)
+    monkeypatch.setattr(picture_store, "RACY", 0)
     open_pictures(catalog, 32, config=config)
     assert len(read) == 3 * first
     open_pictures(catalog, 32, config=config)
@@ -216,8 +216,8 @@ def test_a_file_changed_during_the_build_is_refused(tmp_path, monkeypatch):
 
 def test_too_little_room_is_said_before_decoding(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data")
-    usage = store.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage._replace(free=3 * 2**20))
+    usage = picture_store.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(picture_store.shutil, "disk_usage", lambda path: usage._replace(free=3 * 2**20))
     with pytest.raises(
         DataError, match=r"needs 0 MB in .* where 3 MB are free; point FOVEATE_CACHE .*--no-cache"
     ):
@@ -255,8 +255,8 @@ def damage(path: Path, kind: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("kind", ["flip", "zero", "truncate", "grow", "delete", "folder"])
 def test_damage_anywhere_is_noticed_said_and_mended(tmp_path, monkeypatch, caplog, kind):
-    monkeypatch.setattr(store, "RACY", 0)
-    monkeypatch.setattr(store, "BLOCK", 5000)  # several blocks
+    monkeypatch.setattr(picture_store, "RACY", 0)
+    monkeypatch.setattr(picture_store, "BLOCK", 5000)  # several blocks
     catalog = draw(tmp_path / "data")
     folder = tmp_path / "cache"
     plain = open_pictures(catalog, 32, config=CacheConfig(enabled=False)).read_many(range(6))
@@ -285,9 +285,9 @@ def test_damage_anywhere_is_noticed_said_and_mended(tmp_path, monkeypatch, caplo
 def test_bytes_are_compared_once_in_a_process(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data")
     opened = []
-    real = store.Store._described
+    real = picture_store.Store._described
     monkeypatch.setattr(
-        store.Store, "_described", lambda self, *rest: opened.append(self.what) or real(self, *rest)
+        picture_store.Store, "_described", lambda self, *rest: opened.append(self.what) or real(self, *rest)
     )
     for _ in range(3):
         open_pictures(catalog, 32, config=settings(tmp_path / "cache"))
@@ -298,7 +298,7 @@ def test_bytes_are_compared_once_in_a_process(tmp_path, monkeypatch):
 @pytest.mark.parametrize("folder", [True, False])
 def test_leftovers_of_a_build_are_removed(tmp_path, name, folder):
     catalog = draw(tmp_path / "data", masks=False)
-    left = tmp_path / "cache" / f"{store.BUILDING}{name}"
+    left = tmp_path / "cache" / f"{picture_store.BUILDING}{name}"
     left.parent.mkdir()
     if folder:
         left.mkdir()
@@ -316,7 +316,7 @@ def test_a_cache_that_can_only_be_read_serves(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(store.Path, "mkdir", refuse)
+    monkeypatch.setattr(picture_store.Path, "mkdir", refuse)
     assert torch.equal(open_pictures(catalog, 32, config=settings(tmp_path / "cache")).read(0)[0], expected)
     with pytest.raises(DataError, match=r"cannot be written \(Permission denied\); point FOVEATE_CACHE"):
         open_pictures(catalog, 24, config=settings(tmp_path / "cache"))
@@ -419,8 +419,8 @@ def test_a_stopped_build_is_never_taken_for_a_cache(tmp_path, number):
     catalog = draw(tmp_path / "data", count=30 * (os.cpu_count() or 1), masks=False, size=(20, 20))
     with child(catalog, tmp_path / "cache", 5) as process:
         [left] = stores(tmp_path / "cache")
-        assert left.startswith(store.BUILDING)
-        store._clean(tmp_path / "cache")
+        assert left.startswith(picture_store.BUILDING)
+        picture_store._clean(tmp_path / "cache")
         assert stores(tmp_path / "cache") == [left]  # its process is alive
         process.send_signal(number)
         process.communicate(timeout=60)  # all pictures together would take hundreds of seconds

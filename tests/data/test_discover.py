@@ -15,7 +15,7 @@ from foveate.data.catalog import Sample
 from foveate.data.decode import open_image
 from foveate.data.discover import Discovery, discover, loose_pictures
 from foveate.data.layout_settings import LayoutConfig
-from foveate.data.scan import scan
+from foveate.data.listing import scan
 from foveate.data.split import SplitConfig, split
 
 

@@ -12,7 +12,7 @@ import torch
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.upweighting import Upweighting

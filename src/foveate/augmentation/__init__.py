@@ -16,7 +16,7 @@ from foveate.augmentation.attentive_cutmix import AttentiveCutMix
 from foveate.augmentation.attribute_mix import AttributeMix
 from foveate.augmentation.augmix import AugMix
 from foveate.augmentation.autoaugment import AutoAugment
-from foveate.augmentation.backgrounds import BackgroundSwap
+from foveate.augmentation.background_swap import BackgroundSwap
 from foveate.augmentation.co_mixup import CoMixup
 from foveate.augmentation.combine import Combine
 from foveate.augmentation.context_paste import ContextPaste

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from foveate.augmentation.backgrounds import without_object
+from foveate.augmentation.background_swap import without_object
 from foveate.augmentation.boxes import around
 from foveate.augmentation.chance import Range, chosen, uniform
 from foveate.augmentation.guidance import GuidedConfig, class_map, guide, same_class

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from foveate.augmentation.backgrounds import without_object
+from foveate.augmentation.background_swap import without_object
 from foveate.augmentation.chance import Range, chosen
 from foveate.augmentation.objects import Blend, blended, cut, lenders, somewhere
 from foveate.augmentation.pairs import Counts

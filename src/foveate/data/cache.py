@@ -21,7 +21,7 @@ from foveate.data.annotations import mask_files, sample_mask
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.decode import Fit, read_image, resize, resize_mask
-from foveate.data.store import HashMemo, Store
+from foveate.data.picture_store import HashMemo, Store
 
 FORMAT = 3
 """Raise it when the bytes of a store would change."""

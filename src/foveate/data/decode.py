@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from foveate.core.errors import DataError, first_line
-from foveate.data import deep
-from foveate.data.deep import to_8bit
+from foveate.data import bit_depth
+from foveate.data.bit_depth import to_8bit
 
 MAX_PIXELS = 200_000_000
 """Width times height above which a file is refused as a decompression bomb."""
@@ -134,7 +134,7 @@ def _reason(error: Exception) -> str:
 def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     """Open lazily: the header is read and checked, no pixel is decoded. Use it in a ``with`` block.
 
-    (But TIFFs that Pillow cannot read are decoded, see ``foveate.data.deep``; they come as 8-bit RGB.)
+    (But TIFFs that Pillow cannot read are decoded, see ``foveate.data.bit_depth``; they come as 8-bit RGB.)
 
     Args:
         path: the file.
@@ -149,7 +149,7 @@ def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     try:
         with quiet_pillow():
             image = _opened(path if content is None else BytesIO(content))
-            if content is None and deep.needs_tifffile(image):
+            if content is None and bit_depth.needs_tifffile(image):
                 image.close()
                 return _tiff(path)
             return image
@@ -196,13 +196,13 @@ def _tiff(path: Path) -> Image.Image:
         DecodeError: tifffile cannot read it either.
     """
     try:
-        image, turn = deep.read_tiff(path, MAX_PIXELS)
+        image, turn = bit_depth.read_tiff(path, MAX_PIXELS)
     except MemoryError:
         raise
     except Exception as error:  # as Pillow
         raise DecodeError(path, first_line(error)) from error
     image = image.transpose(TRANSPOSES[turn]) if turn in TRANSPOSES else image
-    image.format, image.info[deep.DEEP] = "TIFF", True
+    image.format, image.info[bit_depth.DEEP] = "TIFF", True
     return image
 
 
@@ -277,7 +277,7 @@ def read_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
     """
     path = Path(path)
     image = open_image(path)
-    lower = deep.low_bytes(image)
+    lower = bit_depth.low_bytes(image)
     with _loaded(path, image, at_least):
         try:
             if lower is None:

@@ -26,10 +26,10 @@ from foveate.data.class_folders import (
     spelling_notes,
 )
 from foveate.data.layout_settings import OFF, LayoutConfig, column_of, rule_of, word_of
+from foveate.data.listing import Scan, scan
 from foveate.data.mask_matching import MaskFinds
 from foveate.data.mask_search import find_masks
 from foveate.data.picture_table import SUFFIXES, PictureTable
-from foveate.data.scan import Scan, scan
 from foveate.data.table_catalog import read_manifest
 
 UNREADABLE = frozenset(

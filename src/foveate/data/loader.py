@@ -24,7 +24,7 @@ from foveate.core.rng import numpy_generator
 from foveate.core.threads import usable_cores
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
-from foveate.data.change import Change, ChangedPictures
+from foveate.data.epoch_change import Change, ChangedPictures
 from foveate.data.transforms import Transform
 
 MOST_WORKERS = 16

@@ -16,9 +16,9 @@ from pathlib import Path
 from foveate.core.errors import DataError
 from foveate.data.annotations import DOCUMENTS
 from foveate.data.annotations.picture_masks import SEPARATOR
+from foveate.data.listing import Scan, scan
 from foveate.data.mask_documents import document_key, use_file, use_sidecars
 from foveate.data.mask_matching import WRAPPERS, Lookup, MaskFinds, beside, mirrored, stem
-from foveate.data.scan import Scan, scan
 
 _TASK = re.compile(r"(?:.*/)?task-\d+-annotation-\d+-by-.+\.(?:png|npy)", re.DOTALL)
 """A brush mask of Label Studio named by its task."""

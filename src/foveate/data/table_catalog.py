@@ -17,8 +17,8 @@ from foveate.core.errors import DataError
 from foveate.data.annotations import READERS
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.layout_settings import ATTRIBUTE_ROLE
+from foveate.data.listing import scan
 from foveate.data.picture_table import FLAGS, LABEL_COLUMNS, PATH_COLUMNS, PictureTable, read_rows, relative
-from foveate.data.scan import scan
 from foveate.data.split_names import split_of
 
 _WHOLE = re.compile(r"(\d+)\.0+", re.ASCII)

@@ -18,8 +18,8 @@ from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import Item, Pictures, stacked
 from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.listing import scan
 from foveate.data.mask_search import find_masks
-from foveate.data.scan import scan
 
 SIZE_CLASSES = 4
 """Classes of equally many masks by area, within which ``shuffled`` exchanges them."""

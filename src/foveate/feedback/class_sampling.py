@@ -8,7 +8,7 @@ from pydantic import Field
 
 from foveate.core import config as core
 from foveate.core.errors import ConfigError
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.feedback.feedback import Feedback, Moment, TrainingPictures
 from foveate.models.networks import Network
 

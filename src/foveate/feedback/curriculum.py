@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from foveate.core import config as core
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.feedback.feedback import Feedback, Moment, TrainingPictures
 from foveate.models.networks import Network
 

@@ -9,7 +9,7 @@ import torch
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.models.networks import Network
 
 

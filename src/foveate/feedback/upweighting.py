@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from foveate.core import config as core
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.models.networks import Network
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from foveate.augmentation.backgrounds import widen
+from foveate.augmentation.background_swap import widen
 from foveate.objectives.term import TermConfig
 
 Resize = Literal["area", "nearest", "bilinear"]

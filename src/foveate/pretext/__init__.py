@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from foveate.core.registry import Registry
-from foveate.pretext.asking import Asker, Questions, question_catalog
 from foveate.pretext.colour import Colour
 from foveate.pretext.jigsaw import Jigsaw
 from foveate.pretext.location import Location
 from foveate.pretext.pairs import Dino, SimCLR
 from foveate.pretext.perturbation import Perturbation
+from foveate.pretext.questions import Asker, Questions, question_catalog
 from foveate.pretext.rotation import Rotation
 from foveate.pretext.task import Normal, Task, TaskConfig
 

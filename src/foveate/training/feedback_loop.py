@@ -2,7 +2,7 @@
 
 import torch
 
-from foveate.data.change import Change, combine
+from foveate.data.epoch_change import Change, combine
 from foveate.feedback import FEEDBACKS, Moment, Seen, TrainingPictures
 from foveate.models.modes import untouched
 from foveate.training.checkpoint import Tensors, prefixed, without_prefix

@@ -12,7 +12,7 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch, counted
 from foveate.data.cache import Pictures
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.data.loader import Loader, Sampling
 from foveate.data.transforms import Transform
 from foveate.pretext import Asker, Questions

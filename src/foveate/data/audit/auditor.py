@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pydantic import Field
 
 from foveate.core.config import Config
-from foveate.data.audit import cues, duplicates, labels, masks, pictures
+from foveate.data.audit import cues, duplicates, files, labels, masks
 from foveate.data.audit.report import Audit, Problem, in_order
 from foveate.data.audit.scan import scan
 from foveate.data.catalog import Catalog
@@ -65,7 +65,7 @@ def audit(
     if config.near_duplicates:
         bits, limit = config.near_duplicate_bits, config.near_duplicate_difference
         near, tired = duplicates.alike(facts, bits=bits, limit=limit, progress=progress)
-    found = pictures.problems(catalog, facts)
+    found = files.problems(catalog, facts)
     found += duplicates.problems(catalog, same, near, tired)
     found += labels.class_problems(
         catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from foveate.core.threads import in_threads
-from foveate.data import decode, deep
+from foveate.data import bit_depth, decode
 from foveate.data.audit.cues import describe
 from foveate.data.audit.facts import GREY_SIDE, THUMB, Facts
 from foveate.data.audit.masks import look_at_mask
@@ -80,7 +80,7 @@ def look(path: Path, root: Path, mask: str, mask_edge: int) -> Facts:
 
 def _header(image: Image.Image) -> dict[str, Any]:
     """What the header tells; the pixels are not decoded."""
-    is_deep = deep.is_deep(image)  # first: looking for EXIF decodes a PNG
+    is_deep = bit_depth.is_deep(image)  # first: looking for EXIF decodes a PNG
     camera, time = _exif(image)
     return {
         "format": image.format or "",

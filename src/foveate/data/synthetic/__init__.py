@@ -8,7 +8,7 @@ is tempted to look at the wrong thing; in test the background says nothing.
 from foveate.data.synthetic.dataset import OWN_BACKGROUND, draw_planned, plan, write_dataset
 from foveate.data.synthetic.grounds import BACKGROUNDS
 from foveate.data.synthetic.marks import SPECIES
-from foveate.data.synthetic.pictures import Picture, SyntheticConfig, draw_picture
+from foveate.data.synthetic.scene import Picture, SyntheticConfig, draw_picture
 
 __all__ = [
     "BACKGROUNDS", "OWN_BACKGROUND", "SPECIES", "Picture", "SyntheticConfig", "draw_picture", "draw_planned", "plan",

@@ -19,7 +19,7 @@ from foveate.core.rng import numpy_generator
 from foveate.data.catalog import SPLITS
 from foveate.data.synthetic.grounds import BACKGROUNDS
 from foveate.data.synthetic.marks import SPECIES
-from foveate.data.synthetic.pictures import Picture, SyntheticConfig, draw_picture
+from foveate.data.synthetic.scene import Picture, SyntheticConfig, draw_picture
 
 MANIFEST = "synthetic.json"
 OWN_BACKGROUND = dict(zip((kind.name for kind in SPECIES), BACKGROUNDS, strict=True))

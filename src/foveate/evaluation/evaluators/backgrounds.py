@@ -4,7 +4,7 @@ A network that has learned the object answers as before when only the background
 background is left. What is done to a picture depends on the picture's path, the pictures of its split and a seed that
 never changes. So every arm of a study and every run on the same split is asked about the very same bytes.
 
-Objects are cut along their mask as in training (``foveate.augmentation.backgrounds``). Whatever old background lies
+Objects are cut along their mask as in training (``foveate.augmentation.background_swap``). Whatever old background lies
 inside a mask stays: with boxes that is a rim all around, and all tests but ``removed`` are milder than they seem.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from foveate.augmentation.backgrounds import blur, compose, others, without_object
+from foveate.augmentation.background_swap import blur, compose, others, without_object
 from foveate.core import config
 from foveate.core.rng import key, numpy_generator
 from foveate.data.batch import Batch

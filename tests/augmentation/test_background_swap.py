@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 from torch import nn
 
-from foveate.augmentation.backgrounds import BackgroundSwap, paint_out, partners, widen
+from foveate.augmentation.background_swap import BackgroundSwap, paint_out, partners, widen
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 

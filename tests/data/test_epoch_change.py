@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
-from foveate.data.change import Change, combine
+from foveate.data.epoch_change import Change, combine
 from foveate.data.loader import Loader
 from foveate.data.transforms import Transform
 from training_helpers import Drawn

@@ -12,7 +12,7 @@ from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED, Catalog
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.data.loader import Loader
 from foveate.data.transforms import Transform
 from foveate.pretext.task import Normal, Task, stack
