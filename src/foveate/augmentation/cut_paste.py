@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-import torch
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -55,24 +54,24 @@ class CutPaste:
         self.config = config
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        config, count = self.config, len(batch)
-        some = chosen(rng, config.p, count, batch.images) & batch.has_mask[:, None, None, None]
-        some &= batch.masks.flatten(1).amax(dim=1)[:, None, None, None] > 0.5
-        if not bool(some.any()):
+        config = self.config
+        some = chosen(rng, config.p, len(batch), batch.images).flatten() & batch.has_mask
+        own = (some & (batch.masks.flatten(1).amax(dim=1) > 0.5)).nonzero()[:, 0]
+        if not len(own):
             return batch
-        own = torch.arange(count, device=batch.images.device)
-        background, over = lenders(batch, rng), lenders(batch, rng)
-        behind = without_object(batch.images, batch.masks)[background]
+        background, over = lenders(batch, rng)[own], lenders(batch, rng)[own]
+        images = without_object(batch.images[background], batch.masks[background])
         layers = []
         for rows in (own, over):
             matrix = somewhere(rng, batch.masks[rows], config.scale, config.truncation, config.degrees)
-            layers.append((*cut(batch, rows, matrix), rng.choice(np.array(config.blends), count)))
-        images = blended(behind, *layers[0])
-        mask, cover = layers[0][1], layers[1][1]
+            layers.append((*cut(batch, rows, matrix), rng.choice(np.array(config.blends), len(own))))
+        (shown, mask, edges), (other, cover, others) = layers
+        images = blended(images, shown, mask, edges)
         hidden = (mask * cover).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp(min=1e-6)
-        covered = chosen(rng, config.occlusion, count, batch.images)
-        covered &= ((hidden <= config.hidden) & (over != own))[:, None, None, None]
-        images = torch.where(covered, blended(images, *layers[1]), images)
-        mask = torch.where(covered, mask * (1 - cover), mask)
-        batch.images.copy_(torch.where(some, images, batch.images))
-        return batch.replace(masks=torch.where(some, mask, batch.masks))
+        covered = chosen(rng, config.occlusion, len(own), images).flatten() & (hidden <= config.hidden)
+        rows = (covered & (over != own)).nonzero()[:, 0]
+        if len(rows):
+            images[rows] = blended(images[rows], other[rows], cover[rows], others[rows.cpu().numpy()])
+            mask[rows] *= 1 - cover[rows]
+        batch.images[own], batch.masks[own] = images, mask
+        return batch

@@ -34,8 +34,10 @@ class Erase:
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         some = chosen(rng, self.probability(progress), len(batch), batch.images)
         holes = self.holes(batch, rng) & some
-        fill = noise(rng, batch.images.shape, batch.images) if self.config.fill == "noise" else 0.0
-        batch.images.copy_(torch.where(holes, fill, batch.images))
+        if self.config.fill == "mean":
+            batch.images.masked_fill_(holes, 0.0)
+        else:
+            batch.images.copy_(torch.where(holes, noise(rng, batch.images.shape, batch.images), batch.images))
         batch.masks.mul_(~holes)
         return batch
 

@@ -19,6 +19,8 @@ from foveate.models.modes import untouched
 
 RADII = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
 """Of the squares in ``contrast``, as shares of the shorter side."""
+CONTRAST_SIDE = 112
+"""Shorter side in pixels at which contrast is measured, at most."""
 
 Own = Callable[[nn.Module, Batch], torch.Tensor]
 """(network, batch) -> (B, h, w) float32 >= 0."""
@@ -97,12 +99,23 @@ def contrast(model: nn.Module, batch: Batch) -> torch.Tensor:
     mechanism, 2010, which OpenCV calls fine-grained saliency.
     """
     grey = batch.images.float().mean(dim=1, keepdim=True)
-    most = max(1, (min(grey.shape[2:]) - 1) // 2)
-    total = torch.zeros_like(grey)
-    for radius in {min(round(share * min(grey.shape[2:])), most) for share in RADII}:
-        mean = F.avg_pool2d(grey, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
-        total += (grey - mean).abs()
-    return total[:, 0]
+    if (shorter := min(grey.shape[2:])) > CONTRAST_SIDE:
+        small = [round(side * CONTRAST_SIDE / shorter) for side in grey.shape[2:]]
+        grey = F.interpolate(grey, small, mode="bilinear", antialias=True)
+    grey, total = grey.double()[:, 0], torch.zeros_like(grey[:, 0])
+    for radius in {round(share * min(grey.shape[1:])) for share in RADII} - {0}:
+        total += (grey - _line_mean(_line_mean(grey, 1, radius), 2, radius)).abs()
+    return total
+
+
+def _line_mean(values: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
+    """The mean of the values up to ``radius`` away along ``dim``, of those that there are; (B, H, W)."""
+    side = values.shape[dim]
+    place = torch.arange(side, device=values.device)
+    low, high = (place - radius).clamp(min=0), (place + radius + 1).clamp(max=side)
+    sums = F.pad(values.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
+    count = (high - low).view(-1, *[1] * (2 - dim))
+    return (sums.index_select(dim, high) - sums.index_select(dim, low)) / count
 
 
 def peaks(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
