@@ -13,8 +13,9 @@ import numpy as np
 import foveate
 from foveate.data.annotations import sample_mask
 from foveate.data.decode import read_image
-from foveate.data.discover import LayoutConfig, discover
+from foveate.data.discover import discover
 from foveate.data.grabcut import ProposeConfig
+from foveate.data.layout_settings import LayoutConfig
 from foveate.evaluation.mask_agreement import CENTRE_SHARE, PROPOSED, agreement
 from foveate.experiment.picture_cut import ClassMaps
 
