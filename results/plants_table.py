@@ -15,11 +15,11 @@ from wording import flips, p_value, percent, points
 
 from foveate import Run
 from foveate.core import rng
-from foveate.studies.collect import open_study, read_study
 from foveate.studies.engine import folder_of
-from foveate.studies.pictures import compare_pictures
+from foveate.studies.picture_comparison import compare_pictures
 from foveate.studies.results import StudyResults
 from foveate.studies.statistics import holm
+from foveate.studies.study_reader import open_study, read_study
 
 DRAWS = 1000
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from foveate.core.files import write_csv, write_json
 from foveate.reporting.study_folder import publish_study, study_info
-from foveate.studies.collect import open_study, read_study
 from foveate.studies.engine import folder_of, is_finished
+from foveate.studies.study_reader import open_study, read_study
 
 FILES = ("study.yaml", "table.csv", "comparisons.csv", "table.md", "settings.md")
 HERE = Path(__file__).parent

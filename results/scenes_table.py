@@ -13,9 +13,9 @@ from wording import flips, p_value, percent, points
 from foveate import Run
 from foveate.evaluation.summary import confused_pairs
 from foveate.reporting.study_confusion import confusions
-from foveate.studies.collect import open_study, read_study
 from foveate.studies.engine import folder_of
-from foveate.studies.pictures import compare_pictures
+from foveate.studies.picture_comparison import compare_pictures
+from foveate.studies.study_reader import open_study, read_study
 
 REPORT = {
     "Supervised 1": 92.89, "Supervised 2": 91.85, "Supervised 3": 91.35, "Supervised 4": 92.19, "Supervised 5": 70.51,

@@ -2,7 +2,7 @@
 
 from statistics import mean, stdev
 
-from foveate.studies.pictures import PictureComparison
+from foveate.studies.picture_comparison import PictureComparison
 
 
 def percent(values: list[float]) -> str:

@@ -28,11 +28,11 @@ from foveate.models.store import load_model
 from foveate.reporting.explanation_folder import Explanations
 from foveate.reporting.report import build_report
 from foveate.reporting.study_folder import measure_study, study_info
-from foveate.studies.collect import open_study
 from foveate.studies.engine import run_study
 from foveate.studies.metrics import choose_metrics, measure
+from foveate.studies.search_target import Target
 from foveate.studies.specification import Study
-from foveate.studies.target import Target
+from foveate.studies.study_reader import open_study
 from foveate.training.checkpoint import load_checkpoint, save_checkpoint
 from foveate.training.decisions import Decisions
 from training_helpers import experiment

@@ -16,9 +16,9 @@ from foveate.core.config import parse
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from foveate.recipes import finetune
-from foveate.studies.space import Search
+from foveate.studies.search import Search
+from foveate.studies.search_target import target_of
 from foveate.studies.specification import Study
-from foveate.studies.target import target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

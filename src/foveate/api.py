@@ -39,8 +39,8 @@ from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
 from foveate.reporting.report import build_report
 from foveate.reporting.study_folder import is_study, measure_study, publish_study
-from foveate.studies.backbones import BackboneComparison
-from foveate.studies.backbones import compare_backbones as compare_for
+from foveate.studies.backbone_comparison import BackboneComparison
+from foveate.studies.backbone_comparison import compare_backbones as compare_for
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Study
 from foveate.studies.tables import Measured

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from foveate.cli import backbones
 from foveate.cli.main import app
-from foveate.studies.backbones import CONTROL, BackboneComparison, BackboneRow
+from foveate.studies.backbone_comparison import CONTROL, BackboneComparison, BackboneRow
 
 
 def row(name: str, rank: int | None, probe: float, behind_low: float) -> BackboneRow:

@@ -16,7 +16,7 @@ from foveate.reporting.study_drawings import (
 )
 from foveate.reporting.study_figures import differences, elide, mean_curve, two_lines
 from foveate.studies.analysis import analyse
-from foveate.studies.curves import mean_curves
+from foveate.studies.learning_curves import mean_curves
 from study_helpers import analysed, simulate
 
 

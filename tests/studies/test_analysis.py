@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from foveate.studies.analysis import PICTURE_METRIC, analyse
-from foveate.studies.pictures import compare_pictures
+from foveate.studies.picture_comparison import compare_pictures
 from foveate.studies.results import Metric, Pictures, StudyResults
 from foveate.studies.statistics import compare, detectable, holm, summarise
 

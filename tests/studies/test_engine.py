@@ -16,9 +16,9 @@ import pytest
 from foveate.core.errors import BusyError, RunError, StudyError
 from foveate.experiment import Run, run
 from foveate.studies.analysis import analyse
-from foveate.studies.collect import read_study
 from foveate.studies.engine import StudyObserver, folder_of, run_study
 from foveate.studies.specification import Cell, Study
+from foveate.studies.study_reader import read_study
 from training_helpers import BASE
 
 PHASE = {"name": "all", "epochs": 2, "lr": 0.003}

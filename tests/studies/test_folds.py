@@ -9,10 +9,10 @@ from scipy import stats
 
 from foveate.experiment import Run
 from foveate.studies.analysis import analyse
-from foveate.studies.collect import read_study
 from foveate.studies.engine import folder_of, run_study
 from foveate.studies.specification import Study
 from foveate.studies.statistics import compare, detectable_effect, summarise
+from foveate.studies.study_reader import read_study
 from foveate.studies.tables import comparisons_table, means_table
 from studies.test_engine import study
 

@@ -14,10 +14,10 @@ from foveate.cli.main import app
 from foveate.core.errors import ConfigError, StudyError
 from foveate.reporting.study_folder import measure_study, publish_study
 from foveate.studies.analysis import analyse
-from foveate.studies.collect import over_sets, read_study
 from foveate.studies.engine import folder_of, run_study
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Study
+from foveate.studies.study_reader import over_sets, read_study
 from studies.test_engine import Watch, study
 
 ACCURACY = Metric("test.accuracy", "Test accuracy", percent=True)

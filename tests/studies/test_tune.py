@@ -12,9 +12,9 @@ import yaml
 
 from foveate.core.errors import ConfigError, DataError, StudyError
 from foveate.experiment import Experiment, Run
-from foveate.studies import board as boards
-from foveate.studies.ranking import Ranking, rank
-from foveate.studies.space import Search
+from foveate.studies import search_database as databases
+from foveate.studies.search import Search
+from foveate.studies.trial_ranking import Ranking, rank
 from foveate.studies.trials import Interrupted, Task, work
 from foveate.studies.tune import tune
 from foveate.training import Observer
@@ -49,11 +49,11 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 
 
 def ranking(given: Task) -> Ranking:
-    board = given.board()
+    database = given.database()
     try:
-        return rank(board)
+        return rank(database)
     finally:
-        board.close()
+        database.close()
 
 
 def outcomes(given: Task) -> list[tuple[Any, ...]]:
@@ -126,35 +126,35 @@ def test_several_processes_share_the_work(tmp_path: Path) -> None:
 
 def test_who_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = task(tmp_path / "s")
-    board = given.board()
-    claim = board.claim()
+    database = given.database()
+    claim = database.claim()
     assert claim is not None
 
     def state(**facts: Any) -> bool:
         for name, value in facts.items():
             claim.trial.set_user_attr(name, value)
-        return board.alive(board.trials()[0])
+        return database.alive(database.trials()[0])
 
-    mine = board.trials()[0].user_attrs["owner"]
+    mine = database.trials()[0].user_attrs["owner"]
     assert state()
     assert not state(owner={**mine, "started": mine["started"] - 100}), "another process with the same number"
     assert not state(owner={**mine, "pid": 2**22 + 1})
     elsewhere = {**mine, "machine": "elsewhere", "pid": 2**22 + 1}
     assert state(owner=elsewhere), "it was seen a moment ago"
-    second = board.claim()
+    second = database.claim()
     assert second is not None
     assert second.number == 1
-    monkeypatch.setattr(boards, "PATIENCE", -1)
+    monkeypatch.setattr(databases, "PATIENCE", -1)
     assert not state()
-    third = board.claim()
+    third = database.claim()
     assert third is not None
     assert (third.number, third.settings, third.again) == (0, claim.settings, True)
-    board.close()
+    database.close()
 
 
 def test_a_trial_that_kills_its_process_again_and_again_is_given_up(tmp_path: Path) -> None:
     given = task(tmp_path / "s", trials=3)
-    for _ in range(boards.STUCK):
+    for _ in range(databases.STUCK):
         process = in_process(given, Train(kill=1))
         process.join(240)
         assert process.exitcode == -9
@@ -254,16 +254,16 @@ def test_trials_may_be_added_and_nothing_else_may_change(tmp_path: Path) -> None
     assert outcomes(more)[:4] == before
     assert [entry.state for entry in ranking(more).entries] == ["complete"] * 7
     with pytest.raises(StudyError, match=r"search\.metric is 'val_accuracy' there and 'val_loss' now"):
-        task(out, metric="val_loss").board()
+        task(out, metric="val_loss").database()
     with pytest.raises(
         StudyError, match=r"experiment\.training\.phases\.0\.clip|experiment\.training\.phases\.0\.lr"
     ):
-        task(out, base(lr=0.5)).board()
+        task(out, base(lr=0.5)).database()
     changed = Task(more.search, more.base, more.data, out, pictures={"split_hash": "abc"})
     with pytest.raises(StudyError, match=r"pictures\.split_hash is None there and 'abc' now"):
-        changed.board()
+        changed.database()
     elsewhere = base().model_copy(update={"training": base().training.model_copy(update={"device": "cuda"})})
-    task(out, elsewhere, trials=7).board().close()
+    task(out, elsewhere, trials=7).database().close()
 
 
 def test_another_split_stops_the_search(tmp_path: Path) -> None:
@@ -292,14 +292,14 @@ def test_without_optuna_and_with_odd_storage(tmp_path: Path, monkeypatch: pytest
         ("postgresql+nodriver://user:secret@host/db", "cannot be opened|needs a database driver"),
     ):
         with pytest.raises(ConfigError, match=message) as caught:
-            with_storage(url).board()
+            with_storage(url).database()
         assert "secret" not in str(caught.value)
     other = with_storage(f"sqlite:///{tmp_path}/other.db")
     work(other, Observer(), Train())
     assert not (given.out / "tune.db").exists()
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match=r"pip install 'foveate\[tune\]'"):
-        given.board()
+        given.database()
 
 
 # -- with real training ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foveate.studies.pictures import PictureComparison
+from foveate.studies.picture_comparison import PictureComparison
 from foveate.studies.results import Metric
 from foveate.studies.statistics import Comparison, Detectable, compare
 from foveate.studies.verdict import amount_words, number_words, outcome, p_words, picture_verdict, verdict

@@ -8,7 +8,7 @@ from typing import Any
 
 from foveate.core.errors import TrainingError
 from foveate.experiment import Experiment, run
-from foveate.studies.space import Search
+from foveate.studies.search import Search
 from foveate.studies.trials import Task, work
 from foveate.training import Observer
 from foveate.training.interrupt import Interrupted

@@ -12,7 +12,7 @@ from foveate.cli.flags import LAYOUT, Typed, layout_of, takes, words
 from foveate.cli.screen import fail, guarded, out, screen_observer
 
 if TYPE_CHECKING:
-    from foveate.studies.backbones import BackboneComparison
+    from foveate.studies.backbone_comparison import BackboneComparison
 
 
 @takes(*LAYOUT)

@@ -166,8 +166,8 @@ def _show(folder: Path, trim: str = "shortest") -> None:
     from foveate.cli.study_screen import show as print_tables
     from foveate.core import manifest
     from foveate.reporting.study_folder import measure_study, publish_study
-    from foveate.studies.collect import open_study
     from foveate.studies.engine import folder_of
+    from foveate.studies.study_reader import open_study
 
     if trim not in ("shortest", "end"):
         raise ConfigError(f"--trim takes shortest or end, got '{trim}'.")

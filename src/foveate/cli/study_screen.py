@@ -10,8 +10,8 @@ from rich.table import Table as Screen
 from foveate.cli.screen import out
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
-from foveate.studies.layout import DASH
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.table_formats import DASH
 from foveate.studies.verdict import Outcome
 
 FEW_ARMS = 4

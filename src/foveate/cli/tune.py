@@ -43,7 +43,7 @@ def tune(
     from foveate.core.config import parse
     from foveate.core.reading import read_yaml
     from foveate.recipes import finetune
-    from foveate.studies.space import Search
+    from foveate.studies.search import Search
     from foveate.studies.tune import tune as search_for
 
     values = read_yaml(config)

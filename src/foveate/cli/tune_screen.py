@@ -7,7 +7,7 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from foveate.cli.screen import fail, new_progress, out
-from foveate.studies.ranking import ENOUGH, Entry, Ranking
+from foveate.studies.trial_ranking import ENOUGH, Entry, Ranking
 from foveate.studies.trials import shown
 from foveate.training import Observer
 

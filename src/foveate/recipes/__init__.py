@@ -5,7 +5,7 @@ from collections.abc import Callable
 from foveate import papers
 from foveate.experiment.specification import Experiment
 from foveate.recipes.finetune import finetune
-from foveate.recipes.guidance import guidance_study
+from foveate.recipes.guidance_study import guidance_study
 from foveate.recipes.guides import guidance
 from foveate.recipes.pretext import pretext
 from foveate.recipes.shortcut import shortcut

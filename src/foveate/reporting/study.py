@@ -22,10 +22,10 @@ from foveate.reporting.study_figures import TOGETHER
 from foveate.reporting.study_forest import forest_drawings
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
-from foveate.studies.curves import Trim, phase_starts, write_curves
-from foveate.studies.digits import Digits, digits
-from foveate.studies.layout import Table, to_html
+from foveate.studies.learning_curves import Trim, phase_starts, write_curves
+from foveate.studies.number_format import Digits, digits
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.table_formats import Table, to_html
 from foveate.studies.tables import Measured
 
 FOLDED_ROWS = 24

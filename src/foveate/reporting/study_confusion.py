@@ -11,8 +11,8 @@ from foveate.evaluation.summary import confused_pairs
 from foveate.experiment import Run
 from foveate.reporting.matrix import confusion_svg
 from foveate.studies.engine import folder_of
-from foveate.studies.layout import Column, Table, to_html
 from foveate.studies.specification import Study
+from foveate.studies.table_formats import Column, Table, to_html
 
 PAIRS = 8
 """Pairs that are shown of each model."""

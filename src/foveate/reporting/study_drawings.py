@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
 from foveate.reporting.study_figures import TOGETHER, Line, along, differences, mean_curve
-from foveate.studies import axes
+from foveate.studies import arm_axes as axes
 from foveate.studies.analysis import Analysis
-from foveate.studies.curves import Curve, Trim, columns, mean_curves, phase_starts
-from foveate.studies.digits import Digits, digits
+from foveate.studies.learning_curves import Curve, Trim, columns, mean_curves, phase_starts
+from foveate.studies.number_format import Digits, digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.tables import Measured, heading
 

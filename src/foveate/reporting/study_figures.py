@@ -17,8 +17,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from foveate.reporting.canvas import NARROW_PERCENT, Colours
 from foveate.studies.analysis import Analysis
-from foveate.studies.curves import Curve
-from foveate.studies.digits import digits
+from foveate.studies.learning_curves import Curve
+from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.tables import SEEN
 

@@ -11,13 +11,13 @@ from foveate.experiment.specification import Experiment
 from foveate.reporting.study import build_study_report, write_figures
 from foveate.reporting.study_confusion import confusions, drawn
 from foveate.studies.analysis import analyse
-from foveate.studies.collect import open_study, read_study, split_hashes
-from foveate.studies.curves import Trim
 from foveate.studies.engine import folder_of
-from foveate.studies.layout import Table, to_csv, to_markdown
-from foveate.studies.settings import pretext_table, settings_table
+from foveate.studies.learning_curves import Trim
+from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
+from foveate.studies.study_reader import open_study, read_study, split_hashes
 from foveate.studies.table_files import write_tables
+from foveate.studies.table_formats import Table, to_csv, to_markdown
 from foveate.studies.tables import Measured
 
 REPORT = "report.html"

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from foveate.reporting.canvas import Colours
 from foveate.reporting.study_drawings import Drawing, judged
 from foveate.studies.analysis import Analysis
-from foveate.studies.digits import digits
+from foveate.studies.number_format import digits
 from foveate.studies.results import Metric
 from foveate.studies.specification import POOLED
 from foveate.studies.tables import Measured, heading

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from foveate.studies.pictures import PictureComparison, compare_pictures, same_pictures
+from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import Comparison, Summary, compare, holm, summarise
 from foveate.studies.verdict import Outcome, interval_words, outcome, picture_verdict, verdict

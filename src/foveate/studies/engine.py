@@ -18,8 +18,8 @@ from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
 from foveate.models.weights import resolve_weights
+from foveate.studies.cell_store import CellStore
 from foveate.studies.specification import Cell, Study, common_hash
-from foveate.studies.store import CellStore
 from foveate.studies.worker import SHARED, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.decisions import read_decisions

@@ -7,7 +7,8 @@ from typing import Any
 
 from foveate.core.files import csv_text, write_text
 from foveate.studies.analysis import Analysis
-from foveate.studies.layout import (
+from foveate.studies.results import Metric
+from foveate.studies.table_formats import (
     Column,
     Table,
     latex_text,
@@ -17,7 +18,6 @@ from foveate.studies.layout import (
     to_latex,
     to_markdown,
 )
-from foveate.studies.results import Metric
 from foveate.studies.tables import (
     Measured,
     comparisons_table,

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from foveate.studies.analysis import Analysis
-from foveate.studies.digits import digits, fixed, p_text
-from foveate.studies.layout import Column, Table
+from foveate.studies.number_format import digits, fixed, p_text
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.table_formats import Column, Table
 from foveate.studies.verdict import Outcome
 
 Measured = Mapping[str, tuple[StudyResults, Analysis]]

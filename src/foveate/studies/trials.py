@@ -1,4 +1,4 @@
-"""One process of a search: takes trials from the board until none is open, and runs each as an ordinary run."""
+"""One process of a search: takes trials from the database until none is open, and runs each as an ordinary run."""
 
 import math
 import shutil
@@ -12,9 +12,9 @@ from typing import Any
 from foveate.core.errors import ConfigError, FoveateError, StudyError, TrainingError
 from foveate.core.files import write_text
 from foveate.experiment import Experiment, run
-from foveate.studies.board import Board, Claim
-from foveate.studies.space import Search
-from foveate.studies.target import Finished, Target, target_of
+from foveate.studies.search import Search
+from foveate.studies.search_database import Claim, SearchDatabase
+from foveate.studies.search_target import Finished, Target, target_of
 from foveate.training import Observer
 from foveate.training.interrupt import Interrupted as RunInterrupted
 from foveate.training.interrupt import watch_signals
@@ -60,10 +60,10 @@ class Task:
         """What is maximised or minimised."""
         return target_of(self.search, self.base)
 
-    def board(self) -> Board:
+    def database(self) -> SearchDatabase:
         """Open the database."""
         url = self.storage or f"sqlite:///{(self.out / 'tune.db').resolve()}"
-        return Board(self.search, self.base, self.target, self.out, url, self.pictures)
+        return SearchDatabase(self.search, self.base, self.target, self.out, url, self.pictures)
 
     def experiment(self, settings: Mapping[str, Any], number: int) -> Experiment:
         """A trial's experiment: without the test pictures."""
@@ -81,28 +81,28 @@ def work(task: Task, observer: Observer, run_trial: RunTrial = run) -> None:
         StudyError: all trials fail.
         ConfigError, DataError: the metric was not measured, or the pictures changed.
     """
-    board = task.board()
+    database = task.database()
     try:
         with watch_signals() as stopped, stopped.held():
-            while (claim := _next(board, stopped)) is not None:
+            while (claim := _next(database, stopped)) is not None:
                 try:
-                    with board.at_work(claim):
-                        _Trial(task, board, claim, observer, stopped, run_trial).go()
+                    with database.at_work(claim):
+                        _Trial(task, database, claim, observer, stopped, run_trial).go()
                 except RunInterrupted as error:
-                    board.release(claim)
+                    database.release(claim)
                     raise Interrupted(f"Trial {claim.number}: {error}") from None
                 except BaseException:
-                    board.release(claim)
+                    database.release(claim)
                     raise
-                _hopeless(board)
+                _hopeless(database)
     finally:
-        board.close()
+        database.close()
 
 
-def _next(board: Board, stopped: Callable[[], bool]) -> Claim | None:
+def _next(database: SearchDatabase, stopped: Callable[[], bool]) -> Claim | None:
     if stopped():
         raise stopped_search()
-    return board.claim()
+    return database.claim()
 
 
 def stopped_search() -> Interrupted:
@@ -110,8 +110,8 @@ def stopped_search() -> Interrupted:
     return Interrupted("Stopped; finished trials are kept. Run the same command again to go on.")
 
 
-def _hopeless(board: Board) -> None:
-    over = [trial for trial in board.trials() if trial.state.is_finished()]
+def _hopeless(database: SearchDatabase) -> None:
+    over = [trial for trial in database.trials() if trial.state.is_finished()]
     if len(over) >= HOPELESS and all(trial.state.name == "FAIL" for trial in over):
         raise StudyError(
             f"All of the first {len(over)} trials failed; the last one: {over[-1].user_attrs.get('error')} "
@@ -123,31 +123,31 @@ class _Trial:
     """One trial from its settings to its value."""
 
     def __init__(
-        self, task: Task, board: Board, claim: Claim, observer: Observer, stopped: Callable[[], bool],
+        self, task: Task, database: SearchDatabase, claim: Claim, observer: Observer, stopped: Callable[[], bool],
         run_trial: RunTrial,
     ) -> None:  # fmt: skip
-        self.task, self.board, self.claim, self.observer = task, board, claim, observer
+        self.task, self.database, self.claim, self.observer = task, database, claim, observer
         self.stopped, self.run_trial = stopped, run_trial
-        self.folder = board.folder(claim.number)
+        self.folder = database.folder(claim.number)
 
     def go(self) -> None:
-        """Run it and tell the board."""
+        """Run it and tell the database."""
         if self.claim.again:
             self._say("is taken up again where it was left")
         try:
             experiment = self.task.experiment(self.claim.settings, self.claim.number)
-            self.board.note(self.claim, "experiment_hash", experiment.hash())
+            self.database.note(self.claim, "experiment_hash", experiment.hash())
             if self._copied(experiment):
                 return
             started = time.monotonic()
-            watcher = _Watcher(self.observer, self.board, self.claim, self.stopped)
+            watcher = _Watcher(self.observer, self.database, self.claim, self.stopped)
             finished = self.run_trial(
                 experiment, self.task.data, self.folder, quarantine=self.task.quarantine, observer=watcher
             )
             value = self._value(finished)
         except _Pruned:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
-            self.board.prune(self.claim)
+            self.database.prune(self.claim)
             self._say("ended early: at this epoch it is worse than the median of the complete trials")
             return
         except FAULTS as error:
@@ -163,8 +163,8 @@ class _Trial:
         if not math.isfinite(value):
             self._fail(f"{self.task.target.name} is {value}.")
             return
-        self.board.complete(self.claim, value)
-        best = self.board.study.best_trial
+        self.database.complete(self.claim, value)
+        best = self.database.study.best_trial
         self._say(
             f"{self.task.target.name} {value:.4g} in {time.monotonic() - started:.0f} s; best so far {best.value:.4g} "
             f"(trial {best.number})"
@@ -179,7 +179,7 @@ class _Trial:
                     f"{found.get(name)} instead of {expected}); restore them, or choose another --out."
                 )
         effort = {"epochs": len(finished.history), "seconds": found.get("train_seconds")}
-        self.board.note(self.claim, "effort", effort)
+        self.database.note(self.claim, "effort", effort)
         try:
             return self.task.target.read(finished)
         except ConfigError as error:
@@ -187,35 +187,35 @@ class _Trial:
 
     def _copied(self, experiment: Experiment) -> bool:
         """Whether an earlier trial was the very same; then its outcome is this one's, too."""
-        twin = self.board.twin(self.claim, experiment.hash())
+        twin = self.database.twin(self.claim, experiment.hash())
         while twin is not None and not twin.state.is_finished():
-            if twin.state.name != "RUNNING" or not self.board.alive(twin):
+            if twin.state.name != "RUNNING" or not self.database.alive(twin):
                 return False
             if self.stopped():
                 raise stopped_search()
             time.sleep(0.5)
-            twin = self.board.twin(self.claim, experiment.hash())
+            twin = self.database.twin(self.claim, experiment.hash())
         if twin is None:
             return False
-        self.board.note(self.claim, "copy_of", twin.user_attrs.get("copy_of", twin.number))
+        self.database.note(self.claim, "copy_of", twin.user_attrs.get("copy_of", twin.number))
         if twin.state.name == "COMPLETE" and twin.value is not None:
-            self.board.complete(self.claim, twin.value)
+            self.database.complete(self.claim, twin.value)
         elif twin.state.name == "PRUNED":
-            self.board.prune(self.claim)
+            self.database.prune(self.claim)
         else:
-            self.board.fail(self.claim, str(twin.user_attrs.get("error")))
+            self.database.fail(self.claim, str(twin.user_attrs.get("error")))
         self._say(f"has the settings of trial {twin.number}, whose outcome it takes over")
         return True
 
     def _fail(self, error: str) -> None:
-        self.board.fail(self.claim, error)
+        self.database.fail(self.claim, error)
         self._say(f"failed: {error}")
 
     def _say(self, text: str) -> None:
         settings = ", ".join(
             f"{path.rsplit('.', 1)[-1]} {shown(value)}" for path, value in self.claim.settings.items()
         )
-        self.observer.message(f"Trial {self.claim.number} of {self.board.total} ({settings}) {text}")
+        self.observer.message(f"Trial {self.claim.number} of {self.database.total} ({settings}) {text}")
 
 
 class _Fatal(StudyError):
@@ -232,9 +232,11 @@ def shown(value: Any) -> str:
 class _Watcher(Observer):
     """Inside a run: passes on what moves, tells the pruner every epoch, stops when asked to."""
 
-    def __init__(self, observer: Observer, board: Board, claim: Claim, stopped: Callable[[], bool]) -> None:
-        self.observer, self.board, self.claim, self.stopped = observer, board, claim, stopped
-        self.told = set(board.trials()[claim.number].intermediate_values)
+    def __init__(
+        self, observer: Observer, database: SearchDatabase, claim: Claim, stopped: Callable[[], bool]
+    ) -> None:
+        self.observer, self.database, self.claim, self.stopped = observer, database, claim, stopped
+        self.told = set(database.trials()[claim.number].intermediate_values)
 
     def phase(self, name: str, epochs: int, steps: int) -> None:
         if self.stopped():
@@ -251,13 +253,13 @@ class _Watcher(Observer):
 
     def epoch(self, row: dict[str, Any]) -> None:
         self.observer.epoch(row)
-        column = self.board.target.column
+        column = self.database.target.column
         if column is None:
             return
         if column not in row:
             known = ", ".join(name for name in row if name.startswith("val_"))
             raise _Fatal(f"history.csv has no column '{column}'; there is {known}.")
-        if self.board.search.pruner == "none":
+        if self.database.search.pruner == "none":
             return
         if row["epoch"] not in self.told and math.isfinite(
             row[column]

@@ -22,8 +22,8 @@ from foveate.data.split import split_hash
 from foveate.experiment import Experiment
 from foveate.experiment.prepare import prepare
 from foveate.models.build import build_network
-from foveate.studies.ranking import Ranking, rank
-from foveate.studies.space import Search
+from foveate.studies.search import Search
+from foveate.studies.trial_ranking import Ranking, rank
 from foveate.studies.trials import Interrupted, Task, stopped_search, work
 from foveate.training import Observer
 from foveate.training.interrupt import watch_signals
@@ -61,12 +61,12 @@ def tune(
             _hire(task, jobs, make_observer)
     finally:
         observer.close()
-    board = task.board()
+    database = task.database()
     try:
-        ranking = rank(board)
+        ranking = rank(database)
         ranking.save(task.out)
     finally:
-        board.close()
+        database.close()
     return ranking
 
 
@@ -97,7 +97,7 @@ def _checked(task: Task, observer: Observer) -> Task:
 
 def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
     """Let ``jobs`` processes work and wait for them; a worker that dies leaves its trial to the others."""
-    task.board().close()  # makes the tables and the trials once
+    task.database().close()  # makes the tables and the trials once
     context = multiprocessing.get_context("spawn")
     errors = context.SimpleQueue()
     threads = max(1, torch.get_num_threads() // jobs)

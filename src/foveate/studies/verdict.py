@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from foveate.studies.pictures import PictureComparison
+from foveate.studies.picture_comparison import PictureComparison
 from foveate.studies.results import Metric
 from foveate.studies.statistics import FEWEST, Comparison
 

@@ -10,7 +10,7 @@ from foveate.core.errors import StudyError
 from foveate.core.reading import read_json
 from foveate.data.catalog import UNLABELLED
 from foveate.experiment import Run
-from foveate.studies.axes import axis_values
+from foveate.studies.arm_axes import axis_values
 from foveate.studies.engine import folder_of
 from foveate.studies.metrics import choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults

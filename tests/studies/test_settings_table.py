@@ -12,7 +12,7 @@ from foveate.experiment import Run
 from foveate.reporting.study_confusion import confusions, pairs_table
 from foveate.reporting.study_folder import publish_study
 from foveate.studies.engine import folder_of, run_study
-from foveate.studies.settings import pretext_table, settings_table
+from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
 from training_helpers import BASE
 

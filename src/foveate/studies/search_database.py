@@ -1,4 +1,4 @@
-"""Board: the trials of one search in a database: who works on which, what came of it, which ones are left behind.
+"""SearchDatabase: the trials of one search: who works on which, what came of it, which ones are left behind.
 
 A trial is open (WAITING), somebody's (RUNNING), or over (COMPLETE, PRUNED, FAIL). Whoever takes one writes down who it
 is. A trial whose process is gone is taken up again: same number, same settings, same run folder.
@@ -21,8 +21,8 @@ from foveate.core.lock import exists, this_process
 from foveate.core.rng import key
 from foveate.experiment import Experiment
 from foveate.experiment.ownership import first_difference
-from foveate.studies.space import Domain, Search, at, label
-from foveate.studies.target import Target
+from foveate.studies.search import Domain, Search, at, label
+from foveate.studies.search_target import Target
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -93,7 +93,7 @@ class Claim:
     """Whether another process began it and is gone."""
 
 
-class Board:
+class SearchDatabase:
     """Opened by every process that works on a search.
 
     Args:

@@ -21,9 +21,16 @@ from foveate.experiment.specification import DataConfig
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
 from foveate.models.store import save_model
-from foveate.studies import backbones
-from foveate.studies.backbones import CONTROL, BackboneComparison, _Answers, _draws, _rank, compare_backbones
-from foveate.studies.probes import nearest_neighbours
+from foveate.studies import backbone_comparison as backbones
+from foveate.studies.backbone_comparison import (
+    CONTROL,
+    BackboneComparison,
+    _Answers,
+    _draws,
+    _rank,
+    compare_backbones,
+)
+from foveate.studies.feature_probes import nearest_neighbours
 from training_helpers import Heard
 
 CONFIG = DataConfig(size=32)

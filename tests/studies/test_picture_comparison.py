@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from foveate.core.errors import DataError
-from foveate.studies.pictures import compare_pictures, same_pictures
+from foveate.studies.picture_comparison import compare_pictures, same_pictures
 from foveate.studies.results import Pictures
 from foveate.studies.statistics import detectable_effect
 

@@ -1,6 +1,6 @@
 """Arms read along one axis."""
 
-from foveate.studies.axes import along, axis_values, numeric_axes
+from foveate.studies.arm_axes import along, axis_values, numeric_axes
 from foveate.studies.results import StudyResults
 from foveate.studies.specification import Study
 

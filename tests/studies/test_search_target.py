@@ -7,8 +7,8 @@ import pytest
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment, Run
 from foveate.recipes import finetune
-from foveate.studies.space import Search
-from foveate.studies.target import kept_epoch, target_of
+from foveate.studies.search import Search
+from foveate.studies.search_target import kept_epoch, target_of
 from foveate.training.phases import PhaseConfig
 
 SPACE = {"training.clip": {"low": 0.5, "high": 2.0}}

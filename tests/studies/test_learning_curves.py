@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveate.studies.curves import columns, mean_curves, phase_starts, write_curves
+from foveate.studies.learning_curves import columns, mean_curves, phase_starts, write_curves
 from foveate.studies.results import StudyResults
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foveate.studies.digits import Digits, decimals, digits, fixed, p_text
+from foveate.studies.number_format import Digits, decimals, digits, fixed, p_text
 from foveate.studies.results import Metric
 from study_helpers import analysed
 

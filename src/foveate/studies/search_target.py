@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from foveate.core.errors import ConfigError, RunError
 from foveate.experiment import Experiment
-from foveate.studies.space import Search
+from foveate.studies.search import Search
 from foveate.training.phases import PhaseConfig, better
 
 COLUMNS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")

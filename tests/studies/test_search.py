@@ -10,7 +10,7 @@ from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.recipes import finetune
-from foveate.studies.space import Domain, Search, at, label
+from foveate.studies.search import Domain, Search, at, label
 
 
 def search(space: dict[str, Any], **more: Any) -> Search:

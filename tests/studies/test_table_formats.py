@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foveate.studies.layout import (
+from foveate.studies.table_formats import (
     Column,
     Table,
     latex_text,

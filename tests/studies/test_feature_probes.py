@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from foveate.studies.probes import NEIGHBOURS, STRENGTHS, linear_probe, nearest_neighbours
+from foveate.studies.feature_probes import NEIGHBOURS, STRENGTHS, linear_probe, nearest_neighbours
 
 
 def blobs(n: int = 90, classes: int = 3, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

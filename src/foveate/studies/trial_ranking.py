@@ -8,7 +8,7 @@ from typing import Any
 from foveate.core.files import write_csv, write_text
 from foveate.experiment import Experiment
 from foveate.experiment.run_folder import RunFolder
-from foveate.studies.board import Board
+from foveate.studies.search_database import SearchDatabase
 
 ENOUGH = 10
 """Trials of different settings below which the importance of a setting is not estimated."""
@@ -109,39 +109,39 @@ NAMES = {
 }
 
 
-def rank(board: Board) -> Ranking:
-    """Read the board."""
+def rank(database: SearchDatabase) -> Ranking:
+    """Read the database."""
     entries = tuple(
         Entry(
             number=trial.number,
             state=NAMES[trial.state.name],
             value=trial.value if trial.state.name == "COMPLETE" else None,
-            settings=board.settings_of(trial),
+            settings=database.settings_of(trial),
             epochs=trial.user_attrs.get("effort", {}).get("epochs"),
             seconds=trial.user_attrs.get("effort", {}).get("seconds"),
             copy_of=trial.user_attrs.get("copy_of"),
             error=trial.user_attrs.get("error"),
         )
-        for trial in board.trials()
+        for trial in database.trials()
     )
     complete = [entry for entry in entries if entry.value is not None]
-    maximize = board.target.sign > 0
+    maximize = database.target.sign > 0
     best = min(complete, key=lambda entry: (_badness(entry, maximize), entry.number), default=None)
-    experiment = board.search.experiment_of(board.base, best.settings, best.number) if best else None
+    experiment = database.search.experiment_of(database.base, best.settings, best.number) if best else None
     return Ranking(
-        board.target.name,
+        database.target.name,
         entries,
         best,
         experiment,
-        _interval(board, best),
-        _importance(board, complete),
+        _interval(database, best),
+        _importance(database, complete),
         maximize,
     )
 
 
-def _interval(board: Board, best: Entry | None) -> tuple[float, float] | None:
-    *places, last = board.target.name.replace("val_", "val.", 1).split(".")
-    run = RunFolder(board.folder(best.number)) if best else None
+def _interval(database: SearchDatabase, best: Entry | None) -> tuple[float, float] | None:
+    *places, last = database.target.name.replace("val_", "val.", 1).split(".")
+    run = RunFolder(database.folder(best.number)) if best else None
     if last != "accuracy" or run is None or not run.finished:
         return None
     place: Any = run.result["metrics"]
@@ -152,9 +152,9 @@ def _interval(board: Board, best: Entry | None) -> tuple[float, float] | None:
     return place["accuracy_low"], place["accuracy_high"]
 
 
-def _importance(board: Board, complete: list[Entry]) -> dict[str, float] | None:
+def _importance(database: SearchDatabase, complete: list[Entry]) -> dict[str, float] | None:
     computed = [entry for entry in complete if entry.copy_of is None]
     if len(computed) < ENOUGH or len({entry.value for entry in computed}) == 1:
         return None
-    found: dict[str, float] = board.importance()
+    found: dict[str, float] = database.importance()
     return found

@@ -30,7 +30,7 @@ from foveate.models.build import build_network
 from foveate.models.cost import training_cost
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
-from foveate.studies.probes import linear_probe, nearest_neighbours
+from foveate.studies.feature_probes import linear_probe, nearest_neighbours
 from foveate.training import Observer
 from foveate.training.shared_features import SharedFeatures
 
