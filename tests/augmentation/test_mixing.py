@@ -10,12 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augmentation_helpers import apply, places, told
+from foveate.augmentation.cutmix import draw_box
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.classification import CrossEntropy
 from foveate.objectives.term import Context
+
+from timm.data.mixup import Mixup as timm_mixup  # isort: skip  (after the guard)
+from timm.data.mixup import rand_bbox  # isort: skip
 
 HARD = {
     "cow_mix": {},
@@ -175,3 +179,28 @@ def test_sample_pairing_keeps_the_label_and_its_hours() -> None:
     ):  # fmt: skip
         found = apply("sample_pairing", batch, 1, Progress(epoch=epoch, training=training))
         assert torch.equal(found.images, batch.images) is not on, (epoch, training)
+
+
+def test_boxes_and_labels_are_timms() -> None:
+    """The mean and the spread of the label that is left of a picture, over many batches."""
+    rng = np.random.default_rng(0)
+    theirs = []
+    for kept in rng.beta(1.0, 1.0, 4000):
+        top, bottom, left, right = rand_bbox((4, 3, 40, 56), kept)
+        theirs.append(1 - (bottom - top) * (right - left) / (40 * 56))
+    ours = []
+    for seed in range(4000):
+        generator = np.random.default_rng([1, seed])
+        rows, columns = draw_box(40, 56, generator.beta(1.0, 1.0), generator)
+        ours.append(1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (40 * 56))
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), abs=0.02)
+    assert np.std(ours) == pytest.approx(np.std(theirs), abs=0.02)
+    mixup = timm_mixup(mixup_alpha=0.4, label_smoothing=0.0, num_classes=3)
+    np.random.seed(0)  # noqa: NPY002  (timm draws from it)
+    labels = torch.tensor([0, 1, 2, 0])
+    theirs = [float(mixup(torch.zeros(4, 3, 2, 2), labels)[1][1, 1]) for _ in range(4000)]
+    batch = told(4).replace(targets=labels)
+    ours = [float(apply("mixup", batch, seed, alpha=0.4).targets[1, 1]) for seed in range(4000)]
+    assert 0.45 < np.mean(theirs) < 0.55  # timm pairs each picture with the one at the other end of the batch
+    # Ours may pair a picture with itself, a quarter of the time: 1/4 + 3/4 of the same mean.
+    assert np.mean(ours) == pytest.approx(0.25 + 0.75 * np.mean(theirs), abs=0.03)

@@ -29,8 +29,3 @@ def around(where: torch.Tensor) -> torch.Tensor:
         line = where.any(dim=dim)[:, 0].to(torch.uint8)  # (B, side)
         ends.append((line.argmax(dim=1), side - line.flip(1).argmax(dim=1)))
     return torch.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], dim=1)
-
-
-def share(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(B,) float32: area of each box as a share of the picture."""
-    return ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).float() / (size[0] * size[1])

@@ -17,9 +17,11 @@ from foveate.data.batch import Batch
 class ResizeMix:
     """Another picture, shrunk as a whole, is pasted; the label is mixed by area.
 
-    Sides tau H x tau W with tau ~ U(``scale``), at a place where it fits, both one a batch. In contrast to CutMix
-    nothing of the other picture is missing. Source: Qin et al., ResizeMix, 2020 (arXiv 2012.11101). Pictures and masks
-    of the batch are changed in place; the mask of the mixture is known where both masks are.
+    Sides tau H x tau W with tau ~ U(``scale``), at a place where it fits, both one a batch; shrunk bilinearly. In
+    contrast to CutMix nothing of the other picture is missing.
+
+    Source: Qin et al., ResizeMix, 2020 (arXiv 2012.11101). Pictures and masks of the batch are changed in place; the
+    mask of the mixture is known where both masks are.
     """
 
     class Config(Settings):
