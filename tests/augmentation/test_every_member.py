@@ -12,9 +12,10 @@ from foveate.augmentation import TRANSFORMS
 from foveate.core.config import parse
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
+from foveate.training import Observer, fit
 from foveate.training.precision import Precision
 from foveate.training.step import Step
-from training_helpers import phase, toy_job
+from training_helpers import phase, toy_job, weights_of
 
 LATE = Progress(epoch=3, share=0.5, training=0.5)
 MODEL = network()
@@ -73,6 +74,36 @@ def test_odd_sizes_one_picture_masks_or_none(
         if found.targets.is_floating_point():
             assert found.targets.shape == (count, 3)
             assert float(found.targets.min()) >= 0
+
+
+class Stop(Observer):
+    """Breaks off after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, done: int, total: int, pictures: int) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "kinds", [("cow_out", "snapmix"), ("smote", "puzzle_mix"), ("cut_paste", "randaugment")]
+)
+def test_killed_and_gone_on_it_ends_with_the_same_bits(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    def job(**more: object) -> object:
+        transforms = tuple(built(kind) for kind in kinds)
+        return toy_job(transforms=transforms, phases=[phase(epochs=3)], checkpoint_seconds=0.0, **more)
+
+    whole = job()
+    fit(whole)
+    with pytest.raises(KeyboardInterrupt):
+        fit(job(folder=tmp_path, observer=Stop(6)))
+    again = job(folder=tmp_path)
+    fit(again)
+    expected, found = weights_of(whole), weights_of(again)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_the_docs_name_every_one() -> None:
