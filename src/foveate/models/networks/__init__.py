@@ -6,12 +6,14 @@ from pydantic import BeforeValidator
 
 from foveate.core.registry import Registry, by_kind
 from foveate.models.networks.classifier import Classifier
+from foveate.models.networks.fbsd import Fbsd
 from foveate.models.networks.network import Network, NetworkConfig
 
 # A new network: one class in one file, one line here.
 NETWORKS = Registry(
     "network",
     Classifier,
+    Fbsd,
 )
 
 if TYPE_CHECKING:
@@ -19,4 +21,4 @@ if TYPE_CHECKING:
 else:
     AnyNetworkConfig = Annotated[NETWORKS.settings, BeforeValidator(by_kind)]
 
-__all__ = ["NETWORKS", "AnyNetworkConfig", "Classifier", "Network", "NetworkConfig"]
+__all__ = ["NETWORKS", "AnyNetworkConfig", "Classifier", "Fbsd", "Network", "NetworkConfig"]
