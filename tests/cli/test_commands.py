@@ -24,6 +24,7 @@ SURFACE = {
     "check": "data LAYOUT --json --csv --html --split",
     "compare-backbones": "data --backbones LAYOUT --size --folds --split --quarantine --csv --json --seed --device",
     "split": "data --out LAYOUT --folds --val --test --seed",
+    "augment preview": "data --with --out LAYOUT --run --weights --count --size --set --seed",
     "train": "data --out --backbone --weights --from --freeze --size --augment --guide --epochs --batch-size --lr "
     "--split LAYOUT --no-cache --seed --device --set --quarantine --track --config",
     "pretext": "data --out --task --backbone --weights --size --augment --faithful --epochs --batch-size --lr "
@@ -62,7 +63,7 @@ def said(result: Result) -> str:
 def test_the_surface_is_frozen() -> None:
     found: dict[str, str] = {}
     commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    for group in ("study", "masks"):
+    for group in ("study", "masks", "augment"):
         inner = commands.pop(group).commands
         commands |= {f"{group} {name}": command for name, command in inner.items()}
     for name, command in commands.items():
@@ -186,7 +187,7 @@ TRAIN = ("--backbone", "foveate_small_cnn", "--weights", "none", "--size", "32",
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("list", "networks"), "There is no list 'networks'"),
+        (("list", "sorcery"), "There is no list 'sorcery'"),
         (("check", "nowhere"), "does not exist"),
         (("split", "nowhere", "--out", "s.csv"), "does not exist"),
         (("evaluate", "nowhere"), "not a run folder"),

@@ -24,7 +24,9 @@ from foveate.studies.specification import Study
 FILE: dict[str, Any] = {
     "data": {
         "size": 64, "fit": "pad",
-        "layout": {"masks": "file-masks", "group": "part:1", "label": "part:1", "columns": "path=picture"},
+        "layout": {"masks": "file-masks", "group": "part:1", "label": "part:1", "columns": "path=picture",
+            "attributes": ["place=part:1"],
+        },
         "split": {"file": "file.csv", "fold": 1}, "cache": {"enabled": True, "size": 80},
         "augment": {"steps": [{"kind": "vflip"}], "fill": "black", "interpolation": "bilinear"},
     },
@@ -60,6 +62,7 @@ TYPED: dict[str, tuple[Any, dict[str, Any]]] = {
     "masks": ("typed-masks", {"data.layout.masks": "typed-masks"}),
     "group": ("part:2", {"data.layout.group": "part:2"}),
     "label": ("part:2", {"data.layout.label": "part:2"}),
+    "attributes": ("camera", {"data.layout.attributes": ["camera"]}),
     "columns": ("path=image_id,split=part", {"data.layout.columns": "path=image_id,split=part"}),
     "no_cache": (True, {"data.cache.enabled": False}),
     "seed": (0, {"seed": 0}),
@@ -85,7 +88,7 @@ def flags_of(command: str) -> list[str]:
 
 
 def option(name: str) -> str:
-    return {"start": "--from"}.get(name, "--" + name.replace("_", "-"))
+    return {"start": "--from", "attributes": "--attribute"}.get(name, "--" + name.replace("_", "-"))
 
 
 READ_FILES = [
@@ -299,7 +302,7 @@ def test_every_flag_of_a_study_wins_over_its_file(
 
     mine = flags_of("study run")
     options = {p.opts[0].lstrip("-") for p in commands()["study run"].params if p.param_type_name == "option"}
-    assert options - HOW == {*mine, *AROUND}
+    assert options - HOW == {option(flag).lstrip("-") for flag in mine} | set(AROUND)
     before = [cell.experiment for cell in study().cells()]
     for flag in mine:
         words = ("--set", "base.training.clip=2.5") if flag == "set" else typed(flag)
