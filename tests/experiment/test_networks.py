@@ -86,7 +86,7 @@ def test_it_is_trained_measured_and_loaded_again(done: Run) -> None:
     always = f"train_{next(iter(TERMS[kind]))}"
     assert rows[-1][always] < rows[0][always]
     for name in TERMS[kind]:
-        first_only = kind == "zoom" and name != "raw"
+        first_only = kind in ("zoom", "mmal") and name != "raw"
         assert (rows[0].get(f"train_{name}") is None) == first_only, (
             "in the first epoch the picture alone counts"
         )

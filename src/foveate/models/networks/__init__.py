@@ -7,6 +7,7 @@ from pydantic import BeforeValidator
 from foveate.core.registry import Registry, by_kind
 from foveate.models.networks.classifier import Classifier
 from foveate.models.networks.fbsd import Fbsd
+from foveate.models.networks.mmal import Mmal
 from foveate.models.networks.network import Network, NetworkConfig
 
 # A new network: one class in one file, one line here.
@@ -14,6 +15,7 @@ NETWORKS = Registry(
     "network",
     Classifier,
     Fbsd,
+    Mmal,
 )
 
 if TYPE_CHECKING:
@@ -21,4 +23,4 @@ if TYPE_CHECKING:
 else:
     AnyNetworkConfig = Annotated[NETWORKS.settings, BeforeValidator(by_kind)]
 
-__all__ = ["NETWORKS", "AnyNetworkConfig", "Classifier", "Fbsd", "Network", "NetworkConfig"]
+__all__ = ["NETWORKS", "AnyNetworkConfig", "Classifier", "Fbsd", "Mmal", "Network", "NetworkConfig"]
