@@ -91,7 +91,9 @@ def test_it_is_trained_measured_and_loaded_again(done: Run) -> None:
             "in the first epoch the picture alone counts"
         )
         assert rows[1][f"train_{name}"] > 0
-        assert (rows[1].get(f"val_{name}") is None) == (name == "parts"), "evaluation does without parts"
+        assert (rows[1].get(f"val_{name}") is None) == (name in ("parts", "crops")), (
+            "evaluation does without parts"
+        )
     features = [d for d in done.environment["decisions"] if d["name"].startswith("features")]
     assert [d["value"] for d in features] == ["recomputed", "recomputed"]
     assert f"the network '{kind}' does more" in features[0]["reason"]

@@ -13,8 +13,8 @@ class Output:
     logits: torch.Tensor
     """(B, C), what prediction uses."""
     branches: dict[str, torch.Tensor] = field(default_factory=dict)
-    """{name: (n * B, C)}: further logits that the objective trains (a loss says ``on: name``), those of one picture in
-    a row; absent where they are not computed."""
+    """{name: (n * B, C)}: further logits (or ``Network.vectors``) that the objective trains (a loss says ``on: name``),
+    those of one picture in a row; absent where they are not computed."""
     taps: dict[str, torch.Tensor] = field(default_factory=dict)
     """{name: (B, K, h, w)}: feature maps that were asked for."""
     again: Callable[[torch.Tensor], torch.Tensor] | None = None

@@ -1,7 +1,7 @@
 """Second derivatives: losses on gradients (class maps, gradients of the picture) need them of the whole network.
 
 PyTorch (2.13) lacks them for two operators that timm's networks use; both have an equal that can be differentiated
-again.
+again. So has a vector's direction.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,12 @@ class HardSigmoid(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape -> the same shape, in [0, 1]."""
         return nn.functional.relu6(x + 3) / 6
+
+
+def directions(vectors: torch.Tensor) -> torch.Tensor:
+    """(B, F, ...) of length 1 along F; 0 stays 0, where the second derivative of a norm is not a number."""
+    squares = vectors.float().square().sum(dim=1, keepdim=True)
+    return (vectors * (squares + 1e-6).rsqrt()).to(vectors)
 
 
 def differentiable_twice(network: nn.Module) -> None:

@@ -13,6 +13,7 @@ from foveate.core.registry import Registry
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.attention_mining import AttentionMining
+from foveate.objectives.centre import Centre
 from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
 from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.contrast import NTXent
@@ -55,6 +56,7 @@ LOSSES = Registry(
     JensenShannon,
     NTXent,
     SelfDistillation,
+    Centre,
     formerly="loss",
 )
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from foveate.core.registry import Registry, by_kind
+from foveate.models.networks.cal import Cal
 from foveate.models.networks.classifier import Classifier
 from foveate.models.networks.fbsd import Fbsd
 from foveate.models.networks.mmal import Mmal
@@ -16,6 +17,7 @@ NETWORKS = Registry(
     Classifier,
     Fbsd,
     Mmal,
+    Cal,
 )
 
 if TYPE_CHECKING:
@@ -23,4 +25,4 @@ if TYPE_CHECKING:
 else:
     AnyNetworkConfig = Annotated[NETWORKS.settings, BeforeValidator(by_kind)]
 
-__all__ = ["NETWORKS", "AnyNetworkConfig", "Classifier", "Fbsd", "Mmal", "Network", "NetworkConfig"]
+__all__ = ["NETWORKS", "AnyNetworkConfig", "Cal", "Classifier", "Fbsd", "Mmal", "Network", "NetworkConfig"]

@@ -13,6 +13,7 @@ from foveate.core.rng import torch_seeded
 from foveate.models.backbone import Backbone
 from foveate.models.networks.network import Network, NetworkConfig
 from foveate.models.output import Output
+from foveate.models.second_derivatives import directions
 from foveate.models.taps import edit_tap
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -151,7 +152,7 @@ def diversified(
     What a place takes from another map is the mean of its places, weighted by the softmax of minus the similarity.
     """
     places = [level.flatten(2) for level in maps]  # (B, F, S)
-    compared = [_directions(level) for level in places] if similarity == "cosine" else places
+    compared = [directions(level) for level in places] if similarity == "cosine" else places
     added = [torch.zeros_like(level) for level in places]
     for p in range(len(maps)):
         for q in range(p + 1, len(maps)):
@@ -159,12 +160,6 @@ def diversified(
             added[q] = added[q] + places[p] @ unlike.softmax(dim=1)
             added[p] = added[p] + places[q] @ unlike.transpose(1, 2).softmax(dim=1)
     return [level + scale * complement.view_as(level) for level, complement in zip(maps, added, strict=True)]
-
-
-def _directions(places: torch.Tensor) -> torch.Tensor:
-    """(B, F, S), each place of length 1; smooth at 0 too, where the second derivative of a norm is not a number."""
-    squares = places.float().square().sum(dim=1, keepdim=True)
-    return (places * (squares + 1e-6).rsqrt()).to(places)
 
 
 def top_mean(maps: torch.Tensor, count: int) -> torch.Tensor:

@@ -45,6 +45,8 @@ class Network(nn.Module):
     each picture and the head be trained on what it gave."""
     branches: tuple[str, ...] = ()
     """Names of ``Output.branches`` that it gives in training."""
+    vectors: dict[str, int]
+    """{branch: length} of those that are vectors of pictures instead of logits."""
     mean: torch.Tensor
     std: torch.Tensor
 
@@ -62,6 +64,7 @@ class Network(nn.Module):
             card.features,
         )
         self.progress: Progress | None = None
+        self.vectors = {}
         self.register_buffer("mean", torch.tensor(card.mean), persistent=False)
         self.register_buffer("std", torch.tensor(card.std), persistent=False)
 

@@ -1,5 +1,7 @@
 """AOLM: where the object is, by the strength of two feature maps; a box for each picture of a batch, on its device."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
@@ -8,7 +10,7 @@ Box = torch.Tensor
 
 
 @torch.no_grad()
-def object_boxes(last: torch.Tensor, before: torch.Tensor, side: tuple[int, int]) -> Box:
+def object_boxes(last: torch.Tensor, before: torch.Tensor, side: Sequence[int]) -> Box:
     """Strengths (B, h, w) of the last map and of the one before it -> (B, 4) in pictures of ``side`` (H, W).
 
     Zhang et al., Multi-branch and Multi-scale Attention Learning, MMM 2021, with the authors' offsets: the largest
@@ -32,7 +34,7 @@ def object_boxes(last: torch.Tensor, before: torch.Tensor, side: tuple[int, int]
     return cell_boxes(cells, last.shape[1:], side)
 
 
-def cell_boxes(cells: torch.Tensor, grid: torch.Size | tuple[int, int], side: tuple[int, int]) -> Box:
+def cell_boxes(cells: torch.Tensor, grid: torch.Size | tuple[int, int], side: Sequence[int]) -> Box:
     """Cells (..., 4), the last row and column exclusive, of a map (h, w) -> px of a picture (H, W), all inclusive."""
     scale = torch.tensor([side[k % 2] / grid[k % 2] for k in range(4)], dtype=torch.float64)
     return ((cells * scale.to(cells.device)).floor() - 1).clamp(min=0).float()
@@ -68,7 +70,7 @@ def _first(marked: torch.Tensor) -> torch.Tensor:
     return marked.int().argmax(dim=1)
 
 
-def cut_out(images: torch.Tensor, boxes: Box, side: tuple[int, int]) -> torch.Tensor:
+def cut_out(images: torch.Tensor, boxes: Box, side: Sequence[int]) -> torch.Tensor:
     """(B, 3, H, W) and boxes (B, 4) or (B, N, 4) -> (B or B N, 3, *side), bilinear, corners on corners.
 
     The same as cutting each out and ``interpolate(..., align_corners=True)``.
