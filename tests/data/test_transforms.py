@@ -225,6 +225,18 @@ def test_colours_agree_with_torchvision(operation, theirs, tolerance):
     assert (ours.int() - theirs(photo()).int()).abs().max() <= tolerance
 
 
+def test_gain_is_torchvisions_brightness():
+    factors = []
+    for seed in range(20):
+        drawn = STEPS["gain"](amount=0.3).draw(np.random.default_rng(seed), SIDE)
+        work = _Run(photo(), None, SIDE, "reflect")
+        work.add(drawn)
+        factors.append(np.random.default_rng(seed).uniform(0.7, 1.3))
+        theirs = v2.functional.adjust_brightness(photo(), factors[-1])
+        assert (work.finish()[0].int() - theirs.int()).abs().max() <= 1
+    assert min(factors) < 0.85 < 1.15 < max(factors)
+
+
 def test_fused_colours_equal_colours_one_by_one():
     rng = np.random.default_rng(1)
     drawn = [STEPS[name]().draw(rng, SIDE) for name in ("contrast", "colour", "brightness", "contrast")]

@@ -12,9 +12,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.models.heads import CosineHead
 from foveate.models.output import Output
 from foveate.objectives import Context, Progress
-from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
+from foveate.objectives.classification import ArcFace, CrossEntropy, Focal, HeadPenalty, Huber
 
 CONTEXT = Context(("bee", "fly", "wasp"), (10, 5, 1))
 PROGRESS = Progress()
@@ -54,6 +55,34 @@ def test_mixed_targets_equal_hard_ones(logits: torch.Tensor, targets: torch.Tens
         term = loss(loss.Config(), CONTEXT)
         hard = term(Output(logits), batch_of(targets), PROGRESS)
         assert term(Output(logits), batch_of(soft), PROGRESS).item() == pytest.approx(hard.item(), rel=1e-6)
+
+
+def test_arcface_widens_the_angle_to_the_own_class() -> None:
+    head = CosineHead(CosineHead.Config(scale=8.0), 4, 3)
+    term = ArcFace(ArcFace.Config(margin=0.6), Context(CONTEXT.classes, CONTEXT.counts, head))
+    cosines = torch.tensor([[0.9, -0.2, 0.3], [0.5, -0.95, 0.1], [1.0, 0.0, -1.0]], requires_grad=True)
+    targets = [0, 1, 2]
+
+    def slow(margin: float) -> torch.Tensor:
+        losses = []
+        for row, own in zip(cosines, targets, strict=True):
+            angle = float(row.detach()[own].double().arccos())
+            widened = 8 * math.cos(min(angle + margin, math.pi))
+            said = [widened if c == own else 8 * row.detach()[c].item() for c in range(3)]
+            losses.append(math.log(sum(math.exp(v) for v in said)) - said[own])
+        return torch.tensor(sum(losses) / 3)
+
+    found = term(Output(8 * cosines), batch_of(torch.tensor(targets)), PROGRESS)
+    torch.testing.assert_close(found, slow(0.6), rtol=1e-4, atol=1e-3)
+    found.backward()
+    assert cosines.grad is not None
+    assert cosines.grad.isfinite().all()
+    assert (cosines.grad[0, 0] < 0, cosines.grad[0, 2] > 0) == (True, True)
+    term.eval()
+    plain = term(Output(8 * cosines), batch_of(torch.tensor(targets)), PROGRESS)
+    torch.testing.assert_close(plain, slow(0.0))
+    with pytest.raises(ConfigError, match=r"needs angles; set model\.head\.kind to 'cosine'"):
+        ArcFace(ArcFace.Config(), CONTEXT)
 
 
 def test_class_weights_by_frequency_are_scikit_learns(logits: torch.Tensor, targets: torch.Tensor) -> None:

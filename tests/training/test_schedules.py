@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foveate.training.schedules import Constant, Cosine, Cyclical, OneCycle, Plateau, Step
+from foveate.training.schedules import (
+    Constant,
+    Cosine,
+    CosineWave,
+    Cyclical,
+    Milestones,
+    OneCycle,
+    Plateau,
+    Step,
+)
 
 MODES = st.sampled_from(["triangular", "triangular2", "exp_range"])
 
@@ -86,6 +95,19 @@ def test_step_is_torchs() -> None:
     assert [Step(every_epochs=3, gamma=0.3).factor(s, 7, 70, 1.0) for s in range(70)] == pytest.approx(
         expected
     )
+
+
+def test_milestones_are_torchs() -> None:
+    make = lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [14, 35], gamma=0.1)  # noqa: E731
+    schedule = Milestones(epochs=(2, 5))
+    assert [schedule.factor(s, 7, 70, 1.0) for s in range(70)] == pytest.approx(torch_rates(make, 70, 1.0))
+
+
+def test_the_wave_is_torchs_cosine_stepped_too_often() -> None:
+    make = lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 20)  # noqa: E731
+    found = [CosineWave(half_period=20).factor(s, 7, 70, 1.0) for s in range(70)]
+    assert found == pytest.approx(torch_rates(make, 70, 1.0), abs=1e-9)
+    assert found[40] == 1.0, "where a period ends it is at its top again"
 
 
 def test_constant_is_one() -> None:

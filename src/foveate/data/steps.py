@@ -193,6 +193,17 @@ class Brightness(Step):
         return Colour(np.eye(3), bias=255 * rng.uniform(-self.amount, self.amount))
 
 
+class Gain(Step):
+    """All pixels multiplied by the same factor (torchvision's brightness)."""
+
+    kind: Literal["gain"] = "gain"
+    amount: float = Field(default=0.2, ge=0, le=1)
+    """The factor is uniform in 1 - amount to 1 + amount."""
+
+    def draw(self, rng: np.random.Generator, size: int) -> Colour:
+        return Colour(np.eye(3) * rng.uniform(1 - self.amount, 1 + self.amount))
+
+
 class Contrast(Step):
     """Distances from the picture's mean grey stretched or squeezed."""
 
@@ -305,6 +316,7 @@ STEPS = Registry(
     Zoom,
     Crop,
     Brightness,
+    Gain,
     Contrast,
     ColourShift,
     Grey,

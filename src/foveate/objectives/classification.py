@@ -1,16 +1,19 @@
-"""Classification losses: cross-entropy, focal loss, Huber loss on probabilities.
+"""Classification losses: cross-entropy, focal loss, ArcFace, Huber loss on probabilities.
 
 All accept hard targets (B,) int64 and mixed targets (B, C) float.
 """
 
+import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
+from foveate.models.heads import CosineHead
 from foveate.models.output import Output
 from foveate.objectives.term import Context, Progress, TermConfig
 
@@ -93,6 +96,39 @@ class Focal:
         if self.alpha is not None:
             loss = loss * self.alpha.to(loss)
         return (loss * one_hot(batch.targets, loss.shape[1])).sum(dim=1).mean()
+
+
+class ArcFace(nn.Module):
+    """Cross-entropy after the angle to the picture's own class was widened by ``margin`` (Deng et al., CVPR 2019).
+
+    Of the logits s cos(theta) of the head ``cosine``: s cos(min(theta + margin, pi)) for its own class; of a mixed
+    picture each class's margin is its share. In evaluation no margin is added.
+    """
+
+    class Config(TermConfig):
+        kind: Literal["arcface"] = "arcface"
+        margin: float = Field(default=0.5, ge=0, le=1.5)
+        """Radians."""
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, config: Config, context: Context) -> None:
+        """Raises ConfigError: the head does not compare directions."""
+        if not isinstance(context.head, CosineHead):
+            raise ConfigError("The loss 'arcface' needs angles; set model.head.kind to 'cosine'.")
+        super().__init__()
+        self.margin, self.scale = config.margin, context.head.scale
+
+    def forward(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
+        """See the class."""
+        logits = output.logits.float()
+        if self.training:
+            # A little inside of -1 and 1, where the slope of the angle is infinite.
+            angles = (logits / self.scale).clamp(-1 + 1e-6, 1 - 1e-6).acos()
+            margins = self.margin * one_hot(batch.targets, logits.shape[1])
+            widened = self.scale * (angles + margins).clamp(max=math.pi).cos()
+            logits = torch.where(margins > 0, widened, logits)
+        return F.cross_entropy(logits, batch.targets)
 
 
 class Huber:

@@ -14,7 +14,7 @@ from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.attention_mining import AttentionMining
 from foveate.objectives.centre import Centre
-from foveate.objectives.classification import CrossEntropy, Focal, HeadPenalty, Huber
+from foveate.objectives.classification import ArcFace, CrossEntropy, Focal, HeadPenalty, Huber
 from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.contrast import NTXent
 from foveate.objectives.distillation import SelfDistillation
@@ -57,6 +57,7 @@ LOSSES = Registry(
     NTXent,
     SelfDistillation,
     Centre,
+    ArcFace,
     formerly="loss",
 )
 

@@ -7,6 +7,7 @@ imported (``core.providers``). A new paper: a folder, and its lines here.
 from collections.abc import Callable
 
 from foveate.experiment.specification import Experiment
+from foveate.papers.fine_grained import recipes as fine_grained
 from foveate.papers.learn2look import recipes as learn2look
 from foveate.papers.plants import inception_like as inception_like
 from foveate.papers.plants import recipes as plants
@@ -30,4 +31,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "scenes-rotation": scenes.scenes_rotation,
     "scenes-perturbation": scenes.scenes_perturbation,
     "scenes-controls": scenes.scenes_controls,
+    "fine-grained-fbsd": fine_grained.fine_grained_fbsd,
+    "fine-grained-mmal": fine_grained.fine_grained_mmal,
+    "fine-grained-compare": fine_grained.fine_grained_compare,
 }

@@ -5,7 +5,7 @@ is multiplied. ``lr`` is the phase's (peak) learning rate, for schedules whose r
 """
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -85,6 +85,31 @@ class Step(Schedule):
         return float(self.gamma ** (step // (self.every_epochs * steps_per_epoch)))
 
 
+class Milestones(Schedule):
+    """Multiplied by ``gamma`` at the end of each of these epochs of the phase (torch's MultiStepLR)."""
+
+    kind: Literal["milestones"] = "milestones"
+    epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = (60, 100)
+    gamma: float = Field(default=0.1, gt=0, le=1)
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        return float(self.gamma ** sum(step >= epoch * steps_per_epoch for epoch in self.epochs))
+
+
+class CosineWave(Schedule):
+    """Half a cosine down to 0 and up again, over and over: torch's CosineAnnealingLR stepped with every batch.
+
+    So programs have it that meant one fall over all epochs (FBSD's); ``cosine`` is that.
+    """
+
+    kind: Literal["cosine_wave"] = "cosine_wave"
+    half_period: int = Field(default=200, ge=1, le=10_000_000)
+    """Optimizer steps from the top to the bottom."""
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int, lr: float) -> float:
+        return 0.5 * (1 + math.cos(math.pi * step / self.half_period))
+
+
 class Cyclical(Schedule):
     """Triangles between ``lower`` and the phase's ``lr``. Source: Smith, Cyclical Learning Rates, WACV 2017.
 
@@ -153,6 +178,8 @@ SCHEDULES = Registry(
     Cosine,
     OneCycle,
     Step,
+    Milestones,
+    CosineWave,
     Cyclical,
     Plateau,
     formerly="schedule",

@@ -1,0 +1,1 @@
+"""The fine-grained report: FBSD and MMAL-Net, beside CAL and the ordinary network."""
