@@ -42,6 +42,7 @@ from foveate.augmentation.resizemix import ResizeMix
 from foveate.augmentation.ricap import Ricap
 from foveate.augmentation.saliencymix import SaliencyMix
 from foveate.augmentation.sample_pairing import SamplePairing
+from foveate.augmentation.shuffle_tiles import ShuffleTiles
 from foveate.augmentation.smoothmix import SmoothMix
 from foveate.augmentation.smote import Smote
 from foveate.augmentation.snapmix import SnapMix
@@ -86,6 +87,7 @@ TRANSFORMS = Registry(
     Ricap,
     SaliencyMix,
     SamplePairing,
+    ShuffleTiles,
     SmoothMix,
     Smote,
     SnapMix,

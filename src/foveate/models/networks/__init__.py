@@ -8,6 +8,7 @@ from foveate.core.registry import Registry, by_kind
 from foveate.models.networks.cal import Cal
 from foveate.models.networks.classifier import Classifier
 from foveate.models.networks.fbsd import Fbsd
+from foveate.models.networks.map_pooling import Attention, Bilinear
 from foveate.models.networks.mmal import Mmal
 from foveate.models.networks.network import Network, NetworkConfig
 
@@ -18,6 +19,8 @@ NETWORKS = Registry(
     Fbsd,
     Mmal,
     Cal,
+    Bilinear,
+    Attention,
 )
 
 if TYPE_CHECKING:
@@ -25,4 +28,15 @@ if TYPE_CHECKING:
 else:
     AnyNetworkConfig = Annotated[NETWORKS.settings, BeforeValidator(by_kind)]
 
-__all__ = ["NETWORKS", "AnyNetworkConfig", "Cal", "Classifier", "Fbsd", "Mmal", "Network", "NetworkConfig"]
+__all__ = [
+    "NETWORKS",
+    "AnyNetworkConfig",
+    "Attention",
+    "Bilinear",
+    "Cal",
+    "Classifier",
+    "Fbsd",
+    "Mmal",
+    "Network",
+    "NetworkConfig",
+]

@@ -9,8 +9,6 @@ from torch import nn
 
 from foveate.core.rng import torch_seeded
 from foveate.models.backbone import Backbone
-from foveate.models.feature_maps import to_map
-from foveate.models.modes import evaluating
 from foveate.models.networks.network import Network, NetworkConfig
 from foveate.models.networks.object_boxes import Box, cut_out
 from foveate.models.output import Output
@@ -43,8 +41,7 @@ class Cal(Network):
     def __init__(self, config: Config, backbone: Backbone, classes: int, seed: int) -> None:
         super().__init__(backbone, classes)
         self.config = config
-        with evaluating(self), torch.no_grad():
-            channels = self.last_map(torch.zeros(1, 3, self.input_size, self.input_size)).shape[1]
+        channels = self.map_channels()
         self.vectors = {"attended": config.maps * channels}
         with torch_seeded(seed, "head"):
             self.attention = nn.Sequential(
@@ -66,9 +63,6 @@ class Cal(Network):
         again, again_effect, _, _ = self.attend(self.changed(images, attention.detach()))
         effects = torch.cat([effect[:, None], again_effect.unflatten(0, (-1, 2))], dim=1).flatten(0, 1)
         return Output(raw, {"raw": raw, "effect": effects, "crops": again, "attended": vectors})
-
-    def last_map(self, images: torch.Tensor) -> torch.Tensor:
-        return to_map(self.backbone, "", self.backbone.forward_features(images), images)
 
     def attend(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, 3, H, W) -> logits (B, C), effect (B, C), attended features (B, M K), attention (B, M, h, w)."""

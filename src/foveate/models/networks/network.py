@@ -10,6 +10,7 @@ from torch import nn
 from foveate.core.config import Config
 from foveate.core.progress import Progress
 from foveate.models.backbone import Backbone, features
+from foveate.models.feature_maps import to_map
 from foveate.models.heads.head import Head
 from foveate.models.modes import evaluating
 from foveate.models.output import Output
@@ -99,6 +100,16 @@ class Network(nn.Module):
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, F): the backbone's, as a head receives them."""
         return features(self.backbone, self.feature_mode, images)
+
+    def last_map(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, K, h, w): what the backbone makes of pictures before it pools."""
+        return to_map(self.backbone, "", self.backbone.forward_features(images), images)
+
+    def map_channels(self) -> int:
+        """K of ``last_map``, from one pass over a blank picture."""
+        images = torch.zeros(1, 3, self.input_size, self.input_size, device=self.mean.device)
+        with evaluating(self), torch.no_grad():
+            return self.last_map(images).shape[1]
 
     def tap_channels(self, tap: str) -> int:
         """K of a feature map (B, K, h, w), from one pass of the backbone over a blank picture.
