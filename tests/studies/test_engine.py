@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from foveate.core.errors import BusyError, RunError, StudyError
+from foveate.data.discover import discover
+from foveate.data.split import SplitConfig, save_split, split
 from foveate.experiment import Run, run
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import StudyObserver, folder_of, run_study
@@ -109,6 +113,30 @@ def test_cells_of_another_study_are_copied_not_computed(done: Path, tree: Path, 
     assert watch.computed == ["weight 0.5, seed 0"]
     mine, theirs = (folder_of(place, other.cells()[0]) for place in (tmp_path / "other", done))
     assert (mine / "predictions.csv").read_bytes() == (theirs / "predictions.csv").read_bytes()
+
+
+def test_a_cell_is_not_copied_when_files_it_names_changed(tree: Path, tmp_path: Path) -> None:
+    proposed = shutil.copytree(tree / "masks", tmp_path / "proposed")
+    file = tmp_path / "split.csv"
+    save_split(split(discover(tree).catalog).catalog, file)
+    base = study().base
+    named = {**base["data"], "masks": {"use": {"proposed": str(proposed)}}, "split": {"file": str(file)}}
+    made = study(base={**base, "data": named}, axes={}, seeds=[0], split="shared")
+
+    def computed(name: str) -> list[str]:
+        watch = Watch()
+        run_study(made, tree, tmp_path / name, jobs=0, observer=watch)
+        return watch.computed
+
+    assert len(computed("first")) == 1
+    assert computed("again") == [], "copied"
+    mask = next(proposed.rglob("*.png"))
+    Image.open(mask).transpose(Image.Transpose.ROTATE_180).save(mask)
+    os.utime(mask, ns=(0, 0))
+    assert len(computed("other masks")) == 1
+    save_split(split(discover(tree).catalog, SplitConfig(seed=1)).catalog, file)
+    os.utime(file, ns=(0, 0))
+    assert len(computed("other split")) == 1
 
 
 def test_cells_are_found_again_where_the_first_one_measured_the_precision(tree: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from foveate.core.memo import read_memo, write_memo
 from foveate.data.audit.memory import state_of_files
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.discover import discover
+from foveate.data.training_masks import ProposedMasks
 from foveate.experiment.records import version_of
 from foveate.studies.specification import Cell
 
@@ -20,8 +21,8 @@ from foveate.studies.specification import Cell
 class CellStore:
     """An index in the cache folder: {what decides a cell's bits: its folder}. A cell that is found is copied.
 
-    What decides: the experiment, the picture and weights files (paths, sizes, times), the versions of foveate and
-    torch, the number of threads, and the shared automatic choices.
+    What decides: the experiment, the picture, weights and split files and proposed masks (paths, sizes, times), the
+    versions of foveate and torch, the number of threads, and the shared automatic choices.
     """
 
     def __init__(self, data: Path, threads: int) -> None:
@@ -38,7 +39,9 @@ class CellStore:
         if layout not in self._states:
             self._states[layout] = state_of_files(discover(self.data, layout))
         choices = json.dumps([(d["name"], d["value"]) for d in decisions], sort_keys=True)
-        text = f"{cell.experiment.hash()} {self._states[layout]} {self._machine} {choices} {_weights(cell)}"
+        text = (
+            f"{cell.experiment.hash()} {self._states[layout]} {self._machine} {choices} {self._named(cell)}"
+        )
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
 
     @cached_property
@@ -48,6 +51,17 @@ class CellStore:
     @cached_property
     def _folder(self) -> Path:
         return cache_folder(CacheConfig()) / "cells"
+
+    def _named(self, cell: Cell) -> str:
+        """The files that the experiment names, which lie elsewhere than the pictures."""
+        data, use = cell.experiment.data, cell.experiment.data.masks.use
+        named = [Path(cell.experiment.model.weights), *([data.split.file] if data.split.file else [])]
+        if isinstance(use, ProposedMasks):
+            root = self.data if self.data.is_dir() else self.data.parent
+            folder = root / use.proposed if (root / use.proposed).exists() else use.proposed
+            named += sorted(folder.rglob("*"))
+        states = [(file.resolve(), file.stat()) for file in named if file.is_file()]
+        return " ".join(f"{file} {status.st_size} {status.st_mtime_ns}" for file, status in states)
 
     def fetch(self, cell: Cell, folder: Path, decisions: list[dict[str, Any]], keep_weights: bool) -> bool:
         """Copy the cell into ``folder`` if another study has it; whether it did."""
@@ -73,11 +87,3 @@ class CellStore:
     def remember(self, cell: Cell, folder: Path, decisions: list[dict[str, Any]]) -> None:
         """Say that the cell is here."""
         write_memo(self._entry(cell, decisions), {"folder": str(folder.resolve()), "cell": str(cell)})
-
-
-def _weights(cell: Cell) -> str:
-    file = Path(cell.experiment.model.weights)
-    if not file.is_file():
-        return ""
-    status = file.stat()
-    return f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
