@@ -1,5 +1,6 @@
 """A study over several folders: each set on its own, then sets as units."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,6 +19,7 @@ from foveate.studies.engine import folder_of, run_study
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Study
 from foveate.studies.study_reader import over_sets, read_study
+from foveate.studies.tables import means_table
 from studies.test_engine import Watch, study
 
 ACCURACY = Metric("test.accuracy", "Test accuracy", percent=True)
@@ -54,6 +56,38 @@ def test_only_seeds_that_all_arms_have_count_and_a_set_without_an_arm_does_not()
     pooled = over_sets({"some": some, "none": none})
     values = pooled.values[ACCURACY.name]
     assert values == {"a": {0: pytest.approx(0.8)}, "b": {0: pytest.approx(0.85)}}
+
+
+def test_what_a_pooled_table_leaves_out_is_said() -> None:
+    loss = Metric("test.nll", "Test label loss", better="lower")
+    whole = results({"a": {0: 0.5, 1: 0.7, 2: 0.9}, "b": {0: 0.6, 1: 0.8, 2: 0.9}})
+    more = replace(
+        whole, metrics=(ACCURACY, loss), values={**whole.values, loss.name: {"a": {0: 1.0}, "b": {0: 2.0}}}
+    )
+    some = results({"a": {0: 0.5, 1: 0.7}, "b": {1: 0.8, 2: 0.9}})
+    failed = {(arm, seed): "no pictures" for arm in "ab" for seed in range(3)}
+    broken = replace(whole, metrics=(), values={}, failures=failed)
+    half = results({"a": {0: 0.5, 1: 0.5, 2: 0.5}, "b": {}})
+    pooled = over_sets({"broken": broken, "whole": whole, "more": more, "some": some, "half": half})
+    assert pooled.metrics == (ACCURACY,)
+    assert pooled.values[ACCURACY.name] == {
+        "a": {1: pytest.approx(0.7), 2: pytest.approx(0.7), 3: pytest.approx(0.7)},
+        "b": {1: pytest.approx(2.3 / 3), 2: pytest.approx(2.3 / 3), 3: pytest.approx(0.8)},
+    }
+    assert pooled.notes[1:] == (
+        "broken counts for nothing, since not every arm has finished there; 6 cells failed.",
+        "some counts with 1 of 3 seeds, since not every arm has finished there.",
+        "half counts for nothing, since not every arm has finished there.",
+        "Not every set measures, so that only the tables of those that do show: Test label loss.",
+    )
+    table = means_table(pooled, analyse(pooled))
+    assert set(pooled.notes) <= set(table.notes)
+    assert not any("not finished." in note for note in table.notes)
+
+
+def test_a_folder_is_one_set(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'a' and 'b' are one folder"):
+        study().on({"a": tmp_path, "b": tmp_path / "x" / ".."})
 
 
 def test_names_of_sets_are_folders_names(tmp_path: Path) -> None:

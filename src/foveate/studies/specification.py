@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,11 @@ class Study(Config):
         for name in value:
             if not name.strip() or name.startswith(".") or set(name) & set('/\\:*?"<>|') or name == POOLED:
                 raise ValueError(f"a set's name is that of a folder too, so it cannot be '{name}'")
+        seen: dict[str, str] = {}
+        for name, path in value.items():
+            other = seen.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise ValueError(f"the sets '{other}' and '{name}' are one folder, which would count twice")
         return value
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """A study folder -> StudyResults: reads finished cells, and refuses to compare what does not fit together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -148,22 +148,42 @@ def _results(
 def over_sets(sets: Mapping[str, StudyResults]) -> StudyResults:
     """Results whose pairs are sets: each value is a set's mean over the pairs that all its arms have.
 
-    Arms and metrics are those of all sets. A set in which some arm has nothing counts for none.
+    Metrics are those of all sets that have measured any. A set in which some arm has nothing counts for none; the notes
+    name what is left out.
     """
     first, *_ = sets.values()
-    metrics = [m for m in first.metrics if all(m in results.metrics for results in sets.values())]
+    notes = [OVER_SETS]
+    begun = [results for results in sets.values() if results.metrics]
+    known = list(dict.fromkeys(m for results in begun for m in results.metrics))
+    metrics = [m for m in known if all(m in results.metrics for results in begun)]
     values: dict[str, dict[str, dict[int, float]]] = {
         m.name: {arm: {} for arm in first.arms} for m in metrics
     }
-    for number, results in enumerate(sets.values()):
+    for number, (place, results) in enumerate(sets.items()):
         for name, by_arm in values.items():
-            shared = set.intersection(*(set(results.values[name][arm]) for arm in first.arms))
+            shared = _shared(results, [name])
             for arm in first.arms if shared else ():
-                by_arm[arm][number] = fmean(results.values[name][arm][pair] for pair in sorted(shared))
+                by_arm[arm][number] = fmean(results.values[name][arm][pair] for pair in shared)
+        complete, total = len(_shared(results, results.values)), len(results.seeds)
+        if complete < total:
+            counts = f"with {complete} of {total} {results.unit}s" if complete else "for nothing"
+            failed = f"; {len(results.failures)} cells failed" if results.failures else ""
+            notes.append(f"{place} counts {counts}, since not every arm has finished there{failed}.")
+    if len(metrics) < len(known):
+        left_out = ", ".join(m.title for m in known if m not in metrics)
+        notes.append(f"Not every set measures, so that only the tables of those that do show: {left_out}.")
     return StudyResults(
         first.name, first.arms, first.baseline, tuple(range(len(sets))), tuple(metrics), values, axes=first.axes,
-        unit="set", names=dict(enumerate(sets)), notes=(OVER_SETS,),
+        unit="set", names=dict(enumerate(sets)), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _shared(results: StudyResults, names: Iterable[str]) -> list[int]:
+    """Pairs for which every arm has a value of one of these metrics."""
+    found = [
+        {pair for name in names for pair in results.values.get(name, {}).get(arm, ())} for arm in results.arms
+    ]
+    return sorted(set.intersection(*found))
 
 
 def _class_ids(runs: list[Run]) -> tuple[str, ...]:

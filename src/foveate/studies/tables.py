@@ -228,7 +228,7 @@ def notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
     """What a dash and a missing cell mean, as far as there are any, then what the analysis has to say."""
     found = []
     cells, waiting = len(results.arms) * len(results.seeds), unfinished(results)
-    if waiting:
+    if waiting and results.unit != "set":  # which sets are left out, and why, is among the notes
         found.append(f"{waiting} of {cells} cells are not finished.")
     shown = [count(analysis, metric, arm) for metric in results.metrics for arm in results.arms]
     if 0 in shown:
