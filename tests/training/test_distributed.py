@@ -16,7 +16,11 @@ PHASES = [
 ]
 
 
-def settings(batch_size: int) -> Experiment:
+DRAWN = ({"kind": "class_sampling", "start": 1}, {"kind": "upweighting", "epoch": 2, "factor": 3.0})
+PROXIES = ({"kind": "proxy_attention", "schedule": ["p", 3], "share": 1.0, "threshold": 0.3},)
+
+
+def settings(batch_size: int, feedback: tuple[dict[str, object], ...]) -> Experiment:
     """No dropout and no batch statistics: then the number of processes changes nothing but rounding."""
     return experiment(
         data={"augment": {"preset": "basic"}, "split": {"val": 0.25, "test": 0.25}},
@@ -24,15 +28,18 @@ def settings(batch_size: int) -> Experiment:
             "classification": {"kind": "cross_entropy", "weighting": {"kind": "uncertainty"}},
             "spatial": {"kind": "spatial_mse", "weighting": {"kind": "share", "smoothing": 0.5}},
         },
-        feedback=[{"kind": "class_sampling", "start": 1}, {"kind": "upweighting", "epoch": 2, "factor": 3.0}],
+        feedback=list(feedback),
         model={"head": {"kind": "linear", "widths": None, "dropout": 0.0}},
         training={"phases": PHASES, "batch_size": batch_size, "precision": "fp32"},
     )
 
 
 @pytest.mark.slow
-def test_two_processes_of_batch_4_are_one_of_batch_8(tree: Path, tmp_path: Path) -> None:
-    (tmp_path / "settings.yaml").write_text(settings(4).to_yaml())
+@pytest.mark.parametrize(("feedback", "features"), [(DRAWN, "stored"), (PROXIES, "recomputed")])
+def test_two_processes_of_batch_4_are_one_of_batch_8(
+    tree: Path, tmp_path: Path, feedback: tuple[dict[str, object], ...], features: str
+) -> None:
+    (tmp_path / "settings.yaml").write_text(settings(4, feedback).to_yaml())
     result = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "foveate",
@@ -45,10 +52,10 @@ def test_two_processes_of_batch_4_are_one_of_batch_8(tree: Path, tmp_path: Path)
     assert result.stdout.count("Report:") == 1
     two = Run.open(tmp_path / "two")
     assert two.finished
-    assert two.experiment == settings(4)
+    assert two.experiment == settings(4, feedback)
     assert not (two.folder / "checkpoint").exists()
 
-    one = run(settings(8), tree, tmp_path / "one")
+    one = run(settings(8, feedback), tree, tmp_path / "one")
     assert len(two.history) == len(one.history) == 4
     for mine, plain in zip(two.history, one.history, strict=True):
         weights = [
@@ -64,4 +71,4 @@ def test_two_processes_of_batch_4_are_one_of_batch_8(tree: Path, tmp_path: Path)
         assert mine["confusion"] == plain["confusion"]
     assert (one.folder / "catalog.csv").read_bytes() == (two.folder / "catalog.csv").read_bytes()
     decided = json.loads((two.folder / "decisions.json").read_text())
-    assert [d["value"] for d in decided if d["name"].startswith("features")] == ["stored", "recomputed"]
+    assert [d["value"] for d in decided if d["name"].startswith("features")] == [features, "recomputed"]

@@ -28,10 +28,23 @@ class Registry(Mapping[str, type[Any]]):
 
     def __init__(self, what: str, *classes: type[Any], formerly: str = "kind") -> None:
         self.what = what
+        self._formerly = formerly
+        self._classes: dict[str, type[Any]] = {}
         for entry in classes:
-            _settings(entry).hashed_kind = formerly
-        self._classes = {_settings(entry).model_fields["kind"].default: entry for entry in classes}
+            self.adopt(entry)
+        self._listed = tuple(self._classes.values())
         _ALL.append(self)
+
+    def adopt(self, entry: type[Any]) -> None:
+        """Add a class of a package above (``core.providers``). ``settings`` does not know it: a field that is to take
+        it has a validator before that looks here."""
+        _settings(entry).hashed_kind = self._formerly
+        self._classes[_settings(entry).model_fields["kind"].default] = entry
+
+    @property
+    def adopted(self) -> tuple[str, ...]:
+        """Kinds that ``adopt`` has added."""
+        return tuple(self)[len(self._listed) :]
 
     def __getitem__(self, kind: str) -> type[Any]:
         """The class of this kind.
@@ -67,11 +80,11 @@ class Registry(Mapping[str, type[Any]]):
 
     @property
     def settings(self) -> Any:
-        """The type of a field that holds the settings of any of them, told apart by ``kind``.
+        """The type of a field that holds the settings of any of those listed, told apart by ``kind``.
 
         Type checkers cannot follow it: declare ``Any`` for them.
         """
-        configs = tuple(_settings(entry) for entry in self._classes.values())
+        configs = tuple(_settings(entry) for entry in self._listed)
         return Annotated[Union[configs], Field(discriminator="kind")] if len(configs) > 1 else configs[0]  # noqa: UP007
 
 

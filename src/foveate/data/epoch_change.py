@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +24,16 @@ class Change:
     """(N,) how often each row of the catalog is drawn, in any unit; drawn with replacement, epochs stay as long."""
     order: np.ndarray | None = None
     """(m,) rows of the catalog in the very order in which they are shown; some may be missing, some come again."""
+    leaks: bool = False
+    """``order`` names validation pictures too, now or before: for controls that measure a leak, and nothing else."""
 
     def __bool__(self) -> bool:
         """Whether it changes anything."""
         return bool(self.pictures) or self.weights is not None or self.order is not None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For other processes: pictures that are parts of one tensor would each take the whole of it along.
+        return Change.from_tensors, (self.tensors(),)
 
     def words(self, rows: np.ndarray) -> str:
         """What it does to the training pictures ``rows`` (n,)."""
@@ -40,6 +47,8 @@ class Change:
             parts.append(f"{more} of {len(rows)} pictures are drawn more often, up to {times:.3g} times")
         if self.order is not None:
             parts.append(f"{len(self.order)} pictures are shown in an order")
+        if self.leaks:
+            parts.append("LEAK: validation pictures are trained on, so no figure of theirs can be believed")
         return "; ".join(parts) or "every picture once, as usual"
 
     def check(self, rows: np.ndarray, size: int) -> None:
@@ -62,7 +71,7 @@ class Change:
                 raise ConfigError(
                     "An order of rows already says what is shown: no weights, nothing beside it."
                 )
-            if not len(self.order) or not known.issuperset(self.order.tolist()):
+            if not len(self.order) or not (self.leaks or known.issuperset(self.order.tolist())):
                 raise ConfigError(
                     "A feedback's order of rows is empty or names rows that are not trained on."
                 )
@@ -73,7 +82,7 @@ class Change:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a checkpoint; ``from_tensors`` takes them back."""
-        found = {"beside": torch.tensor(self.beside)}
+        found = {"beside": torch.tensor(self.beside), "leaks": torch.tensor(self.leaks)}
         if self.pictures:
             found["rows"] = torch.tensor(list(self.pictures), dtype=torch.int64)
             found["pictures"] = torch.stack(list(self.pictures.values()))
@@ -93,6 +102,7 @@ class Change:
             beside=bool(tensors["beside"]),
             weights=tensors["weights"].numpy() if "weights" in tensors else None,
             order=tensors["order"].numpy() if "order" in tensors else None,
+            leaks=bool(tensors.get("leaks", False)),
         )
 
 
@@ -113,6 +123,7 @@ def combine(changes: Sequence[Change]) -> Change:
         beside=True in sides,
         weights=np.prod(weights, axis=0) if weights else None,
         order=orders[0] if orders else None,
+        leaks=any(change.leaks for change in changes),
     )
 
 

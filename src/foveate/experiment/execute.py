@@ -110,7 +110,8 @@ def _run(
     if from_main(accelerator, Run(out).finished):
         manifest.check(out)
         observer.message(f"{out} is finished already; nothing to do.")
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # a kill right after the end leaves it
+        for folder in ("checkpoint", "feedback"):  # a kill right after the end leaves them
+            shutil.rmtree(out / folder, ignore_errors=True)
         return Run(out)
     weights = _first_run(experiment, data, out, starts, quarantine, observer, accelerator)
     with accelerator.main_process_first():
@@ -174,7 +175,8 @@ def _run(
     write_json(out / "environment.json", environment)
     result = result_of(experiment, catalog, metrics, history, time.time() - started)
     manifest.finish(out, result)
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    for folder in ("checkpoint", "feedback"):
+        shutil.rmtree(out / folder, ignore_errors=True)
     return Run.open(out)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,6 +43,8 @@ class Moment:
     phase_epoch: int
     """Epochs of that phase done so far."""
     seed: int
+    change: Change = field(default_factory=Change)
+    """What this feedback has shown so far."""
 
     def rng(self, *purpose: int | str) -> np.random.Generator:
         """Random numbers of this moment alone, so that a run that goes on draws the same."""
@@ -65,6 +68,10 @@ class TrainingPictures:
     """Rows (m,) -> batches in this order, resized and normalised as in evaluation, on the network's device."""
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """{attribute: (N,) values over the catalog, "" = unknown}."""
+    validation: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """(m,) rows that are validated on; only a control that shows a leak has a use for them."""
+    folder: Path | None = None
+    """Where a feedback may keep files until training ends; None = nowhere."""
 
 
 class Feedback:
@@ -77,6 +84,13 @@ class Feedback:
 
     changes_pictures = False
     """Whether it shows other pictures; then features of a frozen backbone cannot be stored."""
+
+    def check(self, epochs: int) -> None:
+        """Before the first epoch: whether it fits a training of at most so many epochs.
+
+        Raises:
+            ConfigError: it does not.
+        """
 
     def see(self, seen: Seen) -> None:
         """A training step was computed."""

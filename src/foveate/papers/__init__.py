@@ -12,6 +12,7 @@ from foveate.papers.learn2look import recipes as learn2look
 from foveate.papers.plants import inception_like as inception_like
 from foveate.papers.plants import recipes as plants
 from foveate.papers.plants import three_conv as three_conv
+from foveate.papers.proxy_attention import leak as leak
 from foveate.papers.scenes import inversion as inversion
 from foveate.papers.scenes import recipes as scenes
 from foveate.studies.specification import Study

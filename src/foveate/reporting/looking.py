@@ -1,5 +1,6 @@
 """The section on where the network looks: energies beside their chance levels, the gallery, explained pictures."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import pictures
 from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
+from foveate.training.changed_pictures import FOLDER as CHANGED
 
 EXPLAINED = 12
 """Explained pictures in the report; their own sheet shows all."""
@@ -121,6 +123,16 @@ def _energy_of(table: PredictionTable, row: int, map_name: str) -> float | None:
         column = named if named in table.look else TAP_ENERGY
     values = table.look.get(column)
     return None if values is None else float(values[row])
+
+
+def changed(run: RunFolder) -> list[dict[str, Any]]:
+    """Sheets of pictures that a feedback showed changed, in the order of the epochs."""
+    found = []
+    for file in sorted((run.folder / CHANGED).glob("*.png")):
+        uri, why = pictures.thumbnail(file, side=1400)
+        words = re.sub(r"^from epoch 0*(\d+), (feedback \d+)", r"From epoch \1 on, \2:", file.stem)
+        found.append({"words": words, "uri": uri, "why": why})
+    return found
 
 
 def explained(run: RunFolder) -> dict[str, Any] | None:

@@ -82,6 +82,7 @@ def context(run: RunFolder) -> dict[str, Any]:
         "look": looking.look(run.predictions, split),
         "gallery": looking.gallery(run),
         "explained": looking.explained(run),
+        "changed": looking.changed(run),
         "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
         "backgrounds": backgrounds.tests(run),
         "split_names": SPLIT_NAMES,
@@ -153,6 +154,7 @@ def _notices(run: RunFolder, summary: dict[str, Any] | None) -> list[str]:
             "This run has no labelled test pictures. All figures are those of the "
             f"{SPLIT_NAMES[summary['split']]} pictures, on which choices were made; expect less on new ones."
         )
+    notices += [str(d["value"]) for d in run.noted.get("decisions") or [] if "LEAK" in str(d.get("value"))]
     task = run.settings.get("task")
     if isinstance(task, dict):
         notices.append(

@@ -21,6 +21,8 @@ def check_phases(job: Job) -> None:
     """
     for phase in job.config.phases:
         _check(job, phase)
+    for feedback in job.feedbacks:
+        feedback.check(sum(phase.epochs for phase in job.config.phases))
     totals = {"train_loss", "val_loss"}
     if job.objective.moves and any(totals & set(_watched(phase)) for phase in job.config.phases):
         job.observer.message(

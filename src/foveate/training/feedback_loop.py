@@ -1,10 +1,14 @@
 """The feedbacks of a job at work: they see every step, and what they change is in the checkpoint."""
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from foveate.data.epoch_change import Change, combine
 from foveate.feedback import FEEDBACKS, Moment, Seen, TrainingPictures
 from foveate.models.modes import untouched
+from foveate.training.changed_pictures import keep, sheet
 from foveate.training.checkpoint import Tensors, prefixed, without_prefix
 from foveate.training.distributed import everyones, from_main
 from foveate.training.loaders import Feed
@@ -56,6 +60,7 @@ class FeedbackLoop:
             raise
         for number, change in enumerate(asked):
             if change is not None:
+                self._tell(number, change, moment.epoch)
                 self._changes[number], self._shown = change, None
                 said = change.words(self.job.feeds.rows["train"])
                 self.job.decisions.note(self._names[number], said, f"from epoch {moment.epoch + 1} on")
@@ -63,13 +68,24 @@ class FeedbackLoop:
     def _asked(self, moment: Moment) -> list[Change | None]:
         accelerator, network, pictures = self.job.accelerator, self.job.model, self._pictures()
         changes: list[Change | None] = []
-        for feedback in self.job.feedbacks:
+        for feedback, so_far in zip(self.job.feedbacks, self._changes, strict=True):
             change = None
             if accelerator.is_main_process:
                 with untouched(network):
-                    change = feedback.between(moment, network, pictures)
+                    change = feedback.between(replace(moment, change=so_far), network, pictures)
             changes.append(from_main(accelerator, change))
         return changes
+
+    def _tell(self, number: int, change: Change, epoch: int) -> None:
+        """Show what pictures are new."""
+        before = self._changes[number].pictures
+        new = {row: image for row, image in change.pictures.items() if image is not before.get(row)}
+        if not new or not self.job.accelerator.is_main_process:
+            return
+        name, picture = self._names[number], sheet(new, self.job.feeds.pictures)
+        if self.job.folder:
+            keep(self.job.folder, name, epoch + 1, picture)
+        self.job.observer.picture(name, picture, epoch)
 
     def feed(self, ordinary: Feed) -> Feed:
         """What the coming epoch is fed with.
@@ -106,4 +122,5 @@ class FeedbackLoop:
         return TrainingPictures(
             feeds.pictures, feeds.rows["train"], feeds.labels, feeds.paths, job.model.card.classes or 0,
             lambda rows: (job.prepare(raw, precision) for raw in feeds.plain(rows, job.batch_size)), feeds.attributes,
+            feeds.rows.get("val", np.zeros(0, np.int64)), job.folder / "feedback" if job.folder else None,
         )  # fmt: skip

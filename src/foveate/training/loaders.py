@@ -156,7 +156,7 @@ class FeatureFeed:
 
     def changed(self, change: Change) -> "FeatureFeed":
         """See Feed; the pictures themselves cannot change."""
-        if change.pictures:
+        if change.pictures or change.leaks:
             raise ConfigError("Stored features are those of the pictures as they are; no other can be shown.")
         other = copy.copy(self)
         other.order = self.order.changed(change)

@@ -1,0 +1,1 @@
+"""Proxy Attention: pictures that are answered wrong come back without what the network looked at."""
