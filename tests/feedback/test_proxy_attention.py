@@ -11,7 +11,7 @@ from torch import nn
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.explanation import explain
 from foveate.feedback import Moment, Seen, TrainingPictures
 from foveate.feedback.proxy_attention import ProxyAttention

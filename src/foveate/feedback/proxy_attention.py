@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from foveate.core import config as core
 from foveate.core.errors import ConfigError
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.explanation import explain
 from foveate.explanation.cam import GradCamPlusPlus
 from foveate.explanation.explain import build_explainer

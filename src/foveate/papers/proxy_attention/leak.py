@@ -8,7 +8,7 @@ from pydantic import Field
 
 from foveate.core import config as core
 from foveate.core.rng import numpy_generator
-from foveate.data.change import Change
+from foveate.data.epoch_change import Change
 from foveate.feedback import FEEDBACKS, Feedback, Moment, TrainingPictures
 from foveate.feedback.proxy_attention import Entry, check_epochs, ends_of
 from foveate.models.networks import Network
