@@ -8,9 +8,10 @@ from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.evaluators.explainers import Explainers
 from foveate.evaluation.evaluators.look import Look
 from foveate.evaluation.evaluators.neighbours import Neighbours
+from foveate.evaluation.evaluators.object_box import ObjectBox
 
 # A new evaluator: one class in one file, one line here. The order is that of columns and figures.
-EVALUATORS = Registry("evaluator", Look, Explainers, Neighbours, Backgrounds)
+EVALUATORS = Registry("evaluator", Look, Explainers, Neighbours, Backgrounds, ObjectBox)
 
 if TYPE_CHECKING:
     AnyEvaluatorConfig = Any

@@ -18,6 +18,8 @@ METRICS = (
     "train_accuracy",
     "convergence_epoch",
 )
+BOXES = ("test.look.box_found.mean", "test.look.box_found_centre.mean", "test.look.box_iou.mean")
+"""Of MMAL-Net, where pictures have masks."""
 BACKBONE = "mobilenetv3_small_100"
 EPOCHS = 60
 WAVE = {"kind": "cosine_wave", "half_period": 200}
@@ -68,6 +70,7 @@ def base(**phase: Any) -> dict[str, Any]:
         "model": {"backbone": BACKBONE},
         "objective": {"classification": {"kind": "cross_entropy"}},
         "training": {"batch_size": 20, "phases": [everything | phase]},
+        "evaluation": {"measures": ["look", "backgrounds", "object_box"]},
     }
 
 
@@ -124,7 +127,7 @@ def fine_grained_mmal() -> Study:
             "MMAL without parts": {**NETWORKS["mmal"], "objective": branches(raw=1, object=1)},
         },
         seeds=SEEDS,
-        metrics=METRICS,
+        metrics=METRICS + BOXES,
     )
 
 
@@ -152,5 +155,5 @@ def fine_grained_compare() -> Study:
             "ArcFace": {**cosine, "objective": {"classification": {"kind": "arcface"}}},
         },
         seeds=SEEDS,
-        metrics=METRICS,
+        metrics=METRICS + BOXES,
     )

@@ -1,0 +1,68 @@
+"""Is the object found: boxes of networks that look for it (MMAL-Net), against the masks."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from foveate.augmentation.boxes import around
+from foveate.core import config
+from foveate.data.batch import Batch
+from foveate.evaluation.evaluators.evaluator import Evaluator
+from foveate.evaluation.subject import Subject
+
+COLUMNS = ("box_iou", "box_found", "box_found_whole", "box_found_centre")
+FOUND = 0.5
+"""Smallest IoU of a box that counts as found."""
+CENTRE = 0.5**0.5
+"""Side of the centred box, as a share of the picture's: half of its area."""
+
+
+class ObjectBox(Evaluator):
+    """IoU of the network's box of the object with the box around the mask, and whether it is at least a half.
+
+    Beside it what two boxes reach that ask no network: the whole picture, and half of it around the middle. Networks
+    that look for no object have none of these columns; a picture without a mask or with an empty one has no value.
+    """
+
+    class Config(config.Config):
+        kind: Literal["object_box"] = "object_box"
+
+    def __init__(self, config: Config, subject: Subject) -> None:
+        super().__init__(config, subject)
+        self.parts: list[np.ndarray] = []
+
+    def wants(self, rows: np.ndarray) -> bool:
+        looks = hasattr(self.subject.model, "object_of")
+        return looks and any(self.subject.catalog.samples[row].mask for row in rows)
+
+    def see(self, batch: Batch) -> None:
+        model = self.subject.model
+        prepared = batch.prepare(self.subject.device, model.mean, model.std)
+        with torch.no_grad():
+            boxes = model.object_of(prepared.images)[1]
+        boxes[:, 2:] += 1  # the last row and column are inside
+        height, width = prepared.images.shape[2:]
+        inside = (prepared.masks >= 0.5) & prepared.has_mask.view(-1, 1, 1, 1)
+        objects = around(inside).to(boxes)
+        margin = (1 - CENTRE) / 2
+        whole = boxes.new_tensor([0, 0, height, width])
+        centre = whole * (1 - margin) + whole.roll(2) * margin
+        iou = overlap(boxes, objects)
+        found = torch.stack(
+            [iou, iou >= FOUND, overlap(whole, objects) >= FOUND, overlap(centre, objects) >= FOUND], dim=1
+        ).float()
+        found[~inside.flatten(1).any(dim=1)] = torch.nan
+        self.parts.append(found.cpu().numpy())
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return dict(zip(COLUMNS, np.concatenate(self.parts).T, strict=True)) if self.parts else {}
+
+
+def overlap(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """IoU (B,) of boxes (B, 4) or (4,): top, left, bottom, right, the last two just outside."""
+    start = torch.maximum(one[..., :2], other[..., :2])
+    end = torch.minimum(one[..., 2:], other[..., 2:])
+    both = (end - start).clamp(min=0).prod(dim=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(dim=-1) for boxes in (one, other)]
+    return both / (areas[0] + areas[1] - both)
