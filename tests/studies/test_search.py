@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_refused(space: dict[str, Any], message: str) -> No
     ],
 )
 def test_ranges_that_make_no_sense_are_refused_by_name(domain: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"search.yaml .*space.training.clip.*{message}"):
+    with pytest.raises(ConfigError, match=rf"search.yaml: space.training.clip.*{message}"):
         search({"training.clip": domain})
 
 
@@ -112,7 +112,7 @@ def test_every_kind_of_setting_reaches_its_place() -> None:
     rest = search(space).experiment_of(BASE, {}, 0)
     assert rest == BASE
     settings["objective.classification.label_smoothing"] = smoothing
-    with pytest.raises(ConfigError, match=r"Trial 4 .*label_smoothing"):  # a setting that focal does not have
+    with pytest.raises(ConfigError, match=r"Trial 4: .*label_smoothing"):  # a setting that focal does not have
         search(space).experiment_of(BASE, settings, 4)
     assert values["seed"] == BASE.seed
 
