@@ -12,15 +12,18 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-.PHONY: setup demo test quality format bench help
+.PHONY: setup demo test test-long quality format bench help
 
 setup: $(READY) ## make the environment in .venv
 
 demo: $(READY) ## draw pictures, train plainly and guided, compare (offline; a minute, or up to four without fast bf16)
 	$(BIN)/foveate demo --out demo
 
-test: $(READY) ## run all tests (about ten minutes on two cores)
-	$(BIN)/python -m pytest -n 2
+test: $(READY) ## run the tests, all but the long ones
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-long: $(READY) ## run the long tests: simulations, killed programs, every command that the docs show
+	$(BIN)/python -m pytest -n 2 -m slow
 
 quality: $(READY) ## formatting, lint, types, import directions
 	$(BIN)/ruff format --check .
@@ -36,4 +39,4 @@ bench: $(READY) ## time Foveate beside what a user would run instead
 	$(BIN)/python -m benchmarks
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10

@@ -111,6 +111,7 @@ def test_a_run_is_read_or_refused(folder: Path, name: str, read: Callable[[Path]
     assert check(folder / "run", sorted((folder / "run").glob(name))[0], read, SEEDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTED)
 def test_a_report_is_made_or_refused(folder: Path, tmp_path: Path, name: str) -> None:
     check(folder / "run", folder / "run" / name, lambda run: build_report(run, tmp_path / "r.html"), FEW)

@@ -39,6 +39,7 @@ def test_a_sheet_of_presets_steps_and_transforms(tree: Path, tmp_path: Path) -> 
     assert file.read_bytes() == drawn
 
 
+@pytest.mark.slow
 def test_the_network_of_a_run(tree: Path, finished: Run, tmp_path: Path) -> None:
     file = tmp_path / "sheet.png"
     result = preview(tree, "--with", "mixup,augmix", "--out", file, "--run", finished.folder)

@@ -140,6 +140,7 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
     assert "<html" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_split_and_check(tree: Path, tmp_path: Path) -> None:
     result = foveate(
         "split", tree, "--out", tmp_path / "split.csv", "--val", 0.25, "--test", 0.25, "--seed", 4
@@ -244,6 +245,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert python("-m", "foveate", "--version").stdout.strip() == __import__("foveate").__version__
 
 
+@pytest.mark.slow
 def test_check_does_without_torch(tree: Path) -> None:
     ask = "import sys; print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)))"
     call = f"from foveate.cli.check import check; from pathlib import Path; check(Path({str(tree)!r}))"

@@ -61,6 +61,7 @@ def test_invert_channels_of_a_layer(finished: Run, tmp_path: Path) -> None:
     assert len(list(out.glob("*.png"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

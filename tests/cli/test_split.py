@@ -34,6 +34,7 @@ def split(data: Path, file: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_copies_stay_in_one_split_and_training_takes_the_file(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "split.csv"
     split(data, file)
@@ -49,6 +50,7 @@ def test_copies_stay_in_one_split_and_training_takes_the_file(data: Path, tmp_pa
     assert len(discover(data).catalog) == len(where)
 
 
+@pytest.mark.slow
 def test_quarantine_follows_a_split_file_that_lists_the_damaged_picture(data: Path, tmp_path: Path) -> None:
     damaged = data / "wren" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:200])

@@ -33,6 +33,7 @@ def write_study(path: Path, **arms: dict[str, object]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_study_with_a_failed_cell(tree: Path, tmp_path: Path) -> None:
     file = write_study(tmp_path / "s.yaml", good={}, bad={"objective.spatial.tap": "nowhere"})
     command = ("study", "run", file, "--data", tree, "--out", tmp_path / "s", "--jobs", 0)
@@ -52,6 +53,7 @@ def test_a_study_whose_cells_all_failed(tree: Path, tmp_path: Path) -> None:
     assert "1 of 1 cells failed" in said(result)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_only_with_cells_as_they_were_written(tree: Path, tmp_path: Path) -> None:
     file = write_study(tmp_path / "s.yaml", a={})
     command = ("study", "run", file, "--data", tree, "--out", tmp_path / "s", "--jobs", 0)

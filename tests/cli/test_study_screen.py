@@ -18,6 +18,7 @@ def printed(measured: Measured, width: int = 100) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 100])
 @pytest.mark.parametrize("n", [2, 5, 10])
 def test_lines_fit_and_no_number_is_cut(n: int, width: int) -> None:

@@ -414,6 +414,7 @@ def child(catalog: Catalog, folder: Path, seconds: float) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_build_is_never_taken_for_a_cache(tmp_path, number):
     catalog = draw(tmp_path / "data", count=30 * (os.cpu_count() or 1), masks=False, size=(20, 20))
@@ -434,6 +435,7 @@ def test_a_stopped_build_is_never_taken_for_a_cache(tmp_path, number):
     assert torch.equal(pictures.read_many(rows)[0], plain.read_many(rows)[0])
 
 
+@pytest.mark.slow
 def test_who_waits_for_another_process_says_so_and_decodes_nothing(tmp_path, monkeypatch):
     catalog = draw(tmp_path / "data", masks=False)
     with child(catalog, tmp_path / "cache", 1.5):

@@ -86,6 +86,7 @@ def measured(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(settings, tree, tmp_path_factory.mktemp("run") / "attributes")
 
 
+@pytest.mark.slow
 def test_a_run_measures_them(measured: Run) -> None:
     folder = measured.folder
     catalog = Catalog.from_csv(folder / "catalog.csv", measured.catalog.root, measured.catalog.classes)

@@ -107,6 +107,7 @@ def test_background_tests_follow_from_their_file(finished: Run) -> None:
     assert "backgrounds" not in finished.result["metrics"]["val"]
 
 
+@pytest.mark.slow
 def test_without_masks_or_switched_off_there_are_no_background_tests(tmp_path: Path) -> None:
     data = draw_tree(tmp_path / "data", classes=2, each=8)
     off = run(one_phase(evaluation={"background_tests": False}), data, tmp_path / "off")
@@ -158,6 +159,7 @@ class Stop(Observer):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_changed_pictures_are_refused(tmp_path: Path) -> None:
     data = draw_tree(tmp_path / "data", classes=2, each=8)
     with pytest.raises(KeyboardInterrupt):

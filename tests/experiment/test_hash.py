@@ -83,6 +83,7 @@ def test_all_that_say_so_are_tried() -> None:
     assert {place.removeprefix("start.") for place in found} == set(OTHER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", OTHER)
 def test_what_decides_nothing_changes_nothing(place: str, plain: Run, wide: Path, tmp_path: Path) -> None:
     values = short().to_dict()
@@ -108,6 +109,7 @@ def test_pictures_of_that_size_are_measured_again_alike(wide: Path, tmp_path: Pa
     assert np.abs(again.probabilities - found.predictions.probabilities).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"cache": {"size": 16}}, {"fit": "crop"}])
 def test_features_are_shared_by_runs_that_see_the_same_pictures(
     changes: dict[str, Any], wide: Path, tmp_path: Path

@@ -86,6 +86,7 @@ def test_training_goes_on_where_the_finished_run_ended(finished: Run, tree: Path
     assert not [note for note in longer.environment["notes"] if "was trained on" in note]
 
 
+@pytest.mark.slow
 def test_the_command_and_what_a_finished_run_says_to_more_epochs(
     finished: Run, tree: Path, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def done(request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.Te
     return run(asked(request.param), tree, tmp_path_factory.mktemp("runs") / request.param)
 
 
+@pytest.mark.slow
 def test_it_is_trained_measured_and_loaded_again(done: Run) -> None:
     kind = done.experiment.model.network.kind
     rows = done.history
@@ -149,6 +150,7 @@ def test_where_it_looks_is_measured(done: Run) -> None:
     assert np.isfinite(done.predictions.look["energy_in_mask"]).any()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_bit_equal(tree: Path, tmp_path: Path, done: Run) -> None:
     for killer, code in ((Killer(1, 3), -signal.SIGKILL), (None, 0)):
         child = in_child(done.experiment.to_dict(), tree, tmp_path / "run", killer, toy_networks.run_here)

@@ -60,6 +60,7 @@ def test_copies_stay_in_one_split(data: Path) -> None:
             assert split[f"class0copy{n}.png"] == split[f"class0{n:03d}.png"]
 
 
+@pytest.mark.slow
 def test_the_check_is_remembered_until_a_file_changes(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audits: list[int] = []
     real = module.audit

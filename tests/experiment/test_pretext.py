@@ -135,6 +135,7 @@ def test_one_flat_folder_is_enough(tree: Path, tmp_path: Path) -> None:
         run(experiment(), flat, tmp_path / "ordinary")
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_is_frozen_to_the_last_byte(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     finished = run(started(), tree, out)
@@ -149,6 +150,7 @@ def test_a_frozen_backbone_is_frozen_to_the_last_byte(tree: Path, tmp_path: Path
     assert finished.catalog.classes == ("class0", "class1", "class2")
 
 
+@pytest.mark.slow
 def test_as_published_the_statistics_drift_and_the_weights_do_not(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     finished = run(started(freeze_bn=False, restore_best=None), tree, out)
@@ -161,6 +163,7 @@ def test_as_published_the_statistics_drift_and_the_weights_do_not(tree: Path, tm
     assert decisions["features: head"] == "recomputed"
 
 
+@pytest.mark.slow
 def test_the_pretext_run_is_found_and_not_trained_again(tree: Path, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     one = run(started(), tree, tmp_path / "one", starts=starts)
@@ -173,6 +176,7 @@ def test_the_pretext_run_is_found_and_not_trained_again(tree: Path, tmp_path: Pa
     assert not (tmp_path / "one" / "start").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["perturbation", "dino"])
 def test_killed_in_a_pretext_run_nothing_is_lost(kind: str, tree: Path, tmp_path: Path) -> None:
     values = asked(kind).to_dict()

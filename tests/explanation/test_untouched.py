@@ -158,6 +158,7 @@ def prepared(model: nn.Module, call: dict[str, Any]) -> Iterator[None]:
             handle.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a busy machine
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls)

@@ -224,6 +224,7 @@ def test_any_card(folder: Path, tmp_path_factory: pytest.TempPathFactory, change
         assert model(torch.zeros(1, 3, 16, 16)).logits.isfinite().all()
 
 
+@pytest.mark.slow
 @FEW
 @given(changes=changed)
 def test_any_card_of_a_run(tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]) -> None:

@@ -99,6 +99,7 @@ def sheet_page(folder: Path, run: Path) -> Path:
     return folder / "sheet.html"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [run_page, study_page, check_page, sheet_page])
 def test_page_works(make: Any, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "page"

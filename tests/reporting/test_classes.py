@@ -72,6 +72,7 @@ def test_the_report_of_a_run_shows_them(run: Path) -> None:
     assert len(shown) == 3 * EACH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probes", [True, False])
 def test_the_page_of_a_check(tree: Path, tmp_path: Path, probes: bool) -> None:
     catalog = discover(tree, LayoutConfig()).catalog

@@ -140,6 +140,7 @@ def _explain(run_folder: Path, pictures: Path, out: Path, observer: Observer) ->
     foveate.explain_pictures(run_folder, pictures, out, ["gradcam", "eigencam"], observer=observer)
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on(finished: Run, pictures: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     foveate.explain_pictures(finished, pictures, whole, ["gradcam", "eigencam"])

@@ -46,6 +46,7 @@ def page(measured: Measured, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(build_study_report(measured, tmp_path_factory.mktemp("study") / "report.html", INFO))
 
 
+@pytest.mark.slow
 def test_what_it_says(page: Page, measured: Measured) -> None:
     results, analysis = measured[""]
     for words in (
@@ -105,6 +106,7 @@ def test_ids_are_unique_links_lead_somewhere_and_drawings_are_named(page: Page) 
 EVIL = ("<script>alert(1)</script>", '" onmouseover="alert(1)', "$\\frac{a}{b}$ & <b>")
 
 
+@pytest.mark.slow
 def test_names_are_text_and_never_code(tmp_path: Path) -> None:
     results, analysis = study(
         {EVIL[0]: 0.0, EVIL[1]: 0.05, EVIL[2]: -0.1},
@@ -141,6 +143,7 @@ def test_the_same_results_give_the_same_page_and_files(measured: Measured, tmp_p
     assert not re.search(r"#0101\d\d", drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arms", [2, 8])
 def test_blocks_have_their_own_verdicts(arms: int, tmp_path: Path) -> None:
     blocks = {f"{size} a class": analysed(arms, salt=size) for size in (15, 50)}

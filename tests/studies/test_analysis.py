@@ -75,6 +75,7 @@ def test_everything_is_what_the_parts_say() -> None:
     )
 
 
+@pytest.mark.slow
 def test_same_results_same_bytes() -> None:
     correct = draw(np.random.default_rng(1), 3, 4, 50)
     first = study(correct)

@@ -231,6 +231,7 @@ def test_what_cannot_be_compared(tree: Path, names: list[str], folds: int, words
         compare_backbones(tree, names, CONFIG, folds=folds, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_split_file_decides_what_is_left_alone(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

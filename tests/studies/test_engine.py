@@ -71,6 +71,7 @@ def done(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_study(study(), tree, tmp_path_factory.mktemp("studies") / "done", jobs=0)
 
 
+@pytest.mark.slow
 def test_every_cell_is_a_run_of_its_own_experiment(done: Path) -> None:
     for cell in study().cells():
         run = Run.open(folder_of(done, cell))
@@ -139,6 +140,7 @@ def test_a_cell_is_not_copied_when_files_it_names_changed(tree: Path, tmp_path: 
     assert len(computed("other split")) == 1
 
 
+@pytest.mark.slow
 def test_cells_are_found_again_where_the_first_one_measured_the_precision(tree: Path, tmp_path: Path) -> None:
     base = study().base
     auto = {**base, "training": {**base["training"], "precision": "auto", "batch_size": 7}}
@@ -170,6 +172,7 @@ def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, 
         run_study(study(base={**study().base, "evaluation": {"tta": "flip"}}), tree, out, jobs=0)
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_told_and_the_others_finish(tree: Path, tmp_path: Path) -> None:
     arms = {"bad": {"objective.spatial.tap": "nowhere"}, "good": {}}
     watch = Watch()
@@ -182,6 +185,7 @@ def test_a_failing_cell_is_told_and_the_others_finish(tree: Path, tmp_path: Path
     assert list(results.values["test.accuracy"]["good"]) == [0]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_cell(tree: Path, tmp_path: Path) -> None:
     class Shoot(Watch):
         def started(self, cell: Cell) -> None:
@@ -251,6 +255,7 @@ def test_shared_decisions_are_measured_once(tree: Path, tmp_path: Path) -> None:
     assert len(values) == 1
 
 
+@pytest.mark.slow
 def test_arms_compute_frozen_features_once_and_train_as_if_alone(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

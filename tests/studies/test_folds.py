@@ -85,6 +85,7 @@ def test_the_same_difference_in_every_fold_tests_nothing() -> None:
     assert compare(base, base, overlap=0.2).p == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [5, 10])
 def test_false_alarms_over_correlated_folds(folds: int) -> None:
     """Folds whose differences have the correlation 1 / K that the correction assumes, and no true difference."""

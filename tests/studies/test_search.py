@@ -112,7 +112,8 @@ def test_every_kind_of_setting_reaches_its_place() -> None:
     rest = search(space).experiment_of(BASE, {}, 0)
     assert rest == BASE
     settings["objective.classification.label_smoothing"] = smoothing
-    with pytest.raises(ConfigError, match=r"Trial 4: .*label_smoothing"):  # a setting that focal does not have
+    # A setting that focal does not have.
+    with pytest.raises(ConfigError, match=r"Trial 4: .*label_smoothing"):
         search(space).experiment_of(BASE, settings, 4)
     assert values["seed"] == BASE.seed
 

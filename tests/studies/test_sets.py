@@ -96,6 +96,7 @@ def test_names_of_sets_are_folders_names(tmp_path: Path) -> None:
             study().on({name: tmp_path})
 
 
+@pytest.mark.slow
 def test_a_study_on_two_folders(tree: Path, tmp_path: Path) -> None:
     other = draw_tree(tmp_path / "other", classes=2, each=12)
     made = study(seeds=[0], data={"first": str(tree), "second": str(other)})

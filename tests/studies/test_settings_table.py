@@ -49,6 +49,7 @@ def folder(study: Study, tree: Path, tmp_path_factory: pytest.TempPathFactory) -
     return run_study(study, tree, tmp_path_factory.mktemp("settings") / "study", jobs=0)
 
 
+@pytest.mark.slow
 def test_every_row_says_what_its_experiment_says(study: Study, folder: Path) -> None:
     table = settings_table(study, folder)
     names = [column.name for column in table.columns]
@@ -101,6 +102,7 @@ def test_confusions_are_the_sum_over_seeds(study: Study, folder: Path) -> None:
         assert len(pairs_table(confusion).rows) == len(confusion.pairs)
 
 
+@pytest.mark.slow
 def test_publishing_writes_them(study: Study, folder: Path) -> None:
     page = publish_study(folder).read_text(encoding="utf-8")
     assert (folder / "settings.csv").read_text(encoding="utf-8").count("\n") == 6

@@ -100,6 +100,7 @@ def test_verdicts_name_the_arm() -> None:
     assert tables.verdicts(results, analysis, ("none",)) == []
 
 
+@pytest.mark.slow
 def test_files_read_back_and_repeat(tmp_path: Path) -> None:
     results = simulate(
         {"plain": 0.0, "a & b_c": 0.03, "x": -0.02}, metrics=2, failures={("x", 2): "killed, seed\r2"}

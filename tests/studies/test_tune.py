@@ -65,6 +65,7 @@ def calls(given: Task) -> dict[int, int]:
     return {int(f.parent.name): len(f.read_text().split()) for f in given.out.glob("trials/*/calls")}
 
 
+@pytest.mark.slow
 def test_finds_the_best_settings_and_repeats(tmp_path: Path) -> None:
     first, again, other = (task(tmp_path / f"s{n}", trials=n) for n in (24, 13, 3))
     other = Task(other.search, other.base.model_copy(update={"seed": 1}), other.data, other.out)
@@ -87,6 +88,7 @@ def test_finds_the_best_settings_and_repeats(tmp_path: Path) -> None:
         assert entry.settings[EPOCHS] in (4, 6, 8, 10, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "interrupt"])
 def test_what_was_cut_off_is_finished_and_nothing_is_lost(tmp_path: Path, how: str) -> None:
     whole, cut = task(tmp_path / "whole"), task(tmp_path / "cut")
