@@ -1,12 +1,21 @@
 """The fine-grained studies say what the report did, and every arm can be built."""
 
+import shutil
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
+from foveate.core.errors import ConfigError
+from foveate.experiment import Experiment, Run, run
+from foveate.experiment.specification import merge
 from foveate.models.build import build_network
 from foveate.objectives import Context, Objective, Progress
+from foveate.papers.fine_grained.recipes import NETWORKS
 from foveate.recipes import STUDIES
 from foveate.studies.specification import Study
+from training_helpers import experiment, phase
 
 NAMES = ["fine-grained-fbsd", "fine-grained-mmal", "fine-grained-compare"]
 
@@ -59,3 +68,47 @@ def test_fbsd_as_programmed_is_the_programs() -> None:
     assert (phase.lr, phase.lr_factors) == (2e-3, {"backbone": 0.1})
     assert (paper.model.network.similarity, paper.model.network.pool) == ("inner", 0)
     assert arms["dropout 0.2"].model.network.dropout == 0.2
+
+
+def small(kind: str) -> Experiment:
+    """Two epochs with the authors' losses, mixed labels and a loss on where it looks."""
+    own = {"network": {"kind": kind} | ({"width": 16} if kind == "fbsd" else {}), "head": "linear"}
+    values = merge(experiment(training={"phases": [phase()]}).to_dict(), NETWORKS[kind] | {"model": own})
+    values["objective"]["look"] = {"kind": "spatial_energy", "aggregate": "gradcam", "weight": 0.1}
+    return Experiment.from_dict({**values, "transforms": [{"kind": "cutmix"}, {"kind": "background_swap"}]})
+
+
+@pytest.fixture(scope="module")
+def strange(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Classes whose folders are numbers far beyond the number of classes, as in the report's competition."""
+    folder = tmp_path_factory.mktemp("strange")
+    for number, one in zip((4780, 17, 90210), sorted((tree / "images").iterdir()), strict=True):
+        shutil.copytree(one, folder / str(number))
+    return folder
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_ids_beyond_the_number_of_classes_are_names(kind: str, strange: Path, tmp_path: Path) -> None:
+    done: Run = run(small(kind), strange, tmp_path / "run")
+    assert set(done.predictions.class_ids) == {"17", "4780", "90210"}
+    assert done.predictions.probabilities.shape[1] == 3
+    assert set(done.predictions.label) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_no_part_is_drawn_anew_after_loading(kind: str, tree: Path, tmp_path: Path) -> None:
+    done = run(small(kind), tree, tmp_path / "run")
+    again = Run(tmp_path / "run").evaluate(device="cpu")
+    np.testing.assert_allclose(again.probabilities, done.predictions.probabilities, atol=1e-5)
+    first, second = (Run(tmp_path / "run").model.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_without_validation_pictures_there_is_no_validation_accuracy(tree: Path, tmp_path: Path) -> None:
+    split = {"data": {"split": {"val": 0.0, "test": 0.3}}}
+    done = run(Experiment.from_dict(merge(small("fbsd").to_dict(), split)), tree, tmp_path / "run")
+    assert all(row.get("val_accuracy") is None for row in done.history)
+    watching = merge(small("fbsd").to_dict(), split)
+    watching["training"]["phases"][0]["restore_best"] = "val_accuracy"
+    with pytest.raises(ConfigError, match=r"watches 'val_accuracy' \(there are no validation pictures\)"):
+        run(Experiment.from_dict(watching), tree, tmp_path / "other")
