@@ -12,7 +12,7 @@ from foveate.core.errors import ConfigError
 from foveate.models.build import build_network
 from foveate.models.layer_names import resolve_tap
 from foveate.models.networks.mmal import Mmal, block_before_last
-from foveate.models.networks.object_boxes import cut_out, largest_component, object_boxes
+from foveate.models.networks.object_boxes import cut_out, largest_component, object_boxes, outlines
 from foveate.models.networks.part_windows import WINDOWS, part_windows
 from foveate.models.settings import ModelConfig
 from foveate.objectives import Progress
@@ -194,6 +194,27 @@ def test_the_first_epoch_is_the_whole_picture_and_evaluation_needs_no_parts() ->
     logits, boxes = model.eval().object_of(images)
     answers, windows = model.parts_of(cut_out(images, boxes, (64, 64)))
     assert (logits.shape, answers.shape, boxes.shape, windows.shape) == ((2, 3), (2, 3), (2, 4), (2, 7, 4))
+
+
+def test_outlines_are_the_edges_of_boxes() -> None:
+    drawn = outlines(torch.tensor([[[2, 3, 8, 9], [0, 0, 19, 19]]]).float(), (20, 20))
+    expected = torch.zeros(2, 20, 20)
+    for number, (top, left, bottom, right) in enumerate([(2, 3, 8, 9), (0, 0, 19, 19)]):
+        expected[number, top : bottom + 1, [left, right]] = 1
+        expected[number, [top, bottom], left : right + 1] = 1
+    assert torch.equal(drawn[0], expected)
+
+
+def test_parts_are_drawn_inside_of_the_object() -> None:
+    model, images = network().eval(), values(3, 3, 64, 64)
+    (drawn,) = model.drawings(images).values()
+    boxes = model.object_of(images)[1].long().tolist()
+    for picture, (top, left, bottom, right) in zip(drawn, boxes, strict=True):
+        outside = picture.clone()
+        outside[top : bottom + 1, left : right + 1] = 0
+        assert outside.max() == 0
+        assert (picture[top, left : right + 1] == 1).all()
+        assert (picture == 0.6).any()
 
 
 def test_each_backbone_has_a_block_before_its_last() -> None:

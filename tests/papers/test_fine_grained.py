@@ -98,6 +98,9 @@ def test_ids_beyond_the_number_of_classes_are_names(kind: str, strange: Path, tm
 @pytest.mark.parametrize("kind", list(NETWORKS))
 def test_no_part_is_drawn_anew_after_loading(kind: str, tree: Path, tmp_path: Path) -> None:
     done = run(small(kind), tree, tmp_path / "run")
+    assert done.maps is not None
+    own = set(done.maps.maps) - {"class map", "tap late"}
+    assert own == {"mmal": {"object and parts"}, "cal": {"attention"}}.get(kind, set())
     again = Run(tmp_path / "run").evaluate(device="cpu")
     np.testing.assert_allclose(again.probabilities, done.predictions.probabilities, atol=1e-5)
     first, second = (Run(tmp_path / "run").model.state_dict() for _ in range(2))

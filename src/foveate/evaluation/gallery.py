@@ -131,8 +131,8 @@ def compute_maps(
 ) -> Maps:
     """Class map of the true class and tap map of the catalog ``rows``, in the order of ``rows``.
 
-    ``batches`` are bytes and must contain the rows (others are skipped). Names: ``class map``, ``tap <name>``. An
-    unlabelled picture gets a class map of zeros.
+    ``batches`` are bytes and must contain the rows (others are skipped). Names: ``class map``, ``tap <name>``, and
+    those of the network's own ``drawings``. An unlabelled picture gets a class map of zeros.
 
     Raises:
         DataError: a row is in no batch, or there is no row.
@@ -150,6 +150,7 @@ def compute_maps(
         of_class, of_tap = class_and_tap_map(model, prepared.images, prepared.targets.clamp(min=0), tap)
         known = (prepared.targets >= 0).view(-1, 1, 1)
         maps = {"class map": min_max(of_class) * known, f"tap {tap}": min_max(of_tap)}
+        maps |= model.drawings(prepared.images) if hasattr(model, "drawings") else {}
         for i, row in enumerate(part.index.tolist()):
             image = _bytes(part.images[i].permute(1, 2, 0).numpy())
             mask = (part.masks[i, 0] * part.has_mask[i]).numpy()

@@ -118,6 +118,8 @@ def _energy_of(table: PredictionTable, row: int, map_name: str) -> float | None:
     """The look column that belongs to a map of the gallery; None when the table has none."""
     if map_name == "class map":
         column = ENERGY
+    elif not map_name.startswith("tap "):
+        return None
     else:
         named = f"{TAP_ENERGY}_{map_name.removeprefix('tap ')}"
         column = named if named in table.look else TAP_ENERGY

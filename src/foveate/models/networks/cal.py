@@ -74,6 +74,12 @@ class Cal(Network):
         return logits, logits - counterfactual, vectors, attention
 
     @torch.no_grad()
+    def drawings(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The mean of the attention maps, its largest value 1."""
+        mean = self.attention(self.last_map(images)).mean(dim=1)
+        return {"attention": mean / mean.amax((1, 2), keepdim=True).clamp(min=1e-12)}
+
+    @torch.no_grad()
     def changed(self, images: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) and (B, M, h, w) -> (2 B, 3, H, W): a crop around a drawn map, the picture without another."""
         count = len(images)

@@ -12,7 +12,7 @@ from foveate.models.backbone import Backbone, reason
 from foveate.models.layer_names import resolve_tap
 from foveate.models.modes import evaluating
 from foveate.models.networks.network import Network, NetworkConfig
-from foveate.models.networks.object_boxes import Box, cut_out, object_boxes
+from foveate.models.networks.object_boxes import Box, cut_out, object_boxes, outlines
 from foveate.models.networks.part_windows import part_windows
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps
@@ -73,6 +73,18 @@ class Mmal(Network):
         with capture_taps(self.backbone, self.strong[:1], objects) as maps:
             logits = self.classify(objects)
         return logits, part_windows(_strength(maps[self.strong[0]]), self.config.windows, _side(objects))
+
+    @torch.no_grad()
+    def drawings(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The outline of the object at 1, those of its parts at 0.6."""
+        side = _side(images)
+        boxes = self.object_of(images)[1]
+        windows = self.parts_of(cut_out(images, boxes, side))[1]
+        start, end = boxes[:, None, :2], boxes[:, None, 2:]
+        share = windows / (windows.new_tensor(side * 2) - 1).clamp(min=1)
+        parts = start.repeat(1, 1, 2) + share * (end - start).repeat(1, 1, 2)  # (B, N, 4) in the picture
+        drawn = torch.maximum(outlines(boxes, side), 0.6 * outlines(parts.round(), side).amax(dim=1))
+        return {"object and parts": drawn}
 
     def _part_side(self, images: torch.Tensor) -> tuple[int, int]:
         height, width = (max(1, round(length * self.config.part_side)) for length in images.shape[2:])

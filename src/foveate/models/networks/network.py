@@ -101,6 +101,11 @@ class Network(nn.Module):
         """(B, 3, H, W) -> (B, F): the backbone's, as a head receives them."""
         return features(self.backbone, self.feature_mode, images)
 
+    def drawings(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(B, 3, H, W) -> {name: (B, h, w) in [0, 1]}: where it looks by itself, to be laid over the pictures
+        in reports."""
+        return {}
+
     def last_map(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, K, h, w): what the backbone makes of pictures before it pools."""
         return to_map(self.backbone, "", self.backbone.forward_features(images), images)

@@ -88,3 +88,17 @@ def cut_out(images: torch.Tensor, boxes: Box, side: Sequence[int]) -> torch.Tens
         [columns[:, None, :].expand(-1, side[0], -1), rows[:, :, None].expand(-1, -1, side[1])], dim=3
     )
     return F.grid_sample(images, grid, align_corners=True)
+
+
+def outlines(boxes: Box, side: tuple[int, int]) -> torch.Tensor:
+    """(..., 4) -> (..., H, W) in {0, 1}: the edges of the boxes, inside of them, a hundredth of the picture wide."""
+    line = max(1, round(min(side) / 100))
+    rows, columns = (torch.arange(length, device=boxes.device) for length in side)
+    top, left, bottom, right = (end[..., None] for end in boxes.unbind(dim=-1))
+
+    def inside(margin: int) -> torch.Tensor:
+        tall = (rows >= top + margin) & (rows <= bottom - margin)
+        wide = (columns >= left + margin) & (columns <= right - margin)
+        return tall[..., :, None] & wide[..., None, :]
+
+    return (inside(0) & ~inside(line)).float()
