@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from drawn import draw_tree
+from foveate.data.discover import discover
+from foveate.data.split import SplitConfig, save_split, split
 from foveate.experiment import Run
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import folder_of, run_study
@@ -14,7 +17,7 @@ from foveate.studies.specification import Study
 from foveate.studies.statistics import compare, detectable_effect, summarise
 from foveate.studies.study_reader import read_study
 from foveate.studies.tables import comparisons_table, means_table
-from studies.test_engine import study
+from studies.test_engine import Watch, study
 
 FOLDS = 3
 
@@ -49,12 +52,33 @@ def test_seeds_repeat_the_division(tmp_path: Path) -> None:
     splits = [cell.experiment.data.split for cell in made.cells()]
     assert [(s.seed, s.folds, s.fold) for s in splits] == [(seed, 4, k) for seed in (0, 3) for k in range(4)]
     assert [cell.pair for cell in made.cells()] == [0, 1, 2, 3, 12, 13, 14, 15]
-    given = Study.from_dict(
-        {**made.to_dict(), "base": {"data": {"split": {"file": "folds.csv"}}}, "seeds": [0]}
-    )
-    assert [(c.experiment.data.split.folds, c.experiment.data.split.fold) for c in given.cells()] == [
-        (None, k) for k in range(4)
-    ]
+
+
+def test_the_folds_of_a_file_are_as_many_as_the_study_has(tree: Path, tmp_path: Path) -> None:
+    drawn = split(discover(tree).catalog, SplitConfig(folds=3))
+    save_split(drawn.catalog, tmp_path / "folds.csv", drawn.folds)
+    base = study().base
+    base = {**base, "data": {**base["data"], "split": {"file": str(tmp_path / "folds.csv")}}}
+    design = {"split": "folds", "seeds": [0], "axes": {}, "base": base}
+    watch = Watch()
+    run_study(study(**design, folds=2), tree, tmp_path / "fewer", jobs=0, observer=watch)
+    assert watch.computed == []
+    assert "holds 3 folds and not 2; set the number of folds to 3" in watch.errors[0]
+    run_study(study(**design, folds=3), tree, tmp_path / "same", jobs=0, observer=watch)
+    assert len(watch.computed) == 3
+
+
+def test_the_correction_counts_the_folds_that_are_there(tmp_path: Path) -> None:
+    """Four groups cannot be six folds: the cells of the others fail, and training sets overlap as those of four do."""
+    root = draw_tree(tmp_path / "pictures", classes=2, each=8)
+    names = sorted(file.relative_to(root).as_posix() for file in (root / "images").rglob("*.png"))
+    rows = [f"{name},{name.split('/')[1]},g{k % 4}" for k, name in enumerate(names)]
+    (root / "table.csv").write_text("\n".join(["path,label,group", *rows]), encoding="utf-8")
+    made = study(split="folds", folds=6, seeds=[0], axes={})
+    watch = Watch()
+    found = read_study(run_study(made, root, tmp_path / "s", jobs=0, observer=watch))[""]
+    assert (len(watch.computed), len(watch.errors), len(found.failures)) == (4, 2, 2)
+    assert found.overlap == pytest.approx(1 / 3)
 
 
 def test_corrected_t_by_its_formula() -> None:

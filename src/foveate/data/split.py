@@ -156,6 +156,11 @@ def _from_file(catalog: Catalog, config: SplitConfig) -> Split:
     result, folds = read_split(config.file, catalog)
     if max(folds, default=NO_FOLD) == NO_FOLD:
         raise ConfigError(f"{config.file} holds no folds, so split.fold {config.fold} cannot be chosen.")
+    if config.folds is not None and config.folds != max(folds) + 1:
+        raise ConfigError(
+            f"{config.file} holds {max(folds) + 1} folds and not {config.folds}; set the number of folds to "
+            f"{max(folds) + 1}, or divide the pictures anew."
+        )
     return _choose_fold(result, np.array(folds), config, [f"The folds were read from {config.file}."])
 
 

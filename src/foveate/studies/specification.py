@@ -153,9 +153,7 @@ class Study(Config):
         if self.split != "shared":
             values = put(values, "data.split.seed", seed)
         if fold is not None:
-            values = put(values, "data.split.fold", fold)
-            if values["data"]["split"]["file"] is None:
-                values = put(values, "data.split.folds", self.folds)
+            values = put(put(values, "data.split.fold", fold), "data.split.folds", self.folds)
         return Experiment.from_dict(values, source=where)
 
     def to_dict(self) -> dict[str, Any]:

@@ -103,10 +103,21 @@ def _judged(run: Run) -> set[tuple[str, int]]:
     return {(s.path, s.label) for s in samples if s.split == judged}
 
 
+def _overlap(runs: list[Run]) -> float:
+    """Test pictures over those that train and validate, on average: 1 / (K - 1) where folds are equal."""
+    shares = []
+    for run in runs:
+        used = sum(s.split != "" and s.label != UNLABELLED for s in run.catalog.samples)
+        tested = len(_judged(run))
+        shares.append(tested / (used - tested))
+    return fmean(shares) if shares else 0.0
+
+
 def _results(
     study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run], notes: tuple[str, ...]
 ) -> StudyResults:
-    metrics = choose_metrics(study.metrics, _class_ids([runs[cell.key] for cell in cells]))
+    mine = [runs[cell.key] for cell in cells]
+    metrics = choose_metrics(study.metrics, _class_ids(mine))
     arms = tuple(study.arm_changes())
     values: dict[str, dict[str, dict[int, float]]] = {m.name: {arm: {} for arm in arms} for m in metrics}
     pictures: dict[str, dict[int, Pictures]] = {arm: {} for arm in arms}
@@ -140,7 +151,7 @@ def _results(
         axes=axis_values(study),
         unit="fold" if folds else "seed",
         names={cell.pair: f"seed {cell.seed}, fold {cell.fold}" for cell in cells} if folds else {},
-        overlap=1 / (study.folds - 1) if folds else 0.0,
+        overlap=_overlap([run for run in mine if run.finished]) if folds else 0.0,
         notes=notes,
     )
 
