@@ -4,13 +4,16 @@ import base64
 import dataclasses
 import hashlib
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from foveate.core.errors import StudyError
 from foveate.reporting.study import build_study_report, write_figures
+from foveate.reporting.study_folder import publish_study
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
 from foveate.studies.results import StudyResults
@@ -177,3 +180,13 @@ def test_a_study_that_has_just_begun(tmp_path: Path) -> None:
         "1 arm with 2 seeds"
         in Page(build_study_report({"": (alone, analyse(alone))}, tmp_path / "2.html")).text
     )
+
+
+def test_recorded_tables_are_not_overwritten_by_empty_ones(tmp_path: Path) -> None:
+    recorded = Path(__file__).parents[2] / "results" / "studies" / "plants-tta"
+    folder = Path(shutil.copytree(recorded, tmp_path / "recorded"))
+    with pytest.raises(StudyError, match=r"without its runs.*read .*table\.md"):
+        publish_study(folder)
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == {
+        f.name: f.read_bytes() for f in recorded.iterdir()
+    }

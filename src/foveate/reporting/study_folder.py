@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from foveate.core.errors import StudyError
 from foveate.core.files import write_text
 from foveate.experiment import Run
 from foveate.experiment.specification import Experiment
@@ -32,8 +33,14 @@ def measure_study(folder: Path | str) -> Measured:
     """{block: (results, analysis)} of what is finished so far.
 
     Raises:
-        StudyError: not a study folder, or cells that do not fit together.
+        StudyError: not a study folder, one of which only the tables were kept, or cells that do not fit together.
     """
+    tables = Path(folder) / "table.md"
+    if tables.is_file() and not (Path(folder) / "cells").is_dir():
+        raise StudyError(
+            f"{folder} keeps the tables of a study without its runs, from which alone they could be computed again; "
+            f"read {tables}, or run the study of its study.yaml in another folder."
+        )
     return {block: (results, analyse(results)) for block, results in read_study(folder).items()}
 
 
