@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -138,6 +140,26 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
 
     assert foveate("report", out, "--out", tmp_path / "report.html").exit_code == 0
     assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def test_evaluate_says_which_value_of_an_attribute_is_worst(
+    trained: tuple[Path, Result], tmp_path: Path
+) -> None:
+    other = draw_tree(tmp_path / "other", each=6, seed=9)
+    file = tmp_path / "table.csv"
+    flags = ("--attribute", r"third=regex:[03](?=\.png)", "--data", other, "--device", "cpu")
+    result = foveate("evaluate", trained[0], *flags, "--out", file)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table = table[table.attribute_third != ""].assign(right=table.label == table.prediction)
+    assert set(table.attribute_third) == {"0", "3"}
+    assert len(table) == 6
+    accuracy = table.groupby("attribute_third").right.mean().min()
+    group = table.groupby(["attribute_third", "label"]).right.mean().min()
+    line = next(text for text in result.output.splitlines() if text.startswith("by third: worst"))
+    worst, of_groups = re.findall(r"(\d\.\d{3}) \(n = (\d+)\)", line)
+    assert worst == (f"{accuracy:.3f}", "3")
+    assert of_groups == (f"{group:.3f}", "1")
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a finished run: accuracy with interval, per class, calibration, where it looks."""
-    from foveate.cli.train import describe, describe_backgrounds, describe_neighbours
+    from foveate.cli.train import describe, describe_attributes, describe_backgrounds, describe_neighbours
 
     opened = open_run(run)
     layout = layout_of(typed, opened.experiment.data.layout)
@@ -42,6 +42,8 @@ def evaluate(
         if metrics["accuracy"] is None:
             continue
         out.print(escape(describe(split, metrics)), soft_wrap=True)
+        for line in describe_attributes(metrics):
+            out.print(escape(line), soft_wrap=True)
         out.print(escape(_calibration_and_look(metrics)))
         if "backgrounds" in metrics:
             out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)

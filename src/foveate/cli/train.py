@@ -60,6 +60,8 @@ def train(
         metrics = finished.result["metrics"].get(split)
         if metrics and metrics["accuracy"] is not None:
             out.print(escape(describe(split, metrics)), soft_wrap=True)
+            for line in describe_attributes(metrics):
+                out.print(escape(line), soft_wrap=True)
             if metrics.get("backgrounds"):
                 out.print(escape(describe_backgrounds(metrics["backgrounds"])), soft_wrap=True)
             if metrics.get("neighbours"):
@@ -75,6 +77,18 @@ def describe(split: str, metrics: dict[str, Any]) -> str:
         f"balanced {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f}, "
         f"majority class {metrics['chance_majority']:.3f}"
     )
+
+
+def describe_attributes(metrics: dict[str, Any]) -> list[str]:
+    """One line an attribute: the value, and the class with a value, that are known worst."""
+    lines = []
+    for name, found in metrics.get("attributes", {}).items():
+        value, group = found["worst"], found["worst_group"]
+        lines.append(
+            f"by {name}: worst {value['value']} {value['accuracy']:.3f} (n = {value['n']}); "
+            f"by class too: {group['class_id']} with {group['value']} {group['accuracy']:.3f} (n = {group['n']})"
+        )
+    return lines
 
 
 def describe_backgrounds(tests: dict[str, Any]) -> str:
