@@ -1,6 +1,7 @@
 """FBSD is compared with a slow reading of the paper and its code: loops, one picture, one place at a time."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from foveate.models.build import build_network
 from foveate.models.layer_names import resolve_tap
 from foveate.models.networks.fbsd import Boosting, Fbsd, diversified, top_mean
 from foveate.models.settings import ModelConfig
+from foveate.models.store import save_model
 
 ROWS = {(7, 8): [1] * 7, (8, 4): [2] * 4, (9, 4): [3, 2, 2, 2], (3, 2): [2, 1], (1, 2): [1]}
 """{(rows of the map, bands asked for): rows of each band}."""
@@ -182,3 +184,32 @@ def test_dropout_acts_in_training_alone() -> None:
 def test_a_batch_of_one_picture_is_refused_in_training() -> None:
     with pytest.raises(ConfigError, match=r"set training\.batch_size to 2 or more"):
         network()(torch.zeros(1, 3, 64, 64))
+
+
+def test_a_network_for_other_classes_goes_on_with_all_but_its_last_layers(tmp_path: Path) -> None:
+    first = network(dropout=0.2)
+    save_model(first, tmp_path, class_names=("a", "b", "c"), class_ids=("a", "b", "c"))
+    config = ModelConfig(
+        weights=str(tmp_path), keep_head="fitting", network=Fbsd.Config(width=8, dropout=0.2)
+    )
+    for classes in (("v", "w", "x", "y"), ("x", "y", "z")):
+        second = build_network(config, len(classes), 64, 9, classes)
+        old, new = first.state_dict(), second.state_dict()
+        drawn = {
+            name
+            for name in new
+            if new[name].shape != old[name].shape or not torch.equal(new[name], old[name])
+        }
+        last = {f"classifiers.{k}.4.{kind}" for k in range(4) for kind in ("weight", "bias")}
+        assert drawn == last
+        (note,) = (note for note in second.notes if "were taken over from" in note)
+        assert "which was trained for 3 classes" in note
+        assert all(name in note for name in last)
+        assert not any("only what lies below" in other for other in second.notes)
+    same = build_network(config, 3, 64, 9, ("a", "b", "c"))
+    assert all(torch.equal(value, first.state_dict()[name]) for name, value in same.state_dict().items())
+    other = config.model_copy(update={"network": Fbsd.Config(width=16)})
+    assert any(
+        "built in another way" in note or "other classes" in note
+        for note in build_network(other, 4, 64, 9).notes
+    )

@@ -28,6 +28,7 @@ from foveate.models.weights import (
     absent_parts,
     download_source,
     load_backbone,
+    load_fitting,
     load_head,
     offline_message,
     resolve_weights,
@@ -89,12 +90,18 @@ def build_network(
     weights, read = resolve_weights(config), cache(read)
     module, own, notes, left_out = _loaded(config, weights, picture_size(config, size), seed, read)
     other = _other_head(weights.card, own, class_ids) if config.keep_head else "it was not asked for"
-    if config.keep_head and other:
+    fitting = bool(
+        other and config.keep_head == "fitting" and weights.card and not _other_kind(weights.card, own)
+    )
+    if config.keep_head and other and not fitting:
         left_out.append(f"The head of {config.weights} is not taken over: {other}.")
-    backbone = Backbone(module, own, [*notes, *left_out] if other else notes)
+    backbone = Backbone(module, own, [*notes, *left_out] if other and not fitting else notes)
     network: Network = NETWORKS.build(config.network, backbone, classes, seed)
     if weights.file and not other:
         network.notes += tuple(load_head(network, read(weights.file), str(weights.file)))
+    if weights.file and fitting:
+        old = weights.card.classes if weights.card else None
+        network.notes += (load_fitting(network, read(weights.file), old, str(weights.file)),)
     return network.train()
 
 
@@ -156,9 +163,13 @@ def _other_head(card: Card | None, own: Card, class_ids: Sequence[str]) -> str:
         composed(name) for name in class_ids
     ]:
         return f"it was trained for other classes than these {len(class_ids)}"
-    if (card.network, card.head, card.feature_mode) != (own.network, own.head, own.feature_mode):
+    if _other_kind(card, own):
         return "it is built in another way (model.network, model.head, model.features)"
     return ""
+
+
+def _other_kind(card: Card, own: Card) -> bool:
+    return (card.network, card.head, card.feature_mode) != (own.network, own.head, own.feature_mode)
 
 
 def _create(weights: Weights, size: int, default: Any, kwargs: dict[str, Any]) -> nn.Module:

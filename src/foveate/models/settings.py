@@ -23,8 +23,9 @@ class ModelConfig(Config):
     """What is built on the backbone, by ``kind``."""
     head: AnyHeadConfig = LinearHead.Config()
     """The head of the classifier; other networks have heads of their own."""
-    keep_head: Annotated[bool, Mark.LATER] = False
-    """Take over the head of the weights, too, where it was trained for the very same classes and is built alike."""
+    keep_head: Annotated[bool | Literal["fitting"], Mark.LATER] = False
+    """Take over the head of the weights, too, where it was trained for the very same classes and is built alike.
+    "fitting": of other classes, and of a network of the same kind, all but what has a row for each class."""
     features: Literal["auto", "pre_logits", "pooled"] = "auto"
     """What the head receives: what timm's own classifier would ("pre_logits"), or the mean of the last
     feature map ("pooled"). "auto": pre_logits, but pooled where the weights lack a part between the two."""

@@ -212,6 +212,28 @@ def load_head(network: Any, tensors: Mapping[str, torch.Tensor], source: str) ->
     return [f"The classifier was taken over from {source}."]
 
 
+def load_fitting(network: Any, tensors: Mapping[str, torch.Tensor], classes: int | None, source: str) -> str:
+    """Load of a network for other ``classes`` what lies beside the backbone and fits, but nothing with a row a class.
+
+    Returns:
+        A note for the user: what was taken, and what starts anew.
+    """
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith("backbone.")}
+    fitting = {
+        key: tensors[key]
+        for key, value in own.items()
+        if key in tensors
+        and tensors[key].shape == value.shape
+        and (tensors[key].ndim == 0 or len(tensors[key]) != classes)
+    }
+    network.load_state_dict(fitting, strict=False)
+    new = [key for key in own if key not in fitting]
+    return (
+        f"Beside the backbone {len(fitting)} of {len(own)} tensors were taken over from {source}, which was trained "
+        f"for {classes} classes; {', '.join(new)} start{'s' * (len(new) == 1)} anew."
+    )
+
+
 def classifier_names(backbone: nn.Module) -> tuple[str, ...]:
     """Paths of timm's own last layers in this architecture ("fc", "head.fc", ...)."""
     config: Any = getattr(backbone, "pretrained_cfg", None) or {}
