@@ -1,6 +1,7 @@
 """Which masks training sees: what each use shows, that it is drawn by seed and path alone, and that measuring does not
 notice."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -218,3 +219,17 @@ def test_training_sees_other_masks_and_measuring_the_true_ones(tree: Path, tmp_p
         said = {entry["name"]: entry for entry in other.environment["decisions"]}["masks in training"]
         n = len(one.catalog.indices("train"))
         assert said["value"] == f"{0 if use == 'none' else n} of {n} pictures"
+
+
+def test_proposed_masks_are_told_where_pictures_have_none_of_their_own(tree: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(tree, tmp_path / "bare"))
+    (bare / "masks").rename(tmp_path / "drafts")
+    short = {"phases": [{"name": "all", "epochs": 1, "lr": 0.003}]}
+    use = {"proposed": "../drafts"}
+    made = run(
+        experiment(data={"masks": {"use": use}, "augment": "none"}, training=short), bare, tmp_path / "run"
+    )
+    said = {entry["name"]: entry["value"] for entry in made.environment["decisions"]}
+    n = len(made.catalog.indices("train"))
+    assert said["masks in training"] == f"{n} of {n} pictures"
+    assert not made.catalog.has_masks, "measuring knows none"

@@ -266,7 +266,7 @@ def _job(
                 progress=observer.progress,
             ),
         )
-    if catalog.has_masks:
+    if catalog.has_masks or pictures.has_masks:
         decisions.note("masks in training", used, how)
     workers, why = resolve_workers(
         config.loader,
