@@ -39,6 +39,28 @@ def test_a_sheet_of_presets_steps_and_transforms(tree: Path, tmp_path: Path) -> 
     assert file.read_bytes() == drawn
 
 
+def test_the_network_is_mentioned_where_a_transform_could_ask_it(tree: Path, tmp_path: Path) -> None:
+    sheet = ("--out", tmp_path / "sheet.png", "--count", 1, "--size", 32)
+    assert "not trained" in preview(tree, "--with", "hflip,snapmix", *sheet).output
+    assert "not trained" not in preview(tree, "--with", "standard,hflip", *sheet).output
+
+
+def test_every_share_of_a_label_has_its_line(tree: Path, tmp_path: Path) -> None:
+    file = tmp_path / "sheet.png"
+    assert preview(tree, "--with", "hflip", "--out", file, "--count", 4, "--size", 32).exit_code == 0
+    with Image.open(file) as plain:
+        width, height = plain.size
+    settings = ("--set", "ricap.beta=100", "--set", "ricap.origin=anywhere")
+    result = preview(
+        tree, "--with", "ricap", *settings, "--out", file, "--count", 4, "--size", 32, "--seed", 1
+    )
+    assert result.exit_code == 0, result.output
+    with Image.open(file) as mixed:
+        assert mixed.width == width
+        assert (mixed.height - height) % (4 * LINE) == 0
+        assert mixed.height > height
+
+
 @pytest.mark.slow
 def test_the_network_of_a_run(tree: Path, finished: Run, tmp_path: Path) -> None:
     file = tmp_path / "sheet.png"

@@ -20,7 +20,7 @@ def preview(
         str,
         typer.Option(
             "--with",
-            help="Presets, steps and batch transforms joined by commas (foveate list augmentations, transforms).",
+            help="Presets, steps and transforms joined by commas (foveate list augmentations, steps, transforms).",
             show_default=False,
         ),
     ],
@@ -44,6 +44,7 @@ def preview(
     seed: Seed = 0,
 ) -> None:
     """See what augmentations do: a sheet of pictures with their masks, and what their labels become."""
+    from foveate.augmentation import TRANSFORMS
     from foveate.data.discover import discover
     from foveate.experiment.specification import assign
     from foveate.models.build import build_network
@@ -80,9 +81,8 @@ def preview(
         )
         side = size if size is not None or weights else 160
         model = build_network(config, max(2, len(catalog.classes)), side, seed)
-        tell(
-            "The network is not trained on these classes: transforms that ask it need --run to mean something."
-        )
+        if any(name in TRANSFORMS for name in columns):
+            tell("Without --run the network is not trained: columns that ask it where to look mean nothing.")
     shown = write_augmentations(
         catalog, columns, file, model, count=count, seed=seed, settings=settings, fit=fit
     )

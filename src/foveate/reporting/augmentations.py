@@ -38,7 +38,8 @@ class Cell:
     """One picture on the sheet."""
 
     picture: Image.Image
-    caption: str
+    caption: list[str]
+    """Its lines."""
 
 
 def write_augmentations(
@@ -140,18 +141,19 @@ def _cells(batch: Batch, images: torch.Tensor, catalog: Catalog) -> list[Cell]:
     return found
 
 
-def _words(target: torch.Tensor, classes: Sequence[str]) -> str:
-    """The label in words; of a mixed one the shares above 1 %, the largest first."""
+def _words(target: torch.Tensor, classes: Sequence[str]) -> list[str]:
+    """The label in words; of a mixed one the shares above 1 %, the largest first, a line each."""
     if not target.is_floating_point():
-        return classes[int(target)]
+        return [classes[int(target)]]
     shares = sorted(((share, k) for k, share in enumerate(target.tolist()) if share > 0.01), reverse=True)
-    return ", ".join(f"{share:.2f} {classes[k]}" for share, k in shares)
+    return [f"{share:.2f} {classes[k]}" for share, k in shares]
 
 
 def _drawn(columns: Sequence[tuple[str, list[Cell]]]) -> Image.Image:
     rows = len(columns[0][1])
+    below = max(2, *(len(cell.caption) for _, cells in columns for cell in cells)) * LINE
     width = MARGIN * 2 + len(columns) * (SIDE + GAP) - GAP
-    height = MARGIN * 2 + LINE + rows * (SIDE + 2 * LINE + GAP) - GAP
+    height = MARGIN * 2 + LINE + rows * (SIDE + below + GAP) - GAP
     sheet = Image.new("RGB", (width, height), PRINT.paper)
     draw = ImageDraw.Draw(sheet)
     bold, small = load_font(13, bold=True), load_font(11)
@@ -159,15 +161,9 @@ def _drawn(columns: Sequence[tuple[str, list[Cell]]]) -> Image.Image:
         x = MARGIN + k * (SIDE + GAP)
         draw.text((x, MARGIN - 4), fitting(name, SIDE, bold), fill=PRINT.ink, font=bold)
         for row, cell in enumerate(cells):
-            y = MARGIN + LINE + row * (SIDE + 2 * LINE + GAP)
+            y = MARGIN + LINE + row * (SIDE + below + GAP)
             sheet.paste(cell.picture, (x, y))
-            for line, text in enumerate(_lines(cell.caption, small)):
-                draw.text((x, y + SIDE + 3 + line * (LINE - 3)), text, fill=PRINT.muted, font=small)
+            for line, text in enumerate(cell.caption):
+                place = (x, y + SIDE + 3 + line * (LINE - 3))
+                draw.text(place, fitting(text, SIDE, small), fill=PRINT.muted, font=small)
     return sheet
-
-
-def _lines(caption: str, font: Any) -> list[str]:
-    """At most two lines that fit."""
-    parts = caption.split(", ") if ", " in caption else [caption]
-    lines = [parts[0], ", ".join(parts[1:])] if len(parts) > 1 else parts
-    return [fitting(line, SIDE, font) for line in lines]
