@@ -30,7 +30,7 @@ def demo(
         screen.close()
     table = Table(title="The background gives the species away in training, not in the test")
     table.add_column("network")
-    for column in ("validation (tied)", "test (untied)", "95 % interval", "energy in mask"):
+    for column in ("validation, tied", "test, untied", "95 % interval", "energy in mask"):
         table.add_column(column, justify="right", no_wrap=True)
     for arm, figures in result.arms.items():
         low, high = figures["accuracy_low"], figures["accuracy_high"]

@@ -101,7 +101,7 @@ def explain(
     out.print(shown)
     count = len(manifest["pictures"])
     if count > SHOWN:
-        out.print(f"and {count - SHOWN} more pictures", style="dim")
+        out.print(f"and {count - SHOWN} more; all are in manifest.json", style="dim")
     for entry in manifest["runs"]:
         places = ", ".join(f"{name} = {path}" for name, path in entry["layers"].items() if name != path)
         if places:
