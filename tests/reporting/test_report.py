@@ -45,6 +45,16 @@ def test_numbers_come_from_the_predictions(run: Path) -> None:
     assert f"mean over {len(measured)} of {len(rows)} test pictures" in page.text
 
 
+def test_a_map_without_evidence_is_called_empty(run: Path) -> None:
+    with open(run / "predictions.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    shown = next(row for row in rows if row["split"] == "test" and row["energy_in_mask"])
+    assert not re.search(r"class map\s*empty", Page(build_report(run)).text)
+    shown["energy_in_mask"] = ""
+    write_csv(run / "predictions.csv", list(rows[0]), rows)
+    assert re.search(r"class map\s*empty", Page(build_report(run)).text)
+
+
 def test_facts_decisions_and_quarantine_are_shown(run: Path) -> None:
     page = Page(build_report(run))
     for words in (

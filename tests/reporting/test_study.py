@@ -13,10 +13,11 @@ import pytest
 
 from foveate.core.errors import StudyError
 from foveate.reporting.study import build_study_report, write_figures
-from foveate.reporting.study_folder import publish_study
+from foveate.reporting.study_folder import arm_differences, publish_study
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
 from foveate.studies.results import StudyResults
+from foveate.studies.specification import Study
 from foveate.studies.tables import Measured
 from study_helpers import analysed, simulate
 
@@ -47,6 +48,18 @@ def measured() -> Measured:
 @pytest.fixture(scope="module")
 def page(measured: Measured, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(build_study_report(measured, tmp_path_factory.mktemp("study") / "report.html", INFO))
+
+
+def test_what_arms_change_add_and_leave_out() -> None:
+    swap = {"transforms": [{"kind": "background_swap", "p": 0.5}]}
+    slower = {"training.batch_size": 8}
+    found = arm_differences(Study(name="s", arms={"base": {}, "swap": {**swap, **slower}}))
+    assert found["base"] == []
+    assert found["swap"][0].startswith("training.batch_size: 8 (baseline: ")
+    assert {"transforms.0.kind: background_swap", "transforms.0.p: 0.5"} <= set(found["swap"])
+    assert not [line for line in found["swap"] if line.startswith("transforms: ") or "None" in line]
+    turned = arm_differences(Study(name="s", arms={"swap": swap, "base": {}}))
+    assert "without transforms.0.kind: background_swap" in turned["base"]
 
 
 @pytest.mark.slow

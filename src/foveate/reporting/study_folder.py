@@ -94,7 +94,7 @@ def study_info(folder: Path) -> dict[str, Any]:
 
 
 def arm_differences(study: Study) -> dict[str, list[str]]:
-    """{arm: ["field: value (baseline: value)"]}, from the first block and seed."""
+    """{arm: what it changes, adds or leaves out, a line for each field}, from the first block and seed."""
     first = {
         cell.arm: cell.experiment for cell in reversed(study.cells()) if cell.block == study.block_names[0]
     }
@@ -102,9 +102,25 @@ def arm_differences(study: Study) -> dict[str, list[str]]:
     found = {}
     for arm, experiment in first.items():
         fields = _flat(experiment)
-        names = [name for name in {**baseline, **fields} if baseline.get(name) != fields.get(name)]
-        found[arm] = [f"{name}: {fields.get(name)} (baseline: {baseline.get(name)})" for name in names]
+        changed = [
+            f"{name}: {value} (baseline: {baseline[name]})"
+            for name, value in fields.items()
+            if name in baseline and value != baseline[name]
+        ]
+        added = [
+            f"{name}: {value}" for name, value in fields.items() if name not in baseline and _says(value)
+        ]
+        left = [
+            f"without {name}: {value}"
+            for name, value in baseline.items()
+            if name not in fields and _says(value)
+        ]
+        found[arm] = [*changed, *added, *left]
     return found
+
+
+def _says(value: Any) -> bool:
+    return value not in ("", None, [], {})
 
 
 def _flat(experiment: Experiment) -> dict[str, Any]:
