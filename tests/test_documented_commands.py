@@ -191,23 +191,24 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     """A folder with everything that the documented commands name."""
     root = tmp_path_factory.mktemp("documented")
     drawn = draw_tree(root / "drawn", classes=3, each=18)
-    rows = ["path,label,animal"]
+    rows = ["path,label,animal,background,camera"]
     for label, name in enumerate(("bee", "wasp", "fly")):
         for n, file in enumerate(sorted((drawn / "images" / f"class{label}").iterdir())):
-            # In each class six animals; names with a frame and a word.
-            path = Path(name) / f"animal{n % 6}" / f"frame{n}_{('cat', 'dog')[n % 2]}.png"
+            # In each class six animals; names with a frame and words.
+            when = ("night", "day")[n % 3 == 0]
+            path = Path(name) / f"animal{n % 6}" / f"frame{n}_{('cat', 'dog')[n % 2]}_{when}.png"
             for kind, target in (("images", root / "pictures"), ("masks", root / "pictures" / "masks")):
                 if kind == "masks" and n % 6 == 5:
                     continue  # masks are proposed for those that have none
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(drawn / kind / f"class{label}" / file.name, target / path)
-            rows.append(f"pictures/{path},{name},{name} {n % 6}")
+            rows.append(f"pictures/{path},{name},{name} {n % 6},{('meadow', 'wood')[n % 4 < 2]},camera {n % 3}")
             for folder in ("photos", "new", "dogs"):
                 (root / folder).mkdir(exist_ok=True)
                 if folder == "photos" or n < 2:
                     shutil.copy(file, root / folder / f"{name}{n}.png")
     (root / "table.csv").write_text("\n".join(rows), encoding="utf-8")
-    for copy in ("scenes", "other place"):
+    for copy in ("scenes", "other place", "birds", "plants", "blood/cells"):
         shutil.copytree(root / "pictures", root / copy)
     for name in ("cat.jpg", "new/a.jpg", "new/b.jpg"):
         with Image.open(root / "photos" / "bee0.png") as picture:

@@ -35,7 +35,7 @@ def decides_nothing(setting: Setting) -> bool:
 def test_every_part_of_an_experiment_is_walked() -> None:
     found = {setting.owner.__module__ for setting in SETTINGS}
     assert {
-        "foveate.data.cache", "foveate.data.split", "foveate.training.phases", "foveate.training.schedules",
+        "foveate.data.cache_config", "foveate.data.split", "foveate.training.phases", "foveate.training.schedules",
         "foveate.objectives.weighting", "foveate.augmentation.cutmix", "foveate.pretext.jigsaw",
     } <= found  # fmt: skip
     assert len(SETTINGS) > 500

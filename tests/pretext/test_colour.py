@@ -1,8 +1,7 @@
-import colorsys
-
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from foveate.pretext import Normal
 from foveate.pretext.colour import Colour
@@ -29,13 +28,12 @@ def test_hues_of_pure_colours(rgb: tuple[float, float, float], hue: str) -> None
 
 
 def test_the_picture_is_grey_with_the_luminance_of_yiq() -> None:
-    image = torch.randint(0, 256, (3, 7, 7), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, 7, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     shown, _ = Colour(Colour.Config())(image, 0, np.random.default_rng(0), NORMAL)
     assert torch.equal(shown[0], shown[1])
     assert torch.equal(shown[0], shown[2])
-    for y, x in ((0, 0), (3, 5), (6, 6)):
-        luminance = colorsys.rgb_to_yiq(*image[:, y, x].tolist())[0]
-        assert abs(float(shown[0, y, x]) - luminance) <= 1
+    luminance = np.array(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L"), dtype=np.int64)
+    assert abs(shown[0].numpy() - luminance).max() <= 1  # one cuts the fraction off, the other rounds
 
 
 def test_the_answer_does_not_hang_on_what_is_wanted() -> None:

@@ -4,7 +4,7 @@ A configuration class stands beside the code that reads it; ``foveate.experiment
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
@@ -86,7 +86,7 @@ def parse(
         found: dict[tuple[str, str], list[str]] = {}
         for detail in problem.errors(include_url=False, include_context=False):
             # The last part of the path is no field where it says which kind of value was tried: "int", "literal[...]".
-            steps = [str(part) for part in detail["loc"]]
+            steps = _place(detail["loc"], values)
             steps = steps[:-1] if len(steps) > 1 and _KIND.match(steps[-1]) else steps
             given = "" if detail["type"] == "missing" else f" (got {shown(detail['input'])})"
             path = shortened(".".join(steps), 80)
@@ -97,6 +97,20 @@ def parse(
         ]
         more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
         raise error(f"{source}: {'; '.join(lines[:MOST] + more)}.") from None
+
+
+def _place(location: Sequence[int | str], values: Any) -> list[str]:
+    """Where ``location`` lies in ``values``, without the kinds of settings that pydantic names on its way."""
+    steps = []
+    for step in location:
+        if isinstance(values, Mapping) and step not in values and step in values.values():
+            continue
+        steps.append(str(step))
+        inside = isinstance(values, Mapping) or (
+            isinstance(values, list | tuple) and step in range(len(values))
+        )
+        values = values[step] if inside and (not isinstance(values, Mapping) or step in values) else None
+    return steps
 
 
 _KIND = re.compile(r"(constrained-)?(int|float|str|bool|none)$|literal\[|list\[|tuple\[|dict\[")
