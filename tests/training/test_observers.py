@@ -4,16 +4,22 @@ import sys
 import types
 import warnings
 from importlib.machinery import ModuleSpec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from foveate.core.errors import ConfigError
+from foveate.data.epoch_change import Change
+from foveate.feedback import Feedback, Moment, TrainingPictures
+from foveate.models.networks import Network
 from foveate.training import Observer, fit
 from foveate.training.observers import TRACKERS, Several
-from training_helpers import phase, toy_job, weights_of
+from training_helpers import Drawn, phase, toy_job, weights_of
 
 
 class Calls(Observer):
@@ -93,12 +99,29 @@ def test_weights_and_biases_stays_offline_and_gets_every_row(
     assert logged == [(figures[0], 1), (figures[1], 2), ({}, -1)]
 
 
+class Darker(Feedback):
+    """Shows three pictures darker from the second epoch on."""
+
+    changes_pictures = True
+
+    def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change | None:
+        rows = np.array([2, 5, 9])
+        images = pictures.pictures.read_many(rows)[0] // 4
+        return Change(dict(zip(rows.tolist(), images, strict=True))) if moment.epoch == 1 else None
+
+
 def test_tensorboard_files_are_read_back(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the reader's own dependencies warn
         accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-        tracker = TRACKERS["tensorboard"](tmp_path, {})
-    history = fit(toy_job(phases=[phase(epochs=3)], observer=tracker))
+        plugin_data = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
+        settings = {
+            "seed": 3,
+            "feedback": [{"kind": "darken", "schedule": [1, "p"]}],
+            "model": {"head": None},
+        }
+        tracker = TRACKERS["tensorboard"](tmp_path, settings)
+    history = fit(toy_job(phases=[phase(epochs=3)], observer=tracker, feedbacks=(Darker(),)))
     reader = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     reader.Reload()
     events = reader.Scalars("val/loss")
@@ -106,3 +129,25 @@ def test_tensorboard_files_are_read_back(tmp_path: Path) -> None:
     assert [event.value for event in events] == pytest.approx([row["val_loss"] for row in history])
     assert {"lr/head", "phase/epoch"} < set(reader.Tags()["scalars"]) - {"epoch"}
     assert "epoch" not in reader.Tags()["scalars"]
+    (image,) = reader.Images("feedback 1/Darker")
+    assert (image.step, image.height, image.width) == (1, 2 * 16 + 4, 3 * 20 - 4)
+    with Image.open(BytesIO(image.encoded_image_string)) as opened:
+        shown = np.asarray(opened).astype(int)
+    drawn = Drawn(np.arange(48) % 3).images
+    for column, row in enumerate((2, 5, 9)):
+        original = drawn[row].permute(1, 2, 0).numpy()
+        assert np.abs(shown[:16, 20 * column : 20 * column + 16] - original).max() <= 1
+        assert np.abs(shown[20:, 20 * column : 20 * column + 16] - original // 4).max() <= 1
+    files = [accumulator.EventAccumulator(str(file)) for file in (tmp_path / "tensorboard").glob("events*")]
+    found = {}
+    for file in files:
+        file.Reload()
+        for data in file.summary_metadata.values():
+            content = plugin_data.HParamsPluginData.FromString(data.plugin_data.content)
+            found |= {
+                name: value.number_value or value.string_value
+                for name, value in content.session_start_info.hparams.items()
+            }
+    assert found == {
+        "seed": 3, "feedback.0.kind": "darken", "feedback.0.schedule": "[1, 'p']", "model.head": "None"
+    }  # fmt: skip

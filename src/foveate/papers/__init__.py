@@ -13,11 +13,15 @@ from foveate.papers.plants import inception_like as inception_like
 from foveate.papers.plants import recipes as plants
 from foveate.papers.plants import three_conv as three_conv
 from foveate.papers.proxy_attention import leak as leak
+from foveate.papers.proxy_attention import recipes as proxy_attention
 from foveate.papers.scenes import inversion as inversion
 from foveate.papers.scenes import recipes as scenes
 from foveate.studies.specification import Study
 
-RECIPES: dict[str, Callable[..., Experiment]] = {"plants": plants.plants}
+RECIPES: dict[str, Callable[..., Experiment]] = {
+    "plants": plants.plants,
+    "proxy-attention": proxy_attention.proxy_attention,
+}
 STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-weights": learn2look.learn2look_weights,
     "learn2look-taps": learn2look.learn2look_taps,
@@ -28,6 +32,9 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "plants-final": plants.plants_final,
     "plants-final-large": plants.plants_final_large,
     "plants-tta": plants.plants_tta,
+    "proxy-schedules": proxy_attention.proxy_schedules,
+    "proxy-grid": proxy_attention.proxy_grid,
+    "proxy-combined": proxy_attention.proxy_combined,
     "scenes-supervised": scenes.scenes_supervised,
     "scenes-rotation": scenes.scenes_rotation,
     "scenes-perturbation": scenes.scenes_perturbation,
