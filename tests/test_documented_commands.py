@@ -107,6 +107,8 @@ def shrunk(values: Any) -> Any:
     for name in small:
         if name.rsplit(".", 1)[-1] == "epochs":
             small[name] = 1
+        if name.rsplit(".", 1)[-1] == "schedule" and isinstance(small[name], list):
+            small[name] = [1]
         if name == "precision":
             small[name] = "fp32"
     return small
@@ -256,7 +258,7 @@ def test_it_runs_and_leaves_what_it_says(line: str, place: Path, tmp_path: Path)
 @pytest.mark.parametrize("body", FILES)
 def test_files_of_settings_train(body: str, place: Path, tmp_path: Path) -> None:
     file = tmp_path / "exp.yaml"
-    file.write_text(body, encoding="utf-8")
+    file.write_text(re.sub(r"schedule: \[.*?\]", "schedule: [1]", body), encoding="utf-8")
     run(
         [
             "train",
