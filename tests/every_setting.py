@@ -150,7 +150,7 @@ def candidates(annotation: Any) -> Iterator[Any]:
             yield from candidates(option)
     elif origin is tuple and inner[-1] is not Ellipsis:
         yield from ([number * factor for factor in range(1, len(inner) + 1)] for number in (0.1, 0.2, 0.3))
-        yield [0.5] * len(inner)
+        yield from ([0.5] * len(inner), [2] * len(inner))
     elif origin is tuple:
         yield from ([value] for value in candidates(inner[0]))
     elif origin is dict:

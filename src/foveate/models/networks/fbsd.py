@@ -18,6 +18,7 @@ from foveate.models.taps import edit_tap
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=100)]
+Bands = Annotated[int, Field(ge=1, le=1024)]
 LEVELS = ("stage:-3", "stage:-2", "stage:-1")
 
 
@@ -35,7 +36,7 @@ class Fbsd(Network):
 
     class Config(NetworkConfig):
         kind: Literal["fbsd"] = "fbsd"
-        stripes: tuple[int, int, int] = (8, 4, 2)
+        stripes: tuple[Bands, Bands, Bands] = (8, 4, 2)
         """Bands of rows at the three levels. Where the rows do not divide evenly, the upper bands have one row more;
         of fewer rows than bands each is a band."""
         boost: Strength = 0.5
