@@ -17,7 +17,6 @@ from foveate.models.second_derivatives import directions
 from foveate.models.taps import edit_tap
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Bands = Annotated[int, Field(ge=1, le=512)]
 Strength = Annotated[float, Field(ge=0, le=100)]
 Bands = Annotated[int, Field(ge=1, le=1024)]
 LEVELS = ("stage:-3", "stage:-2", "stage:-1")
