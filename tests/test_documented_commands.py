@@ -204,7 +204,9 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
                     continue  # masks are proposed for those that have none
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(drawn / kind / f"class{label}" / file.name, target / path)
-            rows.append(f"pictures/{path},{name},{name} {n % 6},{('meadow', 'wood')[n % 4 < 2]},camera {n % 3}")
+            rows.append(
+                f"pictures/{path},{name},{name} {n % 6},{('meadow', 'wood')[n % 4 < 2]},camera {n % 3}"
+            )
             for folder in ("photos", "new", "dogs"):
                 (root / folder).mkdir(exist_ok=True)
                 if folder == "photos" or n < 2:
