@@ -111,19 +111,20 @@ class Stripes(Network):
 def known() -> Iterator[None]:
     """Inside the block the table has both, as if each had its line there."""
     field = ModelConfig.model_fields["network"]
-    before, annotation = dict(NETWORKS._classes), field.annotation
+    before, listed, annotation = dict(NETWORKS._classes), NETWORKS._listed, field.annotation
 
     def rebuild() -> None:
         for settings in (ModelConfig, Experiment):
             settings.model_rebuild(force=True)
 
     NETWORKS._classes |= {"zoom": Zoom, "stripes": Stripes}
+    NETWORKS._listed = tuple(NETWORKS._classes.values())
     field.annotation = Annotated[NETWORKS.settings, BeforeValidator(by_kind)]  # type: ignore[assignment]
     rebuild()
     try:
         yield
     finally:
-        NETWORKS._classes, field.annotation = before, annotation
+        NETWORKS._classes, NETWORKS._listed, field.annotation = before, listed, annotation
         rebuild()
 
 

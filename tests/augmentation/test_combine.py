@@ -75,7 +75,7 @@ def test_combinations_of_combinations() -> None:
         ({"members": [HIDE], "weights": [1, 2]}, "2 weights for 1 members"),
         ({"members": [HIDE], "take": "all", "weights": [2]}, "probabilities, at most 1"),
         ({"members": [HIDE], "weights": [0]}, "some weight must be above 0"),
-        ({"members": [{"kind": "cutout", "sides": 1}]}, "members.0.cutout.sides is no setting"),
+        ({"members": [{"kind": "cutout", "sides": 1}]}, "members.0.sides is no setting"),
         ({"members": [{"kind": "nothing"}]}, "members.0.kind must be one of"),
     ],
 )

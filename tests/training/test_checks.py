@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from foveate.core.config import parse
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, shown
 from foveate.experiment import Experiment, run
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
@@ -94,7 +94,7 @@ def test_it_is_refused_before_pictures_are_decoded(tree: Path, tmp_path: Path) -
     "lr", [float("nan"), float("inf"), float("-inf"), -1, 0, 1e300, 1001, "fast", None, []]
 )
 def test_learning_rates_that_are_none_are_refused_by_name_and_value(lr: Any) -> None:
-    with pytest.raises(ConfigError, match=r"training\.phases\.0\.lr: ") as caught:
+    with pytest.raises(ConfigError, match=r"training\.phases\.0\.lr must be ") as caught:
         Experiment.from_dict({"training": {"phases": [{"lr": lr}]}})
-    assert repr(lr) in str(caught.value)
+    assert shown(lr) in str(caught.value)
     assert len(str(caught.value)) < 250

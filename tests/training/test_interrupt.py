@@ -166,9 +166,7 @@ def test_in_validation_and_the_weights_are_as_if_nothing_had_been(
     ]
 
 
-@pytest.mark.parametrize(
-    "what", ["predicting", "measuring where it looks", "testing other backgrounds", "features for"]
-)
+@pytest.mark.parametrize("what", ["predicting", "features of training", "testing other backgrounds", "maps"])
 def test_in_measuring(tree: Path, tmp_path: Path, what: str) -> None:
     short = {"phases": [phase(epochs=1)]}
     settings = experiment(training=short, evaluation={"neighbours": 3})
