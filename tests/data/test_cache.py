@@ -385,16 +385,21 @@ def test_two_processes_build_at_once(tmp_path):
 
 
 def child(catalog: Catalog, folder: Path, seconds: float) -> subprocess.Popen:
-    """A process that builds and takes so long for each picture; it is at the first."""
+    """A process that builds and takes so long for each picture; all its threads are at their first."""
     code = f"""
         import os
         import time
+        from foveate.core.threads import usable_cores
         from pathlib import Path
         from foveate.data import cache
         from foveate.data.catalog import Catalog, Sample
 
+        begun = []
+
         def slow(catalog, row, size, fit, real=cache._decode):
-            os.write(1, b"inside\\n")  # at once: several threads print, and a line of one must not cut another's
+            begun.append(row)
+            if len(begun) == min(usable_cores(), {len(catalog)}):  # no thread is about to be started any more
+                os.write(1, b"inside\\n")
             time.sleep({seconds})
             return real(catalog, row, size, fit)
 
