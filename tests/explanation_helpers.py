@@ -1,10 +1,12 @@
 """Networks and comparisons for tests of explainers."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -104,3 +106,23 @@ class Tiny(nn.Module):
         x = functional.max_pool2d(x, 3, 2, 1) if self.style == "functional" else self.pool(x)
         x = self.activate(self.second(x), 1).mean((2, 3))
         return self.head(self.activate(self.third(x), 2))
+
+
+def slow_energy(small: np.ndarray, mask: np.ndarray) -> float:
+    """Bilinear by its formula, then a loop over the pixels."""
+    h, w = small.shape
+    height, width = mask.shape
+    inside = total = 0.0
+    for y in range(height):
+        for x in range(width):
+            v = max((y + 0.5) * h / height - 0.5, 0)
+            u = max((x + 0.5) * w / width - 0.5, 0)
+            i, j = int(v), int(u)
+            i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
+            fy, fx = v - i, u - j
+            top = small[i, j] * (1 - fx) + small[i, j1] * fx
+            bottom = small[i1, j] * (1 - fx) + small[i1, j1] * fx
+            value = top * (1 - fy) + bottom * fy
+            total += value
+            inside += value * mask[y, x]
+    return inside / total if total > 0 and mask.sum() > 0 else math.nan

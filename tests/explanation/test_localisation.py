@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 from sklearn.metrics import jaccard_score, roc_auc_score
 
+from explanation_helpers import slow_energy
 from foveate.explanation.localisation import (
     LOCALISATION,
     LocalisationConfig,
@@ -18,26 +19,6 @@ from foveate.explanation.localisation import (
     energy_in_mask,
     localisation,
 )
-
-
-def slow_energy(small: np.ndarray, mask: np.ndarray) -> float:
-    """Bilinear by its formula, then a loop over the pixels."""
-    h, w = small.shape
-    height, width = mask.shape
-    inside = total = 0.0
-    for y in range(height):
-        for x in range(width):
-            v = max((y + 0.5) * h / height - 0.5, 0)
-            u = max((x + 0.5) * w / width - 0.5, 0)
-            i, j = int(v), int(u)
-            i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
-            fy, fx = v - i, u - j
-            top = small[i, j] * (1 - fx) + small[i, j1] * fx
-            bottom = small[i1, j] * (1 - fx) + small[i1, j1] * fx
-            value = top * (1 - fy) + bottom * fy
-            total += value
-            inside += value * mask[y, x]
-    return inside / total if total > 0 and mask.sum() > 0 else math.nan
 
 
 @settings(max_examples=25, deadline=None)

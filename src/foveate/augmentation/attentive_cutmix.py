@@ -9,12 +9,12 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from foveate.augmentation.guidance import GuidedConfig, activation, guide
-from foveate.augmentation.pairs import Counts, partner_of, paste
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import partner_of, paste
 from foveate.data.batch import Batch
 
 
-class AttentiveCutMix:
+class AttentiveCutMix(Mix):
     """The most attentive cells of another picture, pasted at the same places; the label mixed by area.
 
     Own map: the mean over channels of the last feature map. The authors ask a second, fixed network that was trained on
@@ -35,12 +35,7 @@ class AttentiveCutMix:
                 raise ValueError(f"{self.cells} cells of a grid of {self.grid} x {self.grid}")
             return self
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         partner, grid = partner_of(batch, rng), self.config.grid
         attention = F.adaptive_avg_pool2d(guide(self.config, activation, model, batch)[:, None], grid)
         best = attention.flatten(1).topk(self.config.cells, dim=1).indices

@@ -10,13 +10,13 @@ from torch import nn
 from foveate.augmentation.boxes import clipped, inside
 from foveate.augmentation.chance import whole
 from foveate.augmentation.guidance import GuidedConfig, class_map, guide, peaks
-from foveate.augmentation.pairs import Counts, partner_of, paste
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import partner_of, paste
 from foveate.augmentation.warp import affine, box_to_box
-from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 
-class AttributeMix:
+class AttributeMix(Mix):
     """One attribute of another picture is laid over the same attribute of this one; the label mixed by area.
 
     Attributes are mined by asking again and again: the square around the map's maximum is the first, it is hidden, and
@@ -35,12 +35,7 @@ class AttributeMix:
         side: float = Field(default=0.3, gt=0, le=1)
         """Of an attribute's square, as a share of the picture's shorter side."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         partner = partner_of(batch, rng)
         boxes = self.mine(model, batch)  # (k, B, 4)
         which = whole(rng, len(boxes), len(batch), batch.images)

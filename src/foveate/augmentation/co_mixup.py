@@ -9,12 +9,12 @@ from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.guidance import GuidedConfig, guide, loss_gradient
-from foveate.augmentation.pairs import Counts, soft_targets
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import soft_targets
 from foveate.data.batch import Batch
 
 
-class CoMixup:
+class CoMixup(Mix):
     """Groups of pictures mixed jointly into as many mixtures that keep what is salient and differ from each other.
 
     Each mixture j is a grid of n x n blocks, each of which shows one of the m pictures of the group at its place. With
@@ -53,12 +53,7 @@ class CoMixup:
         rounds: int = Field(default=4, ge=1, le=32)
         """Times that every block is looked at."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         targets = soft_targets(batch, self.classes)
         size = (batch.images.shape[2], batch.images.shape[3])
         blocks, count = min(self.config.blocks, *size), len(batch)

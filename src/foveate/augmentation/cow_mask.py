@@ -5,14 +5,14 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import nn
 
 from foveate.augmentation.chance import Range, log_uniform, noise, uniform
 from foveate.augmentation.erasing import Erase, EraseConfig
-from foveate.augmentation.pairs import Counts, partner_of, paste
+from foveate.augmentation.mixing import Mix, MixConfig
+from foveate.augmentation.pairs import partner_of, paste
 from foveate.core.config import Config as Settings
-from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 
@@ -72,25 +72,18 @@ class CowOut(Erase):
         return ~blobs(rng, batch.images, self.config.sigma, self.config.share)
 
 
-class CowMix:
+class CowMix(Mix):
     """Irregular blobs of another picture, the label mixed by area.
 
     Source: as ``cow_out``; shares 0.2 to 0.8. Masks of the mixture are known where both are. In place.
     """
 
-    class Config(_Blobs):
+    class Config(MixConfig, _Blobs):
         kind: Literal["cow_mix"] = "cow_mix"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch."""
         share: Range = (0.2, 0.8)
         """Smallest and largest share of the picture that is the other's."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         partner = partner_of(batch, rng)
         return paste(
             batch, partner, blobs(rng, batch.images, self.config.sigma, self.config.share), self.classes

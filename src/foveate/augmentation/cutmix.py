@@ -8,9 +8,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core.config import Config
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix, MixConfig
+from foveate.augmentation.pairs import both_masks, mix_targets, partner_of, soft_targets
 from foveate.data.batch import Batch
 
 
@@ -23,28 +22,22 @@ def draw_box(height: int, width: int, kept: float, rng: np.random.Generator) -> 
     return slice(top, min(height, y + tall // 2)), slice(left, min(width, x + wide // 2))
 
 
-class CutMix:
+class CutMix(Mix):
     """A box of another picture in the same place, the label mixed by area.
 
-    lambda ~ Beta(alpha, alpha) and one box a batch; label lambda own + (1 - lambda) partner's, lambda by area.
+    lambda ~ Beta(alpha, alpha) and one box a batch; label lambda own + (1 - lambda) partner's, lambda by area. In the
+    paper p is 1 on ImageNet and 0.5 on CIFAR.
 
     Source: Yun et al., CutMix, ICCV 2019. Pictures and masks of the batch are changed in place. The mask of the
     mixture is known where both masks are.
     """
 
-    class Config(Config):
+    class Config(MixConfig):
         kind: Literal["cutmix"] = "cutmix"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch (1 on ImageNet, 0.5 on CIFAR in the paper)."""
         alpha: float = Field(default=1.0, gt=0)
         """Of the Beta distribution; 1: every share of the area is equally likely."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         kept = float(rng.beta(self.config.alpha, self.config.alpha))
         partner = self.partner(batch, rng)
         height, width = batch.images.shape[2:]

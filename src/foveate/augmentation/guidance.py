@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import nn
 
+from foveate.augmentation.mixing import MixConfig
 from foveate.augmentation.pairs import soft_targets
-from foveate.core.config import Config
 from foveate.data.batch import Batch
 from foveate.explanation import EXPLAINERS, explain
 from foveate.explanation.explain import build_explainer
@@ -26,11 +26,9 @@ Own = Callable[[nn.Module, Batch], torch.Tensor]
 """(network, batch) -> (B, h, w) float32 >= 0."""
 
 
-class GuidedConfig(Config):
+class GuidedConfig(MixConfig):
     """Settings that all guided transforms have."""
 
-    p: float = Field(default=1.0, ge=0, le=1)
-    """Probability for each batch."""
     explainer: str | None = None
     """An explanation method (``foveate list explainers``) whose map of the picture's class guides; None: the map that
     the authors used, or what stands for it here (see the method)."""

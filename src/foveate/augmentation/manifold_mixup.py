@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from foveate.augmentation.mixing import Mix, MixConfig
 from foveate.augmentation.mixup import Mixup
 from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core import config as core
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 
-class ManifoldMixup:
+class ManifoldMixup(Mix):
     """Two pictures blended at a layer inside the network, drawn for every batch.
 
     h = lambda own + (1 - lambda) partner's feature maps at one place drawn from ``layers``; labels alike.
@@ -26,25 +26,21 @@ class ManifoldMixup:
     Source: Verma et al., Manifold mixup, ICML 2019.
     """
 
-    class Config(core.Config):
+    class Config(MixConfig):
         kind: Literal["manifold_mixup"] = "manifold_mixup"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch."""
         alpha: float = Field(default=2.0, gt=0)
         """Of the Beta distribution (2 in the paper)."""
         layers: tuple[str, ...] = Field(default=("input", "early", "middle"), min_length=1)
         """Where, all equally likely: "input", or taps as in ``foveate.models.layer_names``."""
 
     def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
+        super().__init__(config, counts)
         self._input = Mixup(Mixup.Config(alpha=config.alpha), counts)
 
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         layer = self.config.layers[int(rng.integers(len(self.config.layers)))]
         if layer == "input":
-            return self._input(batch, model, rng, progress)
+            return self._input(batch, model, rng, Progress())
         kept = float(rng.beta(self.config.alpha, self.config.alpha))
         partner = partner_of(batch, rng)
         batch.masks.lerp_(batch.masks[partner], 1 - kept)

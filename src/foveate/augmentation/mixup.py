@@ -7,13 +7,12 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core.config import Config as Settings
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix, MixConfig
+from foveate.augmentation.pairs import both_masks, mix_targets, partner_of, soft_targets
 from foveate.data.batch import Batch
 
 
-class Mixup:
+class Mixup(Mix):
     """Two pictures blended, their labels in the same proportion.
 
     x = lambda own + (1 - lambda) partner's, one lambda ~ Beta(alpha, alpha) a batch; labels alike.
@@ -22,19 +21,12 @@ class Mixup:
     each place's share of object. The mask of the mixture is known where both masks are.
     """
 
-    class Config(Settings):
+    class Config(MixConfig):
         kind: Literal["mixup"] = "mixup"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch."""
         alpha: float = Field(default=1.0, gt=0)
         """Of the Beta distribution; smaller: mostly one of the two pictures (0.2 is usual on ImageNet)."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         kept = float(rng.beta(self.config.alpha, self.config.alpha))
         partner = partner_of(batch, rng)
         for values in (batch.images, batch.masks):

@@ -9,13 +9,13 @@ from torch import nn
 
 from foveate.augmentation.boxes import around, inside
 from foveate.augmentation.guidance import GuidedConfig, class_map, guide, same_class
-from foveate.augmentation.pairs import Counts, paste
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import paste
 from foveate.augmentation.warp import affine, box_to_box
-from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 
-class PartSwap:
+class PartSwap(Mix):
     """The attentive part of another picture of the same class, stretched over the attentive part of this one.
 
     A part is the box around what the map says above ``threshold`` of its maximum. Both pictures are of one class, so
@@ -32,12 +32,7 @@ class PartSwap:
         threshold: float = Field(default=0.6, ge=0, lt=1)
         """Share of the map's maximum."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         partner = same_class(batch.labels, rng)
         maps = guide(self.config, class_map, model, batch)[:, None]
         highest = maps.amax(dim=(2, 3), keepdim=True)

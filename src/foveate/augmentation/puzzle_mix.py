@@ -10,12 +10,12 @@ from torch import nn
 
 from foveate.augmentation.grid_cut import best_levels
 from foveate.augmentation.guidance import GuidedConfig, guide, loss_gradient
-from foveate.augmentation.pairs import Counts, partner_of, paste
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import partner_of, paste
 from foveate.data.batch import Batch
 
 
-class PuzzleMix:
+class PuzzleMix(Mix):
     """The mask of three levels that keeps most salience of two pictures, and their parts moved to where it shows them.
 
     On a grid of n x n blocks, n drawn once a batch: z, the own share of a block, is 0, 1/2 or 1 and minimises
@@ -51,12 +51,7 @@ class PuzzleMix:
         cost: float = Field(default=0.8, ge=0)
         """Of moving, for the square of the distance in sides of the picture."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         config = self.config
         size = (batch.images.shape[2], batch.images.shape[3])
         blocks = min(int(rng.choice(config.blocks)), *size)

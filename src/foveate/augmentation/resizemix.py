@@ -4,17 +4,16 @@ from typing import Literal
 
 import numpy as np
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import nn
 
 from foveate.augmentation.chance import Range
-from foveate.augmentation.pairs import Counts, both_masks, mix_targets, partner_of, soft_targets
-from foveate.core.config import Config as Settings
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix, MixConfig
+from foveate.augmentation.pairs import both_masks, mix_targets, partner_of, soft_targets
 from foveate.data.batch import Batch
 
 
-class ResizeMix:
+class ResizeMix(Mix):
     """Another picture, shrunk as a whole, is pasted; the label is mixed by area.
 
     Sides tau H x tau W with tau ~ U(``scale``), at a place where it fits, both one a batch; shrunk bilinearly. In
@@ -24,10 +23,8 @@ class ResizeMix:
     mask of the mixture is known where both masks are.
     """
 
-    class Config(Settings):
+    class Config(MixConfig):
         kind: Literal["resizemix"] = "resizemix"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch."""
         scale: Range = (0.1, 0.8)
         """Smallest and largest side of the pasted picture, as a share of the side."""
 
@@ -37,12 +34,7 @@ class ResizeMix:
                 raise ValueError("scale must lie in (0, 1], the smaller value first")
             return self
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         targets = soft_targets(batch, self.classes)
         height, width = batch.images.shape[2:]
         tau = rng.uniform(*self.config.scale)

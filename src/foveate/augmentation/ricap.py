@@ -7,13 +7,12 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from foveate.augmentation.pairs import Counts, partner_of, soft_targets
-from foveate.core.config import Config as Settings
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix, MixConfig
+from foveate.augmentation.pairs import partner_of, soft_targets
 from foveate.data.batch import Batch
 
 
-class Ricap:
+class Ricap(Mix):
     """Four pictures are cropped to the four parts around a random point; the label is mixed by area.
 
     The point is (W Beta(beta, beta), H Beta(beta, beta)), one a batch, each part from a permutation of its own.
@@ -25,21 +24,14 @@ class Ricap:
     The mask of the mosaic is known where the masks of all four pictures are.
     """
 
-    class Config(Settings):
+    class Config(MixConfig):
         kind: Literal["ricap"] = "ricap"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch."""
         beta: float = Field(default=0.3, gt=0)
         """Of the Beta distribution; small: one picture takes most of the mosaic."""
         origin: Literal["anywhere", "centre", "corner"] = "anywhere"
         """Which crop of a picture."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         targets = soft_targets(batch, self.classes)
         height, width = batch.images.shape[2:]
         y, x = (round(side * rng.beta(self.config.beta, self.config.beta)) for side in (height, width))

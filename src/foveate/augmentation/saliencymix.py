@@ -10,12 +10,12 @@ from torch import nn
 
 from foveate.augmentation.boxes import clipped, inside
 from foveate.augmentation.guidance import GuidedConfig, contrast, guide, peaks
-from foveate.augmentation.pairs import Counts, partner_of, paste
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import partner_of, paste
 from foveate.data.batch import Batch
 
 
-class SaliencyMix:
+class SaliencyMix(Mix):
     """A box around the most salient place of another picture, pasted at the same place; the label mixed by area.
 
     Sides sqrt(1 - lambda) of the picture's, lambda ~ Beta(alpha, alpha) one a batch, clipped at the border; the place
@@ -31,12 +31,7 @@ class SaliencyMix:
         alpha: float = Field(default=1.0, gt=0)
         """Of the Beta distribution."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         size = (batch.images.shape[2], batch.images.shape[3])
         ratio = math.sqrt(1 - rng.beta(self.config.alpha, self.config.alpha))
         partner = partner_of(batch, rng)

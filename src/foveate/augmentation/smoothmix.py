@@ -4,17 +4,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import nn
 
 from foveate.augmentation.chance import Range, uniform
-from foveate.augmentation.pairs import Counts, partner_of, paste
-from foveate.core.config import Config as Settings
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix, MixConfig
+from foveate.augmentation.pairs import partner_of, paste
 from foveate.data.batch import Batch
 
 
-class SmoothMix:
+class SmoothMix(Mix):
     """A picture seen through a soft Gaussian window, another one around it; the label by the window's mean.
 
     x = G own + (1 - G) partner's, G = exp(-d^2 / 2 sigma^2) around a uniform point, sigma ~ U(``sigma``), drawn for
@@ -25,10 +24,8 @@ class SmoothMix:
     of the mixture is known where both masks are.
     """
 
-    class Config(Settings):
+    class Config(MixConfig):
         kind: Literal["smoothmix"] = "smoothmix"
-        p: float = Field(default=1.0, ge=0, le=1)
-        """Probability for each batch."""
         sigma: Range = (0.25, 0.5)
         """Smallest and largest sigma, as shares of the picture's shorter side."""
 
@@ -38,12 +35,7 @@ class SmoothMix:
                 raise ValueError("sigma must be above 0, the smaller value first")
             return self
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         like, count = batch.images, len(batch)
         height, width = like.shape[2:]
         sigma = uniform(rng, self.config.sigma, count, like)[:, None] * min(height, width)

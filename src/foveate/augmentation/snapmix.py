@@ -10,12 +10,12 @@ from torch import nn
 
 from foveate.augmentation.cutmix import draw_box
 from foveate.augmentation.guidance import GuidedConfig, class_map, guide
-from foveate.augmentation.pairs import Counts, both_masks, partner_of, soft_targets, weigh_targets
-from foveate.core.progress import Progress
+from foveate.augmentation.mixing import Mix
+from foveate.augmentation.pairs import both_masks, partner_of, soft_targets, weigh_targets
 from foveate.data.batch import Batch
 
 
-class SnapMix:
+class SnapMix(Mix):
     """A box of another picture, resized into a box of this one; labels weighed by the evidence that went and came.
 
     Weights: 1 - (share of the own class map in the own box), and the share of the partner's class map in its box; they
@@ -33,12 +33,7 @@ class SnapMix:
         beta: float = Field(default=5.0, gt=0)
         """Of the Beta distribution; 5 with p 1 for fine-tuning, p 0.5 from scratch."""
 
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config, self.classes = config, len(counts)
-
-    def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        if rng.random() >= self.config.p:
-            return batch
+    def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         targets = soft_targets(batch, self.classes)
         size = (batch.images.shape[2], batch.images.shape[3])
         own, other = (draw_box(*size, rng.beta(self.config.beta, self.config.beta), rng) for _ in range(2))

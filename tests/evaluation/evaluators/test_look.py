@@ -1,12 +1,12 @@
 """Look metrics against loops, closed forms, and Grad-CAM by finite differences."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from explanation_helpers import slow_energy
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
@@ -17,26 +17,6 @@ from foveate.explanation.maps import min_max
 from foveate.models.output import Output
 
 from ..conftest import TinyNetwork
-
-
-def slow_energy(small: np.ndarray, mask: np.ndarray) -> float:
-    """Bilinear by its formula, then a loop over the pixels."""
-    h, w = small.shape
-    height, width = mask.shape
-    inside = total = 0.0
-    for y in range(height):
-        for x in range(width):
-            v = max((y + 0.5) * h / height - 0.5, 0)
-            u = max((x + 0.5) * w / width - 0.5, 0)
-            i, j = int(v), int(u)
-            i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
-            fy, fx = v - i, u - j
-            top = small[i, j] * (1 - fx) + small[i, j1] * fx
-            bottom = small[i1, j] * (1 - fx) + small[i1, j1] * fx
-            value = top * (1 - fy) + bottom * fy
-            total += value
-            inside += value * mask[y, x]
-    return inside / total if total > 0 and mask.sum() > 0 else math.nan
 
 
 def test_min_max_of_a_constant_is_zero() -> None:
