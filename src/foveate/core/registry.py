@@ -88,12 +88,16 @@ class Registry(Mapping[str, type[Any]]):
         return Annotated[Union[configs], Field(discriminator="kind")] if len(configs) > 1 else configs[0]  # noqa: UP007
 
 
-def by_kind(value: Any) -> Any:
+def by_kind(value: Any, *, otherwise: str | None = None) -> Any:
     """Settings given by their kind alone, "cosine" for {"kind": "cosine"}, or with ``name`` for ``kind``, as earlier
-    versions wrote some. For a field's validator."""
-    if isinstance(value, dict) and "name" in value and "kind" not in value:
+    versions wrote some; where neither is said they are of the kind ``otherwise``. For a field's validator."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if not isinstance(value, dict) or "kind" in value:
+        return value
+    if "name" in value:
         return {"kind" if key == "name" else key: setting for key, setting in value.items()}
-    return {"kind": value} if isinstance(value, str) else value
+    return value if otherwise is None else {"kind": otherwise, **value}
 
 
 def _settings(entry: type[Any]) -> Any:

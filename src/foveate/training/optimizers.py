@@ -1,6 +1,7 @@
 """Optimizers and parameter groups: weight decay, factors by module, layer decay."""
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
@@ -90,17 +91,10 @@ OPTIMIZERS = Registry(
     formerly="name",
 )
 
-
-def _read(value: Any) -> Any:
-    """An optimizer by its kind alone; without a kind it is AdamW."""
-    value = by_kind(value)
-    return {"kind": "adamw", **value} if isinstance(value, dict) else value
-
-
 if TYPE_CHECKING:
     AnyOptimizer = Any
 else:
-    AnyOptimizer = Annotated[OPTIMIZERS.settings, BeforeValidator(_read)]
+    AnyOptimizer = Annotated[OPTIMIZERS.settings, BeforeValidator(partial(by_kind, otherwise="adamw"))]
 
 
 def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[int, float]:

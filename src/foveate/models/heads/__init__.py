@@ -1,5 +1,6 @@
 """Heads: what turns the backbone's features (B, F) into logits (B, C)."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
@@ -21,17 +22,10 @@ HEADS = Registry(
     formerly="name",
 )
 
-
-def _current(value: Any) -> Any:
-    """A head by its kind alone, and as it was written in files of earlier versions."""
-    value = by_kind(value)
-    return {"kind": "linear", **value} if isinstance(value, dict) else value
-
-
 if TYPE_CHECKING:
     AnyHeadConfig = Any
 else:
-    AnyHeadConfig = Annotated[HEADS.settings, BeforeValidator(_current)]
+    AnyHeadConfig = Annotated[HEADS.settings, BeforeValidator(partial(by_kind, otherwise="linear"))]
 
 
 def build_head(config: Any, features: int, classes: int, seed: int) -> Head:
