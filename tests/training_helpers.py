@@ -83,8 +83,28 @@ def in_child(
     return process
 
 
-class Drawn:
-    """Pictures in memory: a bright square whose colour is the class, on noise; see data.cache.Pictures."""
+class InMemory:
+    """Pictures and masks of which every one is known; see data.cache.Pictures."""
+
+    images: torch.Tensor
+    masks: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, row: int) -> str:
+        return f"picture {row}"
+
+    def read(self, row: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
+        return self.images[row], self.masks[row], True
+
+    def read_many(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        index = torch.from_numpy(np.asarray(rows))
+        return self.images[index], self.masks[index], torch.ones(len(index), dtype=torch.bool)
+
+
+class Drawn(InMemory):
+    """Pictures in memory: a bright square whose colour is the class, on noise."""
 
     has_masks = True
 
@@ -99,19 +119,6 @@ class Drawn:
             masks[row, :, y : y + 6, x : x + 6] = 255
         self.size = size
         self.images, self.masks = (torch.from_numpy(array.astype(np.uint8)) for array in (images, masks))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, row: int) -> str:
-        return f"picture {row}"
-
-    def read(self, row: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
-        return self.images[row], self.masks[row], True
-
-    def read_many(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        index = torch.from_numpy(np.asarray(rows))
-        return self.images[index], self.masks[index], torch.ones(len(index), dtype=torch.bool)
 
 
 def toy_job(
@@ -159,6 +166,18 @@ def toy_job(
 def phase(**settings: Any) -> dict[str, Any]:
     """One phase's settings: short, without going back to the best epoch."""
     return {"name": "p", "epochs": 2, "lr": 0.01, "restore_best": None, **settings}
+
+
+class Stop(Observer):
+    """Breaks off after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, done: int, total: int, pictures: int) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
 
 
 class Heard(Observer):

@@ -12,10 +12,10 @@ from foveate.augmentation import TRANSFORMS
 from foveate.core.config import parse
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.training import Observer, fit
+from foveate.training import fit
 from foveate.training.precision import Precision
 from foveate.training.step import Step
-from training_helpers import phase, toy_job, weights_of
+from training_helpers import Stop, phase, toy_job, weights_of
 
 LATE = Progress(epoch=3, share=0.5, training=0.5)
 MODEL = network()
@@ -74,18 +74,6 @@ def test_odd_sizes_one_picture_masks_or_none(
         if found.targets.is_floating_point():
             assert found.targets.shape == (count, 3)
             assert float(found.targets.min()) >= 0
-
-
-class Stop(Observer):
-    """Breaks off after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, done: int, total: int, pictures: int) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from foveate.core.config import parse
 from foveate.data.batch import Batch
 from foveate.feedback import Moment, TrainingPictures
 from foveate.feedback.curriculum import Curriculum, out_of_fold_loss
-from foveate.training import Observer, fit
-from training_helpers import Drawn, phase, toy_job, weights_of
+from foveate.training import fit
+from training_helpers import Drawn, Stop, phase, toy_job, weights_of
 
 LABELS = np.array([0] * 20 + [1] * 10 + [2] * 3)
 
@@ -99,16 +99,6 @@ def test_how_hard_a_picture_is_by_scikit_learn() -> None:
     lonely = out_of_fold_loss(np.vstack([features, np.zeros(5)]), rare, 5, rng)
     assert lonely[-1] == pytest.approx(-np.log(1e-12))  # nobody could have known it
     assert np.isfinite(lonely).all()
-
-
-class Stop(Observer):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, done: int, total: int, pictures: int) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])

@@ -17,8 +17,8 @@ from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.upweighting import Upweighting
 from foveate.models.networks import Network
-from foveate.training import Interrupted, Observer, fit
-from training_helpers import Drawn, phase, toy_job, weights_of
+from foveate.training import Interrupted, fit
+from training_helpers import Drawn, Stop, phase, toy_job, weights_of
 
 LABELS = np.arange(48) % 3
 
@@ -67,18 +67,6 @@ class CutOff(Darken):
         if moment.epoch == self.epoch:
             os.kill(os.getpid(), signal.SIGINT)
         return change
-
-
-class Stop(Observer):
-    """Breaks off after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, done: int, total: int, pictures: int) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
 
 
 def job(feedback: Callable[[], Feedback], **settings: object) -> object:

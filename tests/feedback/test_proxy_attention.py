@@ -16,8 +16,8 @@ from foveate.explanation import explain
 from foveate.feedback import Moment, Seen, TrainingPictures
 from foveate.feedback.proxy_attention import ProxyAttention
 from foveate.feedback.proxy_pictures import changed, placed
-from foveate.training import Observer, fit
-from training_helpers import Drawn, phase, toy_job, weights_of
+from foveate.training import fit
+from training_helpers import Drawn, Stop, phase, toy_job, weights_of
 
 LABELS = np.arange(48) % 3
 SHORT: dict[str, Any] = {"schedule": [1, "p", 2], "share": 1.0, "threshold": 0.3, "explainer": "gradcam"}
@@ -191,16 +191,6 @@ def test_the_newest_proxy_of_a_picture_is_shown() -> None:
     second = made.between(Moment(2, "p", 2, 0, first), other, shown)
     assert torch.equal(second.pictures[3], first.pictures[3])
     assert not torch.equal(second.pictures[4], first.pictures[4])
-
-
-class Stop(Observer):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, done: int, total: int, pictures: int) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
 
 
 def job(settings: dict[str, Any], **others: Any) -> Any:

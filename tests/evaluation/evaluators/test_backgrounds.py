@@ -22,12 +22,13 @@ from foveate.evaluation.evaluators.backgrounds import (
 )
 from foveate.evaluation.subject import Subject
 from foveate.models.output import Output
+from training_helpers import InMemory
 
 SIDE = 32
 
 
-class Drawn:
-    """In memory: green says the class in the background, red in the object; see data.cache.Pictures."""
+class Drawn(InMemory):
+    """Green says the class in the background, red in the object."""
 
     def __init__(self, labels: np.ndarray, side: int = SIDE, empty: tuple[int, ...] = ()) -> None:
         rng = np.random.default_rng(5)
@@ -43,19 +44,6 @@ class Drawn:
                 self.masks[row, 0, y : y + h, x : x + w] = 255
         self.size, self.has_masks = side, True
         self.images = torch.from_numpy(images.astype(np.uint8))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, row: int) -> str:
-        return f"picture {row}"
-
-    def read(self, row: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
-        return self.images[row], self.masks[row], True
-
-    def read_many(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        index = torch.from_numpy(np.asarray(rows))
-        return self.images[index], self.masks[index], torch.ones(len(index), dtype=torch.bool)
 
 
 class Reader(torch.nn.Module):
