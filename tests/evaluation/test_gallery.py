@@ -11,8 +11,7 @@ from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog, Sample
 from foveate.evaluation.gallery import Maps, choose_rows, compute_maps
 from foveate.evaluation.predictions import PredictionTable
-from foveate.explanation.class_maps import class_map
-from foveate.explanation.maps import min_max
+from foveate.explanation.maps import class_map, min_max
 
 from .conftest import TinyNetwork
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from foveate.evaluation.look_table import LookTable, settle
-from foveate.explanation.score import Score
+from foveate.explanation.maps import Score
 
 
 def test_cells_leave_out_what_cannot_be_measured() -> None:

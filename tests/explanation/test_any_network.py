@@ -407,7 +407,7 @@ def test_first_is_the_stem_and_second_the_first_stage(name: str) -> None:
     for path in paths:
         model.get_submodule(path).register_forward_hook(lambda *_, path=path: order.append(path))
     with torch.no_grad():
-        maps = probe.tapped(images, paths)[1]
+        maps = probe.tapped(images, paths)[2]
     assert order == list(paths), "the stem comes before the first stage"
     assert maps[paths[0]].shape[2] >= maps[paths[1]].shape[2]
 
@@ -425,7 +425,7 @@ def test_the_layers_of_an_efficientnet_are_those_of_the_scenes_report() -> None:
     probe = Probe(ours)
     paths = [probe.resolve(layer, images) for layer in ("first", "second", "last")]
     with torch.no_grad():
-        logits, maps = probe.tapped(images, paths)
+        logits, _, maps = probe.tapped(images, paths)
         assert torch.allclose(logits, theirs(images), atol=1e-4)
     for path, map_ in zip(paths, expected, strict=True):
         assert torch.allclose(maps[path], map_, atol=1e-4 * float(map_.abs().max())), path

@@ -9,8 +9,7 @@ import torch
 from scipy import ndimage, spatial
 from torch.nn import functional
 
-from foveate.explanation import graph_saliency as graph
-from foveate.explanation import whitening_saliency as whitening
+from foveate.explanation import controls
 from foveate.explanation.controls import centred_gaussian, control_maps, edge_maps, random_maps
 from foveate.explanation.maps import min_max, upsample
 
@@ -63,7 +62,7 @@ def scene(odd: bool, kind: str, at: tuple[int, int] = (2, 4)) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", ["bar", "colour"])
-@pytest.mark.parametrize("saliency", [graph.graph_saliency, whitening.whitening_saliency])
+@pytest.mark.parametrize("saliency", [controls.graph_saliency, controls.whitening_saliency])
 def test_what_is_unlike_the_rest_stands_out(
     saliency: Callable[[torch.Tensor], torch.Tensor], kind: str
 ) -> None:
@@ -79,9 +78,9 @@ def test_what_is_unlike_the_rest_stands_out(
 
 def test_graph_saliency_is_the_equilibrium_of_its_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both chains written out and walked until nothing moves."""
-    monkeypatch.setattr(graph, "GRID", 8)
+    monkeypatch.setattr(controls, "GRID", 8)
     images = torch.rand(2, 3, 16, 12, generator=torch.Generator().manual_seed(1))
-    found = graph.graph_saliency(images)
+    found = controls.graph_saliency(images)
 
     def walked(weights: np.ndarray) -> np.ndarray:
         chain = weights / weights.sum(axis=1, keepdims=True)
@@ -94,7 +93,10 @@ def test_graph_saliency_is_the_equilibrium_of_its_chains(monkeypatch: pytest.Mon
     far = spatial.distance.cdist(places, places)
     for image, mine in zip(images, found, strict=True):
         maps = (
-            functional.adaptive_avg_pool2d(graph.features(image[None]), (8, 6))[0].flatten(1).double().numpy()
+            functional.adaptive_avg_pool2d(controls.features(image[None]), (8, 6))[0]
+            .flatten(1)
+            .double()
+            .numpy()
         )
         total = np.zeros(48)
         for m in maps:
@@ -108,17 +110,17 @@ def test_edges_of_the_graph_have_directions() -> None:
     """A vertical border is an edge across, and none along."""
     image = torch.zeros(1, 3, 8, 8)
     image[..., 4:] = 1
-    across, slanted, along, _ = graph.features(image)[0, 3:, 4, 3]
+    across, slanted, along, _ = controls.features(image)[0, 3:, 4, 3]
     assert across == pytest.approx(0.5)
     assert slanted == pytest.approx(0.5 * math.cos(math.pi / 4))
     assert along == pytest.approx(0, abs=1e-6)
     red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
-    assert graph.features(red)[0, :3, 0, 0].tolist() == pytest.approx([1 / 3, 1.0, -0.5])
+    assert controls.features(red)[0, :3, 0, 0].tolist() == pytest.approx([1 / 3, 1.0, -0.5])
 
 
 def test_whitened_lengths_are_mahalanobis_distances() -> None:
     values = torch.randn(2, 4, 300, generator=torch.Generator().manual_seed(0)).cumsum(dim=1)
-    found = whitening.whitened(values)
+    found = controls.whitened(values)
     for mine, own in zip(found.numpy(), values.double().numpy(), strict=True):
         np.testing.assert_allclose(np.cov(mine, bias=True), np.eye(4), atol=1e-4)
         inverse = np.linalg.inv(np.cov(own, bias=True))
@@ -128,7 +130,7 @@ def test_whitened_lengths_are_mahalanobis_distances() -> None:
 
 def test_saliency_without_anything_to_see_is_flat() -> None:
     grey = torch.linspace(0, 1, 24)[:, None].expand(1, 3, 24, 24) * torch.linspace(0, 1, 24)
-    for saliency in (graph.graph_saliency, whitening.whitening_saliency):
+    for saliency in (controls.graph_saliency, controls.whitening_saliency):
         assert (saliency(torch.full((1, 3, 20, 30), 0.3)) == 0).all()
         assert saliency(grey).isfinite().all()
         assert saliency(torch.rand(1, 1, 20, 30)).shape == (1, 20, 30)

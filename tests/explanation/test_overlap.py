@@ -6,8 +6,7 @@ import torch
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
-from foveate.explanation.localisation import LocalisationConfig, localisation
-from foveate.explanation.overlap import otsu
+from foveate.explanation.localisation import LocalisationConfig, localisation, otsu
 
 
 @pytest.mark.parametrize("power", [0.2, 1, 6])

@@ -144,7 +144,7 @@ def test_ablationcam_equals_the_slow_one(name: str) -> None:
     layer = "layer1" if name == "resnet18" else layer
     found = explain(model, images, targets, "ablationcam", layer, raw=True, chunk=50)
     with torch.no_grad():
-        logits, maps = Probe(model).tapped(images, [layer])
+        logits, _, maps = Probe(model).tapped(images, [layer])
         for i, target in enumerate(targets):
             score = logits[i, target]
             total = torch.zeros(maps[layer].shape[2:])

@@ -8,7 +8,7 @@ from torch import nn
 
 from explanation.networks import network, pictures
 from foveate.explanation import explain
-from foveate.explanation.class_maps import class_map
+from foveate.explanation.maps import class_map
 from foveate.models.output import Output
 from foveate.models.taps import capture_taps
 

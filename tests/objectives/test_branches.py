@@ -6,7 +6,7 @@ import torch
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
-from foveate.explanation.class_maps import class_maps
+from foveate.explanation.maps import class_maps
 from foveate.models.output import Output
 from foveate.objectives import Context, Objective
 from foveate.objectives.classification import CrossEntropy

@@ -7,8 +7,7 @@ from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.explanation.class_maps import class_maps, tap_gradients
-from foveate.explanation.maps import min_max
+from foveate.explanation.maps import class_maps, min_max, tap_gradients
 from foveate.models.heads import DeepHead, LinearHead
 from foveate.models.output import Output
 from foveate.objectives.maps import ClassActivation, z_score

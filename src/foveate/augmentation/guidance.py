@@ -77,7 +77,7 @@ def activation(model: nn.Module, batch: Batch) -> torch.Tensor:
     with untouched(probe.model), torch.no_grad():
         images = probe.place(batch.images)
         layer = probe.resolve("last", images)
-        return probe.tapped(images, [layer])[1][layer].float().mean(dim=1).relu()
+        return probe.tapped(images, [layer])[2][layer].float().mean(dim=1).relu()
 
 
 def loss_gradient(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -29,9 +29,9 @@ from foveate.explanation.faithfulness import (
     sensitivity_max,
 )
 from foveate.explanation.localisation import LOCALISATION, LocalisationConfig, chance_levels, localisation
+from foveate.explanation.maps import Score
 from foveate.explanation.probe import Probe
 from foveate.explanation.sanity import SANITY, Maps, fragility, input_shift, randomised, randomised_copies
-from foveate.explanation.score import Score
 from foveate.models.modes import untouched
 
 Group = Literal["localisation", "faithfulness", "sanity"]

@@ -17,8 +17,7 @@ from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
 from foveate.evaluation.predict import Network
 from foveate.evaluation.predictions import PredictionTable
-from foveate.explanation.class_maps import class_and_tap_map
-from foveate.explanation.maps import min_max
+from foveate.explanation.maps import class_and_tap_map, min_max
 
 FIXED = ("index", "image", "mask")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from foveate.core.files import write_csv, write_json
 from foveate.core.intervals import of_mean
-from foveate.explanation.score import Score
+from foveate.explanation.maps import Score
 
 CHANCE = "chance"
 """The row of chance levels."""

@@ -22,7 +22,7 @@ from foveate.data.grabcut import (
 )
 from foveate.evaluation.subject import pick_device
 from foveate.experiment.run_folder import RunFolder
-from foveate.explanation.class_maps import class_map
+from foveate.explanation.maps import class_map
 
 
 def cut_picture(

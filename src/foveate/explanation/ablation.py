@@ -27,7 +27,7 @@ class AblationCam(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            logits, maps = probe.tapped(images, layers)
+            logits, _, maps = probe.tapped(images, layers)
             score = logits.gather(1, targets[:, None])[:, 0]
             live = {layer: (maps[layer] != 0).any(dim=3).any(dim=2) for layer in layers}  # (B, K)
             total, done = sum(int(found.sum()) for found in live.values()), 0

@@ -166,7 +166,7 @@ class EigenCam(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            _, maps = probe.tapped(images, layers)
+            maps = probe.tapped(images, layers)[2]
         return {layer: first_component(maps[layer].float()).relu() for layer in layers}
 
 

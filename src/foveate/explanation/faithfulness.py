@@ -20,9 +20,8 @@ from foveate.core.config import Config
 from foveate.core.rng import key, numpy_generator
 from foveate.explanation.baselines import baselines
 from foveate.explanation.imputation import impute
-from foveate.explanation.maps import upsample
+from foveate.explanation.maps import Score, upsample
 from foveate.explanation.probe import Probe
-from foveate.explanation.score import Score
 from foveate.models.modes import untouched
 
 FAITHFULNESS: tuple[Score, ...] = (
@@ -35,8 +34,6 @@ FAITHFULNESS: tuple[Score, ...] = (
     Score("infidelity", "infidelity", "lower"),
 )
 """The scores, in the order of tables."""
-
-FILLS = ("blur", "black", "mean")
 
 
 class FaithfulnessConfig(Config):
@@ -93,12 +90,9 @@ def faithfulness(
     probe = Probe(model, seed=config.seed)
     with untouched(model), torch.no_grad():
         images = probe.place(images)
-        asker = _Asker(probe, images, targets.to(probe.device))
-        fill = filled(probe, images, config.fill)
+        asked = _Asked(probe, images, targets.to(probe.device), config)
         size = (images.shape[2], images.shape[3])
-        placed = {name: upsample(found.to(images.device), size) for name, found in maps.items()}
-        shared = _Shared(asker, fill, config)
-        return {name: _of_map(asker, shared, found, config) for name, found in placed.items()}
+        return {name: asked.scores(upsample(found.to(images.device), size)) for name, found in maps.items()}
 
 
 def filled(probe: Probe, images: torch.Tensor, fill: Literal["blur", "black", "mean"]) -> torch.Tensor:
@@ -113,36 +107,79 @@ def filled(probe: Probe, images: torch.Tensor, fill: Literal["blur", "black", "m
     return blurred
 
 
-class _Asker:
-    """The network's answers about changed versions of the same B pictures."""
+class _Asked:
+    """What the network says of changed versions of B pictures; what serves all maps is computed once."""
 
-    def __init__(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> None:
-        self.probe, self.images, self.targets = probe, images, targets
+    def __init__(
+        self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, config: FaithfulnessConfig
+    ) -> None:
+        self.probe, self.images, self.targets, self.config = probe, images, targets, config
+        height, width = images.shape[2:]
+        self.pixels = height * width
+        self.fill = filled(probe, images, config.fill)
+        self.whole, self.nothing = self.ask(images), self.ask(self.fill)
+        order = torch.Generator().manual_seed(key(config.seed, "order of ties"))
+        self.shuffle = torch.randperm(self.pixels, generator=order).to(images.device)
+        noise = torch.Generator().manual_seed(key(config.seed, "road noise"))
+        self.noise = torch.randn(1, 3, height, width, generator=noise).to(self.fill) * config.road_noise
+        count = config.holes if "infidelity" in config.scores else 0
+        self.holes = _squares(count, height, width, config.seed).to(images.device)
+        self.falls = [
+            self.whole[1] - self.ask(torch.where(hole, self.fill, images))[1] for hole in self.holes
+        ]
 
-    def __call__(self, changed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def ask(self, changed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """p and S of the target, (B,) each."""
         logits = torch.cat([self.probe.logits(changed[part]) for part in self.probe.chunks(len(changed))])
         chosen = self.targets[:, None]
         return logits.softmax(dim=1).gather(1, chosen)[:, 0], logits.gather(1, chosen)[:, 0]
 
+    def scores(self, maps: torch.Tensor) -> dict[str, torch.Tensor]:
+        """{score: (B,)} of maps (B, H, W)."""
+        flat, steps, wanted = maps.flatten(1), self.config.steps, set(self.config.scores)
+        varies = flat.amax(dim=1) > flat.amin(dim=1)
+        ranks = _ranks(flat, self.shuffle).view_as(maps)[:, None]  # (B, 1, H, W), 0 = highest
+        found: dict[str, torch.Tensor] = {}
+        if wanted & {"deletion", "flipping"}:
+            p, s = self._curve(ranks, self.images, self.fill, self.whole, self.nothing)
+            found["deletion"] = torch.trapezoid(p, dx=1 / steps, dim=1)
+            found["flipping"] = (s[:, :1] - s).mean(dim=1)
+        if "insertion" in wanted:
+            p, _ = self._curve(ranks, self.fill, self.images, self.nothing, self.whole)
+            found["insertion"] = torch.trapezoid(p, dx=1 / steps, dim=1)
+        if "road" in wanted:
+            found["road"] = self._road(ranks)
+        if wanted & {"drop", "increase"}:
+            p, _ = self.ask(self.images * maps[:, None].to(self.images.dtype))
+            found["drop"] = (self.whole[0] - p).clamp(min=0) / self.whole[0]
+            found["increase"] = (p > self.whole[0]).float()
+        if "infidelity" in wanted:
+            told = torch.stack([(maps * hole).sum(dim=(1, 2)) for hole in self.holes], dim=1)
+            found["infidelity"] = _unexplained(told, torch.stack(self.falls, dim=1))
+        return {
+            score.name: torch.where(varies, found[score.name].float(), torch.nan)
+            for score in FAITHFULNESS
+            if score.name in wanted
+        }
 
-class _Shared:
-    """What serves all maps."""
+    def _curve(
+        self, ranks: torch.Tensor, before: torch.Tensor, after: torch.Tensor, *ends: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """p and S, (B, steps + 1) each, as more and more of the highest pixels go from ``before`` to ``after``, of
+        which the answers are known."""
+        steps = self.config.steps
+        counts = [round(step * self.pixels / steps) for step in range(1, steps)]
+        between = [self.ask(torch.where(ranks < count, after, before)) for count in counts]
+        return tuple(torch.stack(values, dim=1) for values in zip(ends[0], *between, ends[1], strict=True))
 
-    def __init__(self, ask: _Asker, fill: torch.Tensor, config: FaithfulnessConfig) -> None:
-        b, _, height, width = ask.images.shape
-        self.fill = fill
-        self.whole, self.nothing = ask(ask.images), ask(fill)
-        order = torch.Generator().manual_seed(key(config.seed, "order of ties"))
-        self.shuffle = torch.randperm(height * width, generator=order).to(ask.images.device)
-        noise = torch.Generator().manual_seed(key(config.seed, "road noise"))
-        self.noise = torch.randn(1, 3, height, width, generator=noise).to(fill) * config.road_noise
-        self.holes: list[torch.Tensor] = []
-        self.falls = torch.zeros(b, 0, device=fill.device)
-        if "infidelity" in config.scores:
-            self.holes = list(_squares(config.holes, height, width, config.seed).to(fill.device))
-            falls = [self.whole[1] - ask(torch.where(hole, fill, ask.images))[1] for hole in self.holes]
-            self.falls = torch.stack(falls, dim=1)  # (B, holes)
+    def _road(self, ranks: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros(len(ranks), device=ranks.device)
+        for share in self.config.road:
+            count = round(share * self.pixels)
+            for sign, missing in ((-1, ranks < count), (1, ranks >= self.pixels - count)):
+                imputed = impute(self.images, missing[:, 0]) + self.noise * missing
+                total += sign * self.ask(self.probe.place(imputed))[0]
+        return total / (2 * len(self.config.road))
 
 
 def _squares(count: int, height: int, width: int, seed: int) -> torch.Tensor:
@@ -157,72 +194,11 @@ def _squares(count: int, height: int, width: int, seed: int) -> torch.Tensor:
     return found
 
 
-def _of_map(
-    ask: _Asker, shared: _Shared, maps: torch.Tensor, config: FaithfulnessConfig
-) -> dict[str, torch.Tensor]:
-    flat = maps.flatten(1)
-    varies = flat.amax(dim=1) > flat.amin(dim=1)
-    ranks = _ranks(flat, shared.shuffle).view_as(maps)[:, None]  # (B, 1, H, W), 0 = highest
-    wanted = set(config.scores)
-    found: dict[str, torch.Tensor] = {}
-    if wanted & {"deletion", "flipping"}:
-        p, s = _curve(ask, shared, ranks, config.steps, delete=True)
-        found["deletion"] = torch.trapezoid(p, dx=1 / config.steps, dim=1)
-        found["flipping"] = (s[:, :1] - s).mean(dim=1)
-    if "insertion" in wanted:
-        p, _ = _curve(ask, shared, ranks, config.steps, delete=False)
-        found["insertion"] = torch.trapezoid(p, dx=1 / config.steps, dim=1)
-    if "road" in wanted:
-        found["road"] = _road(ask, shared, ranks, config)
-    if wanted & {"drop", "increase"}:
-        p, _ = ask(ask.images * maps[:, None].to(ask.images.dtype))
-        found["drop"] = (shared.whole[0] - p).clamp(min=0) / shared.whole[0]
-        found["increase"] = (p > shared.whole[0]).float()
-    if "infidelity" in wanted:
-        told = torch.stack([(maps * hole).sum(dim=(1, 2)) for hole in shared.holes], dim=1)
-        found["infidelity"] = _unexplained(told, shared.falls)
-    return {
-        score.name: torch.where(varies, found[score.name].float(), torch.nan)
-        for score in FAITHFULNESS
-        if score.name in wanted
-    }
-
-
 def _ranks(flat: torch.Tensor, shuffle: torch.Tensor) -> torch.Tensor:
     """(B, N) int64: place of each pixel from the highest on; ties in the order of ``shuffle`` (N,)."""
     order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
     places = torch.arange(flat.shape[1], device=flat.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
-
-
-def _curve(
-    ask: _Asker, shared: _Shared, ranks: torch.Tensor, steps: int, *, delete: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """p and S, (B, steps + 1) each, as more and more of the highest pixels are deleted, or inserted."""
-    pixels = ranks.shape[2] * ranks.shape[3]
-    ends = (shared.whole, shared.nothing) if delete else (shared.nothing, shared.whole)
-    answers = [ends[0]]
-    for step in range(1, steps):
-        high = ranks < round(step * pixels / steps)
-        changed = (
-            torch.where(high, shared.fill, ask.images)
-            if delete
-            else torch.where(high, ask.images, shared.fill)
-        )
-        answers.append(ask(changed))
-    answers.append(ends[1])
-    return torch.stack([p for p, _ in answers], dim=1), torch.stack([s for _, s in answers], dim=1)
-
-
-def _road(ask: _Asker, shared: _Shared, ranks: torch.Tensor, config: FaithfulnessConfig) -> torch.Tensor:
-    pixels = ranks.shape[2] * ranks.shape[3]
-    total = torch.zeros(len(ranks), device=ranks.device)
-    for share in config.road:
-        count = round(share * pixels)
-        for sign, missing in ((-1, ranks < count), (1, ranks >= pixels - count)):
-            imputed = impute(ask.images, missing[:, 0]) + shared.noise * missing
-            total += sign * ask(ask.probe.place(imputed))[0]
-    return total / (2 * len(config.road))
 
 
 def _unexplained(told: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:

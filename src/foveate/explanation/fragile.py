@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from foveate.core.errors import ConfigError
-from foveate.explanation.maps import FLAT, grad_cam
+from foveate.explanation.maps import FLAT, grad_cam, map_gradients
 from foveate.explanation.probe import Probe
 from foveate.explanation.similarity import highest
 from foveate.models.modes import untouched
@@ -58,7 +58,8 @@ def attack(
         moved = images
         for step in range(steps + 1):
             moved = moved.detach().requires_grad_(True)
-            share = _share(_map(soft, moved, targets, path), top)
+            values = _map(soft, moved, targets, path)
+            share = (values * top).sum(dim=1) / values.sum(dim=1).clamp(min=FLAT)
             with torch.no_grad():
                 kept = (probe.logits(moved).argmax(dim=1) == said) & (share < lowest)
                 best = torch.where(kept.view(-1, 1, 1, 1), moved, best)
@@ -106,12 +107,7 @@ def _map(probe: Probe, images: torch.Tensor, targets: torch.Tensor, layer: str |
             score = probe.logits(images).gather(1, targets[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, [images], create_graph=True)
             return gradient.abs().sum(dim=1).flatten(1)
-        logits, maps = probe.tapped(images, [layer])
+        logits, _, maps = probe.tapped(images, [layer])
         score = logits.gather(1, targets[:, None]).sum()
-        (gradient,) = torch.autograd.grad(score, [maps[layer]], create_graph=True)
+        (gradient,) = map_gradients(score, maps, [layer], differentiable=True)
         return grad_cam(maps[layer].float(), gradient.float()).flatten(1)
-
-
-def _share(values: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
-    total = values.sum(dim=1)
-    return (values * top).sum(dim=1) / total.clamp(min=FLAT)

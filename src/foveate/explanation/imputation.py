@@ -8,6 +8,7 @@ longer than the network.
 """
 
 import torch
+from torch.nn import functional
 
 SMALLEST = 4
 """Side in pixels of the coarsest grid."""
@@ -15,6 +16,7 @@ DAMPING = 0.8
 """Of the Jacobi smoothing steps."""
 STEPS = 100
 """Conjugate gradient steps at most."""
+_TENT = torch.outer(torch.tensor([0.5, 1.0, 0.5]), torch.tensor([0.5, 1.0, 0.5]))
 
 
 def impute(images: torch.Tensor, missing: torch.Tensor, tolerance: float = 3e-3) -> torch.Tensor:
@@ -97,27 +99,12 @@ def _smooth(x: torch.Tensor, dim: int) -> torch.Tensor:
 
 def _restrict(x: torch.Tensor) -> torch.Tensor:
     """The transpose of ``_prolong``; not divided, since the operator knows no spacing."""
-    return _restrict_line(_restrict_line(x).transpose(-1, -2)).transpose(-1, -2)
+    kernel = _TENT.to(x).expand(x.shape[1], 1, 3, 3)
+    return functional.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
 
 
 def _prolong(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bilinear, coarse pixels on the even fine ones; constant beyond the last one."""
-    return _prolong_line(_prolong_line(x, width).transpose(-1, -2), height).transpose(-1, -2)
-
-
-def _prolong_line(x: torch.Tensor, n: int) -> torch.Tensor:
-    following = torch.cat([x[..., 1:], x[..., -1:]], dim=-1)
-    fine = x.new_empty(*x.shape[:-1], n)
-    fine[..., ::2] = x
-    fine[..., 1::2] = (x + following)[..., : n // 2] / 2
-    return fine
-
-
-def _restrict_line(x: torch.Tensor) -> torch.Tensor:
-    odd = x[..., 1::2] / 2
-    coarse = x[..., ::2].clone()
-    coarse[..., : odd.shape[-1]] += odd
-    coarse[..., 1:] += odd[..., : coarse.shape[-1] - 1]
-    if odd.shape[-1] == coarse.shape[-1]:
-        coarse[..., -1] += odd[..., -1]
-    return coarse
+    """Bilinear, coarse pixels on the even fine ones."""
+    odd = (1 - height % 2, 1 - width % 2)
+    kernel = _TENT.to(x).expand(x.shape[1], 1, 3, 3)
+    return functional.conv_transpose2d(x, kernel, stride=2, padding=1, output_padding=odd, groups=x.shape[1])

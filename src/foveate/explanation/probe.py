@@ -13,6 +13,7 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key
 from foveate.explanation.layers import find_layer
+from foveate.explanation.maps import map_gradients
 from foveate.models.layer_names import resolve_tap, timm_place
 from foveate.models.networks import Network
 from foveate.models.output import Output
@@ -95,18 +96,16 @@ class Probe:
 
     def tapped(
         self, images: torch.Tensor, layers: Sequence[str]
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Local logits (B, C) and feature maps {layer: (B, K, h, w)}; with gradients on, logits depend on the maps.
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """Local logits and those that decide, (B, C) each, and feature maps {layer: (B, K, h, w)}; with gradients on,
+        logits depend on the maps.
 
         The graph begins at the first of the layers: nothing below it is kept or computed backwards.
         """
-        output, maps = self._captured(images, layers)
-        return self.read(_local(output)), maps
-
-    def _captured(self, images: torch.Tensor, layers: Sequence[str]) -> tuple[Any, dict[str, torch.Tensor]]:
         with capture_taps(self.root, layers, images, require_grad=True) as maps:
             # A copy goes in: a network may begin with an in-place operation.
-            return self.model(images.clone()), maps
+            output = self.model(images.clone())
+        return self.read(_local(output)), self.read(output), maps
 
     def gradients(
         self, images: torch.Tensor, targets: torch.Tensor, layers: Sequence[str]
@@ -119,20 +118,11 @@ class Probe:
             ConfigError: the logits do not depend on a layer.
         """
         with torch.enable_grad():
-            output, maps = self._captured(images, layers)
-            score = score_of(self.read(_local(output)), self.read(output), targets).sum()
-            wanted = [maps[layer] for layer in layers]
-            able = [tap for tap in wanted if tap.requires_grad and score.requires_grad]
-            found = iter(torch.autograd.grad(score, able, allow_unused=True) if able else ())
-        result = {}
-        for layer, tap in zip(layers, wanted, strict=True):
-            gradient = next(found) if tap.requires_grad and score.requires_grad else None
-            if gradient is None:
-                raise ConfigError(
-                    f"The prediction does not depend on layer '{layer}'; choose one before the classifier."
-                )
-            result[layer] = (tap.detach().float(), gradient.float())
-        return result
+            local, decides, maps = self.tapped(images, layers)
+            found = map_gradients(score_of(local, decides, targets).sum(), maps, layers)
+        return {
+            layer: (maps[layer].detach().float(), g.float()) for layer, g in zip(layers, found, strict=True)
+        }
 
     def chunks(self, count: int) -> Iterator[slice]:
         """Slices of at most ``chunk`` that cover ``range(count)``."""
@@ -177,14 +167,12 @@ def as_logits(output: Any) -> torch.Tensor:
     Raises:
         ConfigError: there is no such tensor, or it cannot be told which one is meant.
     """
-    several = isinstance(output, Mapping | tuple | list)
     named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    given = output.values() if isinstance(output, Mapping) else output if several else [output]
-    values = (
-        [named]
-        if isinstance(named, torch.Tensor)
-        else [value for value in given if isinstance(value, torch.Tensor)]
-    )
+    if isinstance(named, torch.Tensor):
+        output = named
+    given = output.values() if isinstance(output, Mapping) else output
+    several = given if isinstance(output, Mapping | tuple | list) else [output]
+    values = [value for value in several if isinstance(value, torch.Tensor)]
     tables = [value for value in values if value.ndim == 2] or [value for value in values if value.ndim == 1]
     if tables and tables[0].is_floating_point() and len({value.shape[1:] for value in tables}) == 1:
         return tables[0] if tables[0].ndim == 2 else tables[0][:, None]

@@ -20,7 +20,7 @@ from torch import nn
 
 from foveate.core.rng import key
 from foveate.explanation.fragile import attack
-from foveate.explanation.score import Score
+from foveate.explanation.maps import Score
 from foveate.explanation.similarity import Similarity, similarity, top_overlap
 
 SANITY: tuple[Score, ...] = (
@@ -46,24 +46,21 @@ def compare_networks(
     images: torch.Tensor,
     targets: torch.Tensor,
     methods: Mapping[str, Maps],
+    *,
+    before: Mapping[str, torch.Tensor] | None = None,
+    moved: torch.Tensor | None = None,
 ) -> dict[str, Similarity]:
     """{method: how alike its maps of the two networks are}, the same pictures and classes for both.
 
     For the test with random labels ``other`` is the same network trained on permuted labels: a method whose maps stay
     alike does not show what was learnt.
+
+    Args:
+        before: the maps of ``one``, where they are known already; so everywhere here.
+        moved: what ``other`` is shown in place of ``images``.
     """
-    return compared(all_maps(one, images, targets, methods), other, images, targets, methods)
-
-
-def compared(
-    before: Mapping[str, torch.Tensor],
-    network: nn.Module,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    methods: Mapping[str, Maps],
-) -> dict[str, Similarity]:
-    """{method: how alike its maps of this network are to those of ``before``}."""
-    after = all_maps(network, images, targets, methods)
+    before = before or all_maps(one, images, targets, methods)
+    after = all_maps(other, images if moved is None else moved, targets, methods)
     return {name: similarity(before[name], after[name]) for name in methods}
 
 
@@ -127,12 +124,12 @@ def randomised(
     copies: Sequence[tuple[str, nn.Module]],
     before: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, dict[str, Similarity]]:
-    """{what is random: {method: similarity to the maps of the network itself}}, for ``copies`` as above.
-
-    ``before``: the maps of the network itself, where they are known already; so everywhere here.
-    """
+    """{what is random: {method: similarity to the maps of the network itself}}, for ``copies`` as above."""
     before = before or all_maps(model, images, targets, methods)
-    return {title: compared(before, network, images, targets, methods) for title, network in copies}
+    return {
+        title: compare_networks(model, network, images, targets, methods, before=before)
+        for title, network in copies
+    }
 
 
 def shifted_copy(model: nn.Module, shift: torch.Tensor) -> nn.Module:
@@ -166,9 +163,9 @@ def input_shift(
         shift: (3,); None: (1, 1, 1), one standard deviation of the normalised picture.
     """
     shift = torch.ones(3) if shift is None else shift
-    before = before or all_maps(model, images, targets, methods)
     moved = images + shift.view(1, 3, 1, 1).to(images)
-    return compared(before, shifted_copy(model, shift), moved, targets, methods)
+    other = shifted_copy(model, shift)
+    return compare_networks(model, other, images, targets, methods, before=before, moved=moved)
 
 
 def fragility(

@@ -45,7 +45,7 @@ class ScoreCam(Explainer):
         self, probe: Probe, images: torch.Tensor, targets: torch.Tensor, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            maps = probe.tapped(images, layers)[1]
+            maps = probe.tapped(images, layers)[2]
         features = {layer: maps[layer].float() for layer in layers}
         live = {layer: live_channels(found) for layer, found in features.items()}
         total, done = sum(len(pairs) for pairs in live.values()), 0

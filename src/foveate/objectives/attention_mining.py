@@ -8,8 +8,7 @@ from pydantic import Field
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.explanation.class_maps import class_maps, full
-from foveate.explanation.maps import min_max
+from foveate.explanation.maps import class_maps, full, min_max
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
 from foveate.objectives.term import Context, Progress, TermConfig, nothing

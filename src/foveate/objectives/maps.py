@@ -7,8 +7,7 @@ from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.explanation.class_maps import full, tap_gradients
-from foveate.explanation.maps import FLAT, min_max
+from foveate.explanation.maps import FLAT, full, min_max, tap_gradients
 from foveate.models.heads import LinearHead
 from foveate.models.output import Output
 

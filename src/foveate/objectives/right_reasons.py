@@ -6,7 +6,7 @@ import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.explanation.class_maps import full
+from foveate.explanation.maps import full
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
 from foveate.objectives.masks import MaskConfig, prepare_masks

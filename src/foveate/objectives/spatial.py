@@ -15,7 +15,7 @@ from torch import nn
 from foveate.core.errors import ConfigError
 from foveate.core.rng import torch_seeded
 from foveate.data.batch import Batch
-from foveate.explanation.class_maps import class_maps, full
+from foveate.explanation.maps import class_maps, full
 from foveate.models.output import Output
 from foveate.objectives.maps import SCALES, ClassActivation, aggregate
 from foveate.objectives.masks import MaskConfig, Resize, prepare_masks, resize_masks

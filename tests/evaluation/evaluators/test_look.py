@@ -12,8 +12,7 @@ from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
 from foveate.evaluation.evaluators.look import Look
 from foveate.evaluation.subject import Subject
-from foveate.explanation.class_maps import class_and_tap_map, class_map
-from foveate.explanation.maps import min_max
+from foveate.explanation.maps import class_and_tap_map, class_map, min_max
 from foveate.models.output import Output
 
 from ..conftest import TinyNetwork
@@ -74,7 +73,7 @@ def test_a_tap_that_does_not_matter_is_an_error(network: TinyNetwork, batches: l
             return Output(output.logits, taps={"beside": self.first(images)})
 
     x = batches[0].prepare("cpu", network.mean, network.std).images
-    with pytest.raises(ConfigError, match="with respect to tap 'beside'"):
+    with pytest.raises(ConfigError, match="does not depend on tap 'beside'"):
         class_map(Beside(), x, batches[0].targets, "beside")
 
 

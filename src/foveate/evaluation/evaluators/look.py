@@ -32,10 +32,9 @@ from foveate.evaluation.gallery import choose_rows, compute_maps
 from foveate.evaluation.predict import Network
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split
-from foveate.explanation.class_maps import class_and_tap_map
 from foveate.explanation.controls import centred_gaussian
 from foveate.explanation.localisation import chance_energy, energy_in_mask
-from foveate.explanation.maps import min_max
+from foveate.explanation.maps import class_and_tap_map, min_max
 
 ENERGY = "energy_in_mask"
 TAP_ENERGY = "tap_energy_in_mask"
