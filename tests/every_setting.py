@@ -19,6 +19,7 @@ TEXTS = (
     "part:1",
     "path=file,label=kind",
     "basic",
+    "crop",
     "deep",
     "head",
     "early",

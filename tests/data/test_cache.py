@@ -22,8 +22,9 @@ from foveate.data import cache, picture_store
 from foveate.data.cache import CachedPictures, open_pictures
 from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog, Sample
-from foveate.data.decode import DecodeError, read_image, resize
+from foveate.data.decode import DecodeError, read_image
 from foveate.data.picture_store import HashMemo
+from foveate.data.square import resize
 
 
 def draw(root: Path, count: int = 6, masks: bool = True, size: tuple[int, int] = (50, 40)) -> Catalog:

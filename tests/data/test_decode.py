@@ -22,11 +22,9 @@ from foveate.data.decode import (
     orientation,
     quiet_pillow,
     read_image,
-    resize,
-    resize_mask,
-    unfit,
     upright_size,
 )
+from foveate.data.square import resize
 
 
 def gradient(width: int = 60, height: int = 40) -> Image.Image:
@@ -306,94 +304,6 @@ def test_damaged_bytes_give_a_picture_or_a_decode_error(
     except DecodeError as error:
         mode = "RGB" if error.reason else ""
     assert mode == "RGB"
-
-
-@pytest.mark.parametrize("size", [(64, 32), (32, 64), (50, 37), (7, 90), (1, 300), (33, 33)])
-@pytest.mark.parametrize("side", [8, 31, 96])
-def test_resize_geometry(size: tuple[int, int], side: int) -> None:
-    image = gradient(*size)
-    white = Image.new("L", size, 255)
-    for fit in ("squash", "crop", "pad"):
-        assert resize(image, side, fit).size == (side, side)
-        assert resize_mask(white, side, fit).size == (side, side)
-    assert np.array_equal(
-        pixels(resize(image, side, "squash")), pixels(image.resize((side, side), Image.Resampling.BILINEAR))
-    )
-    bicubic = pixels(image.resize((side, side), Image.Resampling.BICUBIC))
-    assert np.array_equal(pixels(resize(image, side, "squash_bicubic")), bicubic)
-    for fit in ("squash", "crop", "pad"):
-        smooth: decode.Fit = f"{fit}_bicubic"  # type: ignore[assignment]
-        assert (
-            np.abs(pixels(resize(image, side, smooth)).astype(int) - pixels(resize(image, side, fit))).mean()
-            < 8
-        )
-        assert np.array_equal(pixels(resize_mask(white, side, smooth)), pixels(resize_mask(white, side, fit)))
-    for fit in ("squash", "crop"):
-        assert (pixels(resize_mask(white, side, fit)) == 255).all()
-    covered = pixels(resize_mask(white, side, "pad")) == 255
-    rows, columns = covered.any(axis=1).sum(), covered.any(axis=0).sum()
-    assert max(rows, columns) == side
-    assert abs(rows - max(1, side * size[1] / max(size))) <= 0.5
-    assert abs(columns - max(1, side * size[0] / max(size))) <= 0.5
-    assert (pixels(resize(image, side, "pad"))[~covered] == 127).all()
-
-
-def test_crop_takes_the_centre() -> None:
-    image = np.zeros((40, 100, 3), dtype=np.uint8)
-    image[:, 30:70] = 255
-    assert (pixels(resize(Image.fromarray(image), 20, "crop"))[:, 1:-1] == 255).all()
-    wide = np.zeros((40, 100), dtype=np.uint8)
-    wide[:, 30:70] = 255
-    assert (pixels(resize_mask(Image.fromarray(wide), 20, "crop")) == 255).all()
-
-
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-def test_picture_and_mask_stay_aligned(fit: decode.Fit) -> None:
-    mask = np.zeros((61, 97), dtype=np.uint8)
-    mask[13:40, 35:77] = 255
-    image = Image.fromarray(np.repeat(mask[..., None], 3, axis=2))
-    for side in (24, 150):
-        grey = pixels(resize(image, side, fit))[..., 0]
-        got = pixels(resize_mask(Image.fromarray(mask), side, fit))
-        assert set(np.unique(got)) == {0, 255}
-        certain = (grey < 20) | (grey > 235)
-        assert np.array_equal(grey[certain] > 127, got[certain] > 127)
-        assert certain[got > 0].mean() > 0.6  # padding is grey, so never certain
-
-
-def test_soft_masks_keep_the_area() -> None:
-    mask = np.zeros((64, 64), dtype=np.uint8)
-    mask[10:13, 5:50] = 255
-    soft = pixels(resize_mask(Image.fromarray(mask), 8, soft=True))
-    assert abs(soft.mean() - mask.mean()) < 0.5
-    assert pixels(resize_mask(Image.fromarray(mask), 8)).max() == 0
-
-
-def test_an_unknown_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="squash, crop or pad"):
-        resize(gradient(), 8, "stretch")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad", "squash_bicubic", "crop_bicubic", "pad_bicubic"])
-@pytest.mark.parametrize(("width", "height"), [(60, 40), (40, 60), (50, 50), (120, 17)])
-def test_a_map_of_the_square_is_laid_back_over_the_picture(fit: decode.Fit, width: int, height: int) -> None:
-    picture = gradient(width, height)
-    square = pixels(resize(picture, 64, fit))
-    for target in ((width, height), (width // 2, height // 2), (2 * width, 2 * height)):
-        expected = pixels(picture.resize(target, Image.Resampling.BILINEAR))[..., 0]
-        back = unfit(square[..., 0], (width, height), fit, target)
-        assert back.shape == (target[1], target[0])
-        seen = np.isfinite(back)
-        if fit.startswith("crop"):
-            assert seen.mean() == pytest.approx(min(width, height) / max(width, height), abs=0.05)
-            assert seen[target[1] // 2, target[0] // 2]
-        else:
-            assert seen.all()
-        interior = seen & np.pad(np.ones((target[1] - 4, target[0] - 4), dtype=bool), 2)
-        assert np.abs(back - expected)[interior].max() < 14, "a shift of one pixel of the square is 4"
-        assert abs((back - expected)[interior].mean()) < 4
-    with pytest.raises(ValueError, match="squash, crop or pad"):
-        unfit(square[..., 0], (width, height), "stretch", (8, 8))  # type: ignore[arg-type]
 
 
 def test_a_tiff_of_planes_with_too_many_bands_is_not_called_damaged(tmp_path):

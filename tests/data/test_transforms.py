@@ -334,6 +334,65 @@ def test_evaluation_only_resizes():
     assert torch.equal(small_mask, v2.functional.resize(mask, [32, 32], v2.InterpolationMode.NEAREST_EXACT))
 
 
+def test_of_a_larger_picture_a_part_is_cut_out_pixel_for_pixel():
+    image, mask = photo(60), blob(60)
+    cut = Transform((), SIDE, part="random")
+    assert cut.random
+    assert not cut.plain.random
+    places = set()
+    for key in range(40):
+        seen, moved = cut(image, mask, key)
+        where = [
+            (y, x)
+            for y in range(13)
+            for x in range(13)
+            if torch.equal(image[:, y : y + SIDE, x : x + SIDE], seen)
+        ]
+        ((y, x),) = where
+        assert torch.equal(mask[:, y : y + SIDE, x : x + SIDE], moved)
+        assert torch.equal(cut(image, None, key)[0], seen)
+        places.add((y, x))
+    assert len(places) > 20
+    assert {0, 12} <= {y for y, _ in places} | {x for _, x in places}
+    seen, moved = cut.plain(image, mask)
+    assert torch.equal(seen, image[:, 6:54, 6:54])
+    assert torch.equal(moved, mask[:, 6:54, 6:54])
+    assert torch.equal(cut.plain(photo(), None)[0], photo()), (
+        "a picture of the network's size is seen as it is"
+    )
+
+
+@pytest.mark.parametrize(
+    "steps", [[("hflip", {})], [("vflip", {}), ("hflip", {})], [("shift", {"x": 0.1, "y": 0.1})]]
+)
+def test_what_follows_works_on_the_part(steps):
+    image, mask = photo(90), blob(90)
+    listed = tuple({"kind": name, "p": 1, **values} for name, values in steps)
+    both = build_transform(AugmentationConfig(steps=listed), SIDE, "random")
+    for key in range(10):
+        seen, moved = both(image, mask, key)
+        part = Transform((), SIDE, part="random")(image, mask, key)
+        if steps[0][0] != "shift":
+            dims = [1 + (name == "hflip") for name, _ in steps]
+            assert torch.equal(seen, part[0].flip(dims))
+            assert torch.equal(moved, part[1].flip(dims))
+        else:  # what comes in is what the picture has there
+            assert any(
+                torch.equal(seen, image[:, y : y + SIDE, x : x + SIDE])
+                and torch.equal(moved, mask[:, y : y + SIDE, x : x + SIDE])
+                for y in range(43)
+                for x in range(43)
+            ) or _beyond_the_border(part[0], image)
+
+
+def _beyond_the_border(part, image):
+    """Whether the part lies so near the border that a shift by 5 px may leave the picture."""
+    inner = image[:, 5:-5, 5:-5]
+    return not any(
+        torch.equal(part, inner[:, y : y + SIDE, x : x + SIDE]) for y in range(33) for x in range(33)
+    )
+
+
 def test_shrinking_does_not_alias():
     stripes = torch.zeros((3, 192, 192), dtype=torch.uint8)
     stripes[:, :, ::2] = 255

@@ -10,7 +10,7 @@ from PIL import Image
 
 from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError
-from foveate.data.decode import resize
+from foveate.data.square import resize
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.agreeing_pictures import agreeing_pictures
 from foveate.experiment.explained import Column, Frame, lay_over

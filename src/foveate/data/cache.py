@@ -20,8 +20,9 @@ import torch
 from foveate.data.annotations import mask_files, sample_mask
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
-from foveate.data.decode import Fit, read_image, resize, resize_mask
+from foveate.data.decode import read_image
 from foveate.data.picture_store import HashMemo, Store
+from foveate.data.square import Fit, resize, resize_mask, whole
 
 FORMAT = 3
 """Raise it when the bytes of a store would change."""
@@ -207,7 +208,7 @@ def _plan(
 def _decode(catalog: Catalog, row: int, size: int, fit: Fit) -> np.ndarray:
     """(3, size, size) uint8. JPEGs are decoded at no less than twice the size, which loses nothing that is
     kept."""
-    image = resize(read_image(catalog.file(row), at_least=2 * size), size, fit)
+    image = resize(read_image(catalog.file(row), at_least=2 * whole(fit, size)[1]), size, fit)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 

@@ -1,4 +1,4 @@
-"""Files -> pictures: upright 8-bit RGB whatever the file holds, or one clear error; three ways to a square.
+"""Files -> pictures: upright 8-bit RGB whatever the file holds, or one clear error.
 
 Pillow does the decoding. Whatever it raises for a bad file becomes ``DecodeError``; its warnings never leak.
 """
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -50,10 +49,6 @@ _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"
 NO_HEIF = (
     "it is HEIC, which is read once pillow-heif is there (pip install 'foveate[heic]'); or convert it to JPEG"
 )
-
-Fit = Literal["squash", "crop", "pad", "squash_bicubic", "crop_bicubic", "pad_bicubic"]
-
-PAD_GREY = 127
 
 _ORIENTATION_TAG = 0x0112
 TRANSPOSES = {
@@ -303,95 +298,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")  # a copy even when nothing changes, so it outlives the open file
-
-
-def _placed(size: tuple[int, int], side: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """For fit="pad": ((width, height) of the shrunk picture, its (left, top) in the square)."""
-    scale = side / max(size)
-    width, height = (max(1, round(length * scale)) for length in size)
-    return (width, height), ((side - width) // 2, (side - height) // 2)
-
-
-def _centre_square(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """For fit="crop": (left, top, right, bottom) of the largest centred square, in source pixels."""
-    width, height = size
-    side = min(size)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
-
-
-def resampling(fit: Fit) -> Literal["bilinear", "bicubic"]:
-    """How pixels are made that lie between those of the picture."""
-    return "bicubic" if fit.endswith("_bicubic") else "bilinear"
-
-
-def _fit(image: Image.Image, size: int, fit: Fit, resample: Image.Resampling, padding: int) -> Image.Image:
-    match fit.partition("_")[0]:
-        case "squash":
-            return image.resize((size, size), resample)
-        case "crop":
-            return image.resize((size, size), resample, box=_centre_square(image.size))
-        case "pad":
-            shape, corner = _placed(image.size, size)
-            square = Image.new(image.mode, (size, size), (padding,) * len(image.getbands()))
-            square.paste(image.resize(shape, resample), corner)
-            return square
-    raise ValueError(f"fit is '{fit}'; use squash, crop or pad, each also with _bicubic.")
-
-
-def resize(image: Image.Image, size: int, fit: Fit = "squash") -> Image.Image:
-    """A ``size`` x ``size`` picture, bilinear or bicubic (both with antialias) as ``fit`` says.
-
-    Args:
-        image: any size, mode RGB or L.
-        size: side of the result in pixels.
-        fit: "squash" squeezes the whole picture into the square (nothing is lost); "crop" takes the largest
-            centred square; "pad" keeps shape and content and fills the rest with mid grey (127). With "_bicubic"
-            behind it, bicubic: sharper where pictures are enlarged.
-    """
-    return _fit(image, size, fit, Image.Resampling[resampling(fit).upper()], PAD_GREY)
-
-
-def resize_mask(mask: Image.Image, size: int, fit: Fit = "squash", *, soft: bool = False) -> Image.Image:
-    """The mask (mode L, 0/255) of ``resize(image, size, fit)``: same geometry, padding is background (0).
-
-    A pixel is object (255) when at least half of its area is; with ``soft`` it carries the share, 0 to 255.
-    """
-    area = _fit(mask, size, fit, Image.Resampling.BOX, 0)
-    return area if soft else area.point([0] * 128 + [255] * 128)
-
-
-def unfit(
-    values: np.ndarray, size: tuple[int, int], fit: Fit, target: tuple[int, int], side: int | None = None
-) -> np.ndarray:
-    """A map of ``resize(picture, ..., fit)`` laid back over the picture: (height, width) float32 of ``target``.
-
-    Args:
-        values: (h, w) float, covers the square that ``resize`` made; brought over bilinearly.
-        size: (width, height) of the picture.
-        fit: how it was brought to a square.
-        target: (width, height) of the result; the picture's shape at any scale.
-        side: of the square in pixels, so that the whole pixels of fit="pad" are undone exactly; None: the picture's
-            longer side, as if it had not been shrunk.
-
-    Places of the picture that the square does not show (fit="crop") are NaN.
-    """
-    square = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    side = side or max(size)
-    match fit.partition("_")[0]:
-        case "squash":
-            return np.asarray(square.resize(target, Image.Resampling.BILINEAR))
-        case "pad":
-            (width, height), (left, top) = _placed(size, side)
-            scale = square.width / side, square.height / side
-            box = (left * scale[0], top * scale[1], (left + width) * scale[0], (top + height) * scale[1])
-            return np.asarray(square.resize(target, Image.Resampling.BILINEAR, box=box))
-        case "crop":
-            x, y = target[0] / size[0], target[1] / size[1]
-            edges = _centre_square(size)
-            left, top, right, bottom = (round(edge * k) for edge, k in zip(edges, (x, y, x, y), strict=True))
-            whole = np.full((target[1], target[0]), np.nan, dtype=np.float32)
-            inner = square.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BILINEAR)
-            whole[top:bottom, left:right] = np.asarray(inner)[: bottom - top, : right - left]
-            return whole
-    raise ValueError(f"fit is '{fit}'; use squash, crop or pad, each also with _bicubic.")

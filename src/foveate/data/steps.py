@@ -182,6 +182,16 @@ class Crop(Step):
         return Geometry(np.array([[width, 0, x], [0, height, y], [0, 0, 1]]))
 
 
+def part_of(side: int, size: int, rng: np.random.Generator | None = None) -> Geometry:
+    """``size`` px of a picture of ``side`` px, whole pixels: at random, or the middle."""
+    beyond = side - size
+    x, y = (beyond // 2, beyond // 2) if rng is None else rng.integers(beyond + 1, size=2)
+    scale = size / side
+    return Geometry(
+        np.array([[scale, 0, (2 * x - beyond) / side], [0, scale, (2 * y - beyond) / side], [0, 0, 1]])
+    )
+
+
 class Brightness(Step):
     """The same amount added to all pixels."""
 

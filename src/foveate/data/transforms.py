@@ -18,10 +18,11 @@ from foveate.core.config import Config, HashedAs, Mark, parse
 from foveate.core.registry import by_kind
 from foveate.core.rng import numpy_generator
 from foveate.data.presets import PRESETS
-from foveate.data.steps import LUMINANCE, STEPS, Colour, Geometry, Local, Operation, Step
+from foveate.data.steps import LUMINANCE, STEPS, Colour, Geometry, Local, Operation, Step, part_of
 
 Fill = Literal["reflect", "mean", "black"]
 Interpolation = Literal["bilinear", "bicubic"]
+Part = Literal["", "random", "middle"]
 MODES = {"bilinear": 0, "bicubic": 2}
 """Numbers of torch.grid_sampler_2d."""
 
@@ -75,9 +76,9 @@ class AugmentationConfig(Config):
         )
 
 
-def build_transform(config: AugmentationConfig, size: int) -> "Transform":
+def build_transform(config: AugmentationConfig, size: int, part: Literal["", "random"] = "") -> "Transform":
     """Augmentation of training pictures, to the network's ``size``."""
-    return Transform(config.build(), size, config.fill, config.interpolation)
+    return Transform(config.build(), size, config.fill, config.interpolation, part)
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,19 @@ class Transform:
     """Side of the result in pixels."""
     fill: Fill = "reflect"
     interpolation: Interpolation = "bilinear"
+    part: Part = ""
+    """Of larger pictures a part of ``size`` px is taken first, pixel for pixel: "random", or the "middle"; "": all of
+    the picture is shrunk."""
 
     @property
     def random(self) -> bool:
         """Whether the key matters."""
-        return bool(self.steps)
+        return bool(self.steps) or self.part == "random"
+
+    @property
+    def plain(self) -> "Transform":
+        """Pictures of the same size as evaluation sees them."""
+        return Transform((), self.size, part="middle" if self.part else "")
 
     def __call__(
         self, image: torch.Tensor, mask: torch.Tensor | None, *key: int | str
@@ -110,8 +119,12 @@ class Transform:
             input.
         """
         run = _Run(image, mask, self.size, self.fill, MODES[self.interpolation])
-        if self.steps:
+        if self.part == "middle":
+            run.add(part_of(image.shape[-1], self.size))
+        if self.random:
             rng = numpy_generator(*key)
+            if self.part == "random":
+                run.add(part_of(image.shape[-1], self.size, rng))
             for step in self.steps:
                 if step.p >= 1 or rng.random() < step.p:
                     run.add(step.draw(rng, self.size))
@@ -195,18 +208,24 @@ class _Run:
             self.resample(matrix)
 
     def move_whole_pixels(self, matrix: np.ndarray) -> bool:
-        """Flips and shifts by whole pixels by copying; returns False when the matrix is more than that."""
+        """Parts, flips and shifts by whole pixels by copying; returns False when the matrix is more than that."""
         side = self.image.shape[-1]
-        shift = matrix[:2, 2] * side / 2
+        scale, beyond = self.size / side, side - self.size
+        shift = (matrix[:2, 2] * side + beyond) / 2  # (x, y) of the first pixel that is seen
         whole = np.rint(shift)
         if (
-            side != self.size
+            beyond < 0
             or abs(matrix[0, 1]) + abs(matrix[1, 0]) > 1e-12
-            or abs(abs(matrix[0, 0]) - 1) + abs(abs(matrix[1, 1]) - 1) > 1e-12
+            or abs(abs(matrix[0, 0]) - scale) + abs(abs(matrix[1, 1]) - scale) > 1e-12
             or np.abs(shift - whole).max() > 1e-6
-            or np.abs(whole).max() >= side
+            or (np.abs(whole).max() >= side if not beyond else whole.min() < 0 or whole.max() > beyond)
         ):
             return False
+        if beyond:
+            columns, rows = (slice(int(first), int(first) + self.size) for first in whole)
+            self.image, whole = self.image[:, rows, columns].clone(), whole * 0
+            if self.mask is not None:
+                self.mask, self.own_mask = self.mask[:, rows, columns].clone(), True
         flips = [dim for dim, k in ((2, 0), (1, 1)) if matrix[k, k] < 0]
         if flips:
             self.image = self.image.flip(flips)

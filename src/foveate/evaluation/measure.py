@@ -9,7 +9,8 @@ import torch
 
 from foveate.data.batch import Batch
 from foveate.data.cache import DecodedPictures, Item
-from foveate.data.decode import DecodeError, resampling
+from foveate.data.decode import DecodeError
+from foveate.data.square import at_side, resampling
 from foveate.evaluation.evaluators import Evaluator
 from foveate.evaluation.predict import predict_batches
 from foveate.evaluation.predictions import PredictionTable
@@ -82,7 +83,10 @@ class _Readable(DecodedPictures):
     """Pictures of which those that cannot be read are black, and named."""
 
     def __init__(self, subject: Subject, faults: dict[int, str]) -> None:
-        super().__init__(subject.catalog, subject.cache.size or subject.side, subject.fit)
+        side = subject.side
+        super().__init__(
+            subject.catalog, subject.cache.size or side, at_side(subject.fit, subject.size, side)
+        )
         self.faults = faults
 
     def read(self, row: int) -> Item:

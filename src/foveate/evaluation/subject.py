@@ -12,8 +12,8 @@ from foveate.data.batch import Batch, counted
 from foveate.data.cache import Pictures, Progress, open_pictures
 from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog
-from foveate.data.decode import Fit
 from foveate.data.loader import in_order
+from foveate.data.square import Fit, at_side
 from foveate.evaluation.tta import parse_tta
 from foveate.pretext import Asker
 
@@ -67,7 +67,7 @@ class Subject:
 
     def pictures(self, side: int) -> Pictures:
         """All of the catalog, under whose key training has cached them."""
-        return open_pictures(self.catalog, side, self.fit, self.cache)
+        return open_pictures(self.catalog, side, at_side(self.fit, self.size, side), self.cache)
 
     def batches(
         self, rows: np.ndarray, what: str, *, side: int | None = None, pictures: Pictures | None = None

@@ -22,6 +22,7 @@ from foveate.data.cache_config import cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash
+from foveate.data.square import whole
 from foveate.data.training_masks import MasksConfig, training_masks
 from foveate.data.transforms import build_transform
 from foveate.evaluation.measure import measure
@@ -252,6 +253,7 @@ def _job(
     asker = asker_of(experiment, catalog, model)
     share = len(rows["train"]) // accelerator.num_processes
     check_batches(model, config, share, asker.copies if asker else 1)
+    shape, side = whole(experiment.data.fit, size)
     with accelerator.main_process_first():
         pictures, used, how = training_masks(
             catalog,
@@ -260,8 +262,8 @@ def _job(
             experiment.seed,
             partial(
                 open_pictures,
-                size=size,
-                fit=experiment.data.fit,
+                size=side,
+                fit=shape,
                 config=experiment.data.cache,
                 progress=observer.progress,
             ),
@@ -281,7 +283,7 @@ def _job(
         labels=catalog.labels,
         paths=tuple(sample.path for sample in catalog.samples),
         rows=rows,
-        train_transform=build_transform(augment, size),
+        train_transform=build_transform(augment, size, "random" if side > size else ""),
         seed=experiment.seed,
         workers=workers,
         sampling=config.loader.sampling,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from foveate.core.errors import ConfigError
-from foveate.data.decode import Fit, unfit
+from foveate.data.square import Fit, unfit
 from foveate.explanation.explain import scaled
 from foveate.explanation.explainer import Explainer
 

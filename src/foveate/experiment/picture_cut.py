@@ -9,7 +9,7 @@ from foveate.core.rng import key
 from foveate.data.annotations import only_boxes, sample_mask
 from foveate.data.batch import Batch
 from foveate.data.catalog import UNLABELLED, Catalog, composed
-from foveate.data.decode import open_image, read_image, resize, unfit, upright_size
+from foveate.data.decode import open_image, read_image, upright_size
 from foveate.data.grabcut import (
     Cut,
     ProposeConfig,
@@ -20,6 +20,7 @@ from foveate.data.grabcut import (
     seeds_from_map,
     working_size,
 )
+from foveate.data.square import resize, unfit
 from foveate.evaluation.subject import pick_device
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.maps import class_map
@@ -98,4 +99,4 @@ class ClassMaps:
             with torch.no_grad():
                 targets = self.model(batch.images).logits.argmax(dim=1)
         values = class_map(self.model, batch.images, targets, self.tap)[0].cpu().numpy()
-        return unfit(values, size, self.fit, target)
+        return unfit(values, size, self.fit, target, side=self.size)

@@ -21,8 +21,9 @@ from foveate.core.manifest import WEIGHTS
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import UNLABELLED, Catalog, composed
-from foveate.data.decode import Fit, open_image, upright_size
+from foveate.data.decode import open_image, upright_size
 from foveate.data.discover import loose_pictures
+from foveate.data.square import Fit
 from foveate.evaluation.subject import pick_device
 from foveate.experiment.explained import Column, Explained, Frame
 from foveate.experiment.known_pictures import ByBytes

@@ -15,9 +15,9 @@ from foveate.core.errors import ConfigError, shown
 from foveate.core.reading import parse_yaml, read_yaml
 from foveate.core.registry import shared_settings
 from foveate.data.cache_config import CacheConfig
-from foveate.data.decode import Fit
 from foveate.data.layout_settings import LayoutConfig
 from foveate.data.split import SplitConfig
+from foveate.data.square import Fit, whole
 from foveate.data.training_masks import MasksConfig
 from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.settings import EvaluationConfig, by_short_names
@@ -38,7 +38,9 @@ class DataConfig(Config):
     """Side of the square picture the network sees, in pixels; None asks the weights' card or timm."""
     fit: Fit = "squash"
     """How a picture becomes square: squeezed (nothing is lost), centre-cropped, or padded; bilinearly, or with
-    "_bicubic" behind it bicubically, which keeps small pictures sharper that are enlarged for the network."""
+    "_bicubic" behind it bicubically, which keeps small pictures sharper that are enlarged for the network. With a side
+    behind it ("squash@550") the square has so many px, and the network sees a part of ``size`` px: in training one at
+    random, before augmentation, else the middle."""
     augment: AugmentationConfig = AugmentationConfig()
     masks: Annotated[MasksConfig, Mark.LATER] = MasksConfig()
     """Which masks training sees; measuring takes the true ones."""
@@ -48,6 +50,17 @@ class DataConfig(Config):
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"preset": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _square(self) -> "DataConfig":
+        if self.size:
+            whole(self.fit, self.size)
+        if "@" in self.fit and self.cache.size:
+            raise ConfigError(
+                f"data.fit is '{self.fit}' and data.cache.size {self.cache.size}: both say how large pictures are "
+                "kept; leave one out."
+            )
+        return self
 
 
 class StartConfig(Config):

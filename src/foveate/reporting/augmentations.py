@@ -18,8 +18,8 @@ from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import Catalog
-from foveate.data.decode import Fit
 from foveate.data.presets import PRESETS
+from foveate.data.square import Fit
 from foveate.data.steps import STEPS
 from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.models.networks import Network

@@ -294,7 +294,9 @@ class _Writer:
             views=tuple(views),
             target=self.config.target,
             size=len(pictures),
-            cropped=any(run.explainer.fit.startswith("crop") for run in self.runs),
+            cropped=any(
+                run.explainer.fit.startswith("crop") or "@" in run.explainer.fit for run in self.runs
+            ),
         )
 
     def _rows(self, rows: Sequence[int], pictures: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

@@ -23,6 +23,11 @@ def check_phases(job: Job) -> None:
         _check(job, phase)
     for feedback in job.feedbacks:
         feedback.check(sum(phase.epochs for phase in job.config.phases))
+        if feedback.changes_pictures and job.feeds.train_transform.part:
+            raise ConfigError(
+                "A feedback that shows other pictures needs a network that sees all of a picture; leave the side out "
+                "of data.fit (squash instead of squash@550), or the feedback."
+            )
     totals = {"train_loss", "val_loss"}
     if job.objective.moves and any(totals & set(_watched(phase)) for phase in job.config.phases):
         job.observer.message(

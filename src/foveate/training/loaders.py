@@ -63,10 +63,6 @@ class Feeds:
     """A pretext task: what is fed are its questions about the pictures."""
 
     @property
-    def _plain(self) -> Transform:
-        return Transform((), self.train_transform.size)
-
-    @property
     def labelled(self) -> bool:
         """Whether there are right answers, so that accuracies can be told."""
         return self.asker is None or not self.asker.pairs
@@ -96,11 +92,11 @@ class Feeds:
 
     def plain(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         """Pictures of the catalog in this order, as evaluation sees them, made in this process."""
-        return replace(self, workers=0)._in_order(rows, self._plain, batch_size).epoch(0)
+        return replace(self, workers=0)._in_order(rows, self.train_transform.plain, batch_size).epoch(0)
 
     def evaluation(self, split: str, batch_size: int) -> Feed:
         """A split in catalog order, not augmented."""
-        loader = self._in_order(self.rows[split], self._plain, batch_size)
+        loader = self._in_order(self.rows[split], self.train_transform.plain, batch_size)
         if self.asker is None:
             return loader
         asker = self.asker
@@ -118,7 +114,9 @@ class Feeds:
         """
         features = keep(lambda: self._features(split, views, batch_size, extract, tell))
         order = (
-            self._shuffled(batch_size) if views else self._in_order(self.rows[split], self._plain, batch_size)
+            self._shuffled(batch_size)
+            if views
+            else self._in_order(self.rows[split], self.train_transform.plain, batch_size)
         )
         return FeatureFeed(features, order)
 
@@ -126,7 +124,7 @@ class Feeds:
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
         tell: Callable[[int, int], None],
     ) -> torch.Tensor:  # fmt: skip
-        transform = self.train_transform if views else self._plain
+        transform = self.train_transform if views else self.train_transform.plain
         source = self._in_order(self.rows[split], transform, max(batch_size, 32))
         shown, pictures = max(views, 1), len(source.rows)
         every = chain.from_iterable(source.epoch(view) for view in range(shown))

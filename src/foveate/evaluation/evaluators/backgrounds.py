@@ -24,7 +24,7 @@ from foveate.core.rng import key, numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED
-from foveate.data.decode import resampling
+from foveate.data.square import resampling
 from foveate.evaluation.background_files import SHEET, TABLE, TESTS, BackgroundSheet, BackgroundTable
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predict import predict_batches
