@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageFile
 
-from foveate.data.audit.scan import look
+from foveate.data.audit.facts import look
 from foveate.data.decode import DecodeError, load_image, open_image, read_image, upright_size
 
 H, W = 40, 60

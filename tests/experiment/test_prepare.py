@@ -8,7 +8,7 @@ import pytest
 
 from drawn import draw_tree
 from foveate.core.errors import DataError
-from foveate.data.audit import memory as module
+from foveate.data.audit import auditor as module
 from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
 from training_helpers import Heard

@@ -27,7 +27,7 @@ def split(
     """Divide the pictures, stratified and by group, into a file that every run of a comparison shares."""
     import numpy as np
 
-    from foveate.data.audit.memory import checked
+    from foveate.data.audit.auditor import checked
     from foveate.data.cache_config import CacheConfig
     from foveate.data.discover import discover
     from foveate.data.split import SplitConfig, save_split, split_hash

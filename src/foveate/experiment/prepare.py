@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from foveate.core.errors import DataError
-from foveate.data.audit.labels import only_one_class
-from foveate.data.audit.memory import checked
+from foveate.data.audit.auditor import checked
+from foveate.data.audit.checks import only_one_class
 from foveate.data.catalog import Catalog
 from foveate.data.discover import discover, flat, is_flat
 from foveate.data.split import split

@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate.core.manifest import WEIGHTS, differences
 from foveate.core.memo import read_memo, write_memo
-from foveate.data.audit.memory import state_of_files
+from foveate.data.audit.auditor import state_of_files
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.discover import discover
 from foveate.data.training_masks import ProposedMasks

@@ -38,30 +38,12 @@ def test_candidates_equal_all_pairs(bits: int, seed: int, n: int) -> None:
     slow = {
         (i, j) for i, j in combinations(range(n), 2) if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= bits
     }
-    fast = [
-        (int(a), int(b)) for i, j in duplicates.candidates(hashes, bits) for a, b in zip(i, j, strict=True)
-    ]
-    assert len(fast) == len(set(fast))
-    assert set(fast) == slow
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(20, 150), st.integers(1, 6))
-def test_candidates_leave_out_equal_labels(seed: int, n: int, labels: int) -> None:
-    rng = np.random.default_rng(seed)
-    flips = rng.integers(0, 64, (n, 4)).tolist()
-    hashes = np.array([sum({1 << flip for flip in row}) for row in flips], dtype=np.uint64)
-    label = np.where(rng.random(n) < 0.7, rng.integers(n - labels, n + 1, n), np.arange(n))
-    slow = {
-        (i, j)
-        for i, j in combinations(range(n), 2)
-        if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= 6 and label[i] != label[j]
-    }
-    fast = [
-        (int(a), int(b))
-        for i, j in duplicates.candidates(hashes, 6, lambda: label)
-        for a, b in zip(i, j, strict=True)
-    ]
+    told: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "_CHUNK", 7 * n)
+        pairs = list(duplicates.candidates(hashes, bits, lambda *step: told.append(step)))
+    assert told == [(min(row, n), n) for row in range(7, n + 7, 7)]
+    fast = [(int(a), int(b)) for i, j in pairs for a, b in zip(i, j, strict=True)]
     assert len(fast) == len(set(fast))
     assert set(fast) == slow
 
@@ -112,18 +94,8 @@ def test_look_alikes_without_copies_cost_no_square(monkeypatch: pytest.MonkeyPat
     assert said.message.startswith(f"{tired} pictures resemble 10 others or more")
 
 
-def test_ranges_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_CHUNK", 7)
-    rng = np.random.default_rng(0)
-    first = rng.integers(0, 20, 30)
-    end = first + rng.integers(0, 12, 30)
-    slow = [(i, p) for i in range(30) for p in range(first[i], end[i])]
-    fast = [(int(i), int(p)) for r, q in duplicates._ranges(first, end) for i, p in zip(r, q, strict=True)]
-    assert fast == slow
-
-
 def test_hash_is_imagehash(make: Callable) -> None:
-    from foveate.data.audit.scan import scan
+    from foveate.data.audit.facts import scan
 
     (fact,) = scan(make([("x", "a.png", scene(1), {})]), mask_edge=2)
     thumb = scene(1).resize((64, 64), Image.Resampling.BOX)

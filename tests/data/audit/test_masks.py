@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from foveate.data.audit import AuditConfig, audit
-from foveate.data.audit.masks import look_at_mask
+from foveate.data.audit.facts import look_at_mask
 
 from .conftest import scene
 

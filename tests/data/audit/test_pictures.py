@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from foveate.data.audit import AuditConfig, audit
-from foveate.data.audit.scan import look
+from foveate.data.audit.facts import look
 from foveate.data.catalog import Catalog, Sample
 
 from .conftest import scene

@@ -1,14 +1,23 @@
-"""``audit``: everything that is wrong with a set of pictures, found in one pass over them."""
+"""``audit``: everything that is wrong with a set of pictures, found in one pass over them and remembered."""
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from foveate.core.config import Config
-from foveate.data.audit import cues, duplicates, files, labels, masks
+from foveate.core.memo import read_memo, write_memo
+from foveate.data import annotations
+from foveate.data.audit import checks, cues, duplicates
+from foveate.data.audit.facts import scan
 from foveate.data.audit.report import Audit, Problem, in_order
-from foveate.data.audit.scan import scan
+from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
+from foveate.data.discover import Discovery
+
+AUDIT_VERSION = 1
 
 
 class AuditConfig(Config):
@@ -65,27 +74,57 @@ def audit(
     if config.near_duplicates:
         bits, limit = config.near_duplicate_bits, config.near_duplicate_difference
         near, tired = duplicates.alike(facts, bits=bits, limit=limit, progress=progress)
-    found = files.problems(catalog, facts)
-    found += duplicates.problems(catalog, same, near, tired)
-    found += labels.class_problems(
-        catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance
-    )
-    found += labels.group_problems(catalog)
-    found += labels.attribute_problems(catalog)
-    found += masks.problems(catalog, facts)
+    found = [
+        *checks.file_problems(catalog, facts),
+        *duplicates.problems(catalog, same, near, tired),
+        *checks.class_problems(catalog, empty_classes, floor=config.class_floor, imbalance=config.imbalance),
+        *checks.group_problems(catalog),
+        *checks.attribute_problems(catalog),
+        *checks.mask_problems(catalog, facts),
+    ]
     probed = []
     if config.probes:
+        margin, limit = config.probe_margin, config.probe_limit
         probed = cues.probe(
-            catalog,
-            facts,
-            near,
-            margin=config.probe_margin,
-            limit=config.probe_limit,
-            seed=config.seed,
-            progress=progress,
+            catalog, facts, near, margin=margin, limit=limit, seed=config.seed, progress=progress
         )
-    found += [
-        Problem.of("shortcut", "", cue.verdict) for cue in probed if cue.far_above and cue.kind == "shortcut"
-    ]
+    cheats = [cue for cue in probed if cue.far_above and cue.kind == "shortcut"]
+    found += [Problem.of("shortcut", "", cue.verdict) for cue in cheats]
     alike = tuple(tuple(catalog.samples[row].path for row in rows) for rows in near)
     return Audit(in_order(found), tuple(probed), catalog, alike)
+
+
+def checked(
+    found: Discovery, cache: CacheConfig, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, Any]:
+    """The audit with default settings as plain values; remembered in the cache folder as long as no file changes."""
+    memory = _memory(found, cache)
+    known: dict[str, Any] | None = read_memo(memory) if cache.enabled else None
+    if known is not None:
+        return known
+    report = audit(found.catalog, empty_classes=found.empty_classes, progress=progress).as_dict()
+    if cache.enabled:
+        write_memo(memory, report)
+    return report
+
+
+def remember(found: Discovery, report: Audit) -> None:
+    """Keep what ``audit`` found with its default settings, so that ``checked`` need not look again."""
+    write_memo(_memory(found, CacheConfig()), report.as_dict())
+
+
+def _memory(found: Discovery, cache: CacheConfig) -> Path:
+    return cache_folder(cache) / "audits" / f"{state_of_files(found)}.json"
+
+
+def state_of_files(found: Discovery) -> str:
+    """A key over everything that the audit depends on: paths, sizes, times, labels, splits, masks."""
+    catalog = found.catalog
+    digest = hashlib.sha256(f"{AUDIT_VERSION} {catalog.root} {found.empty_classes}".encode())
+    digest.update(catalog.hash.encode())
+    for row, sample in enumerate(catalog.samples):
+        for file in (catalog.file(row), *annotations.mask_files(catalog.root, sample.mask)):
+            if file.is_file():
+                status = file.stat()
+                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]

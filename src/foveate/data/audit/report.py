@@ -1,13 +1,14 @@
 """What an audit found: problems by code, trivial cues, and which pictures to leave out so that no error
 remains."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
-from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.catalog import UNLABELLED, Catalog, Sample
 
 Severity = Literal["error", "warning", "info"]
 HARD_MINIMUM = 3
@@ -148,15 +149,11 @@ class Audit:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     def quarantine(self) -> set[str]:
-        """Paths of pictures to leave out so that no error remains.
+        """Paths of pictures to leave out so that no error remains, by ``CODES[code].leaves``.
 
-        The rule for each code is ``CODES[code].leaves``: an unreadable, truncated or too large file goes,
-        and so does a picture whose mask is unreadable or of another shape; of identical pictures across
-        splits, and of a group across splits, those outside the best split go (the training copy; test stays
-        as it is); of one picture under two classes all copies go, since nobody knows which label is right.
-        Classes are looked at last, after these
-        losses: a class left with fewer than three pictures, or without a training picture, goes as a whole.
-        Its name stays in ``catalog.classes``; drop it there.
+        Of one picture under two classes all copies go, since nobody knows which label is right. Classes are looked at
+        last, after these losses: one left with fewer than three pictures, or without a training picture, goes as a
+        whole. Its name stays in ``catalog.classes``; drop it there.
         """
         sample_of = {sample.path: sample for sample in self.catalog.samples}
         out: set[str] = set()
@@ -169,29 +166,26 @@ class Audit:
                 case "lower splits":
                     rank = {path: _PRIORITY[sample_of[path].split] for path in problem.paths}
                     out.update(path for path in rank if rank[path] < max(rank.values()))
-        by_class: dict[int, list[tuple[str, str]]] = {}
+        by_class: dict[int, list[Sample]] = defaultdict(list)
         for sample in self.catalog.samples:
             if sample.label != UNLABELLED and sample.path not in out:
-                by_class.setdefault(sample.label, []).append((sample.path, sample.split))
-        splits_in_use = {sample.split for sample in self.catalog.samples if sample.label != UNLABELLED}
+                by_class[sample.label].append(sample)
+        trained = any(s.split == "train" for s in self.catalog.samples if s.label != UNLABELLED)
         for members in by_class.values():
-            lost = "train" in splits_in_use and all(split in ("val", "test") for _, split in members)
+            lost = trained and all(sample.split in ("val", "test") for sample in members)
             if len(members) < HARD_MINIMUM or lost:
-                out.update(path for path, _ in members)
+                out.update(sample.path for sample in members)
         return out
 
     def as_dict(self) -> dict[str, Any]:
         """What ``save_json`` writes."""
-        splits: dict[str, int] = {}
-        for sample in self.catalog.samples:
-            splits[sample.split] = splits.get(sample.split, 0) + 1
         severities = [problem.severity for problem in self.problems]
         return {
             "schema_version": SCHEMA_VERSION,
             "catalog_hash": self.catalog.hash,
             "pictures": len(self.catalog),
             "classes": dict(zip(self.catalog.classes, self.catalog.counts().tolist(), strict=True)),
-            "splits": splits,
+            "splits": dict(Counter(sample.split for sample in self.catalog.samples)),
             "masks": sum(bool(sample.mask) for sample in self.catalog.samples),
             "errors": severities.count("error"),
             "warnings": severities.count("warning"),

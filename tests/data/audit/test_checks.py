@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foveate.data.audit.labels import attribute_problems, class_problems, group_problems
+from foveate.data.audit.checks import attribute_problems, class_problems, group_problems
 from foveate.data.catalog import Catalog, Sample
 
 
@@ -25,7 +25,7 @@ def test_sizes() -> None:
     table = catalog(
         {"many": {"": 30}, "floor": {"": 10}, "few": {"": 9}, "three": {"": 3}, "two": {"": 2}, "none": {}}
     )
-    problems = class_problems(table, ["folder", "none"], floor=10, imbalance=15)
+    problems = [*class_problems(table, ["folder", "none"], floor=10, imbalance=15)]
     assert found(problems) == [
         ("warning", "empty-class"),
         ("warning", "empty-class"),
@@ -65,7 +65,8 @@ def test_class_that_a_split_lacks() -> None:
 
 
 def test_only_a_test_split_needs_no_training_pictures() -> None:
-    assert class_problems(catalog({"a": {"test": 5}, "b": {"test": 5}}), floor=0, imbalance=100) == []
+    table = catalog({"a": {"test": 5}, "b": {"test": 5}})
+    assert found(class_problems(table, floor=0, imbalance=100)) == []
 
 
 def test_groups() -> None:
