@@ -35,6 +35,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "proxy-schedules": proxy_attention.proxy_schedules,
     "proxy-grid": proxy_attention.proxy_grid,
     "proxy-combined": proxy_attention.proxy_combined,
+    "augmentation-zoo": proxy_attention.augmentation_zoo,
     "scenes-supervised": scenes.scenes_supervised,
     "scenes-rotation": scenes.scenes_rotation,
     "scenes-perturbation": scenes.scenes_perturbation,

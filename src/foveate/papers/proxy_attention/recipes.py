@@ -9,6 +9,7 @@ are trained on, in place of their originals. Not kept: fp16 with gradient scalin
 import itertools
 from typing import Any
 
+from foveate.augmentation import TRANSFORMS
 from foveate.experiment.specification import Experiment, merge
 from foveate.studies.specification import Study
 
@@ -88,12 +89,11 @@ def proxy_schedules() -> Study:
 
     "no proxies" is the published schedule [40] and the control without proxies of the others, which train the same.
     """
-    layer = ARCHITECTURES["ResNet-18"][2]
     arms: dict[str, dict[str, Any]] = {f"no proxies {words(NONE)}": {}}
     for schedule in (ONE, FOUR):
-        arms[f"proxies {words(schedule)}"] = proxies(schedule, layer)
-        arms[f"random region {words(schedule)}"] = proxies(schedule, layer, region="random")
-        arms[f"least salient {words(schedule)}"] = proxies(schedule, layer, region="least_salient")
+        arms[f"proxies {words(schedule)}"] = proxies(schedule)
+        arms[f"random region {words(schedule)}"] = proxies(schedule, region="random")
+        arms[f"least salient {words(schedule)}"] = proxies(schedule, region="least_salient")
         arms[f"LEAK: re-split, no proxies {words(schedule)}"] = leak(schedule)
     return Study(
         name="Proxy Attention: schedules and controls", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS
@@ -136,16 +136,44 @@ def proxy_grid() -> Study:
 
 def proxy_combined() -> Study:
     """Proxy Attention with two of the augmentations, against each alone."""
-    layer = ARCHITECTURES["ResNet-18"][2]
-    arms: dict[str, dict[str, Any]] = {"plain": {}, "proxies": proxies(FOUR, layer)}
+    arms: dict[str, dict[str, Any]] = {"plain": {}, "proxies": proxies(FOUR)}
     for name, transform in FAMILY.items():
         arms[name] = {"transforms": [transform]}
-        arms[f"proxies, {name}"] = {"transforms": [transform], **proxies(FOUR, layer)}
+        arms[f"proxies, {name}"] = {"transforms": [transform], **proxies(FOUR)}
     return Study(
         name="Proxy Attention: combined with augmentation",
         base=base(),
         arms=arms,
         seeds=SEEDS,
+        metrics=METRICS,
+    )
+
+
+def augmentation_zoo() -> Study:
+    """Every augmentation of the family against none, each with the settings of its source.
+
+    Batch transforms as `foveate list transforms` has them; those that need masks are left out where pictures have none
+    (`--arm`). "balanced sampling", "square-root sampling" and the two curricula are feedbacks.
+    """
+    arms: dict[str, dict[str, Any]] = {"none": {}}
+    arms |= {
+        kind: {"transforms": [{"kind": kind}]} for kind in TRANSFORMS if kind not in ("combine", "augmix")
+    }
+    arms["augmix"] = {
+        "transforms": [{"kind": "augmix"}],
+        "objective": {"consistency": {"kind": "jensen_shannon"}},
+    }
+    arms["random_erasing, object"] = {"transforms": [{"kind": "random_erasing", "region": "object"}]}
+    arms["keep_augment, paste"] = {"transforms": [{"kind": "keep_augment", "mode": "paste"}]}
+    arms["balanced sampling"] = {"feedback": [{"kind": "class_sampling", "power": 0.0}]}
+    arms["square-root sampling"] = {"feedback": [{"kind": "class_sampling", "power": 0.5}]}
+    arms["curriculum"] = {"feedback": [{"kind": "curriculum"}]}
+    arms["curriculum, random order"] = {"feedback": [{"kind": "curriculum", "order": "random"}]}
+    return Study(
+        name="The augmentations, each against none",
+        base=base(faithful=False),
+        arms=arms,
+        seeds=SEEDS[:3],
         metrics=METRICS,
     )
 
