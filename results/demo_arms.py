@@ -1,4 +1,4 @@
-"""python results/demo_arms.py OUT: the demo's pictures and network under every use of the masks, five random seeds.
+"""python results/demo_arms.py OUT [ARM ...]: the demo's pictures and network under every use of the masks, five seeds.
 
 Prints one line a run; results/demo.md is made of them. Precision is fixed, so that all arms compute alike.
 """
@@ -12,7 +12,13 @@ from foveate.experiment import run
 from foveate.experiment.specification import assign
 from foveate.recipes.demo import demo_data, demo_experiment, figures
 
-ARMS = ("none", "spatial", "class-map", "backgrounds", "backgrounds+class-map")
+ARMS = {
+    **{guide: (guide, "") for guide in ("none", "spatial", "class-map", "backgrounds", "backgrounds+class-map")},
+    "class-map-1": ("class-map", "objective.look.weight=1.0"),
+    "other-class": ("backgrounds", "transforms.0.source=other_class"),
+    "rim": ("backgrounds", "transforms.0.grow=2"),
+}
+"""{name: (guide, one setting changed)}."""
 SEEDS = range(5)
 
 if __name__ == "__main__":
@@ -20,8 +26,10 @@ if __name__ == "__main__":
     for seed in SEEDS:
         pictures = out / f"pictures{seed}"
         write_dataset(pictures, demo_data(seed))
-        for arm in ARMS:
-            values = assign(demo_experiment(arm, seed).to_dict(), "training.precision=bf16")
+        for arm in sys.argv[2:] or ARMS:
+            guide, changed = ARMS[arm]
+            values = assign(demo_experiment(guide, seed).to_dict(), "training.precision=bf16")
+            values = assign(values, changed) if changed else values
             test = figures(run(Experiment.from_dict(values), pictures, out / f"{arm}{seed}"))
             print(
                 f"{arm} seed {seed}: validation {test['validation_accuracy']:.3f}, test {test['accuracy']:.3f}, "

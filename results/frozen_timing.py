@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.experiment import Experiment, Run, run
-from foveate.training import Decision, Observer, setup
+from foveate.training import Decision, Observer, phase_plan
 
 EPOCHS, RERUN = 50, 2
 
@@ -69,7 +69,7 @@ def timed(weights: Path, epochs: int, data: Path, out: Path) -> tuple[Run, Clock
 if __name__ == "__main__":
     data, weights, out = map(Path, sys.argv[1:4])
     stored, quick = timed(weights, EPOCHS, data, out / "stored")
-    setup.FEATURE_LIMIT = 0
+    phase_plan.FEATURE_LIMIT = 0
     rerun, slow = timed(weights, RERUN, data, out / "rerun")
     losses = [[row["val_loss"] for row in found.history[:RERUN]] for found in (stored, rerun)]
     each = slow.epochs / RERUN

@@ -6,8 +6,7 @@ No weights and no data are needed; it takes about 4 GB of memory. Prints what mu
 import time
 
 import torch
-from foveate.models.classifier import build_classifier
-
+from foveate.models.build import build_network
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.summary import summarise_network
 from foveate.papers.plants.recipes import plants
@@ -21,7 +20,7 @@ def main() -> None:
     experiment = plants(large=True)
     phase = experiment.training.phases[0]
     config = experiment.model.model_copy(update={"weights": "none"})
-    model = build_classifier(config, classes=8, size=SIZE, seed=0)
+    model = build_network(config, classes=8, size=SIZE, seed=0)
     print(summarise_network(model).text())
     frozen = apply_trainable(model, phase.trainable)
     print(*frozen.words(phase.trainable), sep="; ")
