@@ -1,53 +1,44 @@
 """python results/pooled.py METRIC NAME [NAME ...]: arms against the baseline over several recorded studies together.
 
-Reads the cells' values from results/studies/NAME/values.csv. Pairs are (study, seed). Convergence is compared as a
-ratio (on logarithms). A paired t over all pairs, Holm over the arms.
+Reads the cells' values from results/studies/NAME/values.csv. A study's seeds share its pictures, so the data set is the
+unit: the mean over its seeds counts once, a paired t over the sets, Holm over the arms. Convergence is compared as a
+ratio (on logarithms).
 """
 
-import csv
-import math
 import sys
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from foveate.studies.statistics import compare, holm
 
 HERE = Path(__file__).parent
 
 
-def values(name: str, metric: str) -> dict[str, dict[str, float]]:
-    """{arm: {seed: value}} of one recorded study."""
-    found: dict[str, dict[str, float]] = {}
-    with open(HERE / "studies" / name / "values.csv", newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            if row["metric"] == metric:
-                found.setdefault(row["arm"], {})[row["seed"]] = float(row["value"])
-    return found
+def means(name: str, metric: str) -> pd.Series:
+    """Mean over the seeds of each arm of one recorded study, the baseline first; of logarithms where epochs count."""
+    frame = pd.read_csv(HERE / "studies" / name / "values.csv").query("metric == @metric")
+    values = np.log(frame["value"]) if "epoch" in metric else frame["value"]
+    return values.groupby(frame["arm"], sort=False).mean()
 
 
 def main(metric: str, names: list[str]) -> None:
     """Print one line an arm."""
-    ratio = "epoch" in metric
-    pairs: dict[str, tuple[list[float], list[float]]] = {}
-    for name in names:
-        arms = values(name, metric)
-        baseline = next(iter(arms))
-        for arm, by_seed in arms.items():
-            for seed in by_seed if arm != baseline else ():
-                ours, theirs = pairs.setdefault(arm, ([], []))
-                change = math.log if ratio else float
-                ours.append(change(arms[baseline][seed]))
-                theirs.append(change(by_seed[seed]))
-    found = {arm: compare(*both) for arm, both in pairs.items()}
+    sets = pd.DataFrame([means(name, metric) for name in names], index=names)
+    baseline = sets.columns[0]
+    found = {arm: compare(sets[baseline], sets[arm]) for arm in sets.columns[1:]}
     adjusted = holm({arm: c.p for arm, c in found.items()})
+    show = np.exp if "epoch" in metric else float
     for arm, c in found.items():
-        show = math.exp if ratio else float
+        each = ", ".join(f"{show(value):.3f}" for value in sets[arm] - sets[baseline])
         print(
-            f"| {arm} | {c.n} | {show(c.difference):.3f} | {show(c.low):.3f} to {show(c.high):.3f} | {c.p:.2g} "
+            f"| {arm} | {each} | {show(c.difference):.3f} | {show(c.low):.3f} to {show(c.high):.3f} | {c.p:.2g} "
             f"| {adjusted[arm]:.2g} | {show(c.detectable.seeds):.3f} |"
         )
 
 
 if __name__ == "__main__":
-    print("| arm | pairs | difference (ratio for epochs) | 95 % interval | p | p (Holm) | detectable |")
+    print("| arm | each set | mean (ratio for epochs) | 95 % interval | p | p (Holm) | detectable |")
     print("|---|---|---|---|---|---|---|")
     main(sys.argv[1], sys.argv[2:])
