@@ -13,7 +13,10 @@ from foveate.experiment.specification import assign
 from foveate.recipes.demo import demo_data, demo_experiment, figures
 
 ARMS = {
-    **{guide: (guide, "") for guide in ("none", "spatial", "class-map", "backgrounds", "backgrounds+class-map")},
+    **{
+        guide: (guide, "")
+        for guide in ("none", "spatial", "class-map", "backgrounds", "backgrounds+class-map")
+    },
     "class-map-1": ("class-map", "objective.look.weight=1.0"),
     "other-class": ("backgrounds", "transforms.0.source=other_class"),
     "rim": ("backgrounds", "transforms.0.grow=2"),

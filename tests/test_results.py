@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "results").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\((?:\.\./)?(results/[\w/-]+\.md)\)")
-FIGURE = re.compile(r"(?<![\w.])[-−+]?\d*\.?\d+(?:(?= %| points| points)|(?<=\.\d)|(?<=\.\d\d)|(?<=\.\d\d\d))(?![\w.]*\d)")
+FIGURE = re.compile(
+    r"(?<![\w.])[-−+]?\d*\.?\d+(?:(?= %| points| points)|(?<=\.\d)|(?<=\.\d\d)|(?<=\.\d\d\d))(?![\w.]*\d)"
+)
 """A share, points, or a number with decimals: what is measured, not counted."""
 
 
@@ -40,7 +42,13 @@ def test_a_quoted_figure_stands_in_the_recorded_page(page: str, figure: str, lin
 
 
 def test_figures_are_found() -> None:
-    assert FIGURE.findall("by 9.3 points (0.7 to 18.0), 79 % of 20 pictures, .87, 2 to 3") == ["9.3", "0.7", "18.0", "79", ".87"]
+    assert FIGURE.findall("by 9.3 points (0.7 to 18.0), 79 % of 20 pictures, .87, 2 to 3") == [
+        "9.3",
+        "0.7",
+        "18.0",
+        "79",
+        ".87",
+    ]
     assert len(quotes()) > 10
 
 
