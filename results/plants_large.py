@@ -6,6 +6,7 @@ No weights and no data are needed; it takes about 4 GB of memory. Prints what mu
 import time
 
 import torch
+
 from foveate.models.build import build_network
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.summary import summarise_network

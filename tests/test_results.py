@@ -18,7 +18,7 @@ FIGURE = re.compile(
 
 
 def quotes() -> list[tuple[str, str, list[str]]]:
-    """(page, figure, the recorded pages that its paragraph links to) of every figure in a paragraph with such a link."""
+    """(page, figure, recorded pages) of every figure in a paragraph that links to recorded pages."""
     found = []
     for page in PAGES:
         for block in re.split(r"\n\s*\n|\n(?=- |\d\. |\| )", page.read_text(encoding="utf-8")):
