@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foveate.reporting.table_files import COMPARISON_COLUMNS, write_tables
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.table_files import COMPARISON_COLUMNS, write_tables
 from study_helpers import analysed, simulate
 
 ACCURACY = Metric("test.accuracy", "Test accuracy", percent=True)

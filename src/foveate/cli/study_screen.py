@@ -11,7 +11,6 @@ from foveate.cli.screen import out
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.table_formats import DASH
 from foveate.studies.verdict import Outcome
 
 FEW_ARMS = 4
@@ -95,7 +94,7 @@ def _rows(results: StudyResults, analysis: Analysis) -> Rows:
 def _cell(text: str | None, metric: Metric, arm: str, analysis: Analysis) -> tuple[str, str]:
     outcome = analysis.outcomes.get(metric.name, {}).get(arm)
     mark, style = _MARKS[outcome] if outcome else (" ", "")
-    return f"{text or DASH} {mark}", style
+    return f"{text or tables.DASH} {mark}", style
 
 
 def _widths(heads: Sequence[str], rows: Rows) -> list[int]:

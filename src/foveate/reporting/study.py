@@ -1,11 +1,8 @@
 """A study's results -> one HTML file: verdicts first, then the tables and drawings they rest on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from foveate.core.errors import few
 from foveate.core.files import write_text
@@ -25,7 +22,6 @@ from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Trim, phase_starts, write_curves
 from foveate.studies.number_format import Digits, digits
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.table_formats import Table, to_html
 from foveate.studies.tables import Measured
 
 FOLDED_ROWS = 24
@@ -106,7 +102,7 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
             for block, (results, _) in measured.items()
             for line in tables.failures(results)
         ],
-        "settings": [Markup(to_html(table)) for table in info.get("settings") or []],
+        "settings": info.get("settings") or [],
         "confusions": info.get("confusions") or [],
         "command": str(info.get("command") or ""),
         "experiment_text": str(info.get("experiment") or ""),
@@ -132,8 +128,8 @@ def _block(
         "pictures": tables.picture_verdicts(analysis),
         "grid": _grid(results, analysis),
         "notes": [note for note in tables.notes(results, analysis) if note not in _notices(measured)],
-        "means": [_table(table) for table in means],
-        "comparisons": _table(compared) if compared.rows else None,
+        "means": means,
+        "comparisons": compared if compared.rows else None,
         "comparisons_note": tables.ABOUT_COMPARISONS,
         "fold_comparisons": len(compared.rows) > FOLDED_ROWS or len(measured) > 1,
         "differences": _folded(drawings["differences"]),
@@ -159,11 +155,6 @@ def _drawings(
 
 def _folded(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:
     return {"open": list(drawings[:FIGURES]), "folded": list(drawings[FIGURES:])}
-
-
-def _table(table: Table) -> Markup:
-    """Without its notes, which the page says in its own places."""
-    return Markup(to_html(replace(table, notes=())))
 
 
 def _curves_note(results: StudyResults, trim: Trim) -> str:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import confused_pairs
@@ -12,7 +11,7 @@ from foveate.experiment import Run
 from foveate.reporting.matrix import confusion_svg
 from foveate.studies.engine import folder_of
 from foveate.studies.specification import Study
-from foveate.studies.table_formats import Column, Table, to_html
+from foveate.studies.tables import Column, Table
 
 PAIRS = 8
 """Pairs that are shown of each model."""
@@ -87,5 +86,5 @@ def drawn(found: Confusion) -> dict[str, object]:
         "title": ", ".join(part for part in (found.block, found.arm) if part),
         "summary": f"{hits} of {total} {found.split} answers right{seeds}",
         "matrix": confusion_svg(found.counts.tolist(), found.classes),
-        "pairs": Markup(to_html(pairs_table(found))),
+        "pairs": pairs_table(found),
     }

@@ -11,15 +11,14 @@ from foveate.experiment import Run
 from foveate.experiment.specification import Experiment
 from foveate.reporting.study import build_study_report, write_figures
 from foveate.reporting.study_confusion import confusions, drawn
+from foveate.reporting.table_files import to_csv, write_tables, written
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import folder_of
 from foveate.studies.learning_curves import Trim
 from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
 from foveate.studies.study_reader import open_study, read_study, split_hashes
-from foveate.studies.table_files import write_tables
-from foveate.studies.table_formats import Table, to_csv, to_markdown
-from foveate.studies.tables import Measured
+from foveate.studies.tables import Measured, Table
 
 REPORT = "report.html"
 
@@ -62,7 +61,7 @@ def publish_study(
     info = study_info(folder)
     settings = info["settings"]
     write_text(folder / "settings.csv", to_csv(settings[0]))
-    write_text(folder / "settings.md", "\n".join(map(to_markdown, settings)))
+    write_text(folder / "settings.md", "\n".join(written(table, "md") for table in settings))
     write_figures(folder / "figures", measured, trim=trim)
     return build_study_report(measured, out or folder / REPORT, info, trim=trim)
 

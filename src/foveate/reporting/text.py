@@ -8,6 +8,16 @@ import numpy as np
 from markupsafe import Markup, escape
 
 NARROW = "\u202f"
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}",
+    "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "×": r"$\times$",
+    "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "→": r"$\rightarrow$", "·": r"$\cdot$",
+    "–": "--", "—": "---", "…": r"\dots{}", "°": r"$^\circ$", "\u00a0": "~", "\u202f": r"\,",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "Δ": r"$\Delta$", "ε": r"$\epsilon$",
+    "λ": r"$\lambda$", "μ": r"$\mu$", "σ": r"$\sigma$", "τ": r"$\tau$",
+})  # fmt: skip
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -56,3 +66,19 @@ def duration(seconds: float) -> str:
 def breakable(path: str) -> Markup:
     """A file or module name that may be broken after a slash, dot or underscore, escaped."""
     return Markup(re.sub(r"([/._])(?=.)", r"\1<wbr>", str(escape(path))))
+
+
+def markdown(text: str) -> Markup:
+    """Text that Markdown shows as it is, on one line."""
+    text = _line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return Markup(re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text))
+
+
+def latex(text: str) -> Markup:
+    """Text that LaTeX shows as it is, on one line."""
+    return Markup(_line(text).translate(_LATEX))
+
+
+def _line(text: str) -> str:
+    printable = "".join(c if c.isprintable() or c in "\u00a0\u202f" else " " for c in text)
+    return re.sub(" +", " ", printable).strip(" ")

@@ -7,7 +7,7 @@ from typing import Any
 from foveate.experiment import Experiment, Run
 from foveate.studies.engine import folder_of
 from foveate.studies.specification import Cell, Study
-from foveate.studies.table_formats import Column, Table
+from foveate.studies.tables import Column, Table
 
 
 def settings_table(study: Study, folder: Path) -> Table:

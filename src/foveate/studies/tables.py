@@ -1,14 +1,16 @@
 """The tables of a study: means and standard deviations as in the report, and comparisons with the baseline."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from foveate.studies.analysis import Analysis
 from foveate.studies.number_format import digits, fixed, p_text
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.table_formats import Column, Table
 from foveate.studies.verdict import Outcome
 
+DASH = "–"
 Measured = Mapping[str, tuple[StudyResults, Analysis]]
 """{block: what was measured, and what it shows}; the only key is "" in a study without blocks."""
 ARMS_ACROSS = 6
@@ -29,18 +31,57 @@ ABOUT_COMPARISONS = (
 )
 
 
+@dataclass(frozen=True)
+class Column:
+    name: str
+    group: str = ""
+    """Stands above neighbouring columns of the same group."""
+    number: bool = True
+    """Aligned to the right; a hyphen is a minus."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are finished text; None is a value that is not there."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    notes: tuple[str, ...] = ()
+    sections: bool = False
+    """Rows with the same first cell belong together: it is written once."""
+    classes: tuple[str, ...] = ()
+    """One for each row, for the HTML's style sheet."""
+
+    @property
+    def spans(self) -> list[tuple[str, int, int]]:
+        """(group, first column, last) of neighbouring columns; a column without a group stands alone."""
+        found = groupby(enumerate(self.columns), key=lambda one: one[1].group or one[0])
+        same = [list(columns) for _, columns in found]
+        return [(columns[0][1].group, columns[0][0], columns[-1][0]) for columns in same]
+
+    @property
+    def parts(self) -> list[list[tuple[str, list[str]]]]:
+        """(class, cells as they are shown) of each row, the rows of a section together."""
+        shown = [
+            [
+                DASH if cell is None else cell.replace("-", "−") if column.number else cell
+                for cell, column in zip(row, self.columns, strict=True)
+            ]
+            for row in self.rows
+        ]
+        rows = zip(self.classes or [""] * len(shown), shown, strict=True)
+        return [list(same) for _, same in groupby(rows, key=lambda row: self.sections and row[1][0])]
+
+
 def means_tables(
     results: StudyResults, analysis: Analysis, block: str = "", across: int = ARMS_ACROSS
 ) -> list[Table]:
     """The report's layout, at most ``across`` arms beside each other; the baseline stands in each table."""
-    if len(results.arms) <= across:
-        return [means_table(results, analysis, block)]
     others = [arm for arm in results.arms if arm != results.baseline]
     parts = [others[i : i + across - 1] for i in range(0, len(others), across - 1)]
-    return [
-        means_table(results, analysis, block, (results.baseline, *part), part=(number, len(parts)))
-        for number, part in enumerate(parts, start=1)
-    ]
+    arms = [(results.baseline, *part) for part in parts] if len(parts) > 1 else [results.arms]
+    return _numbered([means_table(results, analysis, block, part) for part in arms])
 
 
 def means_table(
@@ -48,16 +89,12 @@ def means_table(
     analysis: Analysis,
     block: str = "",
     arms: Sequence[str] | None = None,
-    *,
-    part: tuple[int, int] = (1, 1),
     n: Literal["", "name", "column"] | None = None,
 ) -> Table:
     """Rows are metrics; each arm has a column Mean and a column Std.
 
-    Args:
-        part: (which, of how many) tables this is.
-        n: where the number of seeds stands, where not all are equal: beside the arm's name, or in a column of its
-            own; None chooses.
+    ``n``: where the number of seeds stands, where not all are equal: beside the arm's name, or in a column of its own;
+    None chooses.
     """
     arms = results.arms if arms is None else arms
     n = where_n([(results, analysis)]) if n is None else n
@@ -73,11 +110,10 @@ def means_table(
         for arm in arms:
             summary = analysis.summaries.get(metric.name, {}).get(arm)
             row += [form.mean(summary.mean), form.mean(summary.std)] if summary else [None, None]
-            if n == "column":
-                row.append(str(count(analysis, metric, arm)))
+            row += [str(count(analysis, metric, arm))] if n == "column" else []
         rows.append(tuple(row))
-    title = _means_title(results, analysis, block) + (f" ({part[0]} of {part[1]})" if part[1] > 1 else "")
-    return Table(title, tuple(columns), tuple(rows), notes(results, analysis) if part[0] == part[1] else ())
+    title = _means_title(results, analysis, block)
+    return Table(title, tuple(columns), tuple(rows), notes(results, analysis))
 
 
 def where_n(studies: Sequence[tuple[StudyResults, Analysis]]) -> Literal["", "name", "column"]:
@@ -96,20 +132,25 @@ def overview_tables(
     results: StudyResults, analysis: Analysis, block: str = "", across: int = 6
 ) -> list[Table]:
     """The same numbers turned round, for many arms: rows are arms, cells are "mean ± std"; ``across`` metrics each."""
-    metrics = results.metrics
-    parts = [metrics[i : i + across] for i in range(0, len(metrics), across)]
-    return [
-        _overview(results, analysis, block, part, (number, len(parts)))
-        for number, part in enumerate(parts, start=1)
-    ]
+    parts = [results.metrics[i : i + across] for i in range(0, len(results.metrics), across)]
+    return _numbered([_overview(results, analysis, block, part) for part in parts])
 
 
-def _overview(
-    results: StudyResults, analysis: Analysis, block: str, metrics: Sequence[Metric], part: tuple[int, int]
-) -> Table:
-    forms = {metric.name: digits(analysis, metric) for metric in metrics}
+def _numbered(tables: list[Table]) -> list[Table]:
+    """Parts of one table: the title counts them, the notes stand below the last."""
+    if len(tables) > 1:
+        tables = [
+            replace(
+                table, title=f"{table.title} ({k} of {len(tables)})", notes=table.notes * (k == len(tables))
+            )
+            for k, table in enumerate(tables, start=1)
+        ]
+    return tables
+
+
+def _overview(results: StudyResults, analysis: Analysis, block: str, metrics: Sequence[Metric]) -> Table:
     unequal = bool(where_n([(results, analysis)]))
-    rows, classes = [], []
+    rows = []
     for arm in results.arms:
         row: list[str | None] = [arm + (" (baseline)" if arm == results.baseline else "")]
         if unequal:
@@ -117,22 +158,14 @@ def _overview(
             row.append(str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}")
         for metric in metrics:
             summary = analysis.summaries.get(metric.name, {}).get(arm)
-            row.append(forms[metric.name].plus_minus(summary.mean, summary.std) if summary else None)
+            form = digits(analysis, metric)
+            row.append(form.plus_minus(summary.mean, summary.std) if summary else None)
         rows.append(tuple(row))
-        classes.append("baseline" if arm == results.baseline else "")
-    columns = (
-        Column("Arm", number=False),
-        *([Column("n")] if unequal else []),
-        *(Column(heading(metric)) for metric in metrics),
-    )
-    title = _means_title(results, analysis, block) + (f" ({part[0]} of {part[1]})" if part[1] > 1 else "")
-    return Table(
-        title,
-        columns,
-        tuple(rows),
-        notes(results, analysis) if part[0] == part[1] else (),
-        classes=tuple(classes),
-    )
+    names = ["n"] * unequal + [heading(metric) for metric in metrics]
+    columns = (Column("Arm", number=False), *map(Column, names))
+    classes = tuple("baseline" if arm == results.baseline else "" for arm in results.arms)
+    title = _means_title(results, analysis, block)
+    return Table(title, columns, tuple(rows), notes(results, analysis), classes=classes)
 
 
 def comparisons_table(results: StudyResults, analysis: Analysis, block: str = "") -> Table:
@@ -146,48 +179,40 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
             classes.append(outcome)
             rows.append(
                 (
-                    heading(metric),
-                    arm,
-                    str(c.n),
-                    form.difference(c.difference, sign=True),
-                    form.interval(c.low, c.high),
-                    p_text(c.p_holm, analysis.alpha),
-                    None if c.hedges_g is None else fixed(c.hedges_g, 2),
-                    form.difference(c.detectable.smallest),
+                    heading(metric), arm, str(c.n), form.difference(c.difference, sign=True),
+                    form.interval(c.low, c.high), p_text(c.p_holm, analysis.alpha),
+                    None if c.hedges_g is None else fixed(c.hedges_g, 2), form.difference(c.detectable.smallest),
                     OUTCOMES[outcome].replace("seeds", f"{results.unit}s"),
                 )
-            )
+            )  # fmt: skip
+    level = f"{100 * (1 - analysis.alpha):.4g} % interval"
     names = (
-        ("Metric", False), ("Arm", False), ("Pairs", True), ("Difference", True),
-        (f"{100 * (1 - analysis.alpha):.4g} % interval", True), ("p (Holm)", True), ("Effect size", True),
-        ("Detectable", True), ("Verdict", False),
-    )  # fmt: skip
-    return Table(
-        f"{study_title(results, block)}: differences from {results.baseline}, paired by {results.unit}",
-        tuple(Column(name, number=number) for name, number in names),
-        tuple(rows),
-        (ABOUT_COMPARISONS,),
-        sections=True,
-        classes=tuple(classes),
+        "Metric",
+        "Arm",
+        "Pairs",
+        "Difference",
+        level,
+        "p (Holm)",
+        "Effect size",
+        "Detectable",
+        "Verdict",
     )
+    columns = tuple(Column(name, number=name not in ("Metric", "Arm", "Verdict")) for name in names)
+    title = f"{study_title(results, block)}: differences from {results.baseline}, paired by {results.unit}"
+    return Table(title, columns, tuple(rows), (ABOUT_COMPARISONS,), sections=True, classes=tuple(classes))
 
 
 def verdicts(
     results: StudyResults, analysis: Analysis, outcomes: Sequence[Outcome] = tuple(OUTCOMES)
 ) -> list[tuple[str, list[str]]]:
     """(metric's title, "arm: verdict." of each arm with one of ``outcomes``), in the order of the study."""
-    groups = [
-        (
-            metric.title,
-            [
-                f"{arm}: {text}."
-                for arm, text in analysis.verdicts.get(metric.name, {}).items()
-                if analysis.outcomes[metric.name][arm] in outcomes
-            ],
-        )
-        for metric in results.metrics
-    ]
-    return [(title, sentences) for title, sentences in groups if sentences]
+    found = []
+    for metric in results.metrics:
+        said = analysis.verdicts.get(metric.name, {})
+        known = analysis.outcomes.get(metric.name, {})
+        sentences = [f"{arm}: {text}." for arm, text in said.items() if known[arm] in outcomes]
+        found += [(metric.title, sentences)] if sentences else []
+    return found
 
 
 def picture_verdicts(analysis: Analysis) -> list[str]:

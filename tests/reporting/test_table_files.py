@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foveate.studies.table_formats import (
-    Column,
-    Table,
-    latex_text,
-    markdown_text,
-    to_csv,
-    to_html,
-    to_latex,
-    to_markdown,
-)
+from foveate.reporting.table_files import to_csv, written
+from foveate.reporting.text import latex, markdown
+from foveate.studies.tables import Column, Table
 
 NASTY = (
     "<script>alert('x')</script>", 'a "quoted", name', "50 % & more_or_less #1 {x} ~ ^ \\ $y$", "a|b", "*bold* _it_",
@@ -70,7 +63,7 @@ def test_csv_reads_back(names: list[str]) -> None:
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=4, unique=True))
 def test_html_cells_are_text(names: list[str]) -> None:
-    page = Cells(to_html(table(tuple(names))))
+    page = Cells(written(table(tuple(names)), "html"))
     assert page.tags <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
     assert page.rows[2] == ["Loss", *["−0.5", "0.1"] * len(names)]
     assert page.rows[3] == ["Missing", *["–"] * 2 * len(names)]
@@ -79,7 +72,7 @@ def test_html_cells_are_text(names: list[str]) -> None:
 
 @pytest.mark.parametrize("name", NASTY)
 def test_markdown_has_the_same_number_of_cells_in_every_line(name: str) -> None:
-    text = to_markdown(table((name, "b")))
+    text = written(table((name, "b")), "md")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 5
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {6}
@@ -88,7 +81,7 @@ def test_markdown_has_the_same_number_of_cells_in_every_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", NASTY)
 def test_latex_is_escaped_and_balanced(name: str) -> None:
-    text = to_latex(table((name, "b")))
+    text = written(table((name, "b")), "tex")
     assert text.count(r"\begin{tabular}{lrrrr}") == 1
     for line in text.splitlines():
         bare = re.sub(r"\\[\\{}&%$#_]|\$[^$]*\$", "", line)
@@ -106,14 +99,12 @@ def test_latex_is_escaped_and_balanced(name: str) -> None:
 
 
 def test_escapes() -> None:
-    assert (
-        latex_text("50 % of a_b & {c} #1 \\ ± −") == r"50 \% of a\_b \& \{c\} \#1 \textbackslash{} $\pm$ $-$"
-    )
-    assert markdown_text("a|b*c_d`e<f>&\nx") == r"a\|b\*c\_d\`e&lt;f&gt;&amp; x"
+    assert latex("50 % of a_b & {c} #1 \\ ± −") == r"50 \% of a\_b \& \{c\} \#1 \textbackslash{} $\pm$ $-$"
+    assert markdown("a|b*c_d`e<f>&\nx") == r"a\|b\*c\_d\`e&lt;f&gt;&amp; x"
 
 
 def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_line_end() -> None:
-    text = to_latex(Table("t", (Column("a", number=False), Column("b")), (("[x]", "1"), ("*", "2"))))
+    text = written(Table("t", (Column("a", number=False), Column("b")), (("[x]", "1"), ("*", "2"))), "tex")
     assert "\n{}[x] & 1" in text
     assert "\n{}* & 2" in text
 
@@ -122,10 +113,10 @@ def test_sections_write_their_name_once() -> None:
     columns = (Column("Metric", number=False), Column("Arm", number=False), Column("p"))
     rows = (("A", "x", "1"), ("A", "y", "2"), ("B", "x", None))
     whole = Table("t", columns, rows, sections=True, classes=("better", "", "none"))
-    page = Cells(to_html(whole))
+    page = Cells(written(whole, "html"))
     assert page.rows[1:] == [["A", "x", "1"], ["y", "2"], ["B", "x", "–"]]
     assert page.spans[1][0]["rowspan"] == "2"
-    assert 'class="better"' in to_html(whole)
-    assert r"\addlinespace" in to_latex(whole)
-    assert "|  | y | 2 |" in to_markdown(whole)
+    assert 'class="better"' in written(whole, "html")
+    assert r"\addlinespace" in written(whole, "tex")
+    assert "|  | y | 2 |" in written(whole, "md")
     assert to_csv(whole).splitlines()[2] == "A,y,2"
