@@ -38,7 +38,7 @@ def _import_torchvision() -> None:
 
 _import_torchvision()
 
-from torchvision import tv_tensors  # noqa: E402
+from torchvision import datasets, tv_tensors  # noqa: E402
 from torchvision.transforms import v2 as transforms_v2  # noqa: E402
 
-__all__ = ["transforms_v2", "tv_tensors"]
+__all__ = ["datasets", "transforms_v2", "tv_tensors"]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foveate.core.errors import DataError, few
+from foveate.data.annotations import READERS
+from foveate.data.annotations.picture_masks import FileReader
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
 from foveate.data.class_folders import (
     EXPECTED,
@@ -26,6 +28,7 @@ from foveate.data.class_folders import (
     spelling_notes,
 )
 from foveate.data.layout_settings import OFF, LayoutConfig, column_of, rule_of, word_of
+from foveate.data.layouts import catalog_of, recognise
 from foveate.data.listing import Scan, scan
 from foveate.data.mask_matching import MaskFinds
 from foveate.data.mask_search import find_masks
@@ -61,7 +64,7 @@ class Discovery:
 
     catalog: Catalog
     layout: str
-    """"class folders", "split folders" or "manifest"."""
+    """"class folders", "split folders", "manifest", or the name of a published data set."""
     notes: tuple[str, ...] = ()
     """Sentences: each automatic choice with its reason, and what was left out."""
     empty_classes: tuple[str, ...] = ()
@@ -110,11 +113,46 @@ def _discover(data: Path, config: LayoutConfig) -> Discovery:
             f"{len(found.links)} links to folders that are read under another name already are left out, "
             f"for example {found.links[0]}."
         )
+    published = _published(data, found, config, notes)
+    if published is not None:
+        return published
     tables = _tables(data, found, config, notes)
     if len(tables) == 1:
         reason = f"{tables[0].name} is used, since it is the one table with a path and a label column."
         return _from_manifest(tables[0], data, config, [*notes, reason], found)
     return _from_folders(data, found, config, notes, tables)
+
+
+def _published(data: Path, found: Scan, config: LayoutConfig, notes: list[str]) -> Discovery | None:
+    """A data set as its authors publish it; None when it is none, or when the settings say how it is read otherwise."""
+    known = recognise(data, found)
+    chosen = config.roles.get("label", "")
+    if known is None or _path_rule(config.label) is not None or len(config.roles) > bool(chosen):
+        return None
+    layout, folder = known
+    if chosen and chosen not in layout.choices(folder):
+        return None
+    catalog, said = catalog_of(layout, folder, layout.read(folder, chosen))
+    if config.masks is not None:
+        masks = data / config.masks if (data / config.masks).exists() else config.masks
+        listed = [sample.path for sample in catalog.samples]
+        finds = _find_masks(
+            catalog.root, scan(catalog.root), config.model_copy(update={"masks": masks}), listed
+        )
+        said += finds.notes
+        catalog = catalog.with_column("mask", [finds.references.get(path, "") for path in listed])
+    elif config.mask_kind != "auto" or config.mask_values:
+        catalog = catalog.with_column("mask", [_read_as(sample.mask, config) for sample in catalog.samples])
+    return Discovery(catalog, layout.name, (*notes, *said))
+
+
+def _read_as(reference: str, config: LayoutConfig) -> str:
+    """The reference of a published mask file, read as the settings say; others as they are."""
+    kind, _, payload = reference.partition(":")
+    if not isinstance(READERS.get(kind), FileReader):
+        return reference
+    values = ",".join(map(str, config.mask_values or ()))
+    return f"png[{values}]:{payload}" if values else f"{config.mask_kind}:{payload}"
 
 
 def loose_pictures(paths: Sequence[Path]) -> Catalog:

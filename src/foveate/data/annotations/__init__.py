@@ -6,11 +6,14 @@ r"""Mask references -> masks. A reference is a string ``kind:payload`` in ``Samp
 | ``png[128,255]:masks/a/x.png`` | the pixels with one of these values (JPEG: within 20 of one) |
 | ``trimap:trimaps/x.png`` | 1 (object) and 3 (border), not 2; or 255 and 128 (border), not 0 |
 | ``parts:head/x.png|thorax/x.png`` | the union of these masks, closed |
+| ``soft:segmentations/x.png`` | what is above the middle of the scale |
 | ``black:cut/x.jpg`` | what is not black in a copy of the picture with a black background, holes filled |
+| ``blue:segmim/x.jpg`` | what is not blue in a copy of the picture with a blue background |
 | ``box:x0,y0,x1,y1;x0,y0,x1,y1`` | the boxes, in pixels of the picture as stored, before EXIF turns it |
 | ``coco:annotations.json#17`` | the union of all annotations of image id 17 |
 | ``cvat:annotations.xml#a/x.jpg`` | the union of all polygons, boxes, ellipses and masks of the image of that name |
 | ``labelstudio:export.json#3`` | the union of all areas (brush too) of task 3 |
+| ``brush:part_locs.txt#3`` | Label Studio's strokes of all parts of picture 3, gaps closed |
 | ``labelme:a/x.json`` | the union of all shapes with an area |
 | ``voc:a/x.xml`` | the union of all objects' boxes or polygons |
 
@@ -30,7 +33,15 @@ from foveate.data.annotations.cvat import CvatReader
 from foveate.data.annotations.documents import DocumentReader
 from foveate.data.annotations.labelme import LabelmeReader
 from foveate.data.annotations.labelstudio import LabelStudioReader
-from foveate.data.annotations.picture_masks import BlackReader, PartsReader, PngReader, TrimapReader
+from foveate.data.annotations.part_strokes import PartStrokesReader
+from foveate.data.annotations.picture_masks import (
+    BlackReader,
+    BlueReader,
+    PartsReader,
+    PngReader,
+    SoftReader,
+    TrimapReader,
+)
 from foveate.data.annotations.reader import MaskError, MaskReference, Reader, Size
 from foveate.data.annotations.voc import VocReader
 from foveate.data.catalog import Catalog
@@ -58,17 +69,22 @@ READERS: dict[str, Reader] = {
     "png": PngReader(),
     "trimap": TrimapReader(),
     "parts": PartsReader(),
+    "soft": SoftReader(),
     "black": BlackReader(),
+    "blue": BlueReader(),
     "box": BoxReader(),
     "coco": CocoReader(),
     "labelme": LabelmeReader(),
     "voc": VocReader(),
     "cvat": CvatReader(),
     "labelstudio": LabelStudioReader(),
+    "brush": PartStrokesReader(),
 }
 
-DOCUMENTS = {kind: reader for kind, reader in READERS.items() if isinstance(reader, DocumentReader)}
-"""The kinds that are text files of annotations."""
+DOCUMENTS = {
+    kind: reader for kind, reader in READERS.items() if isinstance(reader, DocumentReader) and reader.marks
+}
+"""The kinds that are text files of annotations and are recognised by their beginning."""
 HEAD = 4096
 """Bytes by which a document is recognised."""
 

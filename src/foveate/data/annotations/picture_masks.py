@@ -13,8 +13,10 @@ from foveate.data.shapes import close
 
 BLACK_LOSSLESS, BLACK_JPEG = 4, 20
 """Brightest channel up to which a pixel counts as black background."""
+BLUE, BLUE_LOSSLESS, BLUE_JPEG = (0, 0, 254), 4, 80
+"""The blue of Flowers-102's segmentations, and how far a channel may be from it."""
 SPECK = 1e-4
-"""Objects of a "black background" copy smaller than this share of the picture are compression noise."""
+"""Objects of a copy on black or blue smaller than this share of the picture are compression noise."""
 SEPARATOR = "|"
 """Between several files of one picture."""
 
@@ -59,6 +61,13 @@ class PngReader(FileReader):
         return Drawn(listed(grey, values, lossy=lossy)) if values else Drawn(*object_of(grey, lossy=lossy))
 
 
+class SoftReader(FileReader):
+    """What several people marked, from 0 to 255: object is what most did (CUB-200-2011's segmentations)."""
+
+    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
+        return Drawn(np.asarray(mask_values(image) > 127))
+
+
 class TrimapReader(FileReader):
     """Oxford-IIIT Pet trimaps (1 object, 2 background, 3 border), or 0 background, 128 border, 255 object."""
 
@@ -72,11 +81,23 @@ class BlackReader(FileReader):
 
     def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
         brightest = np.asarray(image.convert("RGB")).max(axis=2)
-        found, count = ndimage.label(brightest > (BLACK_JPEG if lossy else BLACK_LOSSLESS), np.ones((3, 3)))
-        areas = np.bincount(found.ravel(), minlength=count + 1)
-        keep = areas >= SPECK * found.size
-        keep[0] = False  # the background
-        return Drawn(np.asarray(ndimage.binary_fill_holes(keep[found])))
+        kept = _without_specks(brightest > (BLACK_JPEG if lossy else BLACK_LOSSLESS))
+        return Drawn(np.asarray(ndimage.binary_fill_holes(kept)))
+
+
+class BlueReader(FileReader):
+    """A copy of the picture whose background was painted blue; what shows between petals is background."""
+
+    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
+        distance = np.abs(np.asarray(image.convert("RGB")).astype(np.int16) - BLUE).max(axis=2)
+        return Drawn(_without_specks(distance > (BLUE_JPEG if lossy else BLUE_LOSSLESS)))
+
+
+def _without_specks(marked: np.ndarray) -> np.ndarray:
+    found, count = ndimage.label(marked, np.ones((3, 3)))
+    keep = np.bincount(found.ravel(), minlength=count + 1) >= SPECK * found.size
+    keep[0] = False  # the background
+    return keep[found]
 
 
 class PartsReader(PngReader):

@@ -1,0 +1,29 @@
+"""Food-101 (Bossard et al., 2014)."""
+
+from foveate.core.errors import DataError, shown
+from foveate.data.layouts.layout import Folder, Layout, Published, Row
+
+
+class Food101(Layout):
+    """Lists of ``class/number``. Training pictures hold some wrong labels, as their authors say; those of the test were
+    looked through."""
+
+    name = "Food-101"
+    marks = (("meta/classes.txt", "meta/train.txt", "meta/test.txt"),)
+    torchvision = "Food101"
+    page = "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101"
+    licence = "the pictures belong to foodspotting.com: scientific fair use only"
+
+    def read(self, folder: Folder, label: str) -> Published:
+        classes = [name for _, [name] in folder.lines("meta/classes.txt")]
+        index = {name: k for k, name in enumerate(classes)}
+        rows = []
+        for split in ("train", "test"):
+            for where, [path] in folder.lines(f"meta/{split}.txt"):
+                name = path.partition("/")[0]
+                if name not in index:
+                    raise DataError(
+                        f"{where}: {shown(name)} is none of the {len(classes)} in classes.txt; fetch the lists again."
+                    )
+                rows.append(Row(where, f"images/{path}.jpg", index[name], split))
+        return Published(classes, rows)
