@@ -7,7 +7,6 @@ plane after another) are read by tifffile.
 
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,64 +29,51 @@ _PLANES = 2
 def is_deep(image: Image.Image) -> bool:
     """Whether an open picture has more than 8 bits a channel; from the header, before it is decoded."""
     return (
-        image.mode[0] in "IF" or image.info.get(DEEP, False) or any("16" in raw for raw in _raw_modes(image))
+        image.mode[0] in "IF" or image.info.get(DEEP, False) or any("16" in raw for raw, _ in _tiles(image))
     )
 
 
-def _tiles(image: Any) -> list[Any]:
-    """Where the pieces of a picture lie in its file and how they are written, as Pillow has it."""
-    return getattr(image, "tile", [])
+def _tiles(image: Any) -> list[tuple[str, Any]]:
+    """(how its bytes are written, the piece) of each piece of the file that Pillow decodes; "" where it is not said."""
+    pieces = getattr(image, "tile", [])
+    return [(str(p.args if isinstance(p.args, str) else p.args[0]) if p.args else "", p) for p in pieces]
 
 
-def _raw_modes(image: Image.Image) -> list[str]:
-    """How the bytes of each piece lie in the file, in Pillow's words."""
-    args = [tile.args for tile in _tiles(image)]
-    return [str(arg if isinstance(arg, str) else arg[0]) for arg in args if arg]
+def low_tiles(image: Image.Image) -> list[Any]:
+    """The pieces of an open picture that is not decoded yet, such that Pillow decodes the lower bytes of its channels.
 
-
-@dataclass(frozen=True)
-class LowBytes:
-    """How to decode the lower bytes of a picture of 16 bits."""
-
-    tiles: list[Any]
-    both: bool
-    """Whether they give grey high, grey low, alpha high and alpha low; else the lower byte of every channel."""
-
-    def join(self, high: Image.Image, low: Any) -> Image.Image:
-        """The 8-bit RGB or RGBA picture.
-
-        Args:
-            high: as Pillow decodes it.
-            low: the same file opened again; it is decoded here.
-        """
-        low.tile = self.tiles
-        low.load()
-        upper, lower = np.asarray(high).astype(np.uint16), np.asarray(low).astype(np.uint16)
-        if self.both:
-            upper, lower = lower[..., [0, 0, 0, 2]], lower[..., [1, 1, 1, 3]]
-        pixels = to_8bit((upper * 256 + lower)[..., :3])
-        if high.mode == "RGBA":
-            pixels = np.dstack([pixels, upper[..., 3].astype(np.uint8)])
-        return Image.fromarray(pixels)
-
-
-def low_bytes(image: Image.Image) -> LowBytes | None:
-    """How to get the lower bytes of an open picture that is not decoded yet.
-
-    None where there are none, or Pillow keeps all 16 bits itself (grey).
+    Empty where there are none, or Pillow keeps all 16 bits itself (grey).
     """
-    raw, tiles = _raw_modes(image), []
-    if image.mode not in ("RGB", "RGBA") or not raw or len(raw) != len(_tiles(image)):
-        return None
-    for mode, tile in zip(raw, _tiles(image), strict=True):
-        if mode == _GREY_AND_ALPHA:
-            other = "RGBA"
-        elif mode[:-1] in ("RGB;16", "RGBA;16", "RGBX;16") and mode[-1] in _SWAPPED:
-            other = mode[:-1] + _SWAPPED[mode[-1]]
+    tiles = []
+    for raw, tile in _tiles(image) if image.mode in ("RGB", "RGBA") else []:
+        if raw == _GREY_AND_ALPHA:
+            raw = "RGBA"  # grey high, grey low, alpha high, alpha low
+        elif raw[:-1] in ("RGB;16", "RGBA;16", "RGBX;16") and raw[-1] in _SWAPPED:
+            raw = raw[:-1] + _SWAPPED[raw[-1]]
         else:
-            return None
-        tiles.append(tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])))
-    return LowBytes(tiles, raw[0] == _GREY_AND_ALPHA)
+            return []
+        tiles.append(tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:])))
+    return tiles
+
+
+def whole(high: Image.Image, low: Any, tiles: list[Any]) -> Image.Image:
+    """The 8-bit RGB or RGBA picture of 16 bits.
+
+    Args:
+        high: as Pillow decodes it.
+        low: the same file opened again; it is decoded here.
+        tiles: see ``low_tiles``.
+    """
+    both = _tiles(low)[0][0] == _GREY_AND_ALPHA
+    low.tile = tiles
+    low.load()
+    upper, lower = np.asarray(high).astype(np.uint16), np.asarray(low).astype(np.uint16)
+    if both:
+        upper, lower = lower[..., [0, 0, 0, 2]], lower[..., [1, 1, 1, 3]]
+    pixels = to_8bit((upper * 256 + lower)[..., :3])
+    if high.mode == "RGBA":
+        pixels = np.dstack([pixels, upper[..., 3].astype(np.uint8)])
+    return Image.fromarray(pixels)
 
 
 def needs_tifffile(image: Image.Image) -> bool:
@@ -121,17 +107,13 @@ def read_tiff(path: Path, most: int) -> tuple[Image.Image, int]:
             )
         turn = page.tags.valueof(274, 1)
         values = page.asarray()
-    if values.ndim == 2:
-        values = values[..., None]
-    elif axes == "SYX":
-        values = np.moveaxis(values, 0, 2)
+    values = np.moveaxis(values, 0, 2) if axes == "SYX" else np.atleast_3d(values)
     bands = values.shape[2]
     if bands not in (1, 3) and photometric != tifffile.PHOTOMETRIC.RGB:
         raise ValueError(
             f"it has {bands} bands and does not say which are red, green and blue; save those alone"
         )
-    image = Image.fromarray(to_8bit(values[..., :3] if bands > 1 else values[..., [0, 0, 0]]))
-    return image, turn
+    return Image.fromarray(to_8bit(values[..., [0, 0, 0] if bands == 1 else [0, 1, 2]])), turn
 
 
 def to_8bit(values: np.ndarray) -> np.ndarray:

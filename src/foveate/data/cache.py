@@ -1,17 +1,14 @@
-"""Pictures decoded once: a memory-mapped cache of bytes, keyed by content and shared by all runs that need
-it.
+"""Pictures decoded once: a memory-mapped cache of bytes, keyed by content and shared by all runs that need it.
 
-A store is a folder ``<cache>/<kind>-<key>/`` with one raw file of uint8 and a ``store.json`` with its checksums. It is
-built under another name and renamed when whole; what was damaged since is noticed when it is opened, and made again.
-Pictures lie channel
-first: measured over augmentation, batching and normalisation this is never slower than channel last (the
-resampling does not care, flips, shifts and the copy into the batch are faster).
+A store is a folder ``<cache>/<kind>-<key>/``, see ``picture_store``. Pictures lie channel first: measured over
+augmentation, batching and normalisation this is never slower than channel last (the resampling does not care, flips,
+shifts and the copy into the batch are faster).
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import PIL
@@ -32,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 Item = tuple[torch.Tensor, torch.Tensor, bool]
 
 
-class Pictures(Protocol):
+class Pictures:
     """Square pictures and masks by catalog row. Picklable: workers open files again."""
 
     size: int
@@ -40,16 +37,21 @@ class Pictures(Protocol):
     has_masks: bool
     """Whether any row has a mask."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        raise NotImplementedError
 
     def read(self, row: int) -> Item:
         """(picture (3, size, size) uint8, mask (1, size, size) uint8 0/255, whether there is a mask)."""
+        raise NotImplementedError
 
     def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pictures (n, 3, size, size) uint8, masks (n, 1, size, size) uint8, has_mask (n,) bool."""
+        """Pictures (n, 3, size, size) uint8, masks (n, 1, size, size) uint8, has_mask (n,) bool; one row at least."""
+        images, masks, has_mask = zip(*(self.read(int(row)) for row in rows), strict=True)
+        return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
 
     def name(self, row: int) -> str:
         """The file, for messages."""
+        raise NotImplementedError
 
 
 def open_pictures(
@@ -72,13 +74,11 @@ def open_pictures(
     return build_cache(catalog, side, fit, cache_folder(config), progress)
 
 
-class DecodedPictures:
+class DecodedPictures(Pictures):
     """No cache: every read decodes. Gives the same bytes as the cache."""
 
     def __init__(self, catalog: Catalog, size: int, fit: Fit = "squash") -> None:
-        self.catalog = catalog
-        self.size = size
-        self.fit = fit
+        self.catalog, self.size, self.fit = catalog, size, fit
         self.has_masks = catalog.has_masks
 
     def __len__(self) -> int:
@@ -93,34 +93,26 @@ class DecodedPictures:
             return image, torch.zeros((1, self.size, self.size), dtype=torch.uint8), False
         return image, torch.from_numpy(_decode_mask(self.catalog, row, self.size, self.fit)), True
 
-    def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return stacked(self.read(int(row)) for row in rows)
 
+class CachedPictures(Pictures):
+    """Pictures and masks from two stores. Rows with equal content share their bytes.
 
-def stacked(items: Iterable[Item]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What ``Pictures.read_many`` gives, of what ``Pictures.read`` gave, one item at least."""
-    images, masks, has_mask = zip(*items, strict=True)
-    return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
-
-
-class CachedPictures:
-    """Pictures and masks from two stores. Rows with equal content share their bytes."""
+    Args:
+        slots, mask_slots: (N,) the place of each row in the stores; -1 = no mask.
+    """
 
     def __init__(
-        self,
-        images: Store,
-        slots: np.ndarray,
-        masks: Store | None,
-        mask_slots: np.ndarray,
-        names: tuple[str, ...],
+        self, images: Store, slots: np.ndarray, masks: Store, mask_slots: np.ndarray, names: tuple[str, ...]
     ) -> None:
-        self.images = images
-        self.slots = slots  # (N,) row -> place in images
-        self.masks = masks
-        self.mask_slots = mask_slots  # (N,), -1 = no mask
-        self.names = names
-        self.size = images.size
-        self.has_masks = masks is not None
+        self.images, self.slots, self.masks, self.mask_slots, self.names = (
+            images,
+            slots,
+            masks,
+            mask_slots,
+            names,
+        )
+        self.size = images.shape[-1]
+        self.has_masks = masks.nbytes > 0
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -129,20 +121,17 @@ class CachedPictures:
         return self.names[row]
 
     def read(self, row: int) -> Item:
-        # np.array copies: a tensor on read-only pages would let a careless write crash the process.
-        image = torch.from_numpy(np.array(self.images.array[self.slots[row]]))
-        slot = self.mask_slots[row]
-        if self.masks is None or slot < 0:
-            return image, torch.zeros((1, self.size, self.size), dtype=torch.uint8), False
-        return image, torch.from_numpy(np.array(self.masks.array[slot])), True
+        images, masks, has_mask = self.read_many([row])
+        return images[0], masks[0], bool(has_mask[0])
 
     def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rows = np.asarray(rows, dtype=np.int64)
-        images = torch.from_numpy(self.images.array[self.slots[rows]])  # fancy indexing copies
+        # Indexing with rows copies: a tensor on read-only pages would let a careless write crash the process.
+        images = torch.from_numpy(self.images.array[self.slots[rows]])
         slots = self.mask_slots[rows]
         masks = torch.zeros((len(rows), 1, self.size, self.size), dtype=torch.uint8)
         has_mask = torch.from_numpy(slots >= 0)
-        if self.masks is not None and bool(has_mask.any()):
+        if has_mask.any():
             masks[has_mask] = torch.from_numpy(self.masks.array[slots[slots >= 0]])
         return images, masks, has_mask
 
@@ -156,58 +145,40 @@ def build_cache(
     files_of = {ref: mask_files(catalog.root, ref) for ref in {s.mask for s in catalog.samples} - {""}}
     memo = HashMemo(folder, catalog.root)
     needed = dict.fromkeys([*files, *(file for listed in files_of.values() for file in listed)])
-    hashes = memo.hash_all(list(needed), lambda done, total: report("reading files", done, total))
+    hashes = memo.hash_all(list(needed), partial(report, "reading files"))
 
-    recipe = f"{FORMAT} {PIL.__version__} {size} {fit}"
+    def stored(
+        kind: str, what: str, contents: Sequence[str], channels: int, decode: Callable[..., np.ndarray]
+    ) -> tuple[Store, np.ndarray]:
+        """The store of these contents and the place of each row in it, -1 where the content is "".
+
+        Places follow the sorted contents, so the key does not depend on paths, labels or the order of rows.
+        """
+        rows = {content: row for row, content in reversed([*enumerate(contents)]) if content}
+        ordered = sorted(rows)
+        recipe = f"{FORMAT} {PIL.__version__} {size} {fit}"
+        digest = hashlib.sha256("\n".join([kind, recipe, *ordered]).encode()).hexdigest()[:24]
+        store = Store(folder / f"{kind}-{digest}", what, (len(ordered), channels, size, size))
+        if ordered or kind == "images":
+            store.build(
+                lambda slot: decode(catalog, rows[ordered[slot]], size, fit), report, memo.refuse_changed
+            )
+        place = {content: slot for slot, content in enumerate(ordered)}
+        return store, np.array([place.get(content, -1) for content in contents], dtype=np.int64)
+
     contents = [hashes[file] for file in files]
-    images, slots, firsts = _plan(folder, "images", "pictures", recipe, contents, 3, size)
-    images.build(
-        lambda slot: _decode(catalog, firsts[slot], size, fit),
-        report,
-        memo.refuse_changed,
-    )
     # A mask depends on its reference, on the bytes of its files, and on the size and turn of its picture.
     mask_contents = [
         " ".join((s.mask, contents[row], *(hashes[file] for file in files_of[s.mask]))) if s.mask else ""
         for row, s in enumerate(catalog.samples)
     ]
-    masks, mask_slots, mask_firsts = _plan(folder, "masks", "masks", recipe, mask_contents, 1, size)
-    if mask_firsts:
-        masks.build(
-            lambda slot: _decode_mask(catalog, mask_firsts[slot], size, fit),
-            report,
-            memo.refuse_changed,
-        )
-    names = tuple(str(file) for file in files)
-    return CachedPictures(images, slots, masks if mask_firsts else None, mask_slots, names)
-
-
-def _plan(
-    folder: Path, kind: str, what: str, recipe: str, contents: Sequence[str], channels: int, size: int
-) -> tuple[Store, np.ndarray, list[int]]:
-    """The store for these contents, the place of each row in it (-1 where the content is ""), and a row for
-    each place.
-
-    Places follow the sorted contents, so the key does not depend on paths, labels or the order of rows.
-    """
-    first: dict[str, int] = {}
-    for row, content in enumerate(contents):
-        if content:
-            first.setdefault(content, row)
-    ordered = sorted(first)
-    place = {content: k for k, content in enumerate(ordered)}
-    digest = hashlib.sha256("\n".join([kind, recipe, *ordered]).encode()).hexdigest()[:24]
-    slots = np.array([place.get(content, -1) for content in contents], dtype=np.int64)
-    return (
-        Store(folder / f"{kind}-{digest}", what, len(ordered), channels, size),
-        slots,
-        [first[c] for c in ordered],
-    )
+    images = stored("images", "pictures", contents, 3, _decode)
+    masks = stored("masks", "masks", mask_contents, 1, _decode_mask)
+    return CachedPictures(*images, *masks, tuple(map(str, files)))
 
 
 def _decode(catalog: Catalog, row: int, size: int, fit: Fit) -> np.ndarray:
-    """(3, size, size) uint8. JPEGs are decoded at no less than twice the size, which loses nothing that is
-    kept."""
+    """(3, size, size) uint8. JPEGs are decoded at no less than twice the size, which loses nothing that is kept."""
     image = resize(read_image(catalog.file(row), at_least=2 * whole(fit, size)[1]), size, fit)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 

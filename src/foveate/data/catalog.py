@@ -123,7 +123,7 @@ class Catalog:
         """A catalog of these rows, same classes."""
         return replace(self, samples=tuple(self.samples[i] for i in rows))
 
-    def with_splits(self, splits: Sequence[str]) -> "Catalog":
+    def with_splits(self, splits: Iterable[str]) -> "Catalog":
         """The same pictures with another split column, one entry per row."""
         return self.with_column("split", splits)
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from foveate.core.errors import DataError, first_line
 from foveate.data import bit_depth
@@ -23,23 +24,32 @@ MAX_PIXELS = 200_000_000
 """Width times height above which a file is refused as a decompression bomb."""
 
 IMAGE_SUFFIXES = frozenset(
-    (
-        *(
-            ".jpg",
-            ".jpeg",
-            ".jpe",
-            ".jfif",
-            ".mpo",
-            ".png",
-            ".apng",
-            ".webp",
-            ".gif",
-            ".tif",
-            ".tiff",
-            ".bmp",
-        ),
-        *(".dib", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
-    )
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jp2",
+        ".j2k",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".tga",
+    ]
 )
 """Lower-case suffixes of files that count as pictures."""
 
@@ -50,28 +60,31 @@ NO_HEIF = (
     "it is HEIC, which is read once pillow-heif is there (pip install 'foveate[heic]'); or convert it to JPEG"
 )
 
-_ORIENTATION_TAG = 0x0112
+_turn = Image.Transpose
 TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: _turn.FLIP_LEFT_RIGHT,
+    3: _turn.ROTATE_180,
+    4: _turn.FLIP_TOP_BOTTOM,
+    5: _turn.TRANSPOSE,
+    6: _turn.ROTATE_270,
+    7: _turn.TRANSVERSE,
+    8: _turn.ROTATE_90,
 }
+"""{EXIF orientation: what sets the picture upright}"""
 
 
 class DecodeError(DataError):
     """A file cannot be read as a picture. ``path`` names it, ``reason`` says why (no full stop)."""
 
+    sentence = "{} cannot be read: {}; replace or remove it."
+
     def __init__(self, path: Path | str, reason: str = "") -> None:
         self.path = Path(path)
         self.reason = reason
         # A DataLoader rebuilds a worker's exception from its finished message alone, which comes in as path.
-        super().__init__(f"{path} cannot be read: {reason}; replace or remove it." if reason else str(path))
+        super().__init__(self.sentence.format(path, reason) if reason else str(path))
 
-    def __reduce__(self) -> tuple[type["DecodeError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (str(self.path), self.reason)
 
 
@@ -107,23 +120,27 @@ def quiet_pillow() -> Iterator[None]:
                 caught.__exit__(None, None, None)
 
 
-def _reason(error: Exception) -> str:
-    """A user's words for what Pillow raised."""
-    match error:
-        case FileNotFoundError():
-            return "there is no such file"
-        case IsADirectoryError():
-            return "it is a folder"
-        case PermissionError():
-            return "reading it is not permitted"
-        case Image.DecompressionBombError():
-            return f"it has more than {MAX_PIXELS:,} pixels (a bomb, or a scan to scale down first)"
-        case UnidentifiedImageError():
-            return "its bytes are not a picture format that is known here"
-        case DecodeError():
-            return error.reason
-    text = str(error).strip().rstrip(".")
-    return f"the file is damaged ({text or type(error).__name__})"
+_REASONS: dict[type[Exception], str] = {
+    FileNotFoundError: "there is no such file",
+    IsADirectoryError: "it is a folder",
+    PermissionError: "reading it is not permitted",
+    Image.DecompressionBombError: f"it has more than {MAX_PIXELS:,} pixels (a bomb, or a scan to scale down first)",
+    UnidentifiedImageError: "its bytes are not a picture format that is known here",
+}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Inside: what Pillow raises, on damaged files nearly every built-in exception, becomes a ``DecodeError``."""
+    try:
+        with quiet_pillow():
+            yield
+    except (MemoryError, DecodeError):
+        raise
+    except Exception as error:
+        damaged = f"the file is damaged ({str(error).strip().rstrip('.') or type(error).__name__})"
+        told = (reason for kind, reason in _REASONS.items() if isinstance(error, kind))
+        raise DecodeError(path, next(told, damaged)) from error
 
 
 def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
@@ -141,55 +158,34 @@ def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     path = Path(path)
     if content is None and not path.is_file() and path.exists() and not path.is_dir():
         raise DecodeError(path, "it is a pipe, socket or device, not a file")  # opening could wait for ever
-    try:
-        with quiet_pillow():
-            image = _opened(path if content is None else BytesIO(content))
-            if content is None and bit_depth.needs_tifffile(image):
-                image.close()
-                return _tiff(path)
-            return image
-    except MemoryError:
-        raise
-    except Exception as error:  # on damaged files Pillow raises nearly every built-in exception
-        if isinstance(error, UnidentifiedImageError):
-            head = (content if content is not None else _head(path))[:12]
-            if not head:
-                raise DecodeError(path, "the file is empty") from error
+    with _named(path):
+        if content is None:
+            with open(path, "rb") as stream:
+                head = stream.read(12)
+        else:
+            head = content[:12]
+        if not head:
+            raise DecodeError(path, "the file is empty")
+        phone = head[4:8] == b"ftyp" and head[8:12] in _HEIF
+        missing = phone and importlib.util.find_spec("pillow_heif") is None
+        if phone and not missing:
+            importlib.import_module("pillow_heif").register_heif_opener()
+        try:
+            image = Image.open(path if content is None else BytesIO(content))
+        except UnidentifiedImageError as error:
             if content is None and head[:4] in _TIFF:
                 return _tiff(path)
-            if _is_heif(head):
-                missing = importlib.util.find_spec("pillow_heif") is None
+            if phone:
                 raise DecodeError(path, NO_HEIF if missing else "the file is damaged (HEIC)") from error
-        raise DecodeError(path, _reason(error)) from error
-
-
-def _opened(source: Path | BytesIO) -> Image.Image:
-    """``Image.open``, with pillow-heif where it is installed and wanted."""
-    try:
-        return Image.open(source)
-    except UnidentifiedImageError:
-        head = source.getvalue()[:12] if isinstance(source, BytesIO) else _head(source)
-        if not _is_heif(head) or importlib.util.find_spec("pillow_heif") is None:
             raise
-        importlib.import_module("pillow_heif").register_heif_opener()
-        return Image.open(source)
-
-
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read(12)
-
-
-def _is_heif(head: bytes) -> bool:
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
+        if content is None and bit_depth.needs_tifffile(image):
+            image.close()
+            return _tiff(path)
+        return image
 
 
 def _tiff(path: Path) -> Image.Image:
-    """A TIFF that Pillow cannot read, upright.
-
-    Raises:
-        DecodeError: tifffile cannot read it either.
-    """
+    """A TIFF that Pillow cannot read, upright."""
     try:
         image, turn = bit_depth.read_tiff(path, MAX_PIXELS)
     except MemoryError:
@@ -201,30 +197,24 @@ def _tiff(path: Path) -> Image.Image:
     return image
 
 
-def load_image(path: Path | str, *, at_least: int | None = None, content: bytes | None = None) -> Image.Image:
+def load_image(path: Path | str, *, content: bytes | None = None) -> Image.Image:
     """Open and decode, nothing converted or turned: for label maps and other pictures whose mode matters.
 
-    ``at_least`` as in ``read_image``, ``content`` as in ``open_image``.
-
     Raises:
-        DecodeError: as ``read_image``.
+        DecodeError: as ``read_image``; arguments as of ``open_image``.
     """
-    path = Path(path)
-    return _loaded(path, open_image(path, content), at_least)
+    return _loaded(Path(path), open_image(path, content))
 
 
 def _loaded(path: Path, image: Image.Image, at_least: int | None = None) -> Image.Image:
     try:
-        with quiet_pillow():
+        with _named(path):
             if at_least is not None:
                 image.draft(image.mode, (at_least, at_least))  # does nothing except for JPEG
             image.load()
-    except MemoryError:
+    except BaseException:
         image.close()
         raise
-    except Exception as error:  # as above
-        image.close()
-        raise DecodeError(path, _reason(error)) from error
     return image
 
 
@@ -235,7 +225,7 @@ def orientation(image: Image.Image) -> int:
     """
     try:
         with quiet_pillow():
-            value = image.getexif().get(_ORIENTATION_TAG, 1)
+            value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  damaged EXIF, good pixels: the picture is still worth having
@@ -272,17 +262,14 @@ def read_image(path: Path | str, *, at_least: int | None = None) -> Image.Image:
     """
     path = Path(path)
     image = open_image(path)
-    lower = bit_depth.low_bytes(image)
+    tiles = bit_depth.low_tiles(image)
     with _loaded(path, image, at_least):
+        turn = TRANSPOSES.get(orientation(image))
+        if tiles:
+            with open_image(path) as second, _named(path):
+                image = bit_depth.whole(image, second, tiles)
         try:
-            if lower is None:
-                return _to_rgb(upright(image))
-            turn = TRANSPOSES.get(orientation(image))
-            with open_image(path) as second:
-                whole = lower.join(image, second)
-            return _to_rgb(whole if turn is None else whole.transpose(turn))
-        except MemoryError:
-            raise
+            return _to_rgb(image if turn is None else image.transpose(turn))
         except ValueError as error:  # a colour space without a way to RGB (LAB)
             raise DecodeError(path, str(error)) from error
 

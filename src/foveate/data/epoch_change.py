@@ -127,7 +127,7 @@ def combine(changes: Sequence[Change]) -> Change:
     )
 
 
-class ChangedPictures:
+class ChangedPictures(Pictures):
     """Pictures of which some are others; rows from ``len(pictures)`` on are those shown beside.
 
     Attributes:
@@ -154,11 +154,3 @@ class ChangedPictures:
         """See ``Pictures.read``."""
         image, mask, has_mask = self._pictures.read(int(self.origin[row]))
         return self._others.get(row, image), mask, has_mask
-
-    def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See ``Pictures.read_many``."""
-        images, masks, has_mask = self._pictures.read_many(self.origin[np.asarray(rows)])
-        for place, row in enumerate(np.asarray(rows).tolist()):
-            if row in self._others:
-                images[place] = self._others[row]
-        return images, masks, has_mask

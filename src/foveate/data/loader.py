@@ -10,7 +10,8 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -126,19 +127,14 @@ class Loader:
             raise ConfigError(f"{len(self.rows)} pictures cannot be shared by {world} processes; use fewer.")
         if sampling == "balanced" and (not shuffle or (self.labels[self.rows] < 0).any()):
             raise ConfigError("Balanced sampling needs shuffling and labels for all pictures.")
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.workers = workers
-        self.rank = rank
-        self.world = world
-        self.sampling = sampling
+        self.batch_size, self.seed, self.shuffle, self.workers = batch_size, seed, shuffle, workers
+        self.rank, self.world, self.sampling = rank, world, sampling
         self.pin = pin and torch.cuda.is_available()
         self.maker = BatchMaker(pictures, self.labels, transform, seed, views)
         self._weights: np.ndarray | None = None
         self._fixed: np.ndarray | None = None
-        self._pool: torch.utils.data.DataLoader | None = None
         self._jobs: list[Job] = []
+        self._pool: torch.utils.data.DataLoader | None = None
         if not len(self):
             raise ConfigError(
                 f"{len(self.rows)} pictures do not fill one batch of {batch_size} on {world} processes; "
@@ -160,19 +156,18 @@ class Loader:
         Raises:
             ConfigError: see ``Change.check``, or fewer rows than processes.
         """
-        change.check(self.rows, self.maker.pictures.size)
+        maker = self.maker
+        change.check(self.rows, maker.pictures.size)
         other = copy.copy(self)
         other._pool, other._jobs = None, []
         other._fixed, other._weights = change.order, None
-        pictures = ChangedPictures(self.maker.pictures, change)
+        pictures = ChangedPictures(maker.pictures, change)
         if change.beside:
-            other.rows = np.concatenate([self.rows, np.arange(len(self.maker.pictures), len(pictures))])
+            other.rows = np.concatenate([self.rows, np.arange(len(maker.pictures), len(pictures))])
         other.labels = self.labels[pictures.origin]
         if change.weights is not None:
             other._weights = change.weights[pictures.origin][other.rows]
-        other.maker = BatchMaker(
-            pictures, other.labels, self.maker.transform, self.seed, self.maker.views, pictures.origin
-        )
+        other.maker = replace(maker, pictures=pictures, labels=other.labels, origin=pictures.origin)
         if not len(other):
             raise ConfigError(
                 f"A feedback's order of {len(other.order(0)[0])} rows cannot be shared by {self.world} processes."
@@ -202,12 +197,9 @@ class Loader:
         """
         rows, repeats = self.order(epoch)
         step = self.batch_size * self.world
-        cuts = [step * k for k in range(1, len(self))]
-        jobs = []
-        for part in np.split(np.arange(len(rows)), cuts):
-            mine = part[self.rank :: self.world]
-            jobs.append((epoch, rows[mine], repeats[mine]))
-        return jobs
+        parts = np.split(np.arange(len(rows)), range(step, step * len(self), step))
+        shares = (part[self.rank :: self.world] for part in parts)
+        return [(epoch, rows[mine], repeats[mine]) for mine in shares]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch``, from batch ``start`` on.
@@ -218,58 +210,53 @@ class Loader:
         jobs = self.batches(epoch)[start:]
         return self._by_workers(jobs) if self.workers else self._by_thread(jobs)
 
+    def _pinned(self, batch: Batch) -> Batch:
+        names = ("images", "targets", "masks", "has_mask") if self.pin else ()
+        return batch.replace(**{name: getattr(batch, name).pin_memory() for name in names})
+
     def _by_thread(self, jobs: list[Job]) -> Iterator[Batch]:
         threads = torch.get_num_threads()
         pool = ThreadPoolExecutor(1, initializer=_single_threaded)
+
+        def submit(job: Job) -> Future[Batch]:
+            return pool.submit(lambda: self._pinned(self.maker(job)))
+
         try:
             pool.submit(int).result()  # after the initializer
             torch.set_num_threads(threads)
-            waiting = deque(pool.submit(self._make_here, job) for job in jobs[:PREFETCH])
-            following = iter(jobs[PREFETCH:])
+            waiting, following = deque(map(submit, jobs[:PREFETCH])), iter(jobs[PREFETCH:])
             while waiting:
                 batch = waiting.popleft().result()
-                waiting.extend(pool.submit(self._make_here, job) for job in islice(following, 1))
+                waiting.extend(map(submit, islice(following, 1)))
                 yield batch
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _make_here(self, job: Job) -> Batch:
-        return self._pinned(self.maker(job))
-
-    def _pinned(self, batch: Batch) -> Batch:
-        if not self.pin:
-            return batch
-        names = ("images", "targets", "masks", "has_mask")
-        return batch.replace(**{name: getattr(batch, name).pin_memory() for name in names})
-
     def _by_workers(self, jobs: list[Job]) -> Iterator[Batch]:
-        self._jobs = jobs
+        self._jobs[:] = jobs  # what the workers' sampler lists
         with warnings.catch_warnings():
             # The number was chosen; ``resolve_workers`` has said when it exceeds the cores.
             warnings.filterwarnings("ignore", message="This DataLoader will create")
             if self._pool is None:  # not ``or``: an epoch of no batches makes it false
-                self._pool = self._start_workers()
+                self._pool = torch.utils.data.DataLoader(
+                    _Jobs(self.maker),
+                    batch_size=None,  # one item is one whole batch
+                    sampler=self._jobs,
+                    num_workers=self.workers,
+                    prefetch_factor=PREFETCH,
+                    persistent_workers=True,
+                    # Trap: without it every epoch takes a number from the global generator, and a run with workers
+                    # would draw other dropout masks than one without.
+                    generator=torch.Generator(),
+                    # fork where it is customary: workers start at once and a user's script needs no guard around its
+                    # main part. They only read files and run single-threaded kernels.
+                    multiprocessing_context="fork" if sys.platform.startswith("linux") else "spawn",
+                )
             made = iter(self._pool)
         for item in made:
             if isinstance(item, FoveateError):
                 raise item
             yield self._pinned(Batch(*item))
-
-    def _start_workers(self) -> torch.utils.data.DataLoader:
-        return torch.utils.data.DataLoader(
-            _Jobs(self.maker),
-            batch_size=None,  # one item is one whole batch
-            sampler=_Listed(self),
-            num_workers=self.workers,
-            prefetch_factor=PREFETCH,
-            persistent_workers=True,
-            # Trap: without it every epoch takes a number from the global generator, and a run with workers
-            # would draw other dropout masks than one without.
-            generator=torch.Generator(),
-            # fork where it is customary: workers start at once and a user's script needs no guard around its
-            # main part. They only read files and run single-threaded kernels.
-            multiprocessing_context="fork" if sys.platform.startswith("linux") else "spawn",
-        )
 
     def close(self) -> None:
         """End the worker processes."""
@@ -289,19 +276,17 @@ def in_order(
     return Loader(pictures, labels, rows, Transform((), size), batch_size, 0, shuffle=False, workers=workers)
 
 
+@dataclass(frozen=True)
 class BatchMaker:
     """Makes the batch of a job. Holds no changing state, so any process may do it."""
 
-    def __init__(
-        self, pictures: Pictures, labels: np.ndarray, transform: Transform, seed: int, views: int | None,
-        origin: np.ndarray | None = None,
-    ) -> None:  # fmt: skip
-        self.pictures = pictures
-        self.origin = origin
-        self.labels = labels
-        self.transform = transform
-        self.seed = seed
-        self.views = views
+    pictures: Pictures
+    labels: np.ndarray
+    transform: Transform
+    seed: int
+    views: int | None
+    origin: np.ndarray | None = None
+    """(M,) the catalog row of each row, where pictures are shown beside others."""
 
     def __call__(self, job: Job) -> Batch:
         epoch, rows, repeats = job
@@ -346,19 +331,6 @@ class _Jobs(torch.utils.data.Dataset):
         except FoveateError as error:
             return error
         return batch.images, batch.targets, batch.masks, batch.has_mask, batch.index
-
-
-class _Listed(torch.utils.data.Sampler):
-    """For DataLoader: the jobs of the epoch that the loader is about to run."""
-
-    def __init__(self, loader: Loader) -> None:
-        self.loader = loader
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self.loader._jobs)
-
-    def __len__(self) -> int:
-        return len(self.loader._jobs)
 
 
 def _single_threaded() -> None:

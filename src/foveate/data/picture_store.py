@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,43 +35,35 @@ SPARE = 64 * 2**20
 BLOCK = 4 * 2**20
 """Bytes that one checksum covers."""
 RACY = 2_000_000_000
-"""Nanoseconds: a file changed less than this before it was hashed may change again without a new time
-stamp."""
+"""Nanoseconds: a file changed less than this before it was hashed may change again without a new time stamp."""
 
 Report = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
-_verified: dict[Path, tuple[int, ...]] = {}
+_WAYS_OUT = "point FOVEATE_CACHE to another disk, or use --no-cache"
+_verified: dict[Path, list[int]] = {}
 """{folder: state of its files when this process compared their checksums}."""
 
 
 class Store:
-    """A read-only file of ``count`` uint8 arrays of (channels, size, size). Pickled by its path.
+    """A read-only file of uint8 arrays. Pickled by its path.
 
     Args:
         what: the arrays' name in words, "pictures" or "masks".
+        shape: (count, channels, size, size).
     """
 
-    def __init__(self, folder: Path, what: str, count: int, channels: int, size: int) -> None:
-        self.folder = folder
-        self.what = what
-        self.count = count
-        self.channels = channels
-        self.size = size
+    def __init__(self, folder: Path, what: str, shape: tuple[int, int, int, int]) -> None:
+        self.folder, self.what, self.shape = folder, what, shape
+        self.nbytes = int(np.prod(shape))
 
     @cached_property
     def array(self) -> np.ndarray:
         """(count, channels, size, size), memory-mapped; opened when first used in this process."""
-        shape = (self.count, self.channels, self.size, self.size)
-        if not self.count:
-            return np.empty(shape, dtype=np.uint8)  # an empty file cannot be mapped
-        mapped = np.memmap(self.folder / "bytes.u8", dtype=np.uint8, mode="r", shape=shape)
+        if not self.nbytes:
+            return np.empty(self.shape, dtype=np.uint8)  # an empty file cannot be mapped
+        mapped = np.memmap(self.folder / "bytes.u8", dtype=np.uint8, mode="r", shape=self.shape)
         return mapped.view(np.ndarray)  # indexing a plain array is several times faster than a np.memmap
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the file."""
-        return self.count * self.channels * self.size * self.size
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "array"}
@@ -79,9 +71,7 @@ class Store:
     def whole(self, report: Report) -> bool:
         """Whether the files are there and hold the bytes that were written; compared once in each process."""
         try:
-            state = tuple(
-                number for name in ("store.json", "bytes.u8") for number in _state_of(self.folder / name)
-            )
+            state = _state(self.folder / "store.json") + _state(self.folder / "bytes.u8")
             if _verified.get(self.folder) == state:
                 return True
             told = json.loads((self.folder / "store.json").read_bytes())
@@ -112,7 +102,7 @@ class Store:
                     self._fill(make, report, verify)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _no_room(parent, self.nbytes, shutil.disk_usage(parent).free) from None
+                raise self._no_room() from None
             raise DataError(
                 f"The cache folder {parent} cannot be written ({error.strerror or error}); {_WAYS_OUT}."
             ) from None
@@ -120,15 +110,15 @@ class Store:
     @contextmanager
     def _alone(self, report: Report) -> Iterator[None]:
         """Hold the lock of this store; waiting for another process is said."""
-        lock, waited = _lock(self.folder), 0
+        lock, waited = _lock(self.folder), False
         while not lock.is_locked:
             try:
                 lock.acquire(timeout=1)
             except Timeout:
-                waited += 1
+                waited = True
             if waited:
-                what = f"waiting for another process that decodes the {self.what}"
-                report(what, self.count if lock.is_locked else 0, self.count)
+                what, count = f"waiting for another process that decodes the {self.what}", self.shape[0]
+                report(what, count if lock.is_locked else 0, count)
         try:
             yield
         finally:
@@ -142,13 +132,12 @@ class Store:
         building = parent / f"{BUILDING}{self.folder.name}"
         _remove(building)
         _clean(parent)
-        free = shutil.disk_usage(parent).free
-        if free < self.nbytes + SPARE:
-            raise _no_room(parent, self.nbytes, free)
+        if shutil.disk_usage(parent).free < self.nbytes + SPARE:
+            raise self._no_room()
         building.mkdir()
         try:
             with open(building / "bytes.u8", "wb") as stream:
-                for array in in_threads(make, range(self.count), partial(report, f"decoding {self.what}")):
+                for array in in_threads(make, range(self.shape[0]), partial(report, f"decoding {self.what}")):
                     stream.write(array.data)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -167,7 +156,16 @@ class Store:
 
         starts = range(0, self.nbytes, BLOCK)
         sums = list(in_threads(checksum, starts, partial(report, f"reading the cached {self.what}")))
-        return {"count": self.count, "channels": self.channels, "size": self.size, "crc32": sums}
+        count, channels, size, _ = self.shape
+        return {"count": count, "channels": channels, "size": size, "crc32": sums}
+
+    def _no_room(self) -> DataError:
+        folder = self.folder.parent
+        free = shutil.disk_usage(folder).free
+        return DataError(
+            f"The cache needs {self.nbytes / 2**20:,.0f} MB in {folder}, where {free / 2**20:,.0f} MB are free; "
+            f"{_WAYS_OUT}."
+        )
 
 
 class HashMemo:
@@ -184,66 +182,50 @@ class HashMemo:
         # file -> [size, inode, mtime_ns, ctime_ns, hash]
         self.entries: dict[str, list[Any]] = read_memo(self.path) or {}
 
-    def hash_all(self, files: Iterable[Path], report: Callable[[int, int], None]) -> dict[Path, str]:
+    def hash_all(self, files: Sequence[Path], report: Callable[[int, int], None]) -> dict[Path, str]:
         """Hexadecimal hash by file; saves the memo when it learned something.
 
         Raises:
             DataError: a file is missing or unreadable.
         """
-        found: dict[Path, str] = {}
-        todo = []
-        for file in files:
-            self.seen[file] = state = _state(file)
-            entry = self.entries.get(str(file))
-            if entry and entry[:4] == state:
-                found[file] = entry[4]
-            else:
-                todo.append(file)
-        if not todo:
-            return found
+        self.seen = {file: _readable(_state, file) for file in files}
+        found = {
+            file: entry[4]
+            for file, state in self.seen.items()
+            if (entry := self.entries.get(str(file))) and entry[:4] == state
+        }
+        todo = [file for file in files if file not in found]
         now = time.time_ns()
-        for file, digest in zip(todo, in_threads(_hash, todo, report), strict=True):
+        for file, digest in zip(todo, in_threads(partial(_readable, _hash), todo, report), strict=True):
             found[file] = digest
-            state = self.seen[file]
-            if max(state[2], state[3]) < now - RACY:
-                self.entries[str(file)] = [*state, digest]
-        write_memo(self.path, self.entries)
+            if max(self.seen[file][2:]) < now - RACY:
+                self.entries[str(file)] = [*self.seen[file], digest]
+        if todo:
+            write_memo(self.path, self.entries)
         return found
 
     def refuse_changed(self) -> None:
         """Raise a DataError when a file is no longer what it was when it was hashed."""
         for file, state in self.seen.items():
-            if _state(file) != state:
+            if _readable(_state, file) != state:
                 raise DataError(f"{file} was changed while the cache was being built; run the command again.")
 
 
-_WAYS_OUT = "point FOVEATE_CACHE to another disk, or use --no-cache"
-
-
-def _no_room(folder: Path, needed: int, free: int) -> DataError:
-    return DataError(
-        f"The cache needs {needed / 2**20:,.0f} MB in {folder}, where {free / 2**20:,.0f} MB are free; "
-        f"{_WAYS_OUT}."
-    )
-
-
-def _state(file: Path) -> list[int]:
+def _readable(ask: Callable[[Path], Any], file: Path) -> Any:
+    """What ``ask`` gives for a file that can be read."""
     try:
-        return _state_of(file)
+        return ask(file)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}); run 'foveate check'.") from None
 
 
-def _state_of(file: Path) -> list[int]:
+def _state(file: Path) -> list[int]:
     state = file.stat()
     return [state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns]
 
 
 def _hash(file: Path) -> str:
-    try:
-        return sha256_of_file(file)[:32]
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error.strerror}); run 'foveate check'.") from None
+    return sha256_of_file(file)[:32]
 
 
 def _lock(store: Path) -> Any:
@@ -253,9 +235,8 @@ def _lock(store: Path) -> Any:
 def _clean(folder: Path) -> None:
     """Remove what builds left whose process is gone: nobody holds their lock."""
     for path in folder.glob(f"{BUILDING}*"):
-        lock = _lock(folder / path.name.removeprefix(BUILDING))
         try:
-            with lock.acquire(timeout=0):
+            with _lock(folder / path.name.removeprefix(BUILDING)).acquire(timeout=0):
                 _remove(path)
         except Timeout:
             continue

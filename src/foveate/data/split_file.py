@@ -34,24 +34,27 @@ def refuse_divided_groups(catalog: Catalog, who: str, way_out: str) -> None:
                 )
 
 
+def _class_names(catalog: Catalog) -> list[str]:
+    """The class of each row, "" where it has none."""
+    names = (*catalog.classes, "")  # at UNLABELLED, the last place
+    return [names[sample.label] for sample in catalog.samples]
+
+
 def split_hash(catalog: Catalog) -> str:
     """12 hex digits over (path, class name, split), whatever the order of rows and the root."""
-    rows = sorted((s.path, _class_name(catalog, s.label), s.split) for s in catalog.samples)
+    rows = sorted(row[:3] for row in split_table(catalog))
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
 
 
 def split_table(catalog: Catalog, folds: Sequence[int] | None = None) -> list[tuple[str, str, str, str, str]]:
     """(path, class name, split, group, fold) a picture, sorted by path; "" where there is none."""
-    numbers = [NO_FOLD] * len(catalog) if folds is None else list(folds)
-    return sorted(
-        (s.path, _class_name(catalog, s.label), s.split, s.group, "" if fold == NO_FOLD else str(fold))
-        for s, fold in zip(catalog.samples, numbers, strict=True)
-    )
+    numbers = ["" if fold == NO_FOLD else str(fold) for fold in folds or [NO_FOLD] * len(catalog)]
+    rows = zip(catalog.samples, _class_names(catalog), numbers, strict=True)
+    return sorted((s.path, name, s.split, s.group, fold) for s, name, fold in rows)
 
 
 def save_split(catalog: Catalog, path: Path, folds: Sequence[int] | None = None) -> None:
-    """Write the split file: path, label (class name), split, group, fold; sorted by path, so it compares
-    well."""
+    """Write the split file: ``SPLIT_COLUMNS``, label being the class's name; sorted by path, so it compares well."""
     write_csv(Path(path), SPLIT_COLUMNS, split_table(catalog, folds))
 
 
@@ -59,23 +62,25 @@ def load_split(path: Path, catalog: Catalog) -> Catalog:
     """``catalog`` with the splits of the file, and its groups where the catalog has none.
 
     Raises:
-        DataError: the file is missing or malformed, lists other pictures or other labels than the catalog,
-        leaves the
-            split of a picture open (choose a fold), or divides a group of the catalog.
+        DataError: see ``read_split``; or it leaves the split of a picture open (choose a fold), or divides a group of
+            the catalog.
     """
     result, _ = read_split(Path(path), catalog)
-    open_rows = [s.path for s in result.samples if not s.split]
-    if open_rows:
+    undecided = [s.path for s in result.samples if not s.split]
+    if undecided:
         raise DataError(
-            f"{path} gives no split to {len(open_rows)} pictures (first: {open_rows[0]}); choose a fold, "
-            "or fill it in."
+            f"{path} gives no split to {len(undecided)} pictures (first: {undecided[0]}); choose a fold, or fill it in."
         )
     refuse_divided_groups(result, f"{path} would", "draw the split again with these groups")
     return result
 
 
 def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
-    """The catalog with splits and groups of the file, and one fold a row."""
+    """The catalog with splits and groups of the file, and one fold a row.
+
+    Raises:
+        DataError: the file is missing or malformed, or lists other pictures or other labels than the catalog.
+    """
     if not path.is_file():
         raise DataError(f"The split file {path} does not exist; make it with 'foveate split'.")
     table = read_csv(
@@ -94,35 +99,24 @@ def read_split(path: Path, catalog: Catalog) -> tuple[Catalog, list[int]]:
         rows[row["path"]] = row
     known = {s.path for s in catalog.samples}
     forms = {composed(path): path for path in rows if path not in known}  # written on another system
-    listed = {path: path if path in rows else forms.get(composed(path)) for path in known}
-    lacking = {path for path, name in listed.items() if name is None}
-    for paths, what in (
-        (lacking, "lacks"),
-        (set(rows) - set(listed.values()), "lists, but the data set lacks,"),
-    ):
+    name_of = {path: path if path in rows else forms.get(composed(path), "") for path in known}
+    lacking = [path for path, name in name_of.items() if not name]
+    foreign = rows.keys() - name_of.values()
+    for paths, what in ((lacking, "lacks"), (foreign, "lists, but the data set lacks,")):
         if paths:
             raise DataError(
                 f"{path} {what} {few(sorted(paths), FEW)}; it belongs to another state of {catalog.root}."
             )
-    row_of = {path: rows[name] for path, name in listed.items() if name is not None}
+    pairs = [(s, rows[name_of[s.path]]) for s in catalog.samples]
     other = [
-        f"{s.path} ('{row_of[s.path]['label']}', now '{_class_name(catalog, s.label)}')"
-        for s in catalog.samples
-        if composed(row_of[s.path]["label"]) != composed(_class_name(catalog, s.label))
+        f"{s.path} ('{row['label']}', now '{name}')"
+        for (s, row), name in zip(pairs, _class_names(catalog), strict=True)
+        if composed(row["label"]) != composed(name)
     ]
     if other:
         raise DataError(f"{path} has another label for {few(other, FEW)}; draw the split again.")
     samples = tuple(
-        replace(
-            s,
-            split=row_of[s.path]["split"],
-            group=s.group or composed((row_of[s.path].get("group") or "").strip()),
-        )
-        for s in catalog.samples
+        replace(s, split=row["split"], group=s.group or composed(row.get("group", "").strip()))
+        for s, row in pairs
     )
-    folds = [int(row_of[s.path].get("fold") or NO_FOLD) for s in catalog.samples]
-    return replace(catalog, samples=samples), folds
-
-
-def _class_name(catalog: Catalog, label: int) -> str:
-    return "" if label == UNLABELLED else catalog.classes[label]
+    return replace(catalog, samples=samples), [int(row.get("fold") or NO_FOLD) for _, row in pairs]

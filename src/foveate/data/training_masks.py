@@ -16,7 +16,7 @@ from pydantic import Field
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
-from foveate.data.cache import Item, Pictures, stacked
+from foveate.data.cache import Item, Pictures
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.listing import scan
 from foveate.data.mask_search import find_masks
@@ -193,7 +193,7 @@ REDRAWN: dict[str, Callable[[torch.Tensor, tuple[float, float]], torch.Tensor]] 
 """{use: (mask (1, S, S) uint8, a random place) -> the mask in its stead}."""
 
 
-class OtherMasks:
+class OtherMasks(Pictures):
     """Pictures of which some have other masks.
 
     Args:
@@ -224,7 +224,3 @@ class OtherMasks:
             mask = self._pictures.read(source)[1]
         across, down = self._places[row].tolist()
         return image, mask if across < 0 else REDRAWN[self._use](mask, (across, down)), True
-
-    def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See ``Pictures.read_many``."""
-        return stacked(self.read(int(row)) for row in rows)
