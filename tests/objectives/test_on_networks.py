@@ -23,6 +23,7 @@ TERMS: dict[str, dict[str, Any]] = {
     "reasons": {"kind": "right_reasons"},
     "share of reasons": {"kind": "right_reasons", "norm": "share", "score": "true_class"},
     "mining": {"kind": "attention_mining"},
+    "counterfactual": {"kind": "counterfactual"},
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ LOSSES = {
     "dice": ["spatial_dice"],
     "right-reasons": ["right_reasons"],
     "attention-mining": ["attention_mining", "spatial_mse"],
+    "counterfactual": ["counterfactual"],
 }
 
 

@@ -17,6 +17,7 @@ from foveate.objectives.centre import Centre
 from foveate.objectives.classification import ArcFace, CrossEntropy, Focal, HeadPenalty, Huber
 from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.contrast import NTXent
+from foveate.objectives.counterfactual import Counterfactual
 from foveate.objectives.distillation import SelfDistillation
 from foveate.objectives.right_reasons import RightReasons
 from foveate.objectives.spatial import (
@@ -53,6 +54,7 @@ LOSSES = Registry(
     SpatialEnergy,
     RightReasons,
     AttentionMining,
+    Counterfactual,
     JensenShannon,
     NTXent,
     SelfDistillation,

@@ -33,6 +33,11 @@ def _attention_mining() -> dict[str, Any]:
     return {"objective": {"mining": {"kind": "attention_mining", "tap": "late"}, "look": like_mask}}
 
 
+def _counterfactual() -> dict[str, Any]:
+    """Once the object is painted out, the label no longer holds, weight 1."""
+    return {"objective": {"counterfactual": {"kind": "counterfactual"}}}
+
+
 def _backgrounds_half() -> dict[str, Any]:
     """Another picture's background behind the object, in half of the pictures."""
     return {"transforms": [{"kind": "background_swap", "p": 0.5}]}
@@ -54,6 +59,7 @@ GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
     "dice": _dice,
     "right-reasons": _right_reasons,
     "attention-mining": _attention_mining,
+    "counterfactual": _counterfactual,
     "backgrounds": _backgrounds,
     "backgrounds-half": _backgrounds_half,
     "blurred": _blurred,
