@@ -194,6 +194,14 @@ def test_the_sentence_on_the_removed_object(run: Path, removed: str, words: str)
     assert words in Page(build_report(run)).text
 
 
+def test_a_network_trained_without_objects_is_no_evidence(run: Path) -> None:
+    with open(run / "experiment.yaml", "a") as stream:
+        stream.write("objective: {classification: {kind: cross_entropy}, gone: {kind: counterfactual}}\n")
+    text = Page(build_report(run)).text
+    assert "trained on pictures without their object (loss counterfactual), so this is no evidence" in text
+    assert "of always answering the most frequent class" not in text[text.index("With another background") :]
+
+
 def test_without_background_tests_the_section_is_absent(run: Path) -> None:
     (run / "background_tests.npz").unlink()
     assert "With another background" in Page(build_report(run)).text

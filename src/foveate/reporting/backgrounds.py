@@ -46,6 +46,9 @@ def tests(run: RunFolder) -> dict[str, Any] | None:
         "n": len(table),
         "split": table.split,
         "chance": summary["chance_majority"],
+        "taught": any(
+            term.get("kind") == "counterfactual" for term in run.settings.get("objective", {}).values()
+        ),
         "entries": entries,
         "by_test": {entry["test"]: entry for entry in entries},
         "as_background": summary.get("swapped", {}).get("as_background"),
