@@ -1,15 +1,23 @@
 """The forward loop: right order, probabilities averaged, nothing changed in the network."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
-from foveate.evaluation.predict import predict_batches
+from foveate.data.catalog import Catalog
+from foveate.evaluation.subject import Subject
 from foveate.evaluation.tta import TTA
 
 from .conftest import TinyNetwork
+
+
+def predicted(network: TinyNetwork, batches: list[Batch], tta: str = "none") -> tuple[np.ndarray, np.ndarray]:
+    subject = Subject(network, Catalog(Path("data"), ("a",), ()), torch.device("cpu"), 16, tta=tta)
+    return subject.predict(batches)
 
 
 def plain(network: TinyNetwork, batches: list[Batch], tta: str = "none") -> np.ndarray:
@@ -28,16 +36,16 @@ def plain(network: TinyNetwork, batches: list[Batch], tta: str = "none") -> np.n
 
 @pytest.mark.parametrize("tta", list(TTA))
 def test_probabilities_are_averaged(network: TinyNetwork, batches: list[Batch], tta: str) -> None:
-    found = predict_batches(network, batches, device="cpu", tta=tta)
-    np.testing.assert_allclose(np.exp(found.log_probabilities), plain(network, batches, tta), atol=2e-6)
-    np.testing.assert_array_equal(found.index, np.arange(10) + 100)
+    index, logs = predicted(network, batches, tta)
+    np.testing.assert_allclose(np.exp(logs), plain(network, batches, tta), atol=2e-6)
+    np.testing.assert_array_equal(index, np.arange(10) + 100)
 
 
 def test_modes_are_put_back_and_nothing_moves(network: TinyNetwork, batches: list[Batch]) -> None:
     network.train()
     network.norm.eval()  # frozen batch norm inside a network in training
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    predict_batches(network, batches, device="cpu")
+    predicted(network, batches)
     assert network.training
     assert not network.norm.training
     assert network.drop.training
@@ -48,10 +56,10 @@ def test_modes_are_put_back_and_nothing_moves(network: TinyNetwork, batches: lis
 def test_modes_are_put_back_after_an_error(network: TinyNetwork, batches: list[Batch]) -> None:
     network.train()
     with pytest.raises(ConfigError, match="choose one of"):
-        predict_batches(network, batches, device="cpu", tta="nothing")
+        predicted(network, batches, "nothing")
     assert network.training
     assert torch.is_grad_enabled()
 
 
 def test_no_picture(network: TinyNetwork) -> None:
-    assert predict_batches(network, [], device="cpu").index.shape == (0,)
+    assert predicted(network, [])[0].shape == (0,)

@@ -9,7 +9,7 @@ from torch import nn
 
 from explanation_helpers import Tiny, assert_close, network, pictures
 from foveate.explanation import explain
-from foveate.explanation.deepfool import DeepFool
+from foveate.explanation.gradients import DeepFool
 from foveate.explanation.probe import PREDICTED, Probe
 
 

@@ -15,9 +15,8 @@ from explanation_helpers import Tiny, assert_close, pictures, quiet
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key
 from foveate.explanation import explain
-from foveate.explanation.lime import pick_pictures
 from foveate.explanation.probe import Probe
-from foveate.explanation.superpixels import segment_means, superpixels
+from foveate.explanation.superpixels import pick_pictures, segment_means, superpixels
 
 
 def test_equal_to_captum_with_the_same_samples() -> None:

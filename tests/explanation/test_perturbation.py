@@ -13,13 +13,11 @@ from torch import nn
 import foveate.core.torchvision_guard  # noqa: F401  (before pytorch_grad_cam)
 from explanation.networks import NAMES, network, pictures, tokens_to_map
 from foveate.explanation import explain
-from foveate.explanation.fused import fused_copy
 from foveate.explanation.maps import min_max
-from foveate.explanation.occlusion import starts
+from foveate.explanation.occlusion import coarse_masks, starts
 from foveate.explanation.probe import Probe
-from foveate.explanation.rise import coarse_masks
 from foveate.explanation.scorecam import live_channels
-from foveate.explanation.scorer import TOLERANCE, WORTH, Scorer
+from foveate.explanation.scorer import TOLERANCE, WORTH, Scorer, fused_copy
 
 import pytorch_grad_cam  # isort: skip
 import torchcam.methods  # isort: skip
@@ -204,7 +202,7 @@ def test_windows_reach_the_end(length: int, window: int, stride: int) -> None:
 def test_rise_equals_the_slow_one() -> None:
     model, images = Sparse().eval(), pictures(2, 12)
     found = explain(model, images, torch.tensor([0, 2]), "rise", raw=True, masks=40, chunk=7, seed=5)
-    from foveate.explanation.rise import Rise
+    from foveate.explanation.occlusion import Rise
 
     cells, shifts = Rise(masks=40)._draw(Probe(model, seed=5).generator("rise", 40), 12, 12)
     masks = coarse_masks(cells, shifts, 12, 12)

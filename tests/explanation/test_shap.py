@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from explanation_helpers import Tiny, assert_close, pictures, quiet
 from foveate.explanation import explain
 from foveate.explanation.probe import Probe
-from foveate.explanation.shap import KernelShap, coalitions
-from foveate.explanation.superpixels import superpixels
+from foveate.explanation.superpixels import KernelShap, coalitions, superpixels
 
 
 def test_kernel_shap_equals_captums_exact_values() -> None:

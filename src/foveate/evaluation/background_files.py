@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from foveate.core.errors import DataError, RunError
+from foveate.core.errors import DataError
 from foveate.core.files import write_csv
-from foveate.core.intervals import wilson
+from foveate.core.intervals import of_answers
 from foveate.core.reading import read_csv
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.gallery import read_arrays, write_arrays
@@ -52,49 +52,46 @@ class BackgroundTable:
         background is of another class. Beside them ``n``, ``chance_majority`` (always answering the most frequent class
         of these pictures) and ``chance_uniform``.
         """
-        tests: dict[str, Any] = {test: self._accuracy(test) for test in TESTS if test in self.prediction}
-        foreign = (self.background_label != UNLABELLED) & (self.background_label != self.label)
-        if "swapped" in tests:
+        found: dict[str, Any] = {}
+        for test, predicted in self.prediction.items():
+            hits = predicted == self.label
+            low, high = of_answers(hits, ()) or (0.0, 1.0)
+            found[test] = {
+                "accuracy": float(hits.mean()),
+                "accuracy_low": low,
+                "accuracy_high": high,
+                "correct": int(hits.sum()),
+                "n": len(self),
+                "balanced_accuracy": float(
+                    np.mean([hits[self.label == k].mean() for k in np.unique(self.label)])
+                ),
+                "probability": float(self.probability[test].astype(np.float64).mean()),
+            }
+        if "swapped" in found:
+            foreign = (self.background_label != UNLABELLED) & (self.background_label != self.label)
             follows = self.prediction["swapped"][foreign] == self.background_label[foreign]
-            tests["swapped"]["as_background"] = float(follows.mean()) if len(follows) else None
+            found["swapped"]["as_background"] = float(follows.mean()) if len(follows) else None
         return {
             "n": len(self),
             "chance_majority": float(np.bincount(self.label).max() / len(self)),
             "chance_uniform": 1 / len(self.class_ids),
-            **tests,
-        }
-
-    def _accuracy(self, test: str) -> dict[str, Any]:
-        hits = self.prediction[test] == self.label
-        correct = int(hits.sum())
-        interval = wilson(correct, len(self))
-        assert interval is not None
-        return {
-            "accuracy": correct / len(self),
-            "accuracy_low": interval[0],
-            "accuracy_high": interval[1],
-            "correct": correct,
-            "n": len(self),
-            "balanced_accuracy": float(
-                np.mean([hits[self.label == k].mean() for k in np.unique(self.label)])
-            ),
-            "probability": float(self.probability[test].astype(np.float64).mean()),
+            **found,
         }
 
     def to_csv(self, path: Path) -> None:
         """Write ``COLUMNS``, then ``<test>_prediction`` and ``<test>_probability`` of each test."""
         ids = (*self.class_ids, "")  # -1 = the last
-        header, columns = list(COLUMNS), [self.path.tolist(), [self.split] * len(self)]
-        columns += [
-            [ids[k] for k in self.label],
-            self.background.tolist(),
-            [ids[k] for k in self.background_label],
-        ]
-        for test in self.prediction:
-            header += [f"{test}_prediction", f"{test}_probability"]
-            columns.append([ids[k] for k in self.prediction[test]])
-            columns.append([f"{value:.9g}" for value in self.probability[test].tolist()])
-        write_csv(Path(path), header, list(zip(*columns, strict=True)))
+        columns: dict[str, list[str]] = {
+            "path": self.path.tolist(),
+            "split": [self.split] * len(self),
+            "label": [ids[k] for k in self.label],
+            "background": self.background.tolist(),
+            "background_label": [ids[k] for k in self.background_label],
+        }
+        for test, predicted in self.prediction.items():
+            columns[f"{test}_prediction"] = [ids[k] for k in predicted]
+            columns[f"{test}_probability"] = [f"{value:.9g}" for value in self.probability[test].tolist()]
+        write_csv(Path(path), list(columns), list(zip(*columns.values(), strict=True)))
 
     @classmethod
     def from_csv(cls, path: Path, class_ids: Sequence[str]) -> "BackgroundTable":
@@ -111,33 +108,28 @@ class BackgroundTable:
             raise DataError(f"{path} does not exist; evaluate the run to write it.")
         table = read_csv(path, COLUMNS, advice="; evaluate the run again")
         tests = [test for test in TESTS if f"{test}_prediction" in table.header]
-        needed = [*COLUMNS, *(f"{test}_{what}" for test in tests for what in ("prediction", "probability"))]
-        missing = set(needed) - set(table.header)
+        missing = {f"{test}_probability" for test in tests} - set(table.header)
         if missing or not tests or not table.rows:
             raise DataError(
                 f"{path} has no rows or lacks the columns {sorted(missing)}; evaluate the run again."
             )
         index = {class_id: i for i, class_id in enumerate(class_ids)} | {"": UNLABELLED}
-        columns = {name: table.column(name) for name in needed}
 
         def classes(name: str) -> np.ndarray:
-            return np.array([index[value] for value in columns[name]], dtype=np.int64)
+            return np.array([index[value] for value in table.column(name)], dtype=np.int64)
 
         try:
             return cls(
-                class_ids=tuple(class_ids),
-                split=columns["split"][0],
-                path=np.array(columns["path"], dtype=np.str_),
-                label=classes("label"),
-                background=np.array(columns["background"], dtype=np.str_),
-                background_label=classes("background_label"),
-                prediction={test: classes(f"{test}_prediction") for test in tests},
-                probability={
-                    test: np.array([float(p) for p in columns[f"{test}_probability"]], dtype=np.float32)
-                    for test in tests
-                },
+                tuple(class_ids),
+                table.column("split")[0],
+                np.array(table.column("path")),
+                classes("label"),
+                np.array(table.column("background")),
+                classes("background_label"),
+                {test: classes(f"{test}_prediction") for test in tests},
+                {test: np.array(table.column(f"{test}_probability"), dtype=np.float32) for test in tests},
             )
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError) as error:
             raise DataError(
                 f"{path} cannot be read ({error}); it was changed, evaluate the run again."
             ) from None
@@ -165,8 +157,5 @@ class BackgroundSheet:
         Raises:
             RunError: the file is damaged or lacks an array.
         """
-        arrays = read_arrays(path)
-        missing = {"path", "mask"} - set(arrays)
-        if missing:
-            raise RunError(f"{path} lacks {sorted(missing)}; evaluate the run again to write it.")
+        arrays = read_arrays(path, ("path", "mask"))
         return cls(arrays["path"], arrays["mask"], {test: arrays[test] for test in TESTS if test in arrays})

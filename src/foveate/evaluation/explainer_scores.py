@@ -7,6 +7,7 @@ scores.table()
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,14 +25,21 @@ from foveate.explanation.explainer import Explainer
 from foveate.explanation.faithfulness import (
     FAITHFULNESS,
     FaithfulnessConfig,
-    SensitivityMaps,
     faithfulness,
     sensitivity_max,
 )
 from foveate.explanation.localisation import LOCALISATION, LocalisationConfig, chance_levels, localisation
 from foveate.explanation.maps import Score
 from foveate.explanation.probe import Probe
-from foveate.explanation.sanity import SANITY, Maps, fragility, input_shift, randomised, randomised_copies
+from foveate.explanation.sanity import (
+    SANITY,
+    Maps,
+    all_maps,
+    compare_networks,
+    fragility,
+    input_shift,
+    randomised_copies,
+)
 from foveate.models.modes import untouched
 
 Group = Literal["localisation", "faithfulness", "sanity"]
@@ -94,7 +102,7 @@ class ExplainerScores:
         self.skipped: dict[str, str] = {}
         self.seconds = {method.kind: 0.0 for method in config.methods}
         self.parts: list[dict[str, dict[str, np.ndarray]]] = []
-        self.steps: list[dict[str, dict[str, np.ndarray]]] = []
+        self.steps: list[dict[str, dict[str, torch.Tensor]]] = []
         self.shown: list[str] = []
         self.copies = (
             randomised_copies(model, steps=config.sanity.steps, seed=config.seed)
@@ -124,27 +132,30 @@ class ExplainerScores:
                     raise
                 self.skipped[name] = str(error)
                 continue
-            _wait(images)
+            if images.device.type == "cuda":
+                torch.cuda.synchronize(images.device)
             self.seconds[name] += time.perf_counter() - start
         if not maps:
             reasons = " ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"No method fits this network. {reasons}")
         if self.controls:
             maps |= control_maps(images, names, config.seed)
-        found: dict[str, dict[str, torch.Tensor]] = {name: {} for name in maps}
+        groups: list[Mapping[str, Mapping[str, torch.Tensor]]] = [{name: {} for name in maps}]
         if "localisation" in config.metrics:
-            for name, values in maps.items():
-                found[name] |= localisation(values, masks, config.localisation)
-            found[CHANCE] = chance_levels(masks, config.localisation)
+            groups.append(
+                {name: localisation(found, masks, config.localisation) for name, found in maps.items()}
+            )
+            groups.append({CHANCE: chance_levels(masks, config.localisation)})
         if "faithfulness" in config.metrics:
-            for name, scores in faithfulness(model, images, targets, maps, config.faithfulness).items():
-                found[name] |= scores
+            groups.append(faithfulness(model, images, targets, maps, config.faithfulness))
         if "sanity" in config.metrics:
-            for name, scores in self._sanity(images, targets).items():
-                found[name] |= scores
-        self.parts.append(
-            {row: {n: v.double().cpu().numpy() for n, v in scores.items()} for row, scores in found.items()}
-        )
+            groups.append(self._sanity(images, targets))
+        part: dict[str, dict[str, np.ndarray]] = {}
+        for group in groups:
+            for row, scores in group.items():
+                arrays = {name: values.double().cpu().numpy() for name, values in scores.items()}
+                part.setdefault(row, {}).update(arrays)
+        self.parts.append(part)
         self.shown += names
 
     def _sanity(self, images: torch.Tensor, targets: torch.Tensor) -> dict[str, dict[str, torch.Tensor]]:
@@ -154,44 +165,43 @@ class ExplainerScores:
         methods = {method.kind: self._maps(method, raw=True) for method in left}
         layers = {method.kind: config.layer or "last" if method.layered else None for method in left}
         if self.controls:
-            methods["edges"] = lambda network, shown, classes: edge_maps(shown)
-        before = {name: maps(model, images, targets) for name, maps in methods.items()}
-        cascade = randomised(model, images, targets, methods, copies=self.copies, before=before)
+            methods["edges"] = lambda model, images, targets: edge_maps(images)
+        before = all_maps(model, images, targets, methods)
+        cascade = {
+            title: compare_networks(model, network, images, targets, methods, before=before)
+            for title, network in self.copies
+        }
+        *_, last = cascade.values()
         shift = input_shift(model, images, targets, methods, before=before)
-        assert isinstance(model.std, torch.Tensor)
-        epsilon = settings.epsilon / model.std
-        try:
-            fragile = fragility(
-                model, images, targets, methods, epsilon=epsilon, steps=settings.attack_steps, layers=layers,
-                seed=config.seed, before=before,
-            )  # fmt: skip
-        except ConfigError as error:
-            fragile, self.skipped["the attack"] = None, str(error)
-        rows = {}
-        for name, maps in methods.items():
-            last = list(cascade.values())[-1][name]
-            rows[name] = {
-                "random_spearman": last.spearman,
-                "random_absolute": last.absolute,
-                "random_ssim": last.ssim,
+        rows = {
+            name: {
+                "random_spearman": last[name].spearman,
+                "random_absolute": last[name].absolute,
+                "random_ssim": last[name].ssim,
                 "cascade_spearman": torch.stack([step[name].spearman for step in cascade.values()]).mean(dim=0),
                 "shift_spearman": shift[name].spearman,
                 "sensitivity": sensitivity_max(
-                    _of_pictures(maps, model, targets), images, radius=settings.radius, draws=settings.draws,
+                    partial(maps, model), images, targets, radius=settings.radius, draws=settings.draws,
                     seed=config.seed, maps=before[name],
                 ),
-            }  # fmt: skip
-            if fragile is not None:
-                rows[name] |= {
-                    "fragile_top_k": fragile["attack"][name]["top_k"],
-                    "fragile_spearman": fragile["attack"][name]["spearman"],
-                    "noise_spearman": fragile["noise"][name]["spearman"],
-                }
-        self.steps.append(
-            {
-                title: {name: row.spearman.cpu().numpy() for name, row in step.items()}
-                for title, step in cascade.items()
             }
+            for name, maps in methods.items()
+        }  # fmt: skip
+        assert isinstance(model.std, torch.Tensor)
+        try:
+            fragile = fragility(
+                model, images, targets, methods, epsilon=settings.epsilon / model.std, steps=settings.attack_steps,
+                layers=layers, seed=config.seed, before=before,
+            )  # fmt: skip
+        except ConfigError as error:
+            self.skipped["the attack"] = str(error)
+        else:
+            for name, row in rows.items():
+                row["fragile_top_k"] = fragile["attack"][name]["top_k"]
+                row["fragile_spearman"] = fragile["attack"][name]["spearman"]
+                row["noise_spearman"] = fragile["noise"][name]["spearman"]
+        self.steps.append(
+            {title: {name: row.spearman for name, row in step.items()} for title, step in cascade.items()}
         )
         return rows
 
@@ -209,41 +219,35 @@ class ExplainerScores:
         for row in self.parts[0] if self.parts else ():
             values[row], thresholds[row] = {}, {}
             for name in dict.fromkeys(name for part in self.parts for name in part[row]):
-                column = np.concatenate([_column(part[row], name) for part in self.parts])
+                # NaN where an attack failed in one batch alone.
+                column = np.concatenate(
+                    [
+                        part[row].get(name, np.full(len(next(iter(part[row].values()))), np.nan))
+                        for part in self.parts
+                    ]
+                )
                 if name in swept:
                     column, threshold = settle(column)
-                    if threshold is not None:
-                        thresholds[row][name] = threshold
+                    thresholds[row] |= {} if threshold is None else {name: threshold}
                 values[row][name] = column
-        cascade = {
-            title: {
-                name: float(np.nanmean(np.concatenate([step[title][name] for step in self.steps])))
-                for name in self.steps[0][title]
-                if np.isfinite(np.concatenate([step[title][name] for step in self.steps])).any()
-            }
-            for title in (self.steps[0] if self.steps else ())
-        }
+        cascade: dict[str, dict[str, float]] = {}
+        for title, step in self.steps[0].items() if self.steps else ():
+            means = {name: torch.cat([part[title][name] for part in self.steps]).nanmean() for name in step}
+            cascade[title] = {name: float(mean) for name, mean in means.items() if mean.isfinite()}
+        kinds = [method.kind for method in self.config.methods]
+        methods = tuple(kind for kind in kinds if kind not in self.skipped)
+        settings = {m.kind: m.model_dump(mode="json", exclude={"kind"}) for m in self.config.methods}
         return LookTable(
             paths=tuple(self.shown),
             target=self.config.target,
             scores=self.config.scores,
             values=values,
-            methods=tuple(method.kind for method in self.config.methods if method.kind not in self.skipped),
-            seconds={
-                name: total / max(len(self.shown), 1)
-                for name, total in self.seconds.items()
-                if name not in self.skipped
-            },
+            methods=methods,
+            seconds={kind: self.seconds[kind] / max(len(self.shown), 1) for kind in methods},
             skipped=self.skipped,
             thresholds=thresholds,
             cascade=cascade,
-            settings={
-                **self.config.model_dump(mode="json"),
-                "methods": [method.kind for method in self.config.methods],
-                "settings": {
-                    m.kind: m.model_dump(mode="json", exclude={"kind"}) for m in self.config.methods
-                },
-            },
+            settings={**self.config.model_dump(mode="json"), "methods": kinds, "settings": settings},
         )
 
 
@@ -256,17 +260,3 @@ def _targets(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, which
         return labels
     with untouched(model), torch.no_grad():
         return Probe(model).logits(images).argmax(dim=1)
-
-
-def _wait(images: torch.Tensor) -> None:
-    if images.device.type == "cuda":
-        torch.cuda.synchronize(images.device)
-
-
-def _of_pictures(maps: Maps, model: nn.Module, targets: torch.Tensor) -> SensitivityMaps:
-    return lambda images: maps(model, images, targets)
-
-
-def _column(scores: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """NaN where an attack failed in this batch alone."""
-    return scores[name] if name in scores else np.full(len(next(iter(scores.values()))), np.nan)

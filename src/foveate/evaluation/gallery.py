@@ -6,16 +6,16 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from foveate.core.errors import DataError, RunError
+from foveate.core.errors import RunError
 from foveate.core.files import write_bytes
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
-from foveate.evaluation.predict import Network
 from foveate.evaluation.predictions import PredictionTable
 from foveate.explanation.maps import class_and_tap_map, min_max
 
@@ -36,17 +36,7 @@ class Maps:
     """{name: (n, h, w) float16 in [0, 1]}."""
 
     def save(self, path: Path) -> None:
-        """Write one compressed ``.npz`` without pickled objects.
-
-        Raises:
-            DataError: shapes disagree or a map's name is taken.
-        """
-        n = len(self.index)
-        for name, array in {"image": self.image, "mask": self.mask, **self.maps}.items():
-            if len(array) != n:
-                raise DataError(f"maps: '{name}' has {len(array)} entries, the index has {n}.")
-        if set(FIXED) & set(self.maps):
-            raise DataError(f"maps: {FIXED} are not names of maps.")
+        """Write one compressed ``.npz`` without pickled objects."""
         maps = {name: values.astype(np.float16) for name, values in self.maps.items()}
         write_arrays(path, {"index": self.index, "image": self.image, "mask": self.mask, **maps})
 
@@ -57,10 +47,7 @@ class Maps:
         Raises:
             RunError: the file is damaged or lacks an array.
         """
-        arrays = read_arrays(path)
-        missing = set(FIXED) - set(arrays)
-        if missing:
-            raise RunError(f"{path} lacks {sorted(missing)}; evaluate the run again to write it.")
+        arrays = read_arrays(path, FIXED)
         fixed = {name: arrays.pop(name) for name in FIXED}
         fixed["image"] = _bytes(fixed["image"])
         return cls(**fixed, maps=arrays)
@@ -85,18 +72,22 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, needed: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read what ``write_arrays`` wrote.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: the file is damaged, or lacks one of the arrays ``needed``.
     """
     try:
         # Opened here: np.load leaves a damaged file open.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         raise RunError(f"{path} cannot be read ({error}); evaluate the run again to write it.") from None
+    missing = sorted(set(needed) - set(arrays))
+    if missing:
+        raise RunError(f"{path} lacks {missing}; evaluate the run again to write it.")
+    return arrays
 
 
 def choose_rows(
@@ -120,49 +111,25 @@ def choose_rows(
     return np.array([row_of[path] for path in rows.path[chosen].tolist()], dtype=np.int64)
 
 
-def compute_maps(
-    model: Network,
-    batches: Iterable[Batch],
-    rows: Sequence[int] | np.ndarray,
-    *,
-    device: torch.device | str,
-    tap: str,
-) -> Maps:
-    """Class map of the true class and tap map of the catalog ``rows``, in the order of ``rows``.
+def compute_maps(model: Any, batches: Iterable[Batch], *, device: torch.device | str, tap: str) -> Maps:
+    """Class map of the true class and tap map of the pictures in ``batches`` (bytes), at least one, in their order.
 
-    ``batches`` are bytes and must contain the rows (others are skipped). Names: ``class map``, ``tap <name>``, and
-    those of the network's own ``drawings``. An unlabelled picture gets a class map of zeros.
-
-    Raises:
-        DataError: a row is in no batch, or there is no row.
+    Names: ``class map``, ``tap <name>``, and those of the network's own ``drawings``. An unlabelled picture gets a
+    class map of zeros.
     """
-    wanted = {int(row) for row in rows}
-    found: dict[int, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]] = {}
+    parts: list[dict[str, np.ndarray]] = []
     for batch in batches:
-        keep = torch.tensor([int(i) in wanted for i in batch.index], dtype=torch.bool)
-        if not keep.any():
-            continue
-        part = Batch(
-            batch.images[keep], batch.targets[keep], batch.masks[keep], batch.has_mask[keep], batch.index[keep]
-        )  # fmt: skip
-        prepared = part.prepare(device, model.mean, model.std)
+        prepared = batch.prepare(device, model.mean, model.std)
         of_class, of_tap = class_and_tap_map(model, prepared.images, prepared.targets.clamp(min=0), tap)
         known = (prepared.targets >= 0).view(-1, 1, 1)
         maps = {"class map": min_max(of_class) * known, f"tap {tap}": min_max(of_tap)}
         maps |= model.drawings(prepared.images) if hasattr(model, "drawings") else {}
-        for i, row in enumerate(part.index.tolist()):
-            image = _bytes(part.images[i].permute(1, 2, 0).numpy())
-            mask = (part.masks[i, 0] * part.has_mask[i]).numpy()
-            found[row] = (image, mask, {name: values[i].cpu().numpy() for name, values in maps.items()})
-    missing = [int(row) for row in rows if int(row) not in found]
-    if missing:
-        raise DataError(f"The catalog rows {missing} are in none of the batches given for the gallery.")
-    items = [found[int(row)] for row in rows]
-    if not items:
-        raise DataError("A gallery of maps needs at least one picture.")
-    return Maps(
-        index=np.array(rows, dtype=np.int64),
-        image=np.stack([image for image, _, _ in items]),
-        mask=np.stack([mask for _, mask, _ in items]),
-        maps={name: np.stack([maps[name] for _, _, maps in items]) for name in items[0][2]},
-    )
+        part = {
+            "index": batch.index.numpy(),
+            "image": _bytes(batch.images.permute(0, 2, 3, 1).numpy()),
+            "mask": (batch.masks[:, 0] * batch.has_mask.view(-1, 1, 1)).numpy(),
+        }
+        parts.append(part | {name: values.cpu().numpy() for name, values in maps.items()})
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    fixed = {name: found.pop(name) for name in FIXED}
+    return Maps(**fixed, maps=found)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ class Cell:
     """Pictures where it can be measured."""
     threshold: float | None = None
     """Of a swept score: the threshold that is best for all pictures together."""
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Plain values for JSON; a threshold only where there is one."""
+        return {
+            name: value for name, value in asdict(self).items() if name != "threshold" or value is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -95,17 +101,11 @@ class LookTable:
             row: {
                 "kind": "method" if row in self.asked else "chance" if row == CHANCE else "control",
                 "seconds_per_picture": self.seconds.get(row),
-                "scores": {
-                    name: {
-                        "mean": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n,
-                        **({} if cell.threshold is None else {"threshold": cell.threshold}),
-                    }
-                    for name, cell in cells.items()
-                },
+                "scores": {name: cell.as_dict() for name, cell in cells.items()},
                 **({"reason": reasons[row]} if row in reasons else {}),
             }
             for row, cells in self.cells().items()
-        }  # fmt: skip
+        }
         return {
             "pictures": len(self.paths),
             "target": self.target,
@@ -121,22 +121,15 @@ class LookTable:
         the reason), ``look_pictures.csv`` (a line for each picture and row) and ``look.json``."""
         folder = Path(folder)
         better = {score.name: score.better for score in self.scores}
-        lines = [
-            [
-                row,
-                name,
-                cell.mean,
-                _text(cell.low),
-                _text(cell.high),
-                cell.n,
-                better[name],
-                _text(cell.threshold),
-                "",
-            ]
+        lines: list[dict[str, Any]] = [
+            {
+                **{key: _text(value) for key, value in cell.as_dict().items()},
+                "row": row, "score": name, "mean": cell.mean, "n": cell.n, "better": better[name],
+            }
             for row, cells in self.cells().items()
             for name, cell in cells.items()
-        ]
-        lines += [[method, "", "", "", "", 0, "", "", why] for method, why in self.reasons().items()]
+        ]  # fmt: skip
+        lines += [{"row": method, "n": 0, "reason": why} for method, why in self.reasons().items()]
         header = ["row", "score", "mean", "low", "high", "n", "better", "threshold", "reason"]
         write_csv(folder / "look.csv", header, lines)
         names = [score.name for score in self.scores]

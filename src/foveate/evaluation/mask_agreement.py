@@ -7,6 +7,7 @@ bounding box of the known mask.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,14 +18,14 @@ from foveate.data.catalog import Catalog
 from foveate.data.grabcut import boxes_of, centre_shape
 
 PROPOSED = "proposed"
+CONTROLS = ("centre ellipse", "known bounding box", "whole picture")
 CENTRE_SHARE = 0.5
 """Area of the ellipse that is a control, as a share of the picture."""
 ENOUGH = 0.5
 """IoU from which two masks count as the same object, as detection benchmarks do."""
 
 
-@dataclass(frozen=True)
-class Agreement:
+class Agreement(NamedTuple):
     """One mask against the known one."""
 
     iou: float
@@ -37,9 +38,10 @@ class Agreement:
 
 def agreement(mask: np.ndarray, known: np.ndarray) -> Agreement:
     """IoU, precision and recall of ``mask`` (H, W) bool, ``known`` (H, W) bool and not empty being the truth."""
-    shared, area = int((mask & known).sum()), int(mask.sum())
-    united = area + int(known.sum()) - shared
-    return Agreement(shared / united, shared / area if area else float("nan"), shared / int(known.sum()))
+    shared, area, truth = int((mask & known).sum()), int(mask.sum()), int(known.sum())
+    return Agreement(
+        shared / (area + truth - shared), shared / area if area else float("nan"), shared / truth
+    )
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,12 @@ class Comparison:
         IoU >= 0.5, median precision and recall."""
         rows: list[dict[str, float | str | int]] = []
         for name, scores in self.scores.items():
-            iou, precision, recall = (
-                np.array([getattr(score, field) for score in scores])
-                for field in ("iou", "precision", "recall")
-            )
-            low, median, high = np.quantile(iou, (0.25, 0.5, 0.75))
+            iou, precision, recall = np.array(scores).T
+            low, median, high = np.quantile(iou, (0.25, 0.5, 0.75)).tolist()
             stated = precision[~np.isnan(precision)]
             rows.append({
-                "masks": name, "n": len(iou), "iou_mean": float(iou.mean()), "iou_q1": float(low),
-                "iou_median": float(median), "iou_q3": float(high), "share_iou_50": float((iou >= ENOUGH).mean()),
+                "masks": name, "n": len(iou), "iou_mean": float(iou.mean()), "iou_q1": low, "iou_median": median,
+                "iou_q3": high, "share_iou_50": float((iou >= ENOUGH).mean()),
                 "precision_median": float(np.median(stated)) if len(stated) else float("nan"),
                 "recall_median": float(np.median(recall)),
             })  # fmt: skip
@@ -78,11 +77,11 @@ class Comparison:
     def to_csv(self, path: Path) -> None:
         """One row a picture and kind of mask: path, masks, iou, precision, recall."""
         rows = [
-            (where, name, f"{score.iou:.4f}", "" if np.isnan(score.precision) else f"{score.precision:.4f}",
-             f"{score.recall:.4f}")
-            for name, scores in self.scores.items() for where, score in zip(self.paths, scores, strict=True)
-        ]  # fmt: skip
-        write_csv(Path(path), ("path", "masks", "iou", "precision", "recall"), rows)
+            (where, name, *("" if np.isnan(value) else f"{value:.4f}" for value in score))
+            for name, scores in self.scores.items()
+            for where, score in zip(self.paths, scores, strict=True)
+        ]
+        write_csv(Path(path), ("path", "masks", *Agreement._fields), rows)
 
 
 def compare_masks(known: Catalog, proposed: Catalog, tried: Collection[str] | None = None) -> Comparison:
@@ -110,12 +109,9 @@ def compare_masks(known: Catalog, proposed: Catalog, tried: Collection[str] | No
     if all(known.samples[row].mask == proposed.samples[row_of[known.samples[row].path]].mask for row in rows):
         raise DataError("The proposed masks are the known ones themselves; name the known ones (--masks).")
     paths, missing, empty = [], 0, 0
-    scores: dict[str, list[Agreement]] = {
-        PROPOSED: [], "centre ellipse": [], "known bounding box": [], "whole picture": [],
-    }  # fmt: skip
+    scores: dict[str, list[Agreement]] = {name: [] for name in (PROPOSED, *CONTROLS)}
     for row in rows:
-        image = sample_mask(known, row)
-        truth = np.asarray(image) > 0
+        truth = np.asarray(sample_mask(known, row)) > 0
         if not truth.any():
             empty += 1
             continue

@@ -10,9 +10,8 @@ import torch
 from foveate.data.batch import Batch
 from foveate.data.cache import DecodedPictures, Item
 from foveate.data.decode import DecodeError
-from foveate.data.square import at_side, resampling
+from foveate.data.square import at_side
 from foveate.evaluation.evaluators import Evaluator
-from foveate.evaluation.predict import predict_batches
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject
 from foveate.evaluation.summary import summarise_all
@@ -60,14 +59,11 @@ def predict(
                 _see(watching, batch)
             yield subject.shown(batch)
 
-    found = predict_batches(
-        subject.model, shown(), device=subject.device, tta=subject.tta, size=subject.size,
-        resample=resampling(subject.fit), memory_format=torch.channels_last,
-    )  # fmt: skip
+    index, logs = subject.predict(shown())
     if watching and not same:
         for batch in subject.batches(rows, "measuring"):
             _see(watching, batch)
-    table = PredictionTable.from_catalog(found.log_probabilities, subject.catalog, found.index)
+    table = PredictionTable.from_catalog(logs, subject.catalog, index)
     for evaluator in watching:
         table = table.with_look(evaluator.columns())
     return table
@@ -94,9 +90,5 @@ class _Readable(DecodedPictures):
             return super().read(row)
         except DecodeError as error:
             self.faults[row] = error.reason or str(error)
-            size = (self.size, self.size)
-            return (
-                torch.zeros((3, *size), dtype=torch.uint8),
-                torch.zeros((1, *size), dtype=torch.uint8),
-                False,
-            )
+            black = torch.zeros((4, self.size, self.size), dtype=torch.uint8)
+            return black[:3], black[3:], False

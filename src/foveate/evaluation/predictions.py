@@ -50,38 +50,36 @@ class PredictionTable:
     """{path: why}: pictures that should have been predicted and could not be read; not kept in the file."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_ids", tuple(self.class_ids))
-        for name in ("path", "split", "group"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.str_).reshape(-1))
-        object.__setattr__(self, "label", np.asarray(self.label, dtype=np.int64))
-        object.__setattr__(self, "loss", np.asarray(self.loss, dtype=np.float32))
-        object.__setattr__(self, "probabilities", np.asarray(self.probabilities, dtype=np.float32))
-        object.__setattr__(self, "look", {k: np.asarray(v, dtype=np.float32) for k, v in self.look.items()})
-        attributes = {k: np.asarray(v, dtype=np.str_).reshape(-1) for k, v in self.attributes.items()}
-        object.__setattr__(self, "attributes", attributes)
-        n = len(self.path)
-        if self.probabilities.shape != (n, len(self.class_ids)):
+        n, kinds = len(self.path), dict.fromkeys(("path", "split", "group"), np.str_)
+        found: dict[str, Any] = {
+            "class_ids": tuple(self.class_ids),
+            "probabilities": np.asarray(self.probabilities, dtype=np.float32),
+            "look": {k: np.asarray(v, dtype=np.float32) for k, v in self.look.items()},
+            "attributes": {k: np.asarray(v, dtype=np.str_).reshape(-1) for k, v in self.attributes.items()},
+        }
+        for name, kind in (kinds | {"label": np.int64, "loss": np.float32}).items():
+            found[name] = np.asarray(getattr(self, name), dtype=kind).reshape(-1)
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+        needed = (n, len(self.class_ids))
+        if self.probabilities.shape != needed:
             raise DataError(
-                f"{n} pictures and {len(self.class_ids)} classes need probabilities of shape "
-                f"{(n, len(self.class_ids))}, got {self.probabilities.shape}."
+                f"{n} pictures and {needed[1]} classes need probabilities of shape {needed}, got "
+                f"{self.probabilities.shape}."
             )
-        columns = {name: getattr(self, name) for name in ("split", "group", "label", "loss")} | attributes
-        for name, values in columns.items():
+        columns = {name: found[name] for name in ("split", "group", "label", "loss")}
+        for name, values in (columns | found["attributes"] | found["look"]).items():
             if values.shape != (n,):
                 raise DataError(f"Column '{name}' has shape {values.shape}; {n} pictures need {(n,)}.")
-        for name, values in self.look.items():
-            if values.shape != (n,) or name in COLUMNS or name.startswith((PROBABILITY, ATTRIBUTE)):
-                raise DataError(
-                    f"Look column '{name}' of shape {values.shape} needs shape {(n,)} and a free name."
-                )
-        if n and not (self.label.min() >= UNLABELLED and self.label.max() < len(self.class_ids)):
+        for name in self.look:
+            if name in COLUMNS or name.startswith((PROBABILITY, ATTRIBUTE)):
+                raise DataError(f"A look column cannot be called '{name}'; give it a free name.")
+        if n and not (self.label.min() >= UNLABELLED and self.label.max() < needed[1]):
+            raise DataError(f"Labels must lie in -1..{needed[1] - 1}; got {sorted(set(self.label))}.")
+        broken = ~np.isfinite(self.probabilities).all(axis=1)
+        if broken.any():
             raise DataError(
-                f"Labels must lie in -1..{len(self.class_ids) - 1}; got {sorted(set(self.label))}."
-            )
-        if not np.isfinite(self.probabilities).all():
-            row = int(np.argmin(np.isfinite(self.probabilities).all(axis=1)))
-            raise DataError(
-                f"The network's output for {self.path[row]} is not finite; its weights are broken."
+                f"The network's output for {self.path[broken][0]} is not finite; its weights are broken."
             )
 
     @classmethod
@@ -94,9 +92,9 @@ class PredictionTable:
         *,
         splits: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
-        look: Mapping[str, np.ndarray] | None = None,
+        **more: Any,
     ) -> "PredictionTable":
-        """From logits or log-probabilities (N, C) and label indices (N,), -1 = unlabelled.
+        """From logits or log-probabilities (N, C) and label indices (N,), -1 = unlabelled; ``more``: further fields.
 
         The loss is taken from the log-softmax in float64, so that it stays finite where a probability
         underflows.
@@ -104,42 +102,27 @@ class PredictionTable:
         logs = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
         labels = np.asarray(labels, dtype=np.int64)
         loss = np.where(labels >= 0, -logs[np.arange(len(labels)), labels], np.nan)
-        empty = [""] * len(labels)
-        return cls(
-            class_ids=tuple(class_ids),
-            path=np.array(paths, dtype=np.str_),
-            split=np.array(empty if splits is None else splits, dtype=np.str_),
-            group=np.array(empty if groups is None else groups, dtype=np.str_),
-            label=labels,
-            probabilities=np.exp(logs),
-            loss=loss,
-            look=look or {},
-        )
+        split, group = (np.array([""] * len(labels) if v is None else v) for v in (splits, groups))
+        return cls(tuple(class_ids), np.array(paths), split, group, labels, np.exp(logs), loss, **more)
 
     @classmethod
     def from_catalog(
-        cls,
-        logits: np.ndarray,
-        catalog: Catalog,
-        index: np.ndarray,
-        look: Mapping[str, np.ndarray] | None = None,
-    ) -> "PredictionTable":
+        cls, logits: np.ndarray, catalog: Catalog, index: np.ndarray, look: Mapping[str, np.ndarray] | None = None
+    ) -> "PredictionTable":  # fmt: skip
         """From logits or log-probabilities (N, C) of the catalog rows ``index`` (N,)."""
         samples = [catalog.samples[i] for i in index]
-        table = cls.from_logits(
+        return cls.from_logits(
             logits,
             np.array([s.label for s in samples], dtype=np.int64),
             [s.path for s in samples],
             catalog.class_ids,
             splits=[s.split for s in samples],
             groups=[s.group for s in samples],
-            look=look,
+            look=look or {},
+            attributes={
+                name: [s.attributes[k] for s in samples] for k, name in enumerate(catalog.attributes)
+            },
         )
-        known = {
-            name: np.array([s.attributes[k] for s in samples], dtype=np.str_)
-            for k, name in enumerate(catalog.attributes)
-        }
-        return replace(table, attributes=known)
 
     def __len__(self) -> int:
         return len(self.path)
@@ -230,27 +213,26 @@ class PredictionTable:
 
         Unlabelled rows have an empty label, correct and loss; a look value that is NaN is empty.
         """
-        known = [ATTRIBUTE + name for name in self.attributes]
-        header = [*COLUMNS, *(PROBABILITY + class_id for class_id in self.class_ids), *known, *self.look]
-        attributes = [values.tolist() for values in self.attributes.values()]
-        probabilities = self.probabilities.tolist()
-        look = [values.tolist() for values in self.look.values()]
-        rows = [
-            [
-                self.path[i],
-                self.split[i],
-                self.group[i],
-                self.class_ids[self.label[i]] if known else "",
-                self.class_ids[self.prediction[i]],
-                int(self.correct[i]) if known else "",
-                *map(_number, (self.loss[i], self.confidence[i], self.entropy[i])),
-                *map(_number, probabilities[i]),
-                *(values[i] for values in attributes),
-                *(_number(values[i]) for values in look),
-            ]
-            for i, known in enumerate(self.labelled.tolist())
-        ]
-        write_csv(Path(path), header, rows)
+        ids = (*self.class_ids, "")  # of an unlabelled row, -1, the last
+        columns: dict[str, Sequence[Any]] = {
+            "path": self.path.tolist(),
+            "split": self.split.tolist(),
+            "group": self.group.tolist(),
+            "label": [ids[k] for k in self.label],
+            "prediction": [ids[k] for k in self.prediction],
+            "correct": self._stated_correct(self.prediction),
+            "loss": _numbers(self.loss),
+            "confidence": _numbers(self.confidence),
+            "entropy": _numbers(self.entropy),
+        }
+        columns |= {PROBABILITY + ids[k]: _numbers(p) for k, p in enumerate(self.probabilities.T)}
+        columns |= {ATTRIBUTE + name: values.tolist() for name, values in self.attributes.items()}
+        columns |= {name: _numbers(values) for name, values in self.look.items()}
+        write_csv(Path(path), list(columns), list(zip(*columns.values(), strict=True)))
+
+    def _stated_correct(self, prediction: np.ndarray) -> list[str]:
+        hits = (prediction == self.label).tolist()
+        return [str(int(hit)) if known else "" for known, hit in zip(self.labelled, hits, strict=True)]
 
     @classmethod
     def from_csv(cls, path: Path) -> "PredictionTable":
@@ -275,50 +257,35 @@ class PredictionTable:
                     raise DataError(
                         f"{path}, line {line}: {shown(class_id)} is not one of the classes {shown(ids)}."
                     )
+        known = {
+            name.removeprefix(ATTRIBUTE): np.array(columns[name])
+            for name in columns
+            if name.startswith(ATTRIBUTE)
+        }
         numbers = {
             name: _floats(cells, path, name)
             for name, cells in columns.items()
-            if name in _NUMERIC or not (name in COLUMNS or name.startswith(ATTRIBUTE))
+            if name not in COLUMNS[:6] and not name.startswith(ATTRIBUTE)
         }
+        probabilities = [numbers.pop(PROBABILITY + class_id) for class_id in ids]
+        loss, confidence, _ = (numbers.pop(name) for name in COLUMNS[6:])
+        label, stated = (
+            np.array([index[value] for value in columns[name]], dtype=np.int64)
+            for name in ("label", "prediction")
+        )
+        where, split, group = (np.array(columns[name], dtype=np.str_) for name in COLUMNS[:3])
         try:
             table = cls(
-                class_ids=tuple(ids),
-                path=np.array(columns["path"], dtype=np.str_),
-                split=np.array(columns["split"], dtype=np.str_),
-                group=np.array(columns["group"], dtype=np.str_),
-                label=np.array([index[value] for value in columns["label"]], dtype=np.int64),
-                probabilities=np.stack([numbers[PROBABILITY + class_id] for class_id in ids], axis=1),
-                loss=numbers["loss"],
-                look={n: v for n, v in numbers.items() if n not in COLUMNS and not n.startswith(PROBABILITY)},
-                attributes={
-                    n.removeprefix(ATTRIBUTE): np.array(columns[n], dtype=np.str_)
-                    for n in read.header
-                    if n.startswith(ATTRIBUTE)
-                },
+                tuple(ids), where, split, group, label, np.stack(probabilities, axis=1), loss, numbers, known
             )
         except DataError as error:
             raise DataError(f"{path} was changed: {error}") from None
-        table._check_against(columns, numbers["confidence"], index, path)
-        return table
-
-    def _check_against(
-        self,
-        columns: Mapping[str, Sequence[str]],
-        confidence: np.ndarray,
-        index: Mapping[str, int],
-        path: Path,
-    ) -> None:
-        stated = np.array([index[value] for value in columns["prediction"]], dtype=np.int64)
-        of_stated = self.probabilities[np.arange(len(self)), stated]
-        correct = [
-            "" if not known else str(int(hit))
-            for known, hit in zip(self.labelled, stated == self.label, strict=True)
-        ]
+        of_stated = table.probabilities[np.arange(len(table)), stated]
         wrong = {
-            "prediction": (stated < 0) | (of_stated < self.confidence - TOLERANCE),
-            "confidence": np.abs(confidence - self.confidence) > TOLERANCE,
-            "correct": np.array(correct, dtype=np.str_) != np.array(columns["correct"], dtype=np.str_),
-            "loss": np.isnan(self.loss) == self.labelled,
+            "prediction": (stated < 0) | (of_stated < table.confidence - TOLERANCE),
+            "confidence": np.abs(confidence - table.confidence) > TOLERANCE,
+            "correct": np.array(table._stated_correct(stated)) != np.array(columns["correct"]),
+            "loss": np.isnan(table.loss) == table.labelled,
         }
         for name, rows in wrong.items():
             if rows.any():
@@ -327,26 +294,18 @@ class PredictionTable:
                     f"{path}, line {line + 2}: {name} '{columns[name][line]}' contradicts the other columns; "
                     "the file was changed after it was written, evaluate the run again."
                 )
+        return table
 
 
-_NUMERIC = ("loss", "confidence", "entropy")
-
-
-def _number(value: float) -> str:
-    return "" if value != value else f"{value:.9g}"
+def _numbers(values: np.ndarray) -> list[str]:
+    return ["" if value != value else f"{value:.9g}" for value in values.tolist()]
 
 
 def _floats(column: Sequence[str], path: Path, name: str) -> np.ndarray:
-    try:
-        return np.array([float(value) if value else np.nan for value in column], dtype=np.float32)
-    except ValueError:
-        line = next(i for i, value in enumerate(column) if value and not _is_number(value))
-        raise DataError(f"{path}, line {line + 2}: {name} '{column[line]}' is not a number.") from None
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+    values = []
+    for line, text in enumerate(column, start=2):
+        try:
+            values.append(float(text) if text else np.nan)
+        except ValueError:
+            raise DataError(f"{path}, line {line}: {name} '{text}' is not a number.") from None
+    return np.array(values, dtype=np.float32)

@@ -1,6 +1,6 @@
 """Subject: a trained network and the pictures that it is measured on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,8 +13,9 @@ from foveate.data.cache import Pictures, Progress, open_pictures
 from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog
 from foveate.data.loader import in_order
-from foveate.data.square import Fit, at_side
-from foveate.evaluation.tta import parse_tta
+from foveate.data.square import Fit, at_side, resampling
+from foveate.evaluation.tta import parse_tta, views
+from foveate.models.modes import evaluating
 from foveate.pretext import Asker
 
 BATCH = 32
@@ -82,3 +83,25 @@ class Subject:
     def shown(self, batch: Batch) -> Batch:
         """What the network is asked: the pictures; in a pretext run its questions (pairs of views: the pictures)."""
         return batch if self.asker is None or self.asker.pairs else self.asker.fixed(batch)
+
+    def predict(self, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
+        """Of N pictures, each predicted once, in the order of ``batches`` (bytes, of the side ``side``): row in the
+        catalog (N,) int64, log-probabilities (N, C) float64; with test-time augmentation the logarithm of the mean
+        probability."""
+        index: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+        logs: list[np.ndarray] = []
+        # Not inference_mode: what a network caches in it could not be used in a backward pass afterwards.
+        with evaluating(self.model), torch.no_grad():
+            for batch in batches:
+                images = batch.prepare(
+                    self.device, self.model.mean, self.model.std, torch.channels_last
+                ).images
+                # Moved before it is widened: not every device has float64.
+                found = [
+                    self.model(view).logits.float().cpu().double().log_softmax(1)
+                    for view in views(self.tta, images, self.size, resampling(self.fit))
+                ]
+                # log(mean(exp)) without leaving the log domain, so that tiny probabilities survive.
+                logs.append((torch.stack(found).logsumexp(0) - np.log(len(found))).numpy())
+                index.append(batch.index.cpu().numpy())
+        return np.concatenate(index), np.concatenate(logs) if logs else np.zeros((0, 0))

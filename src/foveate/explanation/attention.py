@@ -5,18 +5,23 @@ as it is.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
+from timm.models.swin_transformer_v2 import PatchMerging as PatchMergingV2
+from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from torch import nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from foveate.core.errors import ConfigError
 from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
-from foveate.explanation.windows import AllTokens, Merging, Windows, windows_seen
 from foveate.models.feature_maps import to_map
 from foveate.models.networks import Network
 
@@ -128,6 +133,71 @@ def _step_by_step(
     elif attn_mask is not None:
         logits = logits + attn_mask
     return logits.softmax(dim=-1), value
+
+
+@dataclass(frozen=True)
+class AllTokens:
+    """Attention between all N tokens."""
+
+    def back(self, row: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        """row (B, N) times matrix (B, N, N)."""
+        return (row[:, None] @ matrix)[:, 0]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Attention within windows of a grid that is rolled by ``shift`` first, and padded where windows do not fit."""
+
+    grid: tuple[int, int]
+    window: tuple[int, int]
+    shift: tuple[int, int]
+
+    def back(self, row: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        """row (B, h w) times matrix (B windows, n, n), n tokens a window; what is padded takes part and is lost."""
+        (h, w), (down, across) = self.grid, self.window
+        rolled = row.unflatten(1, self.grid).roll((-self.shift[0], -self.shift[1]), (1, 2))
+        padded = functional.pad(rolled, (0, -w % across, 0, -h % down))
+        shape = (padded.shape[1] // down, down, padded.shape[2] // across, across)
+        parts = (
+            padded.unflatten(2, shape[2:]).unflatten(1, shape[:2]).transpose(2, 3)
+        )  # (B, rows, columns, ...)
+        moved = parts.reshape(-1, 1, down * across) @ matrix
+        whole = moved.view(parts.shape).transpose(2, 3).reshape(padded.shape)[:, :h, :w]
+        return whole.roll(self.shift, (1, 2)).flatten(1)
+
+
+@dataclass(frozen=True)
+class Merging:
+    """Four neighbours become one token; each has a quarter of what it has."""
+
+    grid: tuple[int, int]
+    """Before."""
+
+    def back(self, row: torch.Tensor) -> torch.Tensor:
+        """row (B, of the merged) -> (B, h w)."""
+        (h, w) = self.grid
+        merged = row.unflatten(1, (-(-h // 2), -(-w // 2))) / 4
+        return merged.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :h, :w].flatten(1)
+
+
+@contextmanager
+def windows_seen(network: nn.Module) -> Iterator[list[Windows | Merging]]:
+    """The layers of a Swin transformer, in the order in which they are called inside the block; empty for others."""
+    seen: list[Windows | Merging] = []
+
+    def look(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        grid = (inputs[0].shape[1], inputs[0].shape[2])
+        if isinstance(module, PatchMerging | PatchMergingV2):
+            seen.append(Merging(grid))
+        else:
+            seen.append(Windows(grid, tuple(module.window_size), tuple(module.shift_size)))
+
+    kinds = (SwinTransformerBlock, SwinTransformerV2Block, PatchMerging, PatchMergingV2)
+    with ExitStack() as stack:
+        for module in network.modules():
+            if isinstance(module, kinds):
+                stack.callback(module.register_forward_pre_hook(look).remove)
+        yield seen
 
 
 Layers = Sequence[AllTokens | Windows | Merging]

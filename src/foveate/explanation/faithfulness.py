@@ -210,14 +210,10 @@ def _unexplained(told: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
     return 1 - torch.where(square > 0, explained, 0.0) / energy
 
 
-SensitivityMaps = Callable[[torch.Tensor], torch.Tensor]
-"""(B, 3, H, W) -> maps (B, h, w)."""
-
-
 def sensitivity_max(
-    explain: SensitivityMaps,
+    explain: Callable[..., torch.Tensor],
     images: torch.Tensor,
-    *,
+    *targets: torch.Tensor,
     radius: float = 0.02,
     draws: int = 4,
     seed: int = 0,
@@ -229,15 +225,15 @@ def sensitivity_max(
     where the map is zero.
 
     Args:
-        explain: gives the maps; it should explain the same classes each time.
-        maps: explain(images), where it is known already.
+        explain: (images (B, 3, H, W), *targets) -> maps (B, h, w).
+        maps: explain(images, *targets), where it is known already.
     """
-    before = (explain(images) if maps is None else maps).flatten(1)
+    before = (explain(images, *targets) if maps is None else maps).flatten(1)
     generator = torch.Generator().manual_seed(key(seed, "sensitivity"))
     largest = torch.zeros(len(images), device=before.device)
     for _ in range(draws):
         moved = (torch.rand(1, *images.shape[1:], generator=generator) * 2 - 1) * radius
-        distance = (explain(images + moved.to(images)).flatten(1) - before).norm(dim=1)
+        distance = (explain(images + moved.to(images), *targets).flatten(1) - before).norm(dim=1)
         largest = torch.maximum(largest, distance)
     size = before.norm(dim=1)
     return torch.where(size > 0, largest / size, torch.nan)

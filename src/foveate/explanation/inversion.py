@@ -7,8 +7,9 @@ found.images                                           # (n, 3, H, W) in [0, 1]
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -139,40 +140,40 @@ def invert(
         raise ConfigError(f"chunk is {chunk}; it counts pictures and must be 1 or more.")
     if unit not in ("channel", "centre"):
         raise ConfigError(f"unit is '{unit}'; choose channel or centre.")
-    probe = Probe(model, chunk=chunk, seed=seed)
+    probe = Probe(model, chunk=chunk, seed=seed, progress=progress)
     size = size or _own_size(probe)
     center, spread = (_three(probe, name, given) for name, given in (("mean", mean), ("std", std)))
     with untouched(model):
         blank = probe.place(torch.zeros(1, 3, size, size))
         numbers, path = _wanted(probe, blank, targets, layer, channels)
         if isinstance(config, InversionConfig) and config.statistics is None:
-            normed = path is None and any(True for _ in _batch_norms(model))
+            normed = path is None and _batch_norms(model)
             config = config.model_copy(update={"statistics": 1.0 if normed else 0.0})
-        score = _score(probe, path, unit, getattr(config, "objective", "logit"))
+        score = partial(_score, probe, path, unit, getattr(config, "objective", "logit"))
         parts = list(probe.chunks(len(numbers)))
-        images, scores, finals = [], [], []
+        images, scores, finals, probabilities = [], [], [], []
         for done, part in enumerate(parts):
             chosen = torch.tensor(numbers[part], device=probe.device)
 
             def report(step: int, steps: int, done: int = done) -> None:
-                if progress is not None:
-                    progress(done * steps + step, len(parts) * steps)
+                probe.report(done * steps + step, len(parts) * steps)
 
             found, history = routine(score, chosen, size, center, spread, config, probe, report)
             images.append(found.float().cpu())
             scores.append(history.float().cpu())
             with torch.no_grad():
                 placed = probe.place((found - center) / spread)
-                finals.append(
-                    (score(placed, chosen).float().cpu(), _probability(probe, path, placed, chosen))
-                )
+                finals.append(score(placed, chosen).float().cpu())
+                if path is None:
+                    p = probe.logits(placed).softmax(dim=1)
+                    probabilities.append(p.gather(1, chosen[:, None])[:, 0].cpu())
     return Inversion(
         torch.cat(images),
         tuple(numbers),
         path,
         torch.cat(scores, dim=1),
-        torch.cat([value for value, _ in finals]),
-        None if path else torch.cat([value for _, value in finals]),
+        torch.cat(finals),
+        torch.cat(probabilities) if probabilities else None,
         {
             "recipe": recipe, **config.model_dump(mode="json"), "unit": unit if path else None, "size": size,
             "seed": seed, "mean": center.flatten().tolist(), "std": spread.flatten().tolist(),
@@ -187,7 +188,8 @@ def _ascend(
     """(images (b, 3, size, size) in [0, 1], scores (updates, b)): the default recipe."""
     generator = probe.generator("inversion")
     low, high = (0 - mean) / std, (1 - mean) / std
-    fixed = _fixed_size(probe)
+    embed: Any = getattr(probe.backbone, "patch_embed", None)
+    fixed = _card(probe).get("fixed_input_size") or getattr(embed, "strict_img_size", False)
     sides = [max(round(size * scale / 16) * 16, 16) for scale in config.scales[:-1]] + [size]
     picture, history = torch.zeros(0), []
     for number, side in enumerate(sides):
@@ -247,7 +249,7 @@ def _statistics(probe: Probe, weight: float | None) -> Iterator[Callable[[], tor
     if not weight:
         yield lambda: 0.0
         return
-    norms = list(_batch_norms(probe.model))
+    norms = _batch_norms(probe.model)
     if not norms:
         raise ConfigError(
             f"statistics is {weight}, but {type(probe.backbone).__name__} has no batch norm; leave it at 0."
@@ -260,45 +262,29 @@ def _statistics(probe: Probe, weight: float | None) -> Iterator[Callable[[], tor
         ratio = inputs[0].var(dim=(2, 3), unbiased=False).clamp(min=1e-8).sqrt() / deviation
         found.append((mean.square() + (ratio - 1).square()).mean(dim=1))
 
-    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
-    try:
+    with ExitStack() as stack:
+        for norm in norms:
+            stack.callback(norm.register_forward_pre_hook(measure).remove)
         yield lambda: weight * torch.stack(found).sum(dim=0)
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
-def _batch_norms(model: nn.Module) -> Iterator[nn.Module]:
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
-            yield module
+def _batch_norms(model: nn.Module) -> list[nn.Module]:
+    modules = model.modules()
+    return [m for m in modules if isinstance(m, nn.BatchNorm2d) and m.running_var is not None]
 
 
-def _score(probe: Probe, path: str | None, unit: str, objective: str) -> Score:
-    def of_class(pictures: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+def _score(
+    probe: Probe, path: str | None, unit: str, objective: str, pictures: torch.Tensor, numbers: torch.Tensor
+) -> torch.Tensor:
+    if path is None:
         logits = probe.logits(pictures)
         values = logits.log_softmax(dim=1) if objective == "log_probability" else logits
         return values.gather(1, numbers[:, None])[:, 0]
-
-    def of_channel(pictures: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        assert path is not None
-        with capture_taps(probe.root, [path], pictures) as maps:
-            probe.logits(pictures)
-        features = maps[path]
-        chosen = features[torch.arange(len(numbers), device=features.device), numbers].float()  # (b, h, w)
-        if unit == "centre":
-            return chosen[:, chosen.shape[1] // 2, chosen.shape[2] // 2]
-        return chosen.mean(dim=(1, 2))
-
-    return of_channel if path else of_class
-
-
-def _probability(
-    probe: Probe, path: str | None, pictures: torch.Tensor, numbers: torch.Tensor
-) -> torch.Tensor:
-    if path:
-        return torch.zeros(0)
-    return probe.logits(pictures).softmax(dim=1).gather(1, numbers[:, None])[:, 0].cpu()
+    with capture_taps(probe.root, [path], pictures) as maps:
+        probe.logits(pictures)
+    chosen = maps[path][torch.arange(len(numbers), device=numbers.device), numbers].float()  # (b, h, w)
+    middle = chosen[:, chosen.shape[1] // 2, chosen.shape[2] // 2]
+    return middle if unit == "centre" else chosen.mean(dim=(1, 2))
 
 
 def _wanted(
@@ -306,43 +292,43 @@ def _wanted(
     channels: Sequence[int] | int | None,
 ) -> tuple[list[int], str | None]:  # fmt: skip
     """(numbers of classes or channels, the layer's path or None)."""
+    path = None
     if layer is None:
         if channels is not None:
             raise ConfigError("channels belong to a layer; name it, as layer='last'.")
         count = probe.logits(blank).shape[1]
-        return _numbers(targets, count, f"the network has classes 0 to {count - 1}", "targets"), None
-    if targets is not None:
-        raise ConfigError("Give targets (classes), or layer and channels, not both.")
-    if channels is None:
-        raise ConfigError(f"Which channels of layer '{layer}'? Give channels, as channels=[0, 1].")
-    path = probe.resolve(layer, blank)
-    with torch.no_grad(), capture_taps(probe.root, [path], blank) as maps:
-        probe.logits(blank)
-    count = maps[path].shape[1]
-    return _numbers(channels, count, f"layer '{path}' has channels 0 to {count - 1}", "channels"), path
-
-
-def _numbers(given: Sequence[int] | int | None, count: int, range_: str, name: str) -> list[int]:
+        name, given, whole = "targets", targets, "the network has classes"
+    else:
+        if targets is not None:
+            raise ConfigError("Give targets (classes), or layer and channels, not both.")
+        if channels is None:
+            raise ConfigError(f"Which channels of layer '{layer}'? Give channels, as channels=[0, 1].")
+        path = probe.resolve(layer, blank)
+        with torch.no_grad(), capture_taps(probe.root, [path], blank) as maps:
+            probe.logits(blank)
+        count = maps[path].shape[1]
+        name, given, whole = "channels", channels, f"layer '{path}' has channels"
     values = list(range(count)) if given is None else [given] if isinstance(given, int) else list(given)
     if not values:
         raise ConfigError(f"{name} is empty; name at least one.")
     for value in values:
         if not isinstance(value, int) or not 0 <= value < count:
-            raise ConfigError(f"{name} holds {value!r}; {range_}.")
-    return values
+            raise ConfigError(f"{name} holds {value!r}; {whole} 0 to {count - 1}.")
+    return values, path
 
 
 def _own_size(probe: Probe) -> int:
     own = getattr(probe.model, "input_size", None)
-    config: Any = getattr(probe.backbone, "pretrained_cfg", None) or {}
-    listed = config.get("input_size")
-    if isinstance(own, int):
-        return own
-    if listed:
-        return int(listed[1])
-    raise ConfigError(
-        f"The picture size of {type(probe.model).__name__} is not known; give size=224 or another."
-    )
+    listed: Any = _card(probe).get("input_size")
+    if not isinstance(own, int) and not listed:
+        raise ConfigError(
+            f"The picture size of {type(probe.model).__name__} is not known; give size=224 or another."
+        )
+    return own if isinstance(own, int) else int(listed[1])
+
+
+def _card(probe: Probe) -> dict[str, Any]:
+    return getattr(probe.backbone, "pretrained_cfg", None) or {}
 
 
 def _three(probe: Probe, name: str, given: Sequence[float] | None) -> torch.Tensor:
@@ -355,13 +341,6 @@ def _three(probe: Probe, name: str, given: Sequence[float] | None) -> torch.Tens
             f"The {name} that {type(probe.model).__name__} was trained with is not known; give {name}=(r, g, b)."
         )
     return torch.tensor(list(given), dtype=torch.float32, device=probe.device).view(1, 3, 1, 1)
-
-
-def _fixed_size(probe: Probe) -> bool:
-    """Whether the network takes pictures of one size only."""
-    config: Any = getattr(probe.backbone, "pretrained_cfg", None) or {}
-    embed: Any = getattr(probe.backbone, "patch_embed", None)
-    return bool(config.get("fixed_input_size") or getattr(embed, "strict_img_size", False))
 
 
 ROUTINES: dict[str, tuple[type[Config], Routine]] = {"default": (InversionConfig, _ascend)}

@@ -7,8 +7,9 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -82,16 +83,10 @@ def _before(answer: Answer, network: nn.Module, stage: str, convolution: str, im
     names = stage.split(".")
     outer = [".".join(names[: count + 1]) for count in range(len(names))]
     whole = next(path for path in outer if path == stage or not f"{convolution}.".startswith(f"{path}."))
-    begun: list[int] = []
-    with torch.no_grad(), _recorded(network) as calls:
-        modules = network.get_submodule(whole).modules()
-        hooks = [m.register_forward_pre_hook(lambda *_: begun.append(len(calls))) for m in modules]
-        try:
-            answer(image)
-        finally:
-            for hook in hooks:
-                hook.remove()
-    for call in reversed(calls[: begun[0] if begun else 0]):
+    with torch.no_grad(), _recorded(network) as (calls, begun):
+        answer(image)
+    starts = [count for path, count in begun.items() if f"{path}.".startswith(f"{whole}.")]
+    for call in reversed(calls[: min(starts, default=0)]):
         if _map(network, call.path, call.output, image) is not None:
             return call.path
     raise ConfigError(f"{type(network).__name__} has no feature map before {whole}; name a layer (a module).")
@@ -111,7 +106,7 @@ def _last(answer: Answer, root: nn.Module, image: torch.Tensor) -> str:
         last = len(blocks) - 1
         return f"blocks.{last}.norm1" if hasattr(blocks[last], "norm1") else f"blocks.{last - 1}"
     forward_features: Any = getattr(root, "forward_features", answer)
-    with torch.no_grad(), _recorded(root) as calls:
+    with torch.no_grad(), _recorded(root) as (calls, _):
         features = forward_features(image)
     # The network's own last map first, by identity; else the last output that is a map of the picture.
     same = [call for call in calls if call.output is features]
@@ -124,7 +119,7 @@ def _last(answer: Answer, root: nn.Module, image: torch.Tensor) -> str:
 def _last_read(answer: Answer, root: nn.Module, image: torch.Tensor) -> str:
     """The last map whose places have a gradient. Where later ones had none (a class token is read) and this is a linear
     layer, it makes the keys or values of an attention; then it is the map from which they are made."""
-    with torch.enable_grad(), _recorded(root) as calls:
+    with torch.enable_grad(), _recorded(root) as (calls, _):
         logits = answer(image.requires_grad_().clone())
         # Unequal weights: probabilities sum to 1 whatever the picture.
         score = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()
@@ -176,19 +171,23 @@ class _Call:
 
 
 @contextmanager
-def _recorded(root: nn.Module) -> Iterator[list[_Call]]:
-    """Calls of the modules of ``root``, in the order in which they end."""
+def _recorded(root: nn.Module) -> Iterator[tuple[list[_Call], dict[str, int]]]:
+    """Calls of the modules of ``root``, in the order in which they end; {path: how many had ended when it began}."""
     calls: list[_Call] = []
+    begun: dict[str, int] = {}
 
-    def recorder(path: str) -> Any:
-        return lambda module, given, output: calls.append(_Call(path, given[0] if given else None, output))
+    def begins(path: str, module: nn.Module, given: Any) -> None:
+        begun.setdefault(path, len(calls))
 
-    hooks = [m.register_forward_hook(recorder(path)) for path, m in root.named_modules() if path]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def ends(path: str, module: nn.Module, given: Any, output: Any) -> None:
+        calls.append(_Call(path, given[0] if given else None, output))
+
+    with ExitStack() as stack:
+        for path, module in root.named_modules():
+            if path:
+                stack.callback(module.register_forward_pre_hook(partial(begins, path)).remove)
+                stack.callback(module.register_forward_hook(partial(ends, path)).remove)
+        yield calls, begun
 
 
 def _map(root: nn.Module, path: str, output: Any, image: torch.Tensor) -> torch.Tensor | None:

@@ -1,9 +1,11 @@
-"""Occlusion: how much the score falls when a window of the picture is covered."""
+"""Methods that cover parts of a picture and ask for the score: windows one after the other, or random masks."""
 
+import math
 from typing import Literal
 
 import torch
 from pydantic import Field
+from torch.nn import functional
 
 from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
@@ -36,28 +38,25 @@ class Occlusion(PictureExplainer):
         window = max(1, round(self.window * side))
         stride = max(1, round(self.stride * side))
         places = [(y, x) for y in starts(height, window, stride) for x in starts(width, window, stride)]
-        total, done = len(places) * len(images), 0
-        scorer = Scorer(probe, self.score, passes=total)
+        scorer = Scorer(probe, self.score, passes=len(places) * len(images))
         counts = images.new_zeros((height, width), dtype=torch.float32)
+        maps = images.new_zeros((len(images), height, width), dtype=torch.float32)
         for y, x in places:
             counts[y : y + window, x : x + window] += 1
-        maps = images.new_zeros((len(images), height, width), dtype=torch.float32)
         for i, picture in enumerate(images):
-            cover = self._cover(picture)
-            whole: torch.Tensor | None = None
-            buffer = scorer.buffer(images)
-            for part in probe.chunks(len(places)):
+
+            def covered(part: slice, i: int = i, picture: torch.Tensor = picture) -> torch.Tensor:
+                probe.report(i * len(places) + part.stop, scorer.passes)
                 chosen = places[part]
-                target = buffer[: len(chosen)].copy_(picture.expand(len(chosen), -1, -1, -1))
+                target = scorer.buffer(images)[: len(chosen)].copy_(picture.expand(len(chosen), -1, -1, -1))
                 for n, (y, x) in enumerate(chosen):
-                    target[n, :, y : y + window, x : x + window] = cover
-                scores = scorer(target, targets[i].expand(len(chosen)))
-                if whole is None:
-                    whole = scorer(picture[None].clone(), targets[i : i + 1])
-                for (y, x), score in zip(chosen, scores, strict=True):
-                    maps[i, y : y + window, x : x + window] += whole[0] - score
-                done += len(chosen)
-                probe.report(done, total)
+                    target[n, :, y : y + window, x : x + window] = self._cover(picture)
+                return target
+
+            scores = scorer.over(targets[i], len(places), covered)
+            whole = scorer(picture[None].clone(), targets[i : i + 1])[0]
+            for (y, x), score in zip(places, scores, strict=True):
+                maps[i, y : y + window, x : x + window] += whole - score
         return maps / counts
 
     def _cover(self, picture: torch.Tensor) -> torch.Tensor | float:
@@ -72,3 +71,57 @@ def starts(length: int, window: int, stride: int) -> list[int]:
     """First pixels of windows that cover ``length``; the last one may reach over the edge."""
     last = max(0, -(-(length - window) // stride))
     return [n * stride for n in range(last + 1)]
+
+
+class Rise(PictureExplainer):
+    """RISE: sum_i S(X ⊙ m_i) m_i / (N p), random coarse grids, upsampled bilinearly and shifted by less than a cell.
+
+    No training, no gradient, no inside knowledge. Source: Petsiuk et al., RISE, BMVC 2018.
+    """
+
+    kind: Literal["rise"] = "rise"
+    masks: int = Field(default=2000, ge=2, le=1_000_000)
+    """N. The paper takes 4000 for VGG16 and 8000 for ResNet-50; fewer give a noisier map."""
+    grid: int = Field(default=7, ge=2, le=512)
+    """Cells a side."""
+    keep: float = Field(default=0.5, gt=0, lt=1)
+    """p: probability that a cell is seen."""
+    score: Score = "probability"
+
+    slow = True
+    chunk = 64
+
+    def map(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[2:]
+        count = self.masks
+        scorer = Scorer(probe, self.score, passes=count * len(images))
+        cells, shifts = self._draw(probe.generator("rise", count), height, width)
+        maps = images.new_zeros((len(images), height * width), dtype=torch.float32)
+        for part in probe.chunks(count):
+            masks = coarse_masks(cells[part], shifts[part], height, width).to(images.device)
+            for i, picture in enumerate(images):
+                target = scorer.buffer(images)[: len(masks)]
+                torch.mul(picture[None], masks[:, None].to(images.dtype), out=target)
+                scores = scorer(target, targets[i].expand(len(masks)))
+                maps[i] += scores @ masks.flatten(1)
+            probe.report(min(part.stop, count), count)
+        return maps.unflatten(1, (height, width)) / (count * self.keep)
+
+    def _draw(self, generator: torch.Generator, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, grid, grid) zeros and ones, and (N, 2) shifts down and right in pixels; the same for every picture."""
+        count, grid = self.masks, self.grid
+        cells = (torch.rand(count, grid, grid, generator=generator) < self.keep).float()
+        steps = torch.tensor([math.ceil(height / grid), math.ceil(width / grid)])
+        shifts = (torch.rand(count, 2, generator=generator) * steps).long()
+        return cells, shifts
+
+
+def coarse_masks(cells: torch.Tensor, shifts: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(n, g, g) cells -> (n, H, W) masks in [0, 1]: upsampled to one cell more than the picture, then cut out."""
+    grid = cells.shape[1]
+    down, right = math.ceil(height / grid), math.ceil(width / grid)
+    size = ((grid + 1) * down, (grid + 1) * right)
+    large = functional.interpolate(cells[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return torch.stack(
+        [mask[y : y + height, x : x + width] for mask, (y, x) in zip(large, shifts.tolist(), strict=True)]
+    )

@@ -13,7 +13,7 @@ from pydantic import Field
 from foveate.core.errors import ConfigError
 from foveate.explanation.baselines import Baseline, baselines
 from foveate.explanation.explainer import Explainer
-from foveate.explanation.gradients import PixelExplainer, groups, sampled_gradients, summed
+from foveate.explanation.gradients import PixelExplainer, groups, noisy_copies, sampled_gradients, summed
 from foveate.explanation.maps import min_max
 from foveate.explanation.probe import Probe
 
@@ -65,6 +65,37 @@ class ExpectedGradients(PixelExplainer):
             draws = torch.rand(self.samples, 1, generator=probe.generator("expected_gradients"))
             points = draws.to(images.device)
         return along_paths(probe, images, targets, starts, points, weights)
+
+
+class GradientShap(PixelExplainer):
+    """The mean of (x - x') dS/dx at x' + t (x - x'), over random baselines x' and t uniform in [0, 1].
+
+    The expectation of integrated gradients over baselines. Source: Lundberg & Lee, NeurIPS 2017 (arXiv 1705.07874), as
+    GradientExplainer in their library.
+    """
+
+    kind: Literal["gradient_shap"] = "gradient_shap"
+    baseline: Baseline = "noise"
+    """Where the paths begin: noise or pictures (another one for each sample), mean, black, white, blurred."""
+    samples: int = Field(default=50, ge=1, le=100_000)
+    """Gradients for each picture."""
+    sigma: float = Field(default=0.0, ge=0)
+    """Noise added to the picture, as a share of its range (largest minus smallest value)."""
+
+    slow = True
+    signed = True
+
+    def attribute(self, probe: Probe, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        count = self.samples
+        starts = baselines(probe, images, self.baseline, count)
+        generator = probe.generator("gradient_shap")
+        times = torch.rand(count, generator=generator).to(images.device).view(-1, 1, 1, 1, 1)
+
+        def of(part: slice) -> torch.Tensor:
+            way = noisy_copies(images, self.sigma, part.stop - part.start, generator) - starts[part].float()
+            return way * sampled_gradients(probe, starts[part] + times[part] * way, targets)
+
+        return summed(probe, images, count, of) / count
 
 
 def along_paths(

@@ -1,11 +1,11 @@
 """Does a method of explanation depend on the network at all, and only on it: sanity checks.
 
-cascade = randomised(model, images, targets, methods)      # maps as the weights become random, layer by layer
+cascade = randomised_copies(model)                         # weights become random, layer by layer: compare_networks
 shift = input_shift(model, images, targets, methods)       # a constant on the input that the network takes back
 fragile = fragility(model, images, targets, methods)       # a change of the picture that nobody sees
 
-Each returns rows {name: {score: (B,)}}; ``compare_networks`` is what they share, and what the test with random labels
-needs: train the same network on permuted labels, give both.
+``compare_networks`` is what they share, and what the test with random labels needs: train the same network on permuted
+labels, give both.
 
 Sources: Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018 (random weights and labels); Kindermans et al.,
 The (un)reliability of saliency methods, 2017 (input shift); Ghorbani et al., Interpretation of neural networks is
@@ -13,7 +13,7 @@ fragile, AAAI 2019 (fragility).
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -113,23 +113,6 @@ def _shuffle(module: nn.Module, seed: int, name: str) -> None:
             generator = torch.Generator().manual_seed(key(seed, "random weights", name, part))
             order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
             tensor.copy_(tensor.flatten()[order].view_as(tensor))
-
-
-def randomised(
-    model: nn.Module,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    methods: Mapping[str, Maps],
-    *,
-    copies: Sequence[tuple[str, nn.Module]],
-    before: Mapping[str, torch.Tensor] | None = None,
-) -> dict[str, dict[str, Similarity]]:
-    """{what is random: {method: similarity to the maps of the network itself}}, for ``copies`` as above."""
-    before = before or all_maps(model, images, targets, methods)
-    return {
-        title: compare_networks(model, network, images, targets, methods, before=before)
-        for title, network in copies
-    }
 
 
 def shifted_copy(model: nn.Module, shift: torch.Tensor) -> nn.Module:

@@ -1,12 +1,16 @@
 """Scorer: the score of one class over very many changed pictures, as cheaply as equal results allow."""
 
+import copy
 import time
-from typing import Literal
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from foveate.explanation.fused import fused_copy
 from foveate.explanation.probe import LOW, Probe
 
 EQUAL = 1e-4
@@ -42,61 +46,54 @@ class Scorer:
     def __call__(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """(n, 3, H, W), n at most ``probe.chunk``, and (n,) classes -> (n,) float32."""
         with torch.no_grad():
-            if self._settled or len(pictures) < 2:
-                return self._scores(self.network, pictures, targets, self.precision)
-            self._settled = True
-            return self._settle(pictures, targets)
+            scores = self._scores(pictures, targets, self.precision)
+            if not self._settled and len(pictures) > 1:
+                self._settled = True
+                if self.passes >= WORTH:
+                    self._settle(pictures, targets, scores)
+        return scores
+
+    def over(
+        self, target: torch.Tensor, count: int, changed: Callable[[slice], torch.Tensor]
+    ) -> torch.Tensor:
+        """(count,) scores of the class ``target``, a scalar, for the versions of a picture that ``changed`` makes, so
+        many at a time as one pass takes."""
+        pictures = map(changed, self.probe.chunks(count))
+        return torch.cat([self(part, target.expand(len(part))) for part in pictures])
 
     def buffer(self, like: torch.Tensor) -> torch.Tensor:
         """(chunk, 3, H, W) to write changed pictures into; fresh memory costs more than the arithmetic."""
         if self._buffer is None or self._buffer.shape[1:] != like.shape[1:]:
-            self._buffer = torch.empty(
-                (self.probe.chunk, *like.shape[1:]),
-                dtype=like.dtype,
-                device=like.device,
-                memory_format=self.probe.memory_format,
-            )
+            fresh = like.new_empty((self.probe.chunk, *like.shape[1:]))
+            self._buffer = fresh.contiguous(memory_format=self.probe.memory_format)
         return self._buffer
 
-    def _scores(
-        self, network: nn.Module, pictures: torch.Tensor, targets: torch.Tensor, low: torch.dtype | None
-    ) -> torch.Tensor:
+    def _scores(self, pictures: torch.Tensor, targets: torch.Tensor, low: torch.dtype | None) -> torch.Tensor:
         with torch.autocast(self.probe.device.type, low, enabled=low is not None):
-            logits = self.probe.read(network(pictures))
+            logits = self.probe.read(self.network(pictures))
         if self.score == "probability":
             logits = logits.softmax(dim=1)
         return logits.gather(1, targets[:, None])[:, 0]
 
-    def _settle(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        exact = self._scores(self.network, pictures, targets, self.precision)
-        if self.passes < WORTH:
-            return exact
+    def _settle(self, pictures: torch.Tensor, targets: torch.Tensor, exact: torch.Tensor) -> None:
         if self.precision is None:
-            self._fold(pictures)
+            twin = fused_copy(self.network, pictures[:1])
+            few = pictures[:2]
+            own = self.probe.read(self.network(few))
+            if twin is not None and (self.probe.read(twin(few)) - own).abs().max() <= EQUAL * own.abs().max():
+                self.network = twin
         if self.probe.precision == "auto":
-            self._try_low(pictures[:TRIAL], targets[:TRIAL], exact[:TRIAL])
-        return exact
-
-    def _fold(self, pictures: torch.Tensor) -> None:
-        twin = fused_copy(self.network, pictures[:1])
-        if twin is None:
-            return
-        few = pictures[:2]
-        own = self.probe.read(self.network(few))
-        if (self.probe.read(twin(few)) - own).abs().max() <= EQUAL * own.abs().max():
-            self.network = twin
-
-    def _try_low(self, pictures: torch.Tensor, targets: torch.Tensor, exact: torch.Tensor) -> None:
-        _, best = self._timed(pictures, targets, None)
-        best *= GAIN
-        for low in (torch.float16, torch.bfloat16):
-            try:
-                scores, seconds = self._timed(pictures, targets, low)
-            except RuntimeError:  # this processor has no kernel for the type
-                continue
-            error = (scores - exact).square().mean().sqrt()
-            if seconds < best and error <= TOLERANCE * exact.std():  # not a number: no
-                self.precision, best = low, seconds
+            pictures, targets, exact = pictures[:TRIAL], targets[:TRIAL], exact[:TRIAL]
+            _, best = self._timed(pictures, targets, None)
+            best *= GAIN
+            for low in (torch.float16, torch.bfloat16):
+                try:
+                    scores, seconds = self._timed(pictures, targets, low)
+                except RuntimeError:  # this processor has no kernel for the type
+                    continue
+                error = (scores - exact).square().mean().sqrt()
+                if seconds < best and error <= TOLERANCE * exact.std():  # not a number: no
+                    self.precision, best = low, seconds
 
     def _timed(
         self, pictures: torch.Tensor, targets: torch.Tensor, low: torch.dtype | None
@@ -104,6 +101,46 @@ class Scorer:
         seconds = []
         for _ in range(2):
             started = time.perf_counter()
-            scores = self._scores(self.network, pictures, targets, low).cpu()
+            scores = self._scores(pictures, targets, low).cpu()
             seconds.append(time.perf_counter() - started)
         return scores.to(pictures.device), min(seconds)
+
+
+def fused_copy(model: nn.Module, image: torch.Tensor) -> nn.Module | None:
+    """An equal network in eval mode with batch norms folded into the convolutions before them, or None where no batch
+    norm follows a convolution directly.
+
+    Which norm follows which convolution is seen in one pass over ``image`` (1, 3, H, W). That nothing else reads the
+    convolution cannot be seen: compare the copy's logits with the network's before you use it. The network itself is
+    not touched.
+    """
+    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    outputs: dict[int, tuple[str, torch.Tensor]] = {}
+    pairs: list[tuple[str, str]] = []
+
+    def seen(path: str, module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        outputs[id(output)] = (path, output)
+
+    def follows(path: str, module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])][0], path))
+
+    with ExitStack() as stack, torch.no_grad():
+        for path, module in twin.named_modules():
+            if isinstance(module, nn.Conv2d):
+                stack.callback(module.register_forward_hook(partial(seen, path)).remove)
+            elif isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+                stack.callback(module.register_forward_pre_hook(partial(follows, path)).remove)
+        twin(image)
+    once = [pair for pair in pairs if sum(pair[0] == other[0] or pair[1] == other[1] for other in pairs) == 1]
+    for convolution, norm in once:
+        conv: Any = twin.get_submodule(convolution)
+        bn: Any = twin.get_submodule(norm)
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+        )
+        parent, _, name = norm.rpartition(".")
+        # What timm's batch norm does besides normalising.
+        rest = nn.Sequential(getattr(bn, "drop", nn.Identity()), getattr(bn, "act", nn.Identity()))
+        setattr(twin.get_submodule(parent), name, rest)
+    return twin if once else None

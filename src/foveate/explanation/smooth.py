@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from foveate.explanation.activations import DeconvNet, GuidedBackprop
 from foveate.explanation.gradients import Gradient, InputXGradient, PixelExplainer, groups, noisy_copies
-from foveate.explanation.modified import DeconvNet, GuidedBackprop
 from foveate.explanation.paths import IntegratedGradients
 from foveate.explanation.probe import Probe
 

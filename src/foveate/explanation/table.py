@@ -1,7 +1,7 @@
 """Every explainer by name. A new one: one class in one file of this package, one line here."""
 
 from foveate.core.registry import Registry
-from foveate.explanation.ablation import AblationCam
+from foveate.explanation.activations import DeconvNet, GuidedBackprop, GuidedGradCam
 from foveate.explanation.attention import AttentionRollout, TransformerRelevance
 from foveate.explanation.cam import (
     Cam,
@@ -14,24 +14,21 @@ from foveate.explanation.cam import (
     NormGrad,
     XGradCam,
 )
-from foveate.explanation.deepfool import DeepFool
 from foveate.explanation.deeplift import DeepLift, DeepLiftShap
 from foveate.explanation.fullgrad import FullGrad
-from foveate.explanation.gradients import Gradient, InputXGradient
-from foveate.explanation.lime import Lime
+from foveate.explanation.gradients import DeepFool, Gradient, InputXGradient
 from foveate.explanation.lrp import LRP
-from foveate.explanation.modified import DeconvNet, GuidedBackprop, GuidedGradCam
-from foveate.explanation.occlusion import Occlusion
+from foveate.explanation.occlusion import Occlusion, Rise
 from foveate.explanation.paths import (
     Conductance,
     ExpectedGradients,
+    GradientShap,
     IntegratedGradients,
     InternalInfluence,
 )
-from foveate.explanation.rise import Rise
-from foveate.explanation.scorecam import ScoreCam
-from foveate.explanation.shap import GradientShap, KernelShap
+from foveate.explanation.scorecam import AblationCam, ScoreCam
 from foveate.explanation.smooth import SmoothGrad, SmoothGradSquared, VarGrad
+from foveate.explanation.superpixels import KernelShap, Lime
 
 EXPLAINERS = Registry(
     "explanation method",

@@ -24,10 +24,8 @@ from foveate.core.rng import key, numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED
-from foveate.data.square import resampling
 from foveate.evaluation.background_files import SHEET, TABLE, TESTS, BackgroundSheet, BackgroundTable
 from foveate.evaluation.evaluators.evaluator import Evaluator
-from foveate.evaluation.predict import predict_batches
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, quiet
 
@@ -150,10 +148,12 @@ def measure_backgrounds(subject: Subject, pictures: Pictures | None = None) -> B
             shown: dict[str, list[torch.Tensor]] = {}
             for k in visible:
                 row = int(own.index[k])
-                other = None if lender[row] is None else (lent.images[k], lent.masks[k])
-                changed = change_picture(own.images[k], own.masks[k], samples[row].path, other)
-                if samples[row].path in wanted:
-                    kept[samples[row].path] = _small({"mask": own.masks[k], **changed})
+                path, other = samples[row].path, (lent.images[k], lent.masks[k])
+                changed = change_picture(
+                    own.images[k], own.masks[k], path, None if lender[row] is None else other
+                )
+                if path in wanted:
+                    kept[path] = _small({"mask": own.masks[k], **changed})
                 for test, image in changed.items():
                     shown.setdefault(test, []).append(image)
             for test, images in shown.items():
@@ -162,29 +162,28 @@ def measure_backgrounds(subject: Subject, pictures: Pictures | None = None) -> B
                 targets, masks, has_mask, index = (values[visible] for values in part)
                 yield Batch(torch.stack(images), targets, masks, has_mask, index)
 
-    found = predict_batches(
-        subject.model, feed(), device=subject.device, tta=subject.tta, size=subject.size,
-        resample=resampling(subject.fit), memory_format=torch.channels_last,
-    )  # fmt: skip
+    index, logs = subject.predict(feed())
     if not asked:
         return None
     of_test = {test: np.flatnonzero(np.array(asked) == test) for test in TESTS if test in asked}
-    tested = found.index[of_test["original"]]
+    tested = index[of_test["original"]]
     labels = catalog.labels[tested]
-    backgrounds = [lender[row] for row in tested.tolist()]
+    lenders = [lender[row] for row in tested.tolist()]
     table = BackgroundTable(
         class_ids=catalog.class_ids,
         split=split,
-        path=np.array([samples[row].path for row in tested], dtype=np.str_),
+        path=np.array([samples[row].path for row in tested]),
         label=labels,
-        background=np.array(["" if row is None else samples[row].path for row in backgrounds], dtype=np.str_),
-        background_label=np.array([UNLABELLED if row is None else samples[row].label for row in backgrounds]),
-        prediction={test: found.log_probabilities[k].argmax(axis=1) for test, k in of_test.items()},
-        probability={
-            test: np.exp(found.log_probabilities[k, labels]).astype(np.float32) for test, k in of_test.items()
-        },
+        background=np.array(["" if row is None else samples[row].path for row in lenders]),
+        background_label=np.array([UNLABELLED if row is None else samples[row].label for row in lenders]),
+        prediction={test: logs[k].argmax(axis=1) for test, k in of_test.items()},
+        probability={test: np.exp(logs[k, labels]).astype(np.float32) for test, k in of_test.items()},
     )
-    return BackgroundTests(table, _sheet([path for path in wanted if path in kept], kept))
+    paths = [path for path in wanted if path in kept]
+    names = list(kept[paths[0]]) if paths else []
+    stacked = {name: np.stack([kept[path][name] for path in paths]) for name in names}
+    mask = stacked.pop("mask", np.zeros((0, 1, 1), dtype=np.uint8))
+    return BackgroundTests(table, BackgroundSheet(np.array(paths, dtype=np.str_), mask, stacked))
 
 
 def sheet_rows(paths: Sequence[str], labels: np.ndarray, count: int = SHEET_PICTURES) -> list[str]:
@@ -200,15 +199,6 @@ def _small(pictures: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     small = {}
     for name, values in pictures.items():
         image = Image.fromarray(values.permute(1, 2, 0).numpy().squeeze())
-        scale = min(1.0, SHEET_SIDE / max(image.size))
-        small[name] = np.asarray(
-            image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
-        )
+        image.thumbnail((SHEET_SIDE, SHEET_SIDE), Image.Resampling.BOX, reducing_gap=None)
+        small[name] = np.asarray(image)
     return small
-
-
-def _sheet(paths: Sequence[str], kept: dict[str, dict[str, np.ndarray]]) -> BackgroundSheet:
-    names = list(kept[paths[0]]) if paths else []
-    stacked = {name: np.stack([kept[path][name] for path in paths]) for name in names}
-    mask = stacked.pop("mask", np.zeros((0, 1, 1), dtype=np.uint8))
-    return BackgroundSheet(np.array(paths, dtype=np.str_), mask, stacked)

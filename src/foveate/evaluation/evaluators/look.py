@@ -29,7 +29,6 @@ from foveate.core import config
 from foveate.data.batch import Batch
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.gallery import choose_rows, compute_maps
-from foveate.evaluation.predict import Network
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split
 from foveate.explanation.controls import centred_gaussian
@@ -75,12 +74,12 @@ class Look(Evaluator):
         if folder is not None and len(subject.catalog.indices(split)):
             rows = choose_rows(table, subject.catalog, split=split)
             batches = map(subject.shown, subject.batches(rows, "maps to look at"))
-            maps = compute_maps(subject.model, batches, rows, device=subject.device, tap=self.config.tap)
+            maps = compute_maps(subject.model, batches, device=subject.device, tap=self.config.tap)
             maps.save(folder / "maps.npz")
         return iter(())
 
 
-def energies(model: Network, batch: Batch, tap: str, device: torch.device | str) -> dict[str, np.ndarray]:
+def energies(model: Any, batch: Batch, tap: str, device: torch.device | str) -> dict[str, np.ndarray]:
     """{column: (B,) float32} of a batch of bytes; NaN: not measurable. Without any mask nothing is computed."""
     if not batch.has_mask.any():
         return dict.fromkeys(COLUMNS, np.full(len(batch), np.nan, dtype=np.float32))

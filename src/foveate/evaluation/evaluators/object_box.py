@@ -6,10 +6,15 @@ import numpy as np
 import torch
 
 from foveate.augmentation.boxes import around
-from foveate.core import config
+from foveate.core import (
+    config,
+    torchvision_guard,  # noqa: F401
+)
 from foveate.data.batch import Batch
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.subject import Subject
+
+from torchvision.ops import box_iou  # isort: skip
 
 COLUMNS = ("box_iou", "box_found", "box_found_whole", "box_found_centre")
 FOUND = 0.5
@@ -46,23 +51,13 @@ class ObjectBox(Evaluator):
         inside = (prepared.masks >= 0.5) & prepared.has_mask.view(-1, 1, 1, 1)
         objects = around(inside).to(boxes)
         margin = (1 - CENTRE) / 2
-        whole = boxes.new_tensor([0, 0, height, width])
+        whole = boxes.new_tensor([[0, 0, height, width]])
         centre = whole * (1 - margin) + whole.roll(2) * margin
-        iou = overlap(boxes, objects)
-        found = torch.stack(
-            [iou, iou >= FOUND, overlap(whole, objects) >= FOUND, overlap(centre, objects) >= FOUND], dim=1
-        ).float()
+        iou = box_iou(boxes, objects).diagonal()
+        given = [box_iou(objects, box)[:, 0] for box in (whole, centre)]
+        found = torch.stack([iou, iou >= FOUND, *(other >= FOUND for other in given)], dim=1).float()
         found[~inside.flatten(1).any(dim=1)] = torch.nan
         self.parts.append(found.cpu().numpy())
 
     def columns(self) -> dict[str, np.ndarray]:
         return dict(zip(COLUMNS, np.concatenate(self.parts).T, strict=True)) if self.parts else {}
-
-
-def overlap(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """IoU (B,) of boxes (B, 4) or (4,): top, left, bottom, right, the last two just outside."""
-    start = torch.maximum(one[..., :2], other[..., :2])
-    end = torch.minimum(one[..., 2:], other[..., 2:])
-    both = (end - start).clamp(min=0).prod(dim=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(dim=-1) for boxes in (one, other)]
-    return both / (areas[0] + areas[1] - both)
