@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from augmentation_helpers import apply, network, places, told
 from foveate.augmentation.autoaugment import AutoAugment
-from foveate.augmentation.operations import COLOURS, GEOMETRY, from_bytes, perform, to_bytes
-from foveate.augmentation.perspective import Perspective, homography, perspective_grid
+from foveate.augmentation.operations import COLOURS, GEOMETRY, SHIFTS, from_bytes, perform, to_bytes
+from foveate.augmentation.perspective import Perspective, homography
 from foveate.augmentation.randaugment import RandAugment
 from foveate.augmentation.trivialaugment import TrivialAugment
+from foveate.augmentation.warp import places as places_of
+from foveate.augmentation.warp import sampled
 from foveate.core.progress import Progress
 
 from torchvision.transforms import v2  # isort: skip  (after the guard)
@@ -32,7 +34,7 @@ def smooth(count: int, height: int = 30, width: int = 37) -> torch.Tensor:
     return (images.clamp(0.05, 0.95) * 255).to(torch.uint8)
 
 
-@pytest.mark.parametrize("name", [*COLOURS, *GEOMETRY])
+@pytest.mark.parametrize("name", [*COLOURS, *GEOMETRY, *SHIFTS])
 def test_operations_are_torchvisions(name: str) -> None:
     """Rows that drew an operation get it with their own amount, the others nothing."""
     images = smooth(4)
@@ -40,15 +42,17 @@ def test_operations_are_torchvisions(name: str) -> None:
     masks = (images[:, :1] > 128).float()
     names = np.array([name, "Identity", name, name])
     amounts = np.array([amount, 0.7, amount, amount / 2 if name != "Posterize" else 5])
-    found, moved = perform(images, masks, [(names, amounts)])
-    assert torch.equal(found[1], images[1])
+    found, moved = images.float(), masks.clone()
+    perform(found, moved, [(names, amounts)])
+    assert torch.equal(found, found.round())
+    assert torch.equal(found[1], images[1].float())
     policy = v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR)
     for k in (0, 2, 3):
         theirs = policy._apply_image_or_video_transform(
             images[k], name, float(amounts[k]), policy.interpolation, {torch.Tensor: None, "others": None}
         )
         assert (found[k].int() - theirs.int()).abs().max() <= 2
-        if name in GEOMETRY:
+        if name not in COLOURS:
             exact = policy._apply_image_or_video_transform(
                 masks[k],
                 name,
@@ -135,8 +139,8 @@ def test_perspective_is_torchvisions() -> None:
     there = homography(start, end)
     mapped = np.concatenate([start, np.ones((5, 4, 1))], axis=2) @ there.transpose(0, 2, 1)
     np.testing.assert_allclose(mapped[:, :, :2] / mapped[:, :, 2:], end, atol=1e-6)
-    grid = perspective_grid(homography(end, start), size)
-    ours = torch.nn.functional.grid_sample(images, grid, align_corners=False)
+    matrices = torch.from_numpy(homography(end, start))
+    ours = sampled(images, places_of(tuple(matrices.flatten(1).T), 5, size, images))
     for k in range(5):
         theirs = tv.perspective(
             images[k], start[k].tolist(), end[k].tolist(), interpolation=v2.InterpolationMode.BILINEAR
@@ -171,5 +175,8 @@ def test_bands_hide_what_their_widths_say() -> None:
 
 
 def test_bytes_and_back() -> None:
-    images = smooth(3)
-    assert torch.equal(to_bytes(from_bytes(images, MODEL), MODEL), images)
+    images = smooth(3).float()
+    normalised = from_bytes(images.clone(), MODEL)
+    mean, std = (value.view(1, 3, 1, 1) for value in (MODEL.mean, MODEL.std))
+    torch.testing.assert_close(normalised, (images / 255 - mean) / std)
+    assert torch.equal(to_bytes(normalised, MODEL), images)

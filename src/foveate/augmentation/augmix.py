@@ -1,6 +1,5 @@
 """AugMix: two further views of every picture, each a mixture of short chains of simple operations."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -8,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from foveate.augmentation.operations import posterized, solarized, to_bytes
+from foveate.augmentation.operations import Operation, by_bytes, from_bytes, posterized, solarized, to_bytes
 from foveate.augmentation.pairs import Counts
-from foveate.augmentation.warp import Matrix, affine, rotation
+from foveate.augmentation.warp import PIECE, affine, rotation
 from foveate.core import torchvision_guard  # noqa: F401  (before torchvision)
 from foveate.core.config import Config
 from foveate.core.errors import ConfigError
@@ -18,9 +17,6 @@ from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
 from torchvision.transforms.v2 import functional as tv  # isort: skip
-
-Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(n, 3, H, W) uint8 and (n,) strengths in (-1, 1), the sign being the direction -> the same, changed."""
 
 
 class AugMix:
@@ -55,20 +51,31 @@ class AugMix:
         if batch.views != 1:
             raise ConfigError("Two batch transforms make linked views of a picture; leave one of them out.")
         config, count = self.config, len(batch)
-        mean, std = (getattr(model, name).to(batch.images).view(1, 3, 1, 1) for name in ("mean", "std"))
-        plain = batch.images * std + mean
-        chains = self._chains(to_bytes(batch.images, model), rng)  # (B, V, W, 3, H, W)
+        copies, times = config.views * config.width, 1 + config.views
+        plan = self._plan(count * copies, rng)
         weights = rng.dirichlet(np.ones(config.width), (count, config.views))  # (B, V, W)
         share = rng.beta(1.0, 1.0, (count, config.views, 1, 1, 1))
-        weighted = torch.einsum(
-            "bvw,bvwchs->bvchs", torch.from_numpy(weights).to(plain), chains.to(plain) / 255
-        )
-        mixed = plain[:, None].lerp(weighted, torch.from_numpy(share).to(plain))
-        images = torch.cat([batch.images[:, None], (mixed - mean) / std], dim=1).flatten(0, 1)
-        times = 1 + config.views
-        first = torch.arange(count * times, device=plain.device) % times == 0
+        images = batch.images.new_empty(count, times, *batch.images.shape[1:])
+        for k in range(0, count, PIECE):
+            own, part, many = (
+                batch.images[k : k + PIECE],
+                slice(k, k + PIECE),
+                slice(k * copies, (k + PIECE) * copies),
+            )
+            chains = to_bytes(own.repeat_interleave(copies, 0), model)
+            for chosen, level in plan:
+                for number, operation in enumerate(OPERATIONS.values()):
+                    rows = torch.from_numpy(np.flatnonzero(chosen[many] == number)).to(own.device)
+                    if len(rows):
+                        amount = torch.from_numpy(level[many]).to(own)[rows]
+                        chains[rows] = operation(chains.index_select(0, rows), amount)
+            chains = from_bytes(chains, model).unflatten(0, (len(own), config.views, config.width))
+            mixed = torch.einsum("bvw,bvwchs->bvchs", torch.from_numpy(weights[part]).to(own), chains)
+            images[part, 0] = own
+            images[part, 1:] = own[:, None].lerp(mixed, torch.from_numpy(share[part]).to(own))
+        first = torch.arange(count * times, device=images.device) % times == 0
         return batch.replace(
-            images=images,
+            images=images.flatten(0, 1),
             targets=batch.targets.repeat_interleave(times, 0),
             masks=batch.masks.repeat_interleave(times, 0) * first.view(-1, 1, 1, 1),
             has_mask=batch.has_mask.repeat_interleave(times, 0) & first,
@@ -76,71 +83,31 @@ class AugMix:
             views=times,
         )
 
-    def _chains(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """Every picture (B, 3, H, W) uint8 through V x W chains -> (B, V, W, 3, H, W) uint8."""
-        config = self.config
-        copies = config.views * config.width
-        many = images.repeat_interleave(copies, 0)
-        lengths = rng.integers(1, config.depth + 1, len(many))
-        for step in range(config.depth):
-            chosen = np.where(lengths > step, rng.integers(len(OPERATIONS), size=len(many)), -1)
-            level = rng.uniform(0.1, config.severity, len(many)) / 10 * rng.choice([-1, 1], len(many))
-            for number, operation in enumerate(OPERATIONS):
-                rows = torch.from_numpy(np.flatnonzero(chosen == number)).to(many.device)
-                if len(rows):
-                    many[rows] = operation(many[rows], torch.from_numpy(level).to(many.device)[rows])
-        return many.unflatten(0, (len(images), config.views, config.width))
+    def _plan(self, count: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Step by step, for every chain: the number of its operation, -1 where it has ended, and its strength."""
+        lengths = rng.integers(1, self.config.depth + 1, count)
+        plan = []
+        for step in range(self.config.depth):
+            chosen = np.where(lengths > step, rng.integers(len(OPERATIONS), size=count), -1)
+            level = rng.uniform(0.1, self.config.severity, count) / 10 * rng.choice([-1, 1], count)
+            plan.append((chosen, level))
+        return plan
 
 
-def autocontrast(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """Every channel stretched to 0..255."""
-    return tv.autocontrast(images)
+def _moved(images: torch.Tensor, *matrix: torch.Tensor | float) -> torch.Tensor:
+    return affine(images, matrix).round_()
 
 
-def equalize(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """Every channel's histogram made flat."""
-    return tv.equalize(images)
-
-
-def posterize(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """4 - int(4 |level|) bits kept."""
-    return posterized(images, 4 - (4 * level.abs()).to(torch.int32))
-
-
-def solarize(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """Values from 256 - int(256 |level|) on inverted."""
-    return solarized(images, 256 - (256 * level.abs()).to(torch.int32))
-
-
-def rotate(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """By up to 30 degrees about the centre; positive is counter-clockwise."""
-    return _moved(images, rotation(30 * level, (images.shape[2], images.shape[3])))
-
-
-def shear_x(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """By up to 0.3 along x."""
-    return _moved(images, (1, 0.3 * level, 0, 0, 1, 0))
-
-
-def shear_y(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """By up to 0.3 along y."""
-    return _moved(images, (1, 0, 0, 0.3 * level, 1, 0))
-
-
-def translate_x(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """By up to a third of the width."""
-    return _moved(images, (1, 0, level * images.shape[3] / 3, 0, 1, 0))
-
-
-def translate_y(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """By up to a third of the height."""
-    return _moved(images, (1, 0, 0, 0, 1, level * images.shape[2] / 3))
-
-
-def _moved(images: torch.Tensor, matrix: Matrix) -> torch.Tensor:
-    return affine(images.float(), matrix).round().to(torch.uint8)
-
-
-OPERATIONS: tuple[Operation, ...] = (
-    autocontrast, equalize, posterize, rotate, solarize, shear_x, shear_y, translate_x, translate_y
-)  # fmt: skip
+OPERATIONS: dict[str, Operation] = {
+    "autocontrast": by_bytes(tv.autocontrast),
+    "equalize": by_bytes(tv.equalize),
+    "posterize": lambda images, level: posterized(images, 4 - (4 * level.abs()).trunc()),
+    "solarize": lambda images, level: solarized(images, 256 - (256 * level.abs()).trunc()),
+    "rotate": lambda images, level: _moved(images, *rotation(30 * level, (images.shape[2], images.shape[3]))),
+    "shear_x": lambda images, level: _moved(images, 1, 0.3 * level, 0, 0, 1, 0),
+    "shear_y": lambda images, level: _moved(images, 1, 0, 0, 0.3 * level, 1, 0),
+    "translate_x": lambda images, level: _moved(images, 1, 0, level * images.shape[3] / 3, 0, 1, 0),
+    "translate_y": lambda images, level: _moved(images, 1, 0, 0, 0, 1, level * images.shape[2] / 3),
+}
+"""Levels are strengths in (-1, 1), the sign being the direction: of them 4 |level| bits fewer than 4, values from 256
+(1 - |level|) on inverted, 30 degrees, 0.3 of a side, a third of a side."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from foveate.augmentation.warp import PIECE
 from foveate.core.config import Config
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
@@ -41,7 +42,7 @@ def paint_out(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     coarse = F.avg_pool2d(images * keep, window, ceil_mode=True) / known.clamp(min=1e-6)
     filled = paint_out(coarse, (known > 0).to(images.dtype))
     filled = F.interpolate(filled, size=images.shape[-2:], mode="bilinear", align_corners=False)
-    return images * keep + filled * (1 - keep)
+    return filled.mul_(1 - keep).add_(images * keep)
 
 
 def partners(
@@ -80,7 +81,9 @@ def without_object(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
     Nothing of the object may shine through, so every pixel that has any share in it goes.
     """
-    return paint_out(images, 1 - (widen(masks, PAINT_MARGIN) > 0).to(images.dtype))
+    keep = (widen(masks, PAINT_MARGIN) == 0).to(images.dtype)
+    parts = zip(images.split(PIECE), keep.split(PIECE), strict=True)
+    return torch.cat([paint_out(*part) for part in parts])
 
 
 def blur(images: torch.Tensor) -> torch.Tensor:
@@ -146,7 +149,15 @@ def widen(masks: torch.Tensor, pixels: int) -> torch.Tensor:
     """(B, 1, H, W) masks dilated by a square of ``pixels`` on each side; eroded when negative."""
     if pixels < 0:
         return 1 - widen(1 - masks, -pixels)
-    if pixels:  # one side after the other: the time grows with the width of the square, not with its area
-        masks = F.max_pool2d(masks, (2 * pixels + 1, 1), stride=1, padding=(pixels, 0))
-        masks = F.max_pool2d(masks, (1, 2 * pixels + 1), stride=1, padding=(0, pixels))
+    for dim in (2, 3) if pixels else ():
+        # The largest of 2^k neighbours is that of two halves: the time grows with the logarithm of the width.
+        found = F.pad(masks, (0, 0, pixels, pixels) if dim == 2 else (pixels, pixels))
+        steps, width, rest = [], 1, 2 * pixels + 1
+        while 2 * width <= rest:
+            steps.append(width)
+            width *= 2
+        for step in [*steps, rest - width]:
+            length = found.shape[dim] - step
+            found = torch.maximum(found.narrow(dim, 0, length), found.narrow(dim, step, length))
+        masks = found
     return masks

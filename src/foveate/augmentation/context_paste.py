@@ -49,25 +49,26 @@ class ContextPaste:
         # Pictures without an object are no lenders: each is a class of its own.
         alone = torch.arange(count, device=usable.device) + 1 + batch.labels.max()
         partner = same_class(torch.where(usable, batch.labels, alone), rng)
-        some = chosen(rng, self.config.p, count, batch.images)
-        some &= (partner != torch.arange(count, device=partner.device))[:, None, None, None]
-        if not bool(some.any()):
+        some = chosen(rng, self.config.p, count, batch.images).flatten() & (
+            partner != torch.arange(count).to(partner)
+        )
+        rows = some.nonzero()[:, 0]
+        if not len(rows):
             return batch
-        empty = batch.replace(images=without_object(batch.images, batch.masks))
-        likely = percent_maps(guide(self.config, class_map, model, empty))
-        draw = torch.from_numpy(rng.random((count, 1))).to(likely)
-        place = torch.searchsorted(likely.flatten(1).cumsum(dim=1), draw).clamp(max=likely[0].numel() - 1)[
-            :, 0
-        ]
-        width = likely.shape[2]
+        partner, own, shown = partner[rows], batch.images[rows], batch.masks[rows]
+        empty = without_object(own, shown)
+        part = batch.replace(images=empty, targets=batch.targets[rows], index=batch.index[rows])
+        likely = percent_maps(guide(self.config, class_map, model, part)).flatten(1)
+        draw = torch.from_numpy(rng.random((count, 1))).to(likely)[rows]
+        place = torch.searchsorted(likely.cumsum(dim=1), draw).clamp(max=likely.shape[1] - 1)[:, 0]
+        width = own.shape[3]
         centre = torch.stack([place // width, place % width], dim=1).to(likely) + 0.5
         masks = batch.masks[partner]
         boxes = around(masks > 0.5).to(likely)
         longer = torch.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-        side = longer * uniform(rng, self.config.scale, count, likely)
-        matrix = pose(masks, centre, side, torch.zeros_like(side))
-        shown, mask = cut(batch, partner, matrix)
-        how = rng.choice(np.array(self.config.blends), count)
-        images = blended(batch.images, shown, mask, how)
-        batch.images.copy_(torch.where(some, images, batch.images))
-        return batch.replace(masks=torch.where(some, torch.maximum(mask, batch.masks), batch.masks))
+        side = longer * uniform(rng, self.config.scale, count, likely)[rows]
+        pasted, mask = cut(batch, partner, pose(masks, centre, side, torch.zeros_like(side)))
+        how = rng.choice(np.array(self.config.blends), count)[rows.cpu().numpy()]
+        batch.images[rows] = blended(own, pasted, mask, how)
+        batch.masks[rows] = torch.maximum(mask, shown)
+        return batch

@@ -31,14 +31,15 @@ def blobs(
     kernels = []
     for side in small:
         place = torch.arange(side, device=like.device, dtype=like.dtype)
-        kernel = torch.exp(-0.5 * ((place[:, None] - place) / spread) ** 2)  # (B, side, side)
+        kernel = ((place[:, None] - place) / spread).square_().mul_(-0.5).exp_()  # (B, side, side)
         kernels.append(
             kernel / kernel.square().sum(dim=2, keepdim=True).sqrt()
         )  # unit variance also at the border
     values = F.interpolate(
         (kernels[0] @ values @ kernels[1].transpose(1, 2))[:, None], (height, width), mode="bilinear"
     )
-    mean, std = (getattr(values.flatten(1), name)(dim=1).view(-1, 1, 1, 1) for name in ("mean", "std"))
+    mean = values.mean(dim=(1, 2, 3), keepdim=True)
+    std = (values.square().mean(dim=(1, 2, 3), keepdim=True) - mean.square()).sqrt()
     wanted = uniform(rng, share, count, like).view(-1, 1, 1, 1)
     return values <= mean + std * 2**0.5 * torch.erfinv(2 * wanted - 1)
 

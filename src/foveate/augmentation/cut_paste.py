@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -10,6 +11,7 @@ from foveate.augmentation.background_swap import without_object
 from foveate.augmentation.chance import Range, chosen
 from foveate.augmentation.objects import Blend, blended, cut, lenders, somewhere
 from foveate.augmentation.pairs import Counts
+from foveate.augmentation.warp import affine
 from foveate.core.config import Config as Settings
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
@@ -61,17 +63,22 @@ class CutPaste:
             return batch
         background, over = lenders(batch, rng)[own], lenders(batch, rng)[own]
         images = without_object(batch.images[background], batch.masks[background])
-        layers = []
+        matrices, edges = [], []
         for rows in (own, over):
-            matrix = somewhere(rng, batch.masks[rows], config.scale, config.truncation, config.degrees)
-            layers.append((*cut(batch, rows, matrix), rng.choice(np.array(config.blends), len(own))))
-        (shown, mask, edges), (other, cover, others) = layers
-        images = blended(images, shown, mask, edges)
+            matrices.append(
+                somewhere(rng, batch.masks[rows], config.scale, config.truncation, config.degrees)
+            )
+            edges.append(rng.choice(np.array(config.blends), len(own)))
+        shown, mask = cut(batch, own, matrices[0])
+        images = blended(images, shown, mask, edges[0])
+        cover = affine(batch.masks[over], matrices[1])
         hidden = (mask * cover).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp(min=1e-6)
         covered = chosen(rng, config.occlusion, len(own), images).flatten() & (hidden <= config.hidden)
         rows = (covered & (over != own)).nonzero()[:, 0]
-        if len(rows):
-            images[rows] = blended(images[rows], other[rows], cover[rows], others[rows.cpu().numpy()])
-            mask[rows] *= 1 - cover[rows]
+        other = affine(
+            batch.images[over[rows]], tuple(torch.as_tensor(v).expand(len(own))[rows] for v in matrices[1])
+        )
+        images[rows] = blended(images[rows], other, cover[rows], edges[1][rows.cpu().numpy()])
+        mask[rows] *= 1 - cover[rows]
         batch.images[own], batch.masks[own] = images, mask
         return batch

@@ -10,7 +10,7 @@ from torch import nn
 
 from foveate.augmentation.chance import chosen
 from foveate.augmentation.pairs import Counts
-from foveate.augmentation.warp import sampled
+from foveate.augmentation.warp import warp_rows
 from foveate.core.config import Config as Settings
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
@@ -39,16 +39,14 @@ class Elastic:
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         count, like = len(batch), batch.images
-        height, width = like.shape[2:]
         inner = self.config.cells - 1
-        moves = rng.uniform(-1, 1, (count, 2, inner, inner)) * self.config.magnitude
-        moves[:, 0] *= width
-        moves[:, 1] *= height
-        some = chosen(rng, self.config.p, count, like)
-        corners = F.pad(torch.from_numpy(moves).to(like) * some, (1, 1, 1, 1))
-        moved = F.interpolate(corners, (height, width), mode="bilinear", align_corners=True)
-        y = torch.arange(height, device=like.device, dtype=like.dtype)[:, None].expand(height, width) + 0.5
-        x = torch.arange(width, device=like.device, dtype=like.dtype).expand(height, width) + 0.5
-        places = (moved + torch.stack([x, y])).permute(0, 2, 3, 1)
-        batch.images.copy_(torch.where(some, sampled(batch.images, places), batch.images))
-        return batch.replace(masks=torch.where(some, sampled(batch.masks, places, "nearest"), batch.masks))
+        moves = rng.uniform(-1, 1, (count, 2, inner, inner)) * 2 * self.config.magnitude
+        rows = chosen(rng, self.config.p, count, like).flatten().nonzero()[:, 0]
+        corners = F.pad(torch.from_numpy(moves).to(like)[rows], (1, 1, 1, 1))
+        # The corners are where they were, at the middle of the border pixels; between them all is linear.
+        for dim, side in ((0, like.shape[3]), (1, like.shape[2])):
+            line = torch.linspace(1 / side - 1, 1 - 1 / side, inner + 2, device=like.device)
+            corners[:, dim] += line if dim == 0 else line[:, None]
+        there = F.interpolate(corners, like.shape[2:], mode="bilinear", align_corners=True)
+        warp_rows(batch, rows, there, "border")
+        return batch

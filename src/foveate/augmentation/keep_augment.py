@@ -56,22 +56,23 @@ class KeepAugment:
         some = chosen(rng, self.config.p, len(batch), batch.images)
         region = self.regions(guide(self.config, gradient, model, batch), rng)
         if self.config.mode == "cut":
-            hidden = region & some
-            batch.images.masked_fill_(hidden, 0.0)
-            batch.masks.mul_(~hidden)
+            for values in (batch.images, batch.masks):
+                values.mul_(~(region & some))
             return batch
-        images, masks = batch.images.clone(), batch.masks
+        images, masks = batch.images.clone(), batch.masks.clone()
         changed = self.policy(batch, model, rng, progress)
         keep = region | ~some
-        changed.images.copy_(torch.where(keep, images, changed.images))
-        return changed.replace(masks=torch.where(keep, masks, changed.masks))
+        for values, plain in ((changed.images, images), (changed.masks, masks)):
+            values.mul_(~keep).add_(plain.mul_(keep))
+        return changed
 
     def regions(self, maps: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """(B, 1, H, W) bool: one region a picture, from maps (B, H, W)."""
         size = (maps.shape[1], maps.shape[2])
         side = max(1, round(self.config.side * min(size)))
         step = max(1, (min(size) - side) // PLACES)
-        scores = F.avg_pool2d(maps[:, None].float(), side, stride=step)[:, 0]  # (B, h, w)
+        lines = F.avg_pool2d(maps[:, None].float(), (side, 1), stride=(step, 1))
+        scores = F.avg_pool2d(lines, (1, side), stride=(1, step))[:, 0]  # (B, h, w)
         columns, scores = scores.shape[2], scores.flatten(1)
         threshold = scores.quantile(self.config.quantile, dim=1, keepdim=True)
         fit = scores < threshold if self.config.mode == "cut" else scores > threshold

@@ -62,22 +62,28 @@ def somewhere(
 
 def blended(behind: torch.Tensor, shown: torch.Tensor, masks: torch.Tensor, how: np.ndarray) -> torch.Tensor:
     """Objects of ``shown`` (B, 3, H, W) and masks (B, 1, H, W) before ``behind``, each in its way (B,) of ``Blend``."""
-    soft = torch.from_numpy(how == "gaussian").to(masks.device).view(-1, 1, 1, 1)
-    found = behind.lerp(shown, torch.where(soft, softened(masks), masks))
-    rows = torch.from_numpy(np.flatnonzero(how == "poisson")).to(masks.device)
-    if len(rows):
-        found[rows] = poisson(behind[rows], shown[rows], masks[rows] > 0.5)
+    soft, seamless = (
+        torch.from_numpy(np.flatnonzero(how == name)).to(masks.device) for name in ("gaussian", "poisson")
+    )
+    edges = masks.index_copy(0, soft, softened(masks[soft]))
+    found = behind.lerp(shown, edges)
+    found[seamless] = poisson(behind[seamless], shown[seamless], masks[seamless] > 0.5)
     return found
 
 
 def softened(masks: torch.Tensor) -> torch.Tensor:
-    """(B, 1, H, W) with edges that fade over a few pixels."""
+    """(B, 1, H, W) with edges that fade over a few pixels; what lies at a border goes on beyond it."""
     radius = int(2 * SOFTNESS)
-    place = torch.arange(-radius, radius + 1, device=masks.device, dtype=masks.dtype)
-    kernel = torch.exp(-0.5 * (place / SOFTNESS) ** 2)
-    kernel = kernel / kernel.sum()
-    masks = F.pad(masks, (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(masks, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+    away = torch.arange(-radius, radius + 1, device=masks.device)
+    kernel = torch.exp(-0.5 * (away / SOFTNESS) ** 2)
+    kernel = (kernel / kernel.sum()).to(masks)
+    for dim in (2, 3):
+        side = masks.shape[dim]
+        place = torch.arange(side, device=masks.device)[:, None]
+        line = masks.new_zeros(side, side)
+        line.index_put_((place, (place + away).clamp(0, side - 1)), kernel.expand(side, -1), accumulate=True)
+        masks = line @ masks if dim == 2 else masks @ line.T
+    return masks
 
 
 def poisson(behind: torch.Tensor, shown: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -94,27 +100,21 @@ def poisson(behind: torch.Tensor, shown: torch.Tensor, inside: torch.Tensor) -> 
         step = (extra.narrow(dim, 1, length) - extra.narrow(dim, 0, length)) * both
         divergence.narrow(dim, 0, length).add_(step)
         divergence.narrow(dim, 1, length).sub_(step)
-    inner = divergence[:, :, 1:-1, 1:-1].double()
+    inner = divergence[:, :, 1:-1, 1:-1]
     if not inner.numel():
         return behind
-    rows, columns = inner.shape[2:]
-    waves = [
-        2
-        * torch.cos(torch.pi * torch.arange(1, side + 1, device=inner.device, dtype=inner.dtype) / (side + 1))
-        - 2
-        for side in (rows, columns)
-    ]
-    spectrum = _sines(_sines(inner, 2), 3) / (waves[0][:, None] + waves[1])
-    change = _sines(_sines(spectrum, 2), 3) / (4 * (rows + 1) * (columns + 1))
-    return behind + F.pad(change, (1, 1, 1, 1)).to(behind)
+    (down, fall), (across, run) = (_sines(side, inner) for side in inner.shape[2:])
+    spectrum = (down @ inner @ across) / (fall[:, None] + run)
+    return behind + F.pad(down @ spectrum @ across, (1, 1, 1, 1))
 
 
-def _sines(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """The discrete sine transform (type I) along ``dim``; applied twice it multiplies by 2 (side + 1)."""
-    side = values.shape[dim]
-    nothing = torch.zeros_like(values.narrow(dim, 0, 1))
-    odd = torch.cat([nothing, values, nothing, -values.flip(dim)], dim)
-    return -torch.fft.rfft(odd, dim=dim).imag.narrow(dim, 1, side)
+def _sines(side: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(side, side) the sine transform, its own inverse, and (side,) what second differences do to each wave."""
+    place = torch.arange(1, side + 1, device=like.device, dtype=torch.float64) * torch.pi / (side + 1)
+    waves = (
+        torch.sin(place[:, None] * torch.arange(1, side + 1, device=like.device)) * (2 / (side + 1)) ** 0.5
+    )
+    return waves.to(like), (2 * place.cos() - 2).to(like)
 
 
 def cut(batch: Batch, rows: torch.Tensor, matrix: Matrix) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,12 +4,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.chance import chosen
 from foveate.augmentation.pairs import Counts
+from foveate.augmentation.warp import places, warp_rows
 from foveate.core.config import Config as Settings
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
@@ -32,14 +32,12 @@ class Perspective:
         self.config = config
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        some = chosen(rng, self.config.p, len(batch), batch.images)
+        rows = chosen(rng, self.config.p, len(batch), batch.images).flatten().nonzero()[:, 0]
         size = (batch.images.shape[2], batch.images.shape[3])
         start, end = self.corners(len(batch), size, rng)
-        grid = perspective_grid(homography(end, start), size).to(batch.images)
-        images = F.grid_sample(batch.images, grid, align_corners=False)
-        masks = F.grid_sample(batch.masks, grid, mode="nearest", align_corners=False)
-        batch.images.copy_(torch.where(some, images, batch.images))
-        return batch.replace(masks=torch.where(some, masks, batch.masks))
+        matrices = torch.from_numpy(homography(end, start)).to(rows.device)[rows]
+        warp_rows(batch, rows, places(tuple(matrices.flatten(1).T), len(rows), size, batch.images))
+        return batch
 
     def corners(
         self, count: int, size: tuple[int, int], rng: np.random.Generator
@@ -63,11 +61,3 @@ def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:
         rows[:, :, axis, 6:] = -source * target[:, :, axis : axis + 1]
     found = np.linalg.solve(rows.reshape(count, 8, 8), target.reshape(count, 8, 1))[:, :, 0]
     return np.concatenate([found, np.ones((count, 1))], axis=1).reshape(count, 3, 3)
-
-
-def perspective_grid(matrices: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    """(B, H, W, 2) for ``grid_sample``: what each pixel shows through matrices (B, 3, 3)."""
-    y, x = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5, indexing="ij")
-    places = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ matrices.transpose(0, 2, 1)
-    places = places[:, :, :2] / places[:, :, 2:] / np.array([size[1], size[0]]) * 2 - 1
-    return torch.from_numpy(places.reshape(len(matrices), *size, 2).astype(np.float32))

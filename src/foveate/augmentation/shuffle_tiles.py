@@ -32,12 +32,12 @@ class ShuffleTiles:
         self.config = config
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
-        some = chosen(rng, self.config.p, len(batch), batch.images)
+        rows = chosen(rng, self.config.p, len(batch), batch.images).flatten().nonzero()[:, 0]
         n = min(int(rng.choice(self.config.grids)), *batch.images.shape[2:])
         order = rng.permuted(np.tile(np.arange(n * n), (len(batch), 1)), axis=1)
-        index = torch.from_numpy(order).to(batch.images.device)
+        index = torch.from_numpy(order).to(rows.device)[rows]
         for values in (batch.images, batch.masks):
-            values.copy_(torch.where(some, shuffled(values, index, n), values))
+            values[rows] = shuffled(values[rows], index, n)
         return batch
 
 

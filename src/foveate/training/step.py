@@ -67,10 +67,14 @@ class Step:
             through: a wrapper of the network (distributed, compiled) that the pass goes through.
         """
         network.progress = progress
-        batch = self._prepared(raw)
+        # Transforms work on whole planes: the layout of the precision comes after them.
+        batch = self._prepared(raw, Precision("fp32") if self.job.transforms else self.precision)
         for number, transform in enumerate(self.job.transforms):
             rng = numpy_generator(self.job.seed, "transform", number, *moment)
             batch = transform(batch, network, rng, progress)
+        if self.job.transforms:
+            images = batch.images.contiguous(memory_format=self.precision.memory_format)
+            batch = batch.replace(images=images)
         if batch.edits and self.job.config.compile:
             raise ConfigError(
                 "A batch transform changes feature maps inside the network, which a compiled network does not notice; "
@@ -82,7 +86,7 @@ class Step:
 
     def evaluate(self, network: Network, raw: Batch, progress: Progress) -> Outcome:
         """As in validation: the pictures as they are, in float32."""
-        batch = self.objective.prepare(self._prepared(raw))
+        batch = self.objective.prepare(self._prepared(raw, self.precision))
         return self._judged(batch, self._forward(network, batch, None), progress)
 
     def apart(self) -> "Step":
@@ -90,8 +94,8 @@ class Step:
         parameters are not the run's, and every process is by itself."""
         return replace(self, objective=copy.deepcopy(self.objective).train(), average=_alone)
 
-    def _prepared(self, raw: Batch) -> Batch:
-        return raw if self.stored else self.job.prepare(raw, self.precision)
+    def _prepared(self, raw: Batch, precision: Precision) -> Batch:
+        return raw if self.stored else self.job.prepare(raw, precision)
 
     def _forward(self, network: Network, batch: Batch, through: Any) -> Output:
         if self.stored:
