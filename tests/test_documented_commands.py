@@ -29,6 +29,7 @@ from foveate.data.synthetic import SyntheticConfig
 from foveate.experiment import Experiment
 from foveate.recipes import STUDIES
 from foveate.studies.specification import Study
+from layout_copies import food101
 from test_docs import EXTENDING, PAGES, ROOT, blocks, command_lines
 
 import timm  # isort: skip
@@ -168,6 +169,8 @@ def small() -> Iterator[None]:
             "demo_experiment",
             lambda guide, seed: Experiment.from_dict(shrunk(demo(guide, seed).to_dict())),
         )
+        archive = "torchvision.datasets.food101.download_and_extract_archive"
+        patch.setattr(archive, lambda url, download_root, md5: food101(Path(download_root)))
         yield
 
 

@@ -25,6 +25,7 @@ SURFACE = {
     "demo": "--out --seed",
     "check": "data LAYOUT --json --csv --html --split",
     "compare-backbones": "data --backbones LAYOUT --size --folds --split --quarantine --csv --json --seed --device",
+    "data get": "name --to",
     "split": "data --out LAYOUT --folds --val --test --seed",
     "augment preview": "data --with --out LAYOUT --run --weights --count --size --set --seed",
     "train": "data --out --backbone --weights --from --freeze --size --augment --guide --epochs --batch-size --lr "
@@ -65,7 +66,7 @@ def said(result: Result) -> str:
 def test_the_surface_is_frozen() -> None:
     found: dict[str, str] = {}
     commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    for group in ("study", "masks", "augment"):
+    for group in ("study", "masks", "augment", "data"):
         inner = commands.pop(group).commands
         commands |= {f"{group} {name}": command for name, command in inner.items()}
     for name, command in commands.items():

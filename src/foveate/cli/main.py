@@ -23,6 +23,7 @@ from foveate.cli import (
     train,
     tune,
 )
+from foveate.cli import data as data_sets
 from foveate.cli import masks as masking
 from foveate.cli import study as studies
 from foveate.cli.arguments import Data
@@ -80,6 +81,11 @@ app.add_typer(masks, name="masks")
 augmenting = typer.Typer(help="Augmentations: see what they do.", no_args_is_help=True)
 augmenting.command("preview")(augment.preview)
 app.add_typer(augmenting, name="augment")
+
+
+getting = typer.Typer(help="Data sets that are published.", no_args_is_help=True)
+getting.command("get")(data_sets.get)
+app.add_typer(getting, name="data")
 
 
 @app.command("list")
