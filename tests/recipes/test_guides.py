@@ -14,6 +14,7 @@ LOSSES = {
     "right-reasons": ["right_reasons"],
     "attention-mining": ["attention_mining", "spatial_mse"],
     "counterfactual": ["counterfactual"],
+    "attention-branch": ["spatial_mse"],
 }
 
 
@@ -31,7 +32,9 @@ def test_none_is_plain_cross_entropy() -> None:
 @pytest.mark.parametrize("name", [*GUIDES, "backgrounds+class-map", "spatial+class-map+backgrounds"])
 def test_every_name_is_an_experiment_and_joins(name: str) -> None:
     fields = guidance(name)
-    experiment = Experiment.from_dict({"model": {"backbone": "resnet18"}, **fields})
+    experiment = Experiment.from_dict(
+        {**fields, "model": {"backbone": "resnet18", **fields.get("model", {})}}
+    )
     losses = {term.kind for term in experiment.objective.values()} - {"cross_entropy"}
     parts = name.split("+")
     assert losses == {loss for part in parts for loss in LOSSES.get(part, ())}

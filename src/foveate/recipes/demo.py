@@ -22,10 +22,11 @@ def demo_data(seed: int) -> SyntheticConfig:
 
 def demo_experiment(guide: str, seed: int) -> Experiment:
     """A small CNN from scratch, the same in every arm but for the guidance."""
+    guide_fields = guidance(guide)
     return Experiment.from_dict(
         {
             "data": {"augment": {"preset": "basic"}},
-            "model": {"backbone": "foveate_small_cnn", "weights": "none"},
+            "model": {"backbone": "foveate_small_cnn", "weights": "none", **guide_fields.pop("model", {})},
             "training": {
                 "phases": [
                     {
@@ -40,7 +41,7 @@ def demo_experiment(guide: str, seed: int) -> Experiment:
                 ]
             },
             "seed": seed,
-            **guidance(guide),
+            **guide_fields,
         }
     )
 

@@ -44,6 +44,7 @@ def finetune(
     if freeze not in FREEZE:
         raise ConfigError(f"--freeze takes {', '.join(FREEZE)}, got '{freeze}'.")
     weights = weights if start is None else str(start)
+    guide_fields = guidance(guide)
     phases: list[dict[str, Any]] = [
         {"name": "head", "epochs": 40, "trainable": "head", "lr": 2e-3, "schedule": {"kind": "cosine"}},
         {
@@ -68,10 +69,11 @@ def finetune(
                 "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
                 "keep_head": start is not None,
+                **guide_fields.pop("model", {}),
             },
             "training": {"phases": phases, "clip": 1.0},
             "evaluation": {"neighbours": None if freeze == "none" and start is None else 20},
             "seed": seed,
-            **guidance(guide),
+            **guide_fields,
         }
     )

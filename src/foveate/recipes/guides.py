@@ -38,6 +38,17 @@ def _counterfactual() -> dict[str, Any]:
     return {"objective": {"counterfactual": {"kind": "counterfactual"}}}
 
 
+def _attention_branch() -> dict[str, Any]:
+    """A network that weighs its features with a map of its own, which is taught the mask, weight 1."""
+    return {
+        "model": {"network": {"kind": "attention_branch"}},
+        "objective": {
+            "branch": {"kind": "cross_entropy", "on": "attention"},
+            "edited": {"kind": "spatial_mse", "tap": "attention", "normalise": "none"},
+        },
+    }
+
+
 def _backgrounds_half() -> dict[str, Any]:
     """Another picture's background behind the object, in half of the pictures."""
     return {"transforms": [{"kind": "background_swap", "p": 0.5}]}
@@ -60,6 +71,7 @@ GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
     "right-reasons": _right_reasons,
     "attention-mining": _attention_mining,
     "counterfactual": _counterfactual,
+    "attention-branch": _attention_branch,
     "backgrounds": _backgrounds,
     "backgrounds-half": _backgrounds_half,
     "blurred": _blurred,
@@ -77,6 +89,7 @@ def guidance(name: str) -> dict[str, Any]:
     """
     objective: dict[str, Any] = {"classification": {"kind": "cross_entropy"}}
     transforms: list[Any] = []
+    model: dict[str, Any] = {}
     for part in [] if name == "none" else name.split("+"):
         if part not in GUIDES:
             raise ConfigError(
@@ -91,4 +104,5 @@ def guidance(name: str) -> dict[str, Any]:
             )
         objective |= fields.get("objective", {})
         transforms += fields.get("transforms", [])
-    return {"objective": objective, "transforms": transforms}
+        model |= fields.get("model", {})
+    return {"objective": objective, "transforms": transforms} | ({"model": model} if model else {})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from foveate.core.registry import Registry, by_kind
+from foveate.models.networks.attention_branch import AttentionBranch
 from foveate.models.networks.cal import Cal
 from foveate.models.networks.classifier import Classifier
 from foveate.models.networks.fbsd import Fbsd
@@ -21,6 +22,7 @@ NETWORKS = Registry(
     Cal,
     Bilinear,
     Attention,
+    AttentionBranch,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "NETWORKS",
     "AnyNetworkConfig",
     "Attention",
+    "AttentionBranch",
     "Bilinear",
     "Cal",
     "Classifier",

@@ -46,6 +46,8 @@ class Network(nn.Module):
     each picture and the head be trained on what it gave."""
     branches: tuple[str, ...] = ()
     """Names of ``Output.branches`` that it gives in training."""
+    own_maps: ClassVar[tuple[str, ...]] = ()
+    """Names of maps that it makes beside the backbone, in ``Output.taps`` of every answer; they may be tapped."""
     vectors: dict[str, int]
     """{branch: length} of those that are vectors of pictures instead of logits."""
     mean: torch.Tensor
@@ -91,11 +93,13 @@ class Network(nn.Module):
             ConfigError: a tap is unknown or yields no map of the picture.
         """
         with unfused_attention(differentiable):
-            if not taps:
-                return self.answer(images)
-            with capture_taps(self.backbone, taps, images, require_grad=differentiable) as maps:
-                output = self.answer(images)
-            return replace(output, taps=maps)
+            inside = [tap for tap in taps if tap not in self.own_maps]
+            if not inside:
+                output, maps = self.answer(images), {}
+            else:
+                with capture_taps(self.backbone, inside, images, require_grad=differentiable) as maps:
+                    output = self.answer(images)
+            return replace(output, taps={name: (output.taps | maps)[name] for name in taps})
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, F): the backbone's, as a head receives them."""
@@ -123,6 +127,9 @@ class Network(nn.Module):
             ConfigError: the tap is unknown or yields no map of the picture.
         """
         images = torch.zeros(1, 3, self.input_size, self.input_size, device=self.mean.device)
-        with evaluating(self), torch.no_grad(), capture_taps(self.backbone, [tap], images) as maps:
-            self.features(images)
+        with evaluating(self), torch.no_grad():
+            if tap in self.own_maps:
+                return self.answer(images).taps[tap].shape[1]
+            with capture_taps(self.backbone, [tap], images) as maps:
+                self.features(images)
         return maps[tap].shape[1]
