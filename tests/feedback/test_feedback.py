@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,14 @@ import torch
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
+from foveate.data.batch import Batch
 from foveate.data.epoch_change import Change
 from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.class_sampling import ClassSampling
+from foveate.feedback.jtt import JustTrainTwice
 from foveate.feedback.upweighting import Upweighting
 from foveate.models.networks import Network
+from foveate.models.output import Output
 from foveate.training import Interrupted, fit
 from training_helpers import Drawn, Stop, phase, toy_job, weights_of
 
@@ -213,3 +216,64 @@ def test_a_mixed_label_is_wrong_when_its_largest_part_is_missed() -> None:
         torch.arange(2), torch.tensor([[0.6, 0.4], [0.4, 0.6]]), torch.tensor([[2.0, 1.0], [2.0, 1.0]])
     )
     assert seen.wrong.tolist() == [False, True]
+
+
+def test_just_train_twice_weighs_what_the_network_answers_wrong() -> None:
+    labels, rows = np.array([0, 1, 2, 0, 1, 2]), np.array([0, 1, 3, 4])
+    answers = torch.tensor([0, 2, 2, 1, 1, 2])
+
+    def prepared(asked: np.ndarray) -> Iterator[Batch]:
+        for part in np.split(asked, [3]):
+            images = torch.nn.functional.one_hot(answers[part], 3).float()
+            yield Batch(images, torch.zeros(len(part)), images, images.bool()[:, 0], torch.from_numpy(part))
+
+    pictures = replace(training(labels, rows), prepared=prepared)
+    feedback = JustTrainTwice(parse(JustTrainTwice.Config, {"epoch": 2, "factor": 7.0}, source="test"))
+    assert feedback.between(moment(1), Output, pictures) is None
+    change = feedback.between(moment(2), Output, pictures)
+    assert change.weights.tolist() == [1, 7, 0, 7, 1, 0]
+    assert change.restart
+    assert feedback.between(moment(3), Output, pictures) is None
+    answers[[1, 3]] = torch.tensor([1, 0])  # all are right now
+    change = feedback.between(moment(2), Output, pictures)
+    assert (change.weights, change.restart) == (None, True)
+    assert Change.from_tensors(change.tensors()) == change
+
+
+STILL = phase(name="second", lr=1e-30, optimizer={"kind": "sgd"}, freeze_bn="all")
+"""So low a rate changes no weight by more than 1e-20."""
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_just_train_twice_starts_again_from_the_first_weights(restart: bool) -> None:
+    config = parse(JustTrainTwice.Config, {"epoch": 2, "restart": restart}, source="test")
+    made = toy_job(feedbacks=(JustTrainTwice(config),), phases=[phase(lr=0.05), STILL], labels=LABELS)
+    first = weights_of(made)
+    fit(made)
+    last = weights_of(made)
+    assert all(torch.allclose(last[name], first[name], rtol=0, atol=1e-20) for name in first) == restart
+    (told,) = [d for d in made.decisions.as_list() if d["name"] == "feedback 1: jtt"]
+    assert ("starts again from the first weights" in told["value"]) == restart
+    assert told["reason"] == "from epoch 3 on"
+
+
+def test_just_train_twice_needs_epochs_for_the_second_training() -> None:
+    config = parse(JustTrainTwice.Config, {"epoch": 4}, source="test")
+    with pytest.raises(ConfigError, match="after epoch 4, but there are 4 epochs"):
+        fit(job(lambda: JustTrainTwice(config)))
+
+
+@pytest.mark.parametrize("steps", [3, 8, 9, 13])
+def test_just_train_twice_killed_and_gone_on_ends_with_the_same_bits(tmp_path: Path, steps: int) -> None:
+    def made(**settings: object) -> object:
+        config = parse(JustTrainTwice.Config, {"epoch": 2, "factor": 9.0}, source="test")
+        return job(lambda: JustTrainTwice(config), ema=0.9, **settings)
+
+    whole = made()
+    fit(whole)
+    with pytest.raises(KeyboardInterrupt):
+        fit(made(folder=tmp_path, observer=Stop(steps)))
+    again = made(folder=tmp_path)
+    fit(again)
+    expected, found = weights_of(whole), weights_of(again)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

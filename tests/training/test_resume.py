@@ -29,6 +29,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "training": {"ema": 0.9, "clip": 1.0, "accumulate": 2, "precision": "bf16"},
     },
     "feedback": {"feedback": [{"kind": "upweighting", "epoch": 1}, {"kind": "class_sampling", "start": 4}]},
+    "group dro": {
+        "data": {"layout": {"attributes": ["place=regex:([0-4])[.]png"]}},
+        "objective": {"classification": {"kind": "group_dro", "attribute": "place", "step": 0.5}},
+    },
     "weights": {
         "objective": {
             "classification": {"kind": "cross_entropy"},

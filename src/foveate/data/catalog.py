@@ -148,6 +148,16 @@ class Catalog:
         place = self.attributes.index(attribute)
         return tuple(sample.attributes[place] for sample in self.samples)
 
+    def subgroups(self, attribute: str) -> np.ndarray:
+        """(N,) int64: pictures of one class with one value of ``attribute`` ("" is one) share a number from 0.
+
+        Raises:
+            DataError: there is no such attribute.
+        """
+        pairs = list(zip(self.labels.tolist(), self.values(attribute), strict=True))
+        numbers = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
+        return np.array([numbers[pair] for pair in pairs], dtype=np.int64)
+
     @property
     def has_masks(self) -> bool:
         """Whether any picture has a mask."""

@@ -26,6 +26,8 @@ class Change:
     """(m,) rows of the catalog in the very order in which they are shown; some may be missing, some come again."""
     leaks: bool = False
     """``order`` names validation pictures too, now or before: for controls that measure a leak, and nothing else."""
+    restart: bool = False
+    """When it comes into effect, training starts again from the first weights."""
 
     def __bool__(self) -> bool:
         """Whether it changes anything."""
@@ -49,6 +51,8 @@ class Change:
             parts.append(f"{len(self.order)} pictures are shown in an order")
         if self.leaks:
             parts.append("LEAK: validation pictures are trained on, so no figure of theirs can be believed")
+        if self.restart:
+            parts.append("training starts again from the first weights")
         return "; ".join(parts) or "every picture once, as usual"
 
     def check(self, rows: np.ndarray, size: int) -> None:
@@ -82,7 +86,7 @@ class Change:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a checkpoint; ``from_tensors`` takes them back."""
-        found = {"beside": torch.tensor(self.beside), "leaks": torch.tensor(self.leaks)}
+        found = {name: torch.tensor(getattr(self, name)) for name in ("beside", "leaks", "restart")}
         if self.pictures:
             found["rows"] = torch.tensor(list(self.pictures), dtype=torch.int64)
             found["pictures"] = torch.stack(list(self.pictures.values()))
@@ -103,6 +107,7 @@ class Change:
             weights=tensors["weights"].numpy() if "weights" in tensors else None,
             order=tensors["order"].numpy() if "order" in tensors else None,
             leaks=bool(tensors.get("leaks", False)),
+            restart=bool(tensors.get("restart", False)),
         )
 
 

@@ -301,6 +301,7 @@ def _job(
         experiment.seed,
         model,
         model.branches,
+        catalog,
     )
     objective = Objective(_with_penalty(experiment, model), context)
     memory = cache_folder(experiment.data.cache) / "precision.json"

@@ -9,6 +9,7 @@ from foveate.core.registry import Registry
 from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.curriculum import Curriculum
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
+from foveate.feedback.jtt import JustTrainTwice
 from foveate.feedback.proxy_attention import ProxyAttention
 from foveate.feedback.upweighting import Upweighting
 
@@ -17,6 +18,7 @@ FEEDBACKS = Registry(
     "feedback",
     ClassSampling,
     Curriculum,
+    JustTrainTwice,
     ProxyAttention,
     Upweighting,
 )

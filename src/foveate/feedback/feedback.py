@@ -84,6 +84,8 @@ class Feedback:
 
     changes_pictures = False
     """Whether it shows other pictures; then features of a frozen backbone cannot be stored."""
+    restarts = False
+    """Whether it has training start again (``Change.restart``)."""
 
     def check(self, epochs: int) -> None:
         """Before the first epoch: whether it fits a training of at most so many epochs.

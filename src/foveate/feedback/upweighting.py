@@ -15,17 +15,16 @@ from foveate.models.networks import Network
 class Upweighting(Feedback):
     """Training pictures that were answered wrong in one early epoch are drawn more often from then on.
 
-    Source: Liu et al., Just train twice, ICML 2021. There a second network is trained from the start; here the same one
-    goes on. What counts is the answer during training, in the last step that showed the picture. Where no picture was
-    wrong nothing changes.
+    As ``jtt``, but the same network goes on, and what counts is the answer during training, in the last step that
+    showed the picture. Where no picture was wrong nothing changes.
     """
 
     class Config(core.Config):
         kind: Literal["upweighting"] = "upweighting"
         epoch: int = Field(default=1, ge=1, le=100_000)
-        """The epoch (over all phases, from 1) whose errors count: T of the paper."""
+        """The epoch (over all phases, from 1) whose errors count: T of ``jtt``."""
         factor: float = Field(default=6.0, gt=0)
-        """lambda of the paper, which chose between 4 and 100 on validation pictures."""
+        """lambda of ``jtt``, whose authors chose between 4 and 100 on validation pictures."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

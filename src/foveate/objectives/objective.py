@@ -19,6 +19,7 @@ from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.contrast import NTXent
 from foveate.objectives.counterfactual import Counterfactual
 from foveate.objectives.distillation import SelfDistillation
+from foveate.objectives.group_dro import GroupDRO
 from foveate.objectives.right_reasons import RightReasons
 from foveate.objectives.spatial import (
     SpatialBCE,
@@ -44,6 +45,7 @@ LOSSES = Registry(
     CrossEntropy,
     Focal,
     Huber,
+    GroupDRO,
     HeadPenalty,
     SpatialMSE,
     SpatialL1,

@@ -13,6 +13,7 @@ from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.core.registry import by_kind
 from foveate.data.batch import Batch
+from foveate.data.catalog import Catalog
 from foveate.models.heads import Head
 from foveate.models.output import Output
 from foveate.objectives.weighting import AnyWeightingConfig, Constant
@@ -38,6 +39,8 @@ class Context:
     """The network that is trained, for terms that keep an average of it."""
     branches: tuple[str, ...] = ()
     """Further logits that the network gives, which a loss may be on."""
+    catalog: Catalog | None = None
+    """The pictures, of which ``Batch.index`` names the rows."""
 
 
 class TermConfig(Config):

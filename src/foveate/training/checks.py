@@ -96,6 +96,8 @@ def _check(job: Job, phase: PhaseConfig) -> None:
     absent = [name for name in objective.names if not objective.always(name)]
     known = [side + name for side in sides for name in columns if name not in absent]
     known += ["val_balanced_accuracy", "val_macro_f1"] if validated and labelled else []
+    if validated and labelled:
+        known += [f"val_worst_{name}_accuracy" for name in job.feeds.attributes_of("val")]
     for metric in _watched(phase):
         if metric not in known:
             hint = "" if validated else " (there are no validation pictures)"

@@ -44,13 +44,13 @@ class FeedbackLoop:
         for feedback in self.job.feedbacks if self.job.accelerator.is_main_process else ():
             feedback.see(seen)
 
-    def between(self, moment: Moment) -> None:
-        """Ask the feedbacks what comes next; the main process computes it.
+    def between(self, moment: Moment) -> bool:
+        """Ask the feedbacks what comes next; the main process computes it. Whether training is to start again.
 
         Cut off, it leaves what they remember as it was, so that it can be asked again.
         """
         if not self.job.feedbacks:
-            return
+            return False
         remembered = [feedback.state() for feedback in self.job.feedbacks]
         try:
             asked = self._asked(moment)
@@ -64,6 +64,7 @@ class FeedbackLoop:
                 self._changes[number], self._shown = change, None
                 said = change.words(self.job.feeds.rows["train"])
                 self.job.decisions.note(self._names[number], said, f"from epoch {moment.epoch + 1} on")
+        return any(change is not None and change.restart for change in asked)
 
     def _asked(self, moment: Moment) -> list[Change | None]:
         accelerator, network, pictures = self.job.accelerator, self.job.model, self._pictures()

@@ -72,6 +72,12 @@ class Feeds:
         """Whether there are validation pictures."""
         return bool(len(self.rows.get("val", ())))
 
+    def attributes_of(self, split: str) -> dict[str, np.ndarray]:
+        """{attribute: (n,) values of the split's pictures}, of those of which any is known."""
+        rows = self.rows.get(split, np.zeros(0, np.int64))
+        found = {name: np.array(values)[rows] for name, values in self.attributes.items()}
+        return {name: values for name, values in found.items() if (values != "").any()}
+
     def train(self, batch_size: int, views: int | None = None) -> Feed:
         """Shuffled, augmented training pictures; with a task ``batch_size`` counts its questions."""
         if self.asker is None:

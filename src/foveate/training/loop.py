@@ -1,5 +1,6 @@
 """The loop: one plain loop over Accelerate. Phases, epochs, steps; every position of it can be saved and resumed."""
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from foveate.training.interrupt import Interrupted, Signals, watch_signals
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
+from foveate.training.selection import rule_of_phase
 from foveate.training.training_job import Job
 from foveate.training.validation import validate
 
@@ -76,6 +78,9 @@ class _Trainer:
         self.ema: ModelEmaV3 | None = None
         self.optimizer: torch.optim.Optimizer | None = None
         self.feedback = FeedbackLoop(job)
+        self.first: list[checkpoints.Tensors] = []
+        if any(feedback.restarts for feedback in job.feedbacks):
+            self.first = [copy.deepcopy(dict(part.state_dict())) for part in (job.model, job.objective)]
         self._saved_at = time.monotonic()
         self._resumed_optimizer: checkpoints.Tensors = {}
 
@@ -95,6 +100,7 @@ class _Trainer:
         frozen = apply_trainable(self.model, phase.trainable, phase.freeze_bn)
         plan = plan_phase(self.job, phase)
         self.job.decisions.note(f"parameters: {phase.name}", *frozen.words(phase.trainable))
+        self.job.decisions.note(f"epoch kept: {phase.name}", *rule_of_phase(phase.restore_best))
         self.model.to(memory_format=plan.step.precision.memory_format)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(
             phase.optimizer, phase_groups(phase, self.model, self.job.objective), plan.lr
@@ -142,7 +148,10 @@ class _Trainer:
         if not position.batch:
             position.sums = {}
             with self._interruptible(signals, len(plan.train)):
-                self.feedback.between(Moment(position.epoch, phase.name, position.phase_epoch, self.job.seed))
+                moment = Moment(position.epoch, phase.name, position.phase_epoch, self.job.seed)
+                again = self.feedback.between(moment)
+            if again:
+                self._start_again()
             position.feedback_seconds = time.perf_counter() - started
         # The network last: a term may hold a part of it, whose mode the phase decides.
         plan.step.objective.train()
@@ -303,6 +312,18 @@ class _Trainer:
         return False
 
     # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _start_again(self) -> None:
+        """Network, objective, optimizer and averages as before the first step; what was best so far counts no more."""
+        assert self.optimizer is not None
+        for part, state in zip((self.model, self.job.objective), self.first, strict=True):
+            part.load_state_dict(state)
+        self.optimizer.state.clear()
+        if self.config.ema:
+            self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
+        position, self.best = self.position, {}
+        position.best_value = position.best_epoch = None
+        position.phase_step = position.stale = 0
 
     def _progress(self, phase: PhaseConfig, share: float) -> Progress:
         epochs = [p.epochs for p in self.config.phases]

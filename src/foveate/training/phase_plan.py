@@ -79,6 +79,10 @@ def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
         return "the pretext task changes the pictures at every step"
     if any(feedback.changes_pictures for feedback in job.feedbacks):
         return "a feedback may show other pictures"
+    if any(feedback.restarts for feedback in job.feedbacks) and any(
+        other.trainable != "head" or other.freeze_bn is False for other in job.config.phases
+    ):
+        return "a feedback may put the backbone back to its first weights"
     if job.transforms:
         return "batch transforms change the pictures at every step"
     if job.objective.taps:

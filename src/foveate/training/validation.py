@@ -7,6 +7,7 @@ from sklearn.metrics import f1_score, recall_score
 from foveate.models.networks import Network
 from foveate.objectives import Progress
 from foveate.training.loaders import Feed
+from foveate.training.selection import WorstAttributeValidation
 from foveate.training.step import Step
 
 
@@ -14,7 +15,7 @@ def validate(
     step: Step, network: Network, feed: Feed, progress: Progress, *, labelled: bool = True
 ) -> dict[str, float]:
     """Means over all pictures: every term, their weighted sum ``loss``; accuracy, balanced accuracy and macro F1 where
-    the pictures are ``labelled``.
+    the pictures are ``labelled``, and for each attribute the accuracy of the worst class with one value of it.
 
     The network must be in eval mode; the objective is put into it, so that weights stay as they are. Terms that
     differentiate the network (class maps) get gradients enabled.
@@ -35,8 +36,14 @@ def validate(
     if not labelled:
         return means
     present = np.unique(true)
+    worst = {}
+    for name, values in step.job.feeds.attributes_of("val").items():
+        _, number = np.unique(np.char.add(np.char.add(true.astype(str), " "), values), return_inverse=True)
+        score = WorstAttributeValidation().score(predicted == true, np.where(values == "", -1, number))
+        worst[f"worst_{name}_accuracy"] = score
     return {
         **means,
+        **worst,
         "accuracy": float((predicted == true).mean()),
         "balanced_accuracy": float(
             recall_score(true, predicted, labels=present, average="macro", zero_division=0)
