@@ -1,5 +1,6 @@
 """Data sets as their authors publish them: recognised by their files, read with their own splits, boxes and masks."""
 
+import os
 from pathlib import Path
 
 from foveate.core.errors import DataError
@@ -59,4 +60,15 @@ def recognise(data: Path, found: Scan) -> tuple[Layout, Folder] | None:
             f"{layout.name} in {prefix or 'the folder itself'}" for prefix, layout in places.items()
         )
         raise DataError(f"{data} holds several published data sets ({listed}); give one of their folders.")
-    return next(((layout, Folder(data, found, prefix)) for prefix, layout in places.items()), None)
+    for prefix, layout in places.items():
+        pictures, others = (
+            frozenset(_below(prefix, path) for path in kind) for kind in (found.pictures, found.others)
+        )
+        return layout, Folder(data / prefix, pictures, others)
+    return None
+
+
+def _below(prefix: str, path: str) -> str:
+    if path.startswith(prefix):
+        return path[len(prefix) :]
+    return Path(os.path.relpath(path, prefix)).as_posix()

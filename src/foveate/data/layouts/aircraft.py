@@ -1,7 +1,6 @@
 """FGVC-Aircraft (Maji et al., 2013)."""
 
-from foveate.core.errors import DataError, shown
-from foveate.data.layouts.layout import Folder, Layout, Published, Row, box_of
+from foveate.data.layouts.layout import Folder, Layout, Published, Row, box_of, label_of
 
 
 class Aircraft(Layout):
@@ -21,17 +20,9 @@ class Aircraft(Layout):
         index = {name: k for k, name in enumerate(classes)}
         boxes = folder.table("images_box.txt", 5) if "images_box.txt" in folder.others else {}
         rows = []
-        for split in self._parts(folder, level):
+        for split in ("train", "val", "test"):
             for where, [picture, name] in folder.lines(f"images_{level}_{split}.txt", 2):
-                if name not in index:
-                    raise DataError(
-                        f"{where}: {shown(name)} is none of the {len(classes)} in {names}; fetch the lists again."
-                    )
+                number = label_of(where, name, index, names)
                 box = box_of(*boxes[picture], first=1) if picture in boxes else ""
-                part = "train" if split == "trainval" else split
-                rows.append(Row(where, f"images/{picture}.jpg", index[name], part, box))
+                rows.append(Row(where, f"images/{picture}.jpg", number, split, box))
         return Published(classes, rows)
-
-    def _parts(self, folder: Folder, level: str) -> tuple[str, ...]:
-        apart = f"images_{level}_train.txt" in folder.others and f"images_{level}_val.txt" in folder.others
-        return ("train", "val", "test") if apart else ("trainval", "test")

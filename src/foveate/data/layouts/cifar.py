@@ -17,7 +17,7 @@ PIXELS = 3 * SIDE * SIDE
 
 
 class Cifar10(Layout):
-    """Ten classes; the pictures are written as PNG into the cache once."""
+    """Ten classes; the pictures are written as BMP into the cache once."""
 
     name = "CIFAR-10"
     marks = (
@@ -38,53 +38,51 @@ class Cifar10(Layout):
     @refusals_in_words()
     def read(self, folder: Folder, label: str) -> Published:
         label = label or next(iter(self.keys))
-        labels_key, names_key, names_file = self.keys[label]
         binary = self.marks[1][0] in folder.others
         if binary:
-            classes = [name for _, [name] in folder.lines(names_file)]
+            classes = [name for _, [name] in folder.lines(self.keys[label][2])]
         else:
-            meta = folder.root / self.marks[0][0]
-            classes = [str(name) for name in _entry(meta, read_plain_pickle(meta), names_key, list)]
-        arrays, rows = {}, list[Row]()
+            (classes,) = _entries(folder.root / self.marks[0][0], **{self.keys[label][1]: list})
+        arrays: dict[str, np.ndarray] = {}
+        rows = []
         for split, names in self.files.items():
-            parts = list[np.ndarray]()
+            batches = list[np.ndarray]()
             for name in names:
                 file = folder.root / (f"{name}.bin" if binary else name)
-                pixels, labels = self._binary(file, label) if binary else self._pickled(file, labels_key)
+                pixels, labels = (self._binary if binary else self._pickled)(file, label)
                 if pixels.shape != (len(labels), PIXELS):
-                    raise DataError(
-                        f"{file} has {len(labels)} labels and pixels of shape {pixels.shape}; fetch it again."
-                    )
-                start = sum(map(len, parts))
+                    shape = f"{len(labels)} labels and pixels of shape {pixels.shape}"
+                    raise DataError(f"{file} has {shape}; fetch it again.")
                 for number, given in enumerate(labels):
-                    where = f"{file}, picture {number}"
-                    index = number_of(where, given, len(classes), first=0)
-                    rows.append(Row(where, picture_name(split, start + number), index, split))
-                parts.append(pixels)
-            arrays[split] = np.concatenate(parts).reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+                    where, place = (
+                        f"{file}, picture {number}",
+                        picture_name(split, sum(map(len, batches)) + number),
+                    )
+                    rows.append(Row(where, place, number_of(where, given, len(classes), first=0), split))
+                batches.append(pixels)
+            arrays[split] = np.concatenate(batches).reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
         root = unpacked(arrays)
-        return Published(
-            classes, rows, notes=[f"Its pictures lie in arrays; they are in {root} as PNG."], root=root
-        )
+        notes = [f"Its pictures lie in arrays; they are in {root} as BMP."]
+        return Published([str(name) for name in classes], rows, notes=notes, root=root)
 
-    def _pickled(self, file: Path, key: str) -> tuple[np.ndarray, list[Any]]:
-        held = read_plain_pickle(file)
-        return _entry(file, held, "data", np.ndarray), _entry(file, held, key, list)
+    def _pickled(self, file: Path, label: str) -> list[Any]:
+        return _entries(file, data=np.ndarray, **{self.keys[label][0]: list})
 
-    def _binary(self, file: Path, label: str) -> tuple[np.ndarray, list[Any]]:
-        width = len(self.keys) + PIXELS
-        content = np.frombuffer(file.read_bytes(), np.uint8)
+    def _binary(self, file: Path, label: str) -> list[Any]:
+        content, width = np.frombuffer(file.read_bytes(), np.uint8), len(self.keys) + PIXELS
         if len(content) % width:
             raise DataError(f"{file} has {len(content)} bytes, no multiple of {width}; fetch it again.")
         table = content.reshape(-1, width)
-        place = len(self.keys) - 1 - [*self.keys].index(label)
-        return table[:, -PIXELS:], table[:, place].tolist()
+        return [table[:, -PIXELS:], table[:, len(self.keys) - 1 - [*self.keys].index(label)].tolist()]
 
 
-def _entry(file: Path, held: dict[str, Any], key: str, kind: type[Any]) -> Any:
-    if not isinstance(held.get(key), kind):
-        raise DataError(f"{file} holds no '{key}'; fetch it again.")
-    return held[key]
+def _entries(file: Path, **kinds: type[Any]) -> list[Any]:
+    """What a pickle holds by these names, of these types."""
+    held = read_plain_pickle(file)
+    for name, kind in kinds.items():
+        if not isinstance(held.get(name), kind):
+            raise DataError(f"{file} holds no '{name}'; fetch it again.")
+    return [held[name] for name in kinds]
 
 
 class Cifar100(Cifar10):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from foveate.core.errors import DataError, shown
 from foveate.data.class_folders import ClassTable, class_table
-from foveate.data.layouts.layout import Folder, Layout, Published, Row, box_of
+from foveate.data.layouts.layout import Folder, Layout, Published, Row, box_of, label_of
 from foveate.data.mask_matching import stem
 
 PARTS = {"0": "test", "1": "train"}
@@ -43,15 +43,13 @@ class Cub(Layout):
         """The classes, and {picture id: label}, of the lists in the folder ``label`` ("" or ending with a slash)."""
         names = {key: name for key, (_, [name]) in folder.table(f"{label}classes.txt", 2).items()}
         if len(set(names.values())) < len(names):
-            raise DataError(f"{folder.root / label}/classes.txt gives two classes one name; rename one.")
-        table, labels = class_table(list(names.values())), {}
-        for key, (where, [number]) in folder.table(f"{label}image_class_labels.txt", 2, images).items():
-            if number not in names:
-                raise DataError(
-                    f"{where}: class {shown(number)} is none of the {len(names)} in classes.txt; fetch the lists again."
-                )
-            labels[key] = table.index[names[number]]
-        return table, labels
+            raise DataError(f"{folder.root / label / 'classes.txt'} gives two classes one name; rename one.")
+        table = class_table(list(names.values()))
+        index = {key: table.index[name] for key, name in names.items()}
+        given = folder.table(f"{label}image_class_labels.txt", 2, images)
+        return table, {
+            k: label_of(where, number, index, "classes.txt") for k, (where, [number]) in given.items()
+        }
 
     def masks(self, folder: Folder, images: Images) -> dict[str, str]:
         """{picture id: mask reference}"""

@@ -1,7 +1,6 @@
 """Food-101 (Bossard et al., 2014)."""
 
-from foveate.core.errors import DataError, shown
-from foveate.data.layouts.layout import Folder, Layout, Published, Row
+from foveate.data.layouts.layout import Folder, Layout, Published, Row, label_of
 
 
 class Food101(Layout):
@@ -20,10 +19,6 @@ class Food101(Layout):
         rows = []
         for split in ("train", "test"):
             for where, [path] in folder.lines(f"meta/{split}.txt"):
-                name = path.partition("/")[0]
-                if name not in index:
-                    raise DataError(
-                        f"{where}: {shown(name)} is none of the {len(classes)} in classes.txt; fetch the lists again."
-                    )
-                rows.append(Row(where, f"images/{path}.jpg", index[name], split))
+                label_index = label_of(where, path.partition("/")[0], index, "classes.txt")
+                rows.append(Row(where, f"images/{path}.jpg", label_index, split))
         return Published(classes, rows)

@@ -1,10 +1,9 @@
 """What all published layouts share: how they are recognised, how their lists are read, and what is checked of them."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +14,6 @@ from foveate.core.errors import DataError, few, first_line, shown
 from foveate.core.reading import read_text
 from foveate.data.annotations.picture_masks import SEPARATOR
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
-from foveate.data.listing import Scan
 from foveate.data.mask_matching import stem
 from foveate.data.shapes import Box
 
@@ -54,33 +52,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Folder:
-    """The folder that a layout was found in."""
+    """The folder that a layout was found in, and what lies in it."""
 
-    data: Path
-    """The folder that was given."""
-    found: Scan
-    """All that lies in it."""
-    prefix: str = ""
-    """Where the layout lies below it: "" or a path that ends with a slash."""
-
-    @property
-    def root(self) -> Path:
-        return self.data / self.prefix
-
-    @cached_property
-    def pictures(self) -> frozenset[str]:
-        """All pictures, relative to ``root``: those beside it begin with ``../``."""
-        return frozenset(self._from_root(path) for path in self.found.pictures)
-
-    @cached_property
-    def others(self) -> frozenset[str]:
-        """All other files, as ``pictures``."""
-        return frozenset(self._from_root(path) for path in self.found.others)
-
-    def _from_root(self, path: str) -> str:
-        if path.startswith(self.prefix):
-            return path[len(self.prefix) :]
-        return Path(os.path.relpath(path, self.prefix)).as_posix()
+    root: Path
+    pictures: frozenset[str]
+    """Relative to ``root``; what lies beside it in the data folder begins with ``../``."""
+    others: frozenset[str]
+    """All other files."""
 
     def by_stem(self, *folders: str) -> dict[str, str]:
         """{path below the folder without suffix: picture} of the first folder that holds any."""
@@ -92,11 +70,7 @@ class Folder:
 
     def lines(self, name: str, cells: int = 1) -> Iterator[tuple[str, list[str]]]:
         """(the list and line, its cells) of each line that is neither empty nor a comment; the last cell may hold
-        spaces.
-
-        Raises:
-            DataError: the file cannot be read, or a line has fewer cells.
-        """
+        spaces. A DataError where there are fewer cells."""
         for number, line in enumerate(read_text(self.root / name).splitlines(), start=1):
             if not line.strip() or line.startswith("#"):
                 continue
@@ -110,14 +84,8 @@ class Folder:
     def table(
         self, name: str, cells: int, ids: Iterable[str] | None = None
     ) -> dict[str, tuple[str, list[str]]]:
-        """{id: (the list and line, further cells)} of a list whose lines begin with an id.
-
-        Args:
-            ids: those that must be there, each, and no others.
-
-        Raises:
-            DataError: an id stands twice, is missing or unknown; or see ``lines``.
-        """
+        """{id: (the list and line, further cells)} of a list whose lines begin with an id. A DataError where one stands
+        twice, or where they are not ``ids``."""
         table: dict[str, tuple[str, list[str]]] = {}
         wanted = None if ids is None else dict.fromkeys(ids)
         for where, (key, *rest) in self.lines(name, cells):
@@ -134,11 +102,7 @@ class Folder:
         return table
 
     def mat(self, name: str, *variables: str) -> list[np.ndarray]:
-        """Variables of a MATLAB file, each at least 1-d.
-
-        Raises:
-            DataError: it is missing, damaged, or lacks one.
-        """
+        """Variables of a MATLAB file, each at least 1-d. A DataError where it is missing, damaged, or lacks one."""
         file = self.root / name
         if not file.is_file():
             raise DataError(f"{file} is missing, which belongs to this data set; fetch it again.")
@@ -196,11 +160,7 @@ class Layout:
 
 
 def number_of(where: str, text: Any, count: int, *, what: str = "class", first: int = 1) -> int:
-    """One of ``count`` ids from ``first`` on -> an index from 0.
-
-    Raises:
-        DataError: it is none; ``where`` says what is wrong.
-    """
+    """One of ``count`` ids from ``first`` on -> an index from 0; a DataError that begins with ``where`` for others."""
     whole = isinstance(text, np.floating) and text.is_integer()
     value = str(int(text) if whole else text)
     if not (value.isascii() and value.isdigit() and first <= int(value) < first + count):
@@ -210,14 +170,20 @@ def number_of(where: str, text: Any, count: int, *, what: str = "class", first: 
     return int(value) - first
 
 
+def label_of(where: str, name: str, index: Mapping[str, int], file: str) -> int:
+    """The label of a class; a DataError where it is none of those that ``file`` lists."""
+    if name not in index:
+        raise DataError(
+            f"{where}: class {shown(name)} is none of the {len(index)} in {file}; fetch the lists again."
+        )
+    return index[name]
+
+
 def box_of(where: str, edges: Sequence[Any], *, sized: bool = False, first: int = 0) -> str:
     """A mask reference of a box: left, top, right, bottom; or, ``sized``, left, top, width, height.
 
-    Args:
-        first: the number of the first pixel; from 1 on both edges belong to the box, else the far ones do not.
-
-    Raises:
-        DataError: it has no area.
+    Where pixels count from ``first`` 1, both edges belong to the box, else the far ones do not. A DataError where it
+    has no area.
     """
     try:
         left, top, right, bottom = (float(edge) for edge in edges)
@@ -230,11 +196,8 @@ def box_of(where: str, edges: Sequence[Any], *, sized: bool = False, first: int 
 
 
 def names_by_id(pairs: Iterable[tuple[str, object, str]]) -> tuple[list[str], list[int]]:
-    """Class names in the order of their ids, and the label of each picture, of (list and line, id, name).
-
-    Raises:
-        DataError: an id is beyond the number of names, or has two names.
-    """
+    """Class names in the order of their ids, and the label of each picture, of (list and line, id, name). A DataError
+    where an id is beyond the number of names, or has two names."""
     pairs = list(pairs)
     count = len({name for _, _, name in pairs})
     labels = [number_of(where, text, count) for where, text, _ in pairs]
@@ -251,28 +214,29 @@ def catalog_of(layout: Layout, folder: Folder, published: Published) -> tuple[Ca
     """The catalog of what was read, sorted by path, and sentences: first the one that says what was recognised.
 
     Raises:
-        DataError: a picture is listed twice, a label is beyond the classes, or no picture exists.
+        DataError: a picture is listed twice, or no picture exists.
     """
-    root = published.root or folder.root
-    places: dict[str, str] = {}
-    for row in published.rows:
-        if places.setdefault(row.path, row.where) != row.where:
-            raise DataError(f"{row.path} is listed twice: {places[row.path]}, and {row.where}; keep one.")
-    known = folder.pictures if published.root is None else None
-    missing = [row.path for row in published.rows if known is not None and row.path not in known]
-    if not published.rows:
-        raise DataError(f"The lists of {layout.name} in {root} name no picture; fetch them again.")
-    if len(missing) == len(published.rows):
+    rows, root = sorted(published.rows, key=lambda row: row.path), published.root or folder.root
+    for one, other in pairwise(rows):
+        if one.path == other.path:
+            raise DataError(f"{one.path} is listed twice: {one.where}, and {other.where}; keep one.")
+    missing = [row.path for row in rows if published.root is None and row.path not in folder.pictures]
+    if len(missing) == len(rows):
         raise DataError(
-            f"{root} has the lists of {layout.name} but none of their {len(missing)} pictures, for example "
-            f"{missing[0]}; unpack the archive of the pictures there."
+            f"{root} has the lists of {layout.name} but none of their {len(missing)} pictures"
+            f"{f', for example {missing[0]}' if missing else ''}; unpack the archive of the pictures there."
         )
-    samples = tuple(
-        Sample(row.path, row.label, row.split, row.mask, row.group)
-        for row in sorted(published.rows, key=lambda row: row.path)
-    )
+    samples = tuple(Sample(row.path, row.label, row.split, row.mask, row.group) for row in rows)
     catalog = Catalog(root, tuple(map(composed, published.classes)), samples, tuple(published.class_ids))
-    return catalog, [_summary(layout, catalog), *published.notes, *_left_out(folder, catalog, known, missing)]
+    notes = [_summary(layout, catalog), *published.notes]
+    if missing:
+        notes.append(f"{len(missing)} listed pictures do not exist, for example {missing[0]}.")
+    used = {path for row in rows for path in (row.path, *row.mask.partition(":")[2].split(SEPARATOR))}
+    tops = {row.path.split("/")[0] for row in rows if "/" in row.path and published.root is None}
+    left = sorted(path for path in folder.pictures - used if path.split("/")[0] in tops)
+    if left:
+        notes.append(f"{len(left)} pictures are in no list and are left out, for example {left[0]}.")
+    return catalog, notes
 
 
 def _summary(layout: Layout, catalog: Catalog) -> str:
@@ -284,22 +248,3 @@ def _summary(layout: Layout, catalog: Catalog) -> str:
         f"Recognised as {layout.name}: {len(catalog)} pictures, {len(catalog.classes)} classes; "
         f"{f'split as published: {splits}' if splits else 'no split of its own'}; masks: {kinds or 'none'}."
     )
-
-
-def _left_out(
-    folder: Folder, catalog: Catalog, known: frozenset[str] | None, missing: Sequence[str]
-) -> list[str]:
-    notes = []
-    if missing:
-        notes.append(f"{len(missing)} listed pictures do not exist, for example {missing[0]}.")
-    listed = {sample.path for sample in catalog.samples}
-    masks = {path for s in catalog.samples if s.mask for path in s.mask.partition(":")[2].split(SEPARATOR)}
-    tops = {path.split("/")[0] for path in listed if "/" in path}
-    left = sorted(
-        path
-        for path in (known or ())
-        if path.split("/")[0] in tops and path not in listed and path not in masks
-    )
-    if left:
-        notes.append(f"{len(left)} pictures are in no list and are left out, for example {left[0]}.")
-    return notes

@@ -12,24 +12,27 @@ import numpy as np
 
 from foveate.core.errors import DataError, first_line, shown
 
-_VALUES = frozenset(
-    ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "STRING", "BINSTRING", "SHORT_BINSTRING")
-) | {"BINBYTES", "SHORT_BINBYTES", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"}
-_MADE: dict[str, Any] = {
-    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_TUPLE": tuple, "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-}  # fmt: skip
+_VALUES = {
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+}
+_VALUES |= {"BINUNICODE", "SHORT_BINUNICODE"}
+_MADE: dict[str, Any] = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
+_MADE |= {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
 _NAMES = frozenset(
-    f"{module} {name}"
-    for module, name in (
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
-    )
-)
-_MARK = object()
+    {
+        "numpy.core.multiarray _reconstruct",
+        "numpy._core.multiarray _reconstruct",
+        "numpy ndarray",
+        "numpy dtype",
+    }
+) | {"_codecs encode"}
 
 
 class _Refused(Exception):
@@ -61,8 +64,8 @@ class _Array:
 
 
 def read_plain_pickle(path: Path) -> dict[str, Any]:
-    """The dictionary that a pickle holds: lists, text, bytes and numbers, and arrays of uint8 by name. Text of Python 2
-    is read as latin-1.
+    """The dictionary that a pickle of protocol 2 to 4 holds: lists, text, bytes, whole numbers, and arrays of uint8 by
+    name. Text of Python 2 is read as latin-1.
 
     Raises:
         DataError: it is damaged, or asks for anything else; nothing was run.
@@ -89,9 +92,10 @@ def _text(key: Any) -> str:
 
 
 def _run(content: bytes) -> Any:
-    stack: list[Any] = []
+    stacks: list[list[Any]] = [[]]  # a new one for each mark
     memo: dict[Any, Any] = {}
     for opcode, argument, place in pickletools.genops(content):
+        stack = stacks[-1]
         match opcode.name:
             case "PROTO" | "FRAME":
                 pass
@@ -102,26 +106,22 @@ def _run(content: bytes) -> Any:
             case name if name in _MADE:
                 stack.append(_MADE[name]())
             case "MARK":
-                stack.append(_MARK)
-            case "TUPLE1" | "TUPLE2" | "TUPLE3" as name:
-                stack.append(tuple(reversed([stack.pop() for _ in range(int(name[-1]))])))
+                stacks.append([])
             case "TUPLE":
-                stack.append(tuple(_since_mark(stack)))
-            case "LIST":
-                stack.append(_since_mark(stack))
-            case "DICT":
-                stack.append(_pairs(_since_mark(stack)))
+                stacks[-2].append(tuple(stacks.pop()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3" as name:
+                stack.append(tuple([stack.pop() for _ in range(int(name[-1]))][::-1]))
             case "APPEND" | "APPENDS" as name:
-                items = [stack.pop()] if name == "APPEND" else _since_mark(stack)
-                _of(list, stack[-1]).extend(items)
+                items = [stack.pop()] if name == "APPEND" else stacks.pop()
+                _of(list, stacks[-1][-1]).extend(items)
             case "SETITEM" | "SETITEMS" as name:
-                items = [stack.pop(), stack.pop()][::-1] if name == "SETITEM" else _since_mark(stack)
-                _of(dict, stack[-1]).update(_pairs(items))
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                items = [stack.pop(), stack.pop()][::-1] if name == "SETITEM" else stacks.pop()
+                _of(dict, stacks[-1][-1]).update(zip(items[::2], items[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
+            case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
             case "GLOBAL":
                 stack.append(_named(str(argument)))
@@ -139,19 +139,6 @@ def _run(content: bytes) -> Any:
             case name:
                 raise _Refused(f"holds the instruction {name} (byte {place})")
     raise ValueError("it ends too early")
-
-
-def _since_mark(stack: list[Any]) -> list[Any]:
-    at = next((place for place in reversed(range(len(stack))) if stack[place] is _MARK), None)
-    if at is None:
-        raise ValueError("a mark is missing")
-    items = stack[at + 1 :]
-    del stack[at:]
-    return items
-
-
-def _pairs(items: list[Any]) -> dict[Any, Any]:
-    return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def _of(kind: type[Any], value: Any) -> Any:
