@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from foveate.core.errors import DataError
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.layout_settings import parse_columns
-from foveate.data.picture_table import read_rows
-from foveate.data.table_catalog import read_manifest
+from foveate.data.table_catalog import read_columns, read_manifest
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -276,4 +275,4 @@ def test_other_encodings_are_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="UTF-8"):
             read_manifest(table(tmp_path, text, encoding=encoding))
     with pytest.raises(DataError, match="does not exist"):
-        read_rows(tmp_path / "none.csv")
+        read_columns(tmp_path / "none.csv")

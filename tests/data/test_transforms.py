@@ -414,7 +414,8 @@ def test_shrinking_does_not_alias():
         ),
         ({"steps": [{"kind": "rotate", "degrees": 400}]}, r"steps\[0\].*degrees.*got 400"),
         ({"steps": [{"kind": "zoom", "low": 2, "high": 1}]}, "low 2.0 is above high 1.0"),
-        ({"steps": [{"kind": "crop", "scale": [0.5, 1.5]}]}, "scale must lie"),
+        ({"steps": [{"kind": "crop", "scale": [0.9, 0.5]}]}, "the smaller value must come first"),
+        ({"steps": [{"kind": "crop", "scale": [0.5, 1.5]}]}, r"steps\[0\].*scale.*got 1.5"),
         ({"fill": "white"}, "fill"),
     ],
 )

@@ -6,7 +6,7 @@ Everything here looks at paths only.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,36 +93,35 @@ def class_table(folders: Sequence[str]) -> ClassTable:
     return ClassTable(names, ids, {folder: number[composed(folder)] for folder in own}, reason)
 
 
+def below(paths: Iterable[str], prefix: str) -> Iterator[tuple[str, str]]:
+    """(path, what remains of it below ``prefix``) of those that lie there."""
+    return ((path, path[len(prefix) :]) for path in paths if path.startswith(prefix))
+
+
 def tops(pictures: Iterable[str], prefix: str = "") -> list[str]:
     """Names of the folders directly below ``prefix`` that hold pictures, at any depth."""
-    below = (path[len(prefix) :] for path in pictures if path.startswith(prefix))
-    return sorted({path.split("/", 1)[0] for path in below if "/" in path})
+    return sorted({rest.split("/", 1)[0] for _, rest in below(pictures, prefix) if "/" in rest})
 
 
 def only_folder(pictures: Sequence[str]) -> str | None:
     """The single folder that holds all pictures, when classes or splits lie in it (an unpacked archive)."""
     names = tops(pictures)
-    if (
-        len(names) != 1
-        or names[0].lower() in WRAPPERS
-        or split_of(names[0])
-        or any("/" not in p for p in pictures)
-    ):
+    if len(names) != 1 or _said(names[0]) or any("/" not in path for path in pictures):
         return None
     inside = tops(pictures, f"{names[0]}/")
-    named = any(name.lower() in WRAPPERS or split_of(name) for name in inside)
-    return names[0] if len(inside) >= 2 or named else None
+    return names[0] if len(inside) >= 2 or any(map(_said, inside)) else None
+
+
+def _said(name: str) -> bool:
+    """Whether a folder's name says that it is no class."""
+    return name.lower() in WRAPPERS or bool(split_of(name))
 
 
 def _unwrap(pictures: Sequence[str], prefix: str) -> str:
     """``prefix``, or the one folder in it that holds all its pictures: ``images/``, or of the same name again."""
     names = tops(pictures, prefix)
-    again = prefix.split("/")[-2:-1]
-    return (
-        f"{prefix}{names[0]}/"
-        if len(names) == 1 and (names[0].lower() in WRAPPERS or names == again)
-        else prefix
-    )
+    inner = len(names) == 1 and (names[0].lower() in WRAPPERS or names == prefix.split("/")[-2:-1])
+    return f"{prefix}{names[0]}/" if inner else prefix
 
 
 def find_bases(
@@ -156,26 +155,19 @@ def find_bases(
         f"{base.prefix} is read as {base.split}" for base in bases if base.split not in ("", base.name)
     ]
     notes += [f"{', '.join(renamed)}."] if renamed else []
-    bases = [below for base in bases or [Base(prefix, "")] for below in _folds_below(pictures, base)]
-    folded = [base for base in bases if base.fold]
+    found = []
+    for base in bases or [Base(prefix, "")]:
+        names = tops(pictures, base.prefix)
+        folds = [] if base.fold or fold_folders(names) != names else names
+        found += [Base(f"{base.prefix}{name}/", base.split, name) for name in folds] or [base]
+    folded = [base for base in found if base.fold]
     if folded:
-        number = len({base.fold for base in folded})
         notes.append(
             f"{', '.join(base.prefix for base in folded)} are read as folds, not as classes: the pictures of one stay "
-            f"together, unless other groups are given; split --folds {number} takes them as they are."
+            f"together, unless other groups are given; split --folds {len({base.fold for base in folded})} takes them "
+            "as they are."
         )
-    return [replace(base, prefix=_unwrap(pictures, base.prefix)) for base in bases]
-
-
-def _folds_below(pictures: Sequence[str], base: Base) -> list[Base]:
-    """A base for each fold folder in it, when it holds nothing else."""
-    names = tops(pictures, base.prefix)
-    folds = [] if base.fold else fold_folders(names)
-    return (
-        [Base(f"{base.prefix}{name}/", base.split, name) for name in folds]
-        if folds and folds == names
-        else [base]
-    )
+    return [replace(base, prefix=_unwrap(pictures, base.prefix)) for base in found]
 
 
 def refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None:
@@ -192,11 +184,11 @@ def refuse_mask_trees(data: Path, pictures: Sequence[str], prefix: str) -> None:
     if wrapper is None:
         return
     stems: dict[str, set[str]] = defaultdict(set)
-    for path in pictures:
-        if path.startswith(prefix) and "/" in path[len(prefix) :]:
-            top, _, below = path[len(prefix) :].partition("/")
-            stems[top].add(os.path.splitext(below)[0])
-    if not any("/" in below for below in stems[wrapper]):
+    for _, rest in below(pictures, prefix):
+        top, slash, inner = rest.partition("/")
+        if slash:
+            stems[top].add(os.path.splitext(inner)[0])
+    if not any("/" in inner for inner in stems[wrapper]):
         return  # it holds pictures itself, so it wraps no class folders: a class of that name
     for name in names:
         if name != wrapper and 2 * len(stems[name] & stems[wrapper]) > len(stems[name]):
@@ -220,10 +212,8 @@ def place(
     placed: Placed = {}
     unnamed = []
     for base in bases:
-        for path in pictures:
-            if not path.startswith(base.prefix):
-                continue
-            folder, slash, _ = path[len(base.prefix) :].partition("/")
+        for path, rest in below(pictures, base.prefix):
+            folder, slash, _ = rest.partition("/")
             label = composed((folder if slash else "") if label_of is None else label_of(path).strip())
             if label or (base.split and (label_of is None or base.split != "train")):
                 placed[path] = (label, base.split)
@@ -244,7 +234,7 @@ def place(
             notes.append(
                 f"{base.prefix}{names[0]}/ is no class of train, so its pictures count as unlabelled."
             )
-            placed |= {path: ("", base.split) for path in pictures if path.startswith(base.prefix)}
+            placed |= {path: ("", base.split) for path, _ in below(pictures, base.prefix)}
     return placed
 
 
@@ -252,11 +242,11 @@ def _splits_below_classes(placed: Placed, bases: Sequence[Base], notes: list[str
     """``rose/train/1.jpg``: when every class folder is divided into splits, they are the splits."""
     if len(bases) > 1 or bases[0].split:
         return
-    below = {path: path[len(bases[0].prefix) :].split("/")[1:-1] for path in placed}
-    names = {rest[0] if rest else "" for rest in below.values()}
+    inner = {path: rest.split("/")[1:-1] for path, rest in below(placed, bases[0].prefix)}
+    names = {folders[0] if folders else "" for folders in inner.values()}
     splits = split_folders(names)
     if len(splits) == len(names) and "train" in splits.values() and len(set(splits.values())) > 1:
-        placed |= {path: (folder, splits[below[path][0]]) for path, (folder, _) in placed.items()}
+        placed |= {path: (folder, splits[inner[path][0]]) for path, (folder, _) in placed.items()}
         notes.append(
             f"Each class folder is divided into {', '.join(sorted(names))}, which are read as splits."
         )
@@ -287,9 +277,9 @@ def depth_notes(placed: Placed, bases: Sequence[Base]) -> list[str]:
     deep: dict[str, set[str]] = defaultdict(set)
     count, example, level = 0, "", 0
     for base in bases:
-        for path, (folder, _) in placed.items():
-            parts = path[len(base.prefix) :].split("/") if path.startswith(base.prefix) else []
-            named = [part for part in parts[1:-1] if part.lower() not in WRAPPERS and not split_of(part)]
+        for path, rest in below(placed, base.prefix):
+            folder = placed[path][0]
+            named = [part for part in rest.split("/")[1:-1] if not _said(part)]
             if folder and named:
                 deep[folder].add(named[0])
                 count += 1
@@ -327,15 +317,11 @@ def empty_folders(
 ) -> tuple[str, ...]:
     """Names of folders in the place of a class that hold no picture in any split."""
     classes = {name for base in bases for name in tops(pictures, base.prefix)}
-    mask_tops = {(base.prefix, name) for base in bases for name in tops(masks, base.prefix)}
     empty = set()
     for base in bases:
-        for folder in folders:
-            name = folder[len(base.prefix) :]
-            if not folder.startswith(base.prefix) or "/" in name:
-                continue
-            if name.lower() in TREES or split_of(name) or is_fold(name) or name in classes:
-                continue
-            if (base.prefix, name) not in mask_tops:
+        mask_folders = tops(masks, base.prefix)
+        for _, name in below(folders, base.prefix):
+            known = name.lower() in TREES or split_of(name) or is_fold(name) or name in classes
+            if "/" not in name and not known and name not in mask_folders:
                 empty.add(name)
     return tuple(sorted(empty))

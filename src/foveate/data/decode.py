@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -24,32 +24,11 @@ MAX_PIXELS = 200_000_000
 """Width times height above which a file is refused as a decompression bomb."""
 
 IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".apng",
-        ".webp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".dib",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".jp2",
-        ".j2k",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".tga",
-    ]
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"),
+        *(".bmp", ".dib", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm"),
+        *(".pnm", ".tga"),
+    )
 )
 """Lower-case suffixes of files that count as pictures."""
 
@@ -73,10 +52,11 @@ TRANSPOSES = {
 """{EXIF orientation: what sets the picture upright}"""
 
 
-class DecodeError(DataError):
-    """A file cannot be read as a picture. ``path`` names it, ``reason`` says why (no full stop)."""
+class BadFile(DataError):
+    """A file cannot be used. ``path`` names it, ``reason`` says why (no full stop)."""
 
-    sentence = "{} cannot be read: {}; replace or remove it."
+    sentence: ClassVar[str]
+    """With a place for each."""
 
     def __init__(self, path: Path | str, reason: str = "") -> None:
         self.path = Path(path)
@@ -86,6 +66,12 @@ class DecodeError(DataError):
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (str(self.path), self.reason)
+
+
+class DecodeError(BadFile):
+    """A file cannot be read as a picture."""
+
+    sentence = "{} cannot be read: {}; replace or remove it."
 
 
 _lock = threading.Lock()

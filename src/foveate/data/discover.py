@@ -32,28 +32,12 @@ from foveate.data.layouts import catalog_of, recognise
 from foveate.data.listing import Scan, scan
 from foveate.data.mask_matching import MaskFinds
 from foveate.data.mask_search import find_masks
-from foveate.data.picture_table import SUFFIXES, PictureTable
-from foveate.data.table_catalog import read_manifest
+from foveate.data.table_catalog import SUFFIXES, PictureTable, read_manifest
 
 UNREADABLE = frozenset(
-    {
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".dng",
-        ".orf",
-        ".rw2",
-        ".raf",
-        ".psd",
-        ".svg",
-        ".dcm",
-        ".czi",
-    }
+    (*(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"), ".psd", ".svg", ".dcm", ".czi")
 )
 """Suffixes of pictures that are not read here."""
-
-
 MOST = 8
 """Values of an attribute that a note names."""
 
@@ -221,11 +205,9 @@ def _tables(data: Path, found: Scan, config: LayoutConfig, notes: list[str]) -> 
             continue
         try:
             table = PictureTable.read(data / name, config.roles, labelled=_path_rule(config.label) is None)
-            if table is None:
-                continue
-            if table.base([data]) is not None:
+            if table is not None and table.base([data]) is not None:
                 tables.append(data / name)
-            else:
+            elif table is not None:
                 notes.append(f"{name} lists no picture that exists, so it is not used as a manifest.")
         except DataError as error:
             notes.append(f"{name} is not used as a manifest: {error}")
@@ -267,11 +249,6 @@ def _path_rule(rule: str | None) -> LabelOf | None:
 
 
 def _with_groups(catalog: Catalog, config: LayoutConfig) -> Catalog:
-    """Groups from the path, as configured.
-
-    Raises:
-        DataError: a path has no such part or match.
-    """
     if config.group is None or column_of(config.group):
         return catalog
     groups = _words(catalog, config.group)
@@ -287,15 +264,10 @@ def _words(catalog: Catalog, rule: str) -> list[str]:
 
 
 def _with_attributes(catalog: Catalog, config: LayoutConfig) -> tuple[Catalog, list[str]]:
-    """The catalog with all attributes that are asked for, in that order; and a sentence on each.
-
-    Raises:
-        DataError: one has no value for any picture.
-    """
-    rules = dict(map(rule_of, config.attributes))
-    columns, notes = [], []
-    for name, rule in rules.items():
-        values = catalog.values(name) if column_of(rule) else _words(catalog, rule)
+    """The catalog with all attributes that are asked for, in that order; and a sentence on each."""
+    columns, notes = {}, []
+    for name, rule in map(rule_of, config.attributes):
+        values = columns[name] = catalog.values(name) if column_of(rule) else _words(catalog, rule)
         counts = Counter(value for value in values if value)
         if not counts:
             raise DataError(
@@ -304,10 +276,10 @@ def _with_attributes(catalog: Catalog, config: LayoutConfig) -> tuple[Catalog, l
         listed = few([f"{value} {count}" for value, count in counts.most_common()], MOST)
         without = len(values) - counts.total()
         notes.append(f"Attribute {name}: {listed}{f'; {without} pictures have none' if without else ''}.")
-        columns.append(values)
-    if not rules:
+    if not columns:
         return catalog, notes
-    return catalog.with_column("attributes", zip(*columns, strict=True), attributes=tuple(rules)), notes
+    rows = zip(*columns.values(), strict=True)
+    return catalog.with_column("attributes", rows, attributes=tuple(columns)), notes
 
 
 def _from_folders(

@@ -8,8 +8,8 @@ from pathlib import Path
 from foveate.core.errors import DataError
 from foveate.data.annotations import DOCUMENTS, recognise
 from foveate.data.mask_matching import WRAPPERS, Lookup, MaskFinds, mirrored
-from foveate.data.picture_table import PATH_COLUMNS, first, read_rows, relative
 from foveate.data.shapes import parse_boxes
+from foveate.data.table_catalog import PATH_COLUMNS, read_columns, relative
 
 BOX_FILES = frozenset({"boxes.csv", "bounding_boxes.csv"})
 BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
@@ -90,27 +90,28 @@ def _candidates(name: str, text: str) -> list[str]:
 
 def _boxes(root: Path, name: str, lookup: Lookup) -> tuple[dict[str, str], list[str]]:
     path = root / name
-    names, rows = read_rows(path)
-    file_column = first(PATH_COLUMNS, names)
-    if file_column is None or any(first([column], names) is None for column in BOX_COLUMNS):
+    names, lines, columns = read_columns(path)
+    files = next((columns[column] for column in PATH_COLUMNS if column in columns), None)
+    if files is None or not columns.keys() >= {*BOX_COLUMNS}:
         needed = ", ".join(("file", *BOX_COLUMNS))
         raise DataError(
             f"{path} has the columns {', '.join(names).lower()}; a table of boxes needs {needed}."
         )
     boxes: dict[str, list[str]] = defaultdict(list)
     unmatched = []
-    for line, row in rows:
-        text = ",".join(row[column].strip() for column in BOX_COLUMNS)
+    edges = zip(*(columns[column] for column in BOX_COLUMNS), strict=True)
+    for line, text, box in zip(lines, files, edges, strict=True):
+        corners = ",".join(edge.strip() for edge in box)
         try:
-            parse_boxes(text)
+            parse_boxes(corners)
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}.") from None
-        file = relative(root, row[file_column])
+        file = relative(root, text)
         picture = next((p for p in _candidates(name, file) if p in lookup.known), None)
         if picture is None:
             unmatched.append(file)
         else:
-            boxes[picture].append(text)
+            boxes[picture].append(corners)
     return {picture: f"box:{';'.join(found)}" for picture, found in boxes.items()}, unmatched
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from foveate.core.config import Config
 from foveate.core.registry import Registry
@@ -54,8 +54,18 @@ class Local:
 
 Operation = Geometry | Colour | Local
 
-
 Share = Annotated[float, Field(ge=0, le=1)]
+_AnyShare = Annotated[float, Field(gt=0, le=1)]
+_Positive = Annotated[float, Field(gt=0)]
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the smaller value must come first")
+    return pair
+
+
+_RISING = AfterValidator(_rising)
 
 
 class Step(Config):
@@ -163,16 +173,10 @@ class Crop(Step):
     """A random part of the picture at full size (random resized crop)."""
 
     kind: Literal["crop"] = "crop"
-    scale: tuple[float, float] = (0.7, 1.0)
+    scale: Annotated[tuple[_AnyShare, _AnyShare], _RISING] = (0.7, 1.0)
     """Smallest and largest share of the area, in (0, 1]."""
-    ratio: tuple[float, float] = (0.9, 1.1)
+    ratio: Annotated[tuple[_Positive, _Positive], _RISING] = (0.9, 1.1)
     """Smallest and largest width / height of the part."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> "Crop":
-        if not (0 < self.scale[0] <= self.scale[1] <= 1 and 0 < self.ratio[0] <= self.ratio[1]):
-            raise ValueError("scale must lie in (0, 1] and ratio above 0, the smaller value first")
-        return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Geometry:
         area = rng.uniform(*self.scale)
@@ -260,14 +264,8 @@ class Blur(Step):
 
     kind: Literal["blur"] = "blur"
     p: Share = 0.2
-    sigma: tuple[float, float] = (0.3, 1.5)
+    sigma: Annotated[tuple[_Positive, _Positive], _RISING] = (0.3, 1.5)
     """Smallest and largest standard deviation, in pixels of the network's picture."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> "Blur":
-        if not 0 < self.sigma[0] <= self.sigma[1]:
-            raise ValueError("sigma must be above 0, the smaller value first")
-        return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Local:
         sigma = rng.uniform(*self.sigma) / size
@@ -285,18 +283,12 @@ class Cutout(Step):
     """
 
     kind: Literal["cutout"] = "cutout"
-    height: tuple[float, float] = (0.25, 0.25)
+    height: Annotated[tuple[Share, Share], _RISING] = (0.25, 0.25)
     """Smallest and largest height, as a share of the side."""
-    width: tuple[float, float] = (0.25, 0.25)
+    width: Annotated[tuple[Share, Share], _RISING] = (0.25, 0.25)
     """Smallest and largest width, as a share of the side."""
     value: int | None = Field(default=None, ge=0, le=255)
     """Grey value that fills it; None takes the picture's mean colour."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> "Cutout":
-        if not (0 <= self.height[0] <= self.height[1] <= 1 and 0 <= self.width[0] <= self.width[1] <= 1):
-            raise ValueError("height and width must lie in [0, 1], the smaller value first")
-        return self
 
     def draw(self, rng: np.random.Generator, size: int) -> Local:
         height, width = rng.uniform(*self.height), rng.uniform(*self.width)

@@ -9,19 +9,129 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from foveate.core.errors import DataError
+from foveate.core.reading import read_csv
 from foveate.data.annotations import READERS
 from foveate.data.catalog import UNLABELLED, Catalog, Sample, composed
-from foveate.data.layout_settings import ATTRIBUTE_ROLE
+from foveate.data.layout_settings import ATTRIBUTE_ROLE, ROLES
 from foveate.data.listing import scan
-from foveate.data.picture_table import FLAGS, LABEL_COLUMNS, PATH_COLUMNS, PictureTable, read_rows, relative
 from foveate.data.split_names import split_of
 
-_WHOLE = re.compile(r"(\d+)\.0+", re.ASCII)
+PATH_COLUMNS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img_path"),
+    *("image_name", "image_file", "filenames", "filepaths", "images"),
+)
+LABEL_COLUMNS = ("label", "class", "species", "target", "category", "class_name", "labels")
+FLAGS = {"is_valid": "val", "is_val": "val", "is_test": "test"}
+"""{column of True and False: the split where it is true}; the others train."""
+SUFFIXES = (".csv", ".tsv")
+
+NOTHING = frozenset({"nan", "<na>", "#n/a", "n/a", "null"})
+"""What programs write into a cell that holds nothing, in lower case."""
+_TRUE = frozenset({"1", "1.0", "true", "yes"})
+_FALSE = frozenset({"0", "0.0", "false", "no", ""})
+_WHOLE = re.compile(r"^(\d+)\.0+$", re.ASCII)
+
+
+def read_columns(path: Path) -> tuple[tuple[str, ...], list[int], dict[str, list[str]]]:
+    """The columns' names as they are written, the line of each row, and {name in lower case: cells}; comma, semicolon
+    or tab separates.
+
+    Raises:
+        DataError: see ``read_csv``; or two names differ in case or spaces only.
+    """
+    table = read_csv(path, delimiter=",;\t")
+    names = tuple(name.strip() for name in table.header)
+    columns = {name.strip().lower(): table.column(name) for name in table.header}
+    if len(columns) < len(names):
+        raise DataError(f"{path} has the same column twice: {', '.join(names).lower()}; rename one.")
+    return names, table.lines, columns
+
+
+@dataclass(frozen=True)
+class PictureTable:
+    """A table of pictures."""
+
+    path: Path
+    lines: list[int]
+    """The line of each row."""
+    columns: dict[str, str]
+    """{role: column}"""
+    pictures: list[str]
+    """Paths as they are written."""
+    cells: Mapping[str, Sequence[str]]
+    """{role: what each row holds, without spaces around it; "" for nothing and where there is no such column}"""
+    unsaid: int
+    """Rows whose label is a program's word for nothing."""
+    one_hot: tuple[str, ...]
+    """Columns of 0 and 1, one for each class, when there is no label column."""
+    flag: str
+    """The column of True and False that says the split; "" when there is none."""
+
+    @classmethod
+    def read(
+        cls, path: Path, roles: Mapping[str, str] = {}, *, labelled: bool = True
+    ) -> "PictureTable | None":
+        """None when the table has no path column, or no label where one is needed.
+
+        Args:
+            path: the table.
+            roles: {role: column} where the columns' names do not say it; further roles are attributes.
+            labelled: whether the label must come from the table.
+
+        Raises:
+            DataError: unreadable, or a column of ``roles`` is not there.
+        """
+        names, lines, table = read_columns(path)
+        columns = {}
+        for role in dict.fromkeys((*ROLES, *roles)):
+            named = roles.get(role, "").strip().lower()
+            if named and named not in table:
+                raise DataError(
+                    f"{path} has no column '{roles[role]}' for the {role}; it has {', '.join(names).lower()}."
+                )
+            usual = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS}.get(role, (role,))
+            if column := named or next((name for name in usual if name in table), ""):
+                columns[role] = column
+        if "path" not in columns:
+            return None
+        clean = {name: [_clean(text) for text in texts] for name, texts in table.items()}
+        cells: dict[str, Sequence[str]] = {role: clean[column] for role, column in columns.items()}
+        unsaid, flag = 0, ""
+        one_hot: tuple[str, ...] = ()
+        if "label" in columns:
+            unsaid = sum(
+                not cell and bool(text.strip())
+                for cell, text in zip(cells["label"], table[columns["label"]], strict=True)
+            )
+        elif labelled:
+            free = [name for name in names if name.lower() not in {*columns.values(), *FLAGS}]
+            binary = {name: [cell.lower() for cell in clean[name.lower()]] for name in free}
+            binary = {name: column for name, column in binary.items() if {*column} <= _TRUE | _FALSE - {""}}
+            marked = [
+                [n for n, cell in zip(binary, row, strict=True) if cell in _TRUE]
+                for row in zip(*binary.values(), strict=True)
+            ]
+            if len(binary) < 2 or {len(row) for row in marked} != {1}:
+                return None
+            one_hot, cells["label"] = tuple(binary), [name for (name,) in marked]
+        if "split" not in columns and (flag := next((name for name in FLAGS if name in table), "")):
+            said = {**dict.fromkeys(_TRUE, FLAGS[flag]), **dict.fromkeys(_FALSE, "train")}
+            cells["split"] = [said.get(cell.lower(), cell.lower()) for cell in clean[flag]]
+        nothing = [""] * len(lines)
+        cells = {role: cells.get(role, nothing) for role in (*ROLES, *roles)}
+        return cls(path, lines, columns, table[columns["path"]], cells, unsaid, one_hot, flag)
+
+    def base(self, bases: Sequence[Path]) -> Path | None:
+        """The first folder below which any of the pictures exists."""
+        named = [picture for picture in self.pictures if picture.strip()]
+        return next(
+            (base for base in bases if any((base / relative(base, name)).is_file() for name in named)), None
+        )
 
 
 def read_manifest(
@@ -51,68 +161,65 @@ def read_manifest(
     table = PictureTable.read(path, columns, labelled=label_of is None)
     if table is None:
         raise DataError(_no_manifest(path))
-    if not table.rows:
+    if not table.lines:
         raise DataError(f"{path} has a header but no rows; list at least one picture.")
     notes = [] if notes is None else notes
     base, by_name = _places(table, root, notes)
-    class_of_id: dict[str, str] = {}
-    id_of_class: dict[str, str] = {}
-    parsed = []
-    attributes = [role for role in columns if role.startswith(ATTRIBUTE_ROLE)]
-    labels = [table.label(row) for _, row in table.rows] if label_of is None else []
-    whole = bool(labels) and all(
-        not label or label.isdecimal() or _WHOLE.fullmatch(label) for label in labels
-    )
-    nothing = 0
-    for number, (line, row) in enumerate(table.rows):
-        text = table.text(row, "path")
-        picture = by_name.get(text) or relative(base, text)
-        if not picture:
-            raise DataError(
-                f"{path}, line {line}: the {table.columns['path']} is empty; name a picture or remove the row."
+    pictures = [by_name.get(text) or relative(base, text) for text in table.pictures]
+    if "" in pictures:
+        line = table.lines[pictures.index("")]
+        raise DataError(
+            f"{path}, line {line}: the {table.columns['path']} is empty; name a picture or remove the row."
+        )
+    said = table.cells["label"] if label_of is None else [label_of(picture).strip() for picture in pictures]
+    labels = [composed(label) for label in said]
+    if label_of is None:
+        if table.unsaid:
+            notes.append(
+                f"{table.unsaid} rows hold no label (NaN or the like); those pictures are unlabelled."
             )
-        label = labels[number] if label_of is None else composed(label_of(picture).strip())
-        nothing += label_of is None and not label and bool(table.text(row, "label").strip())
-        if whole and (match := _WHOLE.fullmatch(label)):
-            label = match[1]
-        class_id = table.cell(row, "class_id")
-        split = table.split(row)
-        if split and not split_of(split):
-            raise DataError(f"{path}, line {line}: split '{split}' is none of train, val, test.")
-        if label:
-            class_id = class_id or label
-            known = (id_of_class.setdefault(label, class_id), class_of_id.setdefault(class_id, label))
-            if known != (class_id, label):
-                raise DataError(
-                    f"{path}, line {line}: class '{label}' with class_id '{class_id}' contradicts "
-                    "an earlier row; each class needs one id of its own."
-                )
-        mask = _mask(base, table.cell(row, "mask"))
-        more = tuple(composed(table.cell(row, role)) for role in attributes)
-        group = composed(table.cell(row, "group"))
-        parsed.append((label, Sample(picture, UNLABELLED, split_of(split), mask, group, more)))
-    classes = sorted_classes(id_of_class)
-    index = {name: i for i, name in enumerate(classes)}
-    samples = tuple(replace(sample, label=index.get(label, UNLABELLED)) for label, sample in parsed)
-    if nothing:
-        notes.append(f"{nothing} rows hold no label (NaN or the like); those pictures are unlabelled.")
-    notes += _label_notes(table, labels, classes, whole)
-    names = tuple(role.removeprefix(ATTRIBUTE_ROLE) for role in attributes)
-    return Catalog(base, tuple(classes), samples, tuple(id_of_class[name] for name in classes), names)
-
-
-def _label_notes(
-    table: PictureTable, labels: Sequence[str], classes: Sequence[str], whole: bool
-) -> list[str]:
-    notes = []
-    if table.one_hot:
-        notes.append(f"The columns {', '.join(table.one_hot)} hold 0 and 1 and are the classes.")
+        if table.one_hot:
+            notes.append(f"The columns {', '.join(table.one_hot)} hold 0 and 1 and are the classes.")
+        decimal = [_WHOLE.sub(r"\1", label) for label in labels]
+        if decimal != labels and all(not label or label.isdecimal() for label in decimal):
+            notes.append("Labels are written as decimal numbers and read as whole ones (0.0 as 0).")
+            labels = decimal
     if table.flag:
         notes.append(
             f"The split comes from the column {table.flag}: {FLAGS[table.flag]} where it is true, else train."
         )
-    if whole and any("." in label for label in labels):
-        notes.append("Labels are written as decimal numbers and read as whole ones (0.0 as 0).")
+    class_of_id: dict[str, str] = {}
+    id_of_class: dict[str, str] = {}
+    for line, label, number, split in zip(
+        table.lines, labels, table.cells["class_id"], table.cells["split"], strict=True
+    ):
+        if split and not split_of(split):
+            raise DataError(f"{path}, line {line}: split '{split}' is none of train, val, test.")
+        if not label:
+            continue
+        class_id = number or label
+        known = (id_of_class.setdefault(label, class_id), class_of_id.setdefault(class_id, label))
+        if known != (class_id, label):
+            raise DataError(
+                f"{path}, line {line}: class '{label}' with class_id '{class_id}' contradicts "
+                "an earlier row; each class needs one id of its own."
+            )
+    classes = sorted_classes(id_of_class)
+    index = {name: i for i, name in enumerate(classes)}
+    attributes = [role for role in columns if role.startswith(ATTRIBUTE_ROLE)]
+    samples = tuple(
+        Sample(
+            picture,
+            index.get(label, UNLABELLED),
+            split_of(split),
+            _mask(base, mask),
+            composed(group),
+            tuple(composed(table.cells[role][row]) for role in attributes),
+        )
+        for row, (picture, label, split, mask, group) in enumerate(
+            zip(pictures, labels, *(table.cells[role] for role in ("split", "mask", "group")), strict=True)
+        )
+    )
     joined = [
         name for name in classes if {part.strip() for part in re.split(r"[,;|]", name)} & {*classes} - {name}
     ]
@@ -121,11 +228,12 @@ def _label_notes(
             f"{len(joined)} labels join several names, for example '{joined[0]}'; a picture has one class here, so "
             "each such label is a class of its own. If that is not meant, keep one name a row."
         )
-    return notes
+    names = tuple(role.removeprefix(ATTRIBUTE_ROLE) for role in attributes)
+    return Catalog(base, tuple(classes), samples, tuple(id_of_class[name] for name in classes), names)
 
 
 def _no_manifest(path: Path) -> str:
-    names, _ = read_rows(path)
+    names, _, _ = read_columns(path)
     if any((path.parent / relative(path.parent, name)).is_file() for name in names if name):
         return (
             f"{path} has no line of column names: its first line is already a picture ({', '.join(names)}); "
@@ -152,7 +260,7 @@ def _places(table: PictureTable, root: Path | None, notes: list[str]) -> tuple[P
     base = table.base(bases)
     if base is not None:
         return base, {}
-    pictures = [table.text(row, "path") for _, row in table.rows]
+    pictures = table.pictures
     for base in bases:
         found = _by_name(scan(base).pictures, pictures)
         if 2 * len(found) > len(set(pictures)):
@@ -190,3 +298,24 @@ def _by_name(pictures: Iterable[str], texts: Iterable[str]) -> dict[str, str]:
 def _mask(base: Path, text: str) -> str:
     kind = text.partition(":")[0].partition("[")[0]
     return text if not text or kind in READERS else f"png:{relative(base, text)}"
+
+
+def _clean(text: str) -> str:
+    text = text.strip()
+    return "" if text.lower() in NOTHING else text
+
+
+def relative(base: Path, text: str) -> str:
+    """A path of a table as a catalog holds it: relative to ``base`` when inside it, with forward slashes.
+
+    Spaces around it count only where there is such a file.
+    """
+    if text != text.strip() and not (base / text).exists():
+        text = text.strip()
+    if "\\" in text and not (base / text).exists():
+        text = text.replace("\\", "/")  # a table written on Windows
+    if os.path.isabs(text):
+        normal = os.path.normpath(text)
+        inside = Path(normal).is_relative_to(base)
+        return Path(normal).relative_to(base).as_posix() if inside else normal
+    return os.path.normpath(text) if text else ""

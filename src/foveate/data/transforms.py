@@ -6,7 +6,7 @@ one resampling, neighbouring colour steps one matrix; the kernels are torch's ow
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -34,9 +34,7 @@ def _in_kinds(steps: Any) -> Any:
 
 def _in_names(steps: Any) -> Any:
     """Steps as hashes see them."""
-    return steps and [
-        {"name" if key == "kind" else key: value for key, value in step.items()} for step in steps
-    ]
+    return steps and [{"name" if k == "kind" else k: value for k, value in step.items()} for step in steps]
 
 
 class AugmentationConfig(Config):
@@ -131,20 +129,17 @@ class Transform:
         return run.finish()
 
 
+@dataclass
 class _Run:
     """One picture on its way: operations wait until one comes that they cannot be fused with."""
 
-    def __init__(
-        self, image: torch.Tensor, mask: torch.Tensor | None, size: int, fill: Fill, mode: int = 0
-    ) -> None:
-        self.image = image  # uint8 as long as nothing needs floats
-        self.mask = mask
-        self.size = size
-        self.fill = fill
-        self.mode = mode
-        self.geometry: np.ndarray | None = None
-        self.colours: list[Colour] = []
-        self.own_mask = False
+    image: torch.Tensor  # uint8 as long as nothing needs floats
+    mask: torch.Tensor | None
+    size: int
+    fill: Fill
+    mode: int = 0
+    geometry: np.ndarray | None = None
+    colours: list[Colour] = field(default_factory=list)
 
     def add(self, operation: Operation) -> None:
         match operation:
@@ -157,9 +152,9 @@ class _Run:
             case Local(apply):
                 self.flush_geometry()
                 self.flush_colours()
-                if self.mask is not None and not self.own_mask:
-                    self.mask, self.own_mask = self.mask.clone(), True
-                self.image, self.mask = apply(self.as_float(), self.mask)
+                self.image, self.mask = apply(
+                    self.as_float(), None if self.mask is None else self.mask.clone()
+                )
 
     def finish(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         self.flush_geometry()
@@ -193,11 +188,8 @@ class _Run:
         if np.array_equal(matrix, np.eye(3) * matrix[0, 0]) and np.ptp(bias) < 1e-9:
             image = image.mul_(matrix[0, 0]).add_(bias[0])
         else:
-            pixels = image.reshape(3, -1)
-            left = torch.from_numpy(matrix.astype(np.float32))
-            image = torch.addmm(torch.from_numpy(bias.astype(np.float32))[:, None], left, pixels).view_as(
-                image
-            )
+            left, added = (torch.from_numpy(values.astype(np.float32)) for values in (matrix, bias))
+            image = torch.addmm(added[:, None], left, image.reshape(3, -1)).view_as(image)
         self.image = image.clamp_(0, 255)
 
     def flush_geometry(self) -> None:
@@ -225,19 +217,19 @@ class _Run:
             columns, rows = (slice(int(first), int(first) + self.size) for first in whole)
             self.image, whole = self.image[:, rows, columns].clone(), whole * 0
             if self.mask is not None:
-                self.mask, self.own_mask = self.mask[:, rows, columns].clone(), True
+                self.mask = self.mask[:, rows, columns]
         flips = [dim for dim, k in ((2, 0), (1, 1)) if matrix[k, k] < 0]
         if flips:
             self.image = self.image.flip(flips)
             if self.mask is not None:
-                self.mask, self.own_mask = self.mask.flip(flips), True
+                self.mask = self.mask.flip(flips)
         fill = self.fill_value()
         for dim, k in ((2, 0), (1, 1)):
             pixels = int(-math.copysign(1, matrix[k, k]) * whole[k])
             if pixels:
                 self.image = _shift(self.image, pixels, dim, fill)
                 if self.mask is not None:
-                    self.mask, self.own_mask = _shift(self.mask, pixels, dim, 0), True
+                    self.mask = _shift(self.mask, pixels, dim, 0)
         return True
 
     def resample(self, matrix: np.ndarray) -> None:
@@ -255,8 +247,7 @@ class _Run:
             image = torch.grid_sampler_2d(image - fill, grid, self.mode, 0, False).add_(fill)
         self.image = image[0].clamp_(0, 255)  # (3, size, size)
         if self.mask is not None:
-            mask = torch.grid_sampler_2d(self.mask[None].float(), grid, 1, 0, False)[0]
-            self.mask, self.own_mask = mask.to(torch.uint8), True
+            self.mask = torch.grid_sampler_2d(self.mask[None].float(), grid, 1, 0, False)[0].to(torch.uint8)
 
     def resize(self) -> None:
         """To the final size, when no geometric step has brought the picture there."""
@@ -265,7 +256,7 @@ class _Run:
             image = F.interpolate(self.image[None], size, mode="bilinear", antialias=True)[0]
             self.image = image if image.dtype == torch.uint8 else image.clamp_(0, 255)
         if self.mask is not None and self.mask.shape[-1] != self.size:
-            self.mask, self.own_mask = F.interpolate(self.mask[None], size, mode="nearest-exact")[0], True
+            self.mask = F.interpolate(self.mask[None], size, mode="nearest-exact")[0]
 
     def fill_value(self) -> torch.Tensor | None:
         """(3, 1, 1) in the picture's type, or None to mirror."""

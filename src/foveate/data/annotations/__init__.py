@@ -27,51 +27,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foveate.data.annotations.boxes import BoxReader
+from foveate.data.annotations import picture_masks
 from foveate.data.annotations.coco import CocoReader
 from foveate.data.annotations.cvat import CvatReader
 from foveate.data.annotations.documents import DocumentReader
 from foveate.data.annotations.labelme import LabelmeReader
 from foveate.data.annotations.labelstudio import LabelStudioReader
 from foveate.data.annotations.part_strokes import PartStrokesReader
-from foveate.data.annotations.picture_masks import (
-    BlackReader,
-    BlueReader,
-    PartsReader,
-    PngReader,
-    SoftReader,
-    TrimapReader,
-)
-from foveate.data.annotations.reader import MaskError, MaskReference, Reader, Size
+from foveate.data.annotations.picture_masks import FileReader
+from foveate.data.annotations.reader import BoxReader, MaskError, MaskReference, Reader, Size
 from foveate.data.annotations.voc import VocReader
 from foveate.data.catalog import Catalog
 from foveate.data.decode import TRANSPOSES, open_image, orientation, upright_size
 
 __all__ = [
-    "DOCUMENTS",
-    "Found",
-    "HOW",
-    "MaskError",
-    "MaskReference",
-    "MaskShapeError",
-    "READERS",
-    "find_mask",
-    "mask_files",
-    "only_boxes",
-    "read_mask",
-    "reader_of",
-    "recognise",
-    "same_shape",
-    "sample_mask",
-]
+    "DOCUMENTS", "Found", "HOW", "MaskError", "MaskReference", "MaskShapeError", "READERS", "find_mask", "mask_files",
+    "only_boxes", "read_mask", "reader_of", "recognise", "same_shape", "sample_mask",
+]  # fmt: skip
 
 READERS: dict[str, Reader] = {
-    "png": PngReader(),
-    "trimap": TrimapReader(),
-    "parts": PartsReader(),
-    "soft": SoftReader(),
-    "black": BlackReader(),
-    "blue": BlueReader(),
+    "png": FileReader(picture_masks.png),
+    "trimap": FileReader(picture_masks.trimap),
+    "parts": FileReader(picture_masks.png, closed=True),
+    "soft": FileReader(picture_masks.soft),
+    "black": FileReader(picture_masks.black),
+    "blue": FileReader(picture_masks.blue),
     "box": BoxReader(),
     "coco": CocoReader(),
     "labelme": LabelmeReader(),

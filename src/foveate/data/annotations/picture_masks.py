@@ -1,5 +1,6 @@
 """Masks that are pictures: ordinary ones and label maps, trimaps, part masks, copies on black."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +22,24 @@ SEPARATOR = "|"
 """Between several files of one picture."""
 
 
+Select = Callable[[Image.Image, bool, tuple[int, ...]], Drawn]
+"""(upright mask picture, whether it was a JPEG, values that the reference names) -> the object in it."""
+
+
 class FileReader(Reader):
-    """One mask file, or several that are united. Subclasses say which pixels are object."""
+    """One mask file, or several that are united, and closed where they are parts."""
+
+    def __init__(self, select: Select, *, closed: bool = False) -> None:
+        self.select, self.closed = select, closed
 
     def read(self, root: Path, reference: MaskReference, picture: Size) -> Drawn:
         drawn = [self._one(root / file, reference) for file in self.files(reference)]
         if len({part.mask.shape for part in drawn}) > 1:
             sizes = ", ".join(f"{part.mask.shape[1]} x {part.mask.shape[0]}" for part in drawn)
             raise MaskError(reference.payload, f"its parts have different sizes ({sizes})")
-        if len(drawn) == 1:
-            return drawn[0]
+        mask = np.logical_or.reduce([part.mask for part in drawn])
         how = next((part.how for part in drawn if part.how), "")
-        return Drawn(np.logical_or.reduce([part.mask for part in drawn]), how)
+        return Drawn(close(mask) if self.closed else mask, how)
 
     def files(self, reference: MaskReference) -> list[str]:
         named = [file for file in reference.payload.split(SEPARATOR) if file]
@@ -48,49 +55,35 @@ class FileReader(Reader):
         except DecodeError as error:
             raise MaskError(error.path, error.reason) from error
 
-    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
-        """The object in an upright mask picture; ``lossy`` when it was a JPEG."""
-        raise NotImplementedError
 
-
-class PngReader(FileReader):
+def png(image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
     """An ordinary mask picture, or chosen values of a label map."""
-
-    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
-        grey = mask_values(image)
-        return Drawn(listed(grey, values, lossy=lossy)) if values else Drawn(*object_of(grey, lossy=lossy))
+    grey = mask_values(image)
+    return Drawn(listed(grey, values, lossy=lossy)) if values else Drawn(*object_of(grey, lossy=lossy))
 
 
-class SoftReader(FileReader):
+def soft(image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
     """What several people marked, from 0 to 255: object is what most did (CUB-200-2011's segmentations)."""
-
-    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
-        return Drawn(np.asarray(mask_values(image) > 127))
+    return Drawn(np.asarray(mask_values(image) > 127))
 
 
-class TrimapReader(FileReader):
+def trimap(image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
     """Oxford-IIIT Pet trimaps (1 object, 2 background, 3 border), or 0 background, 128 border, 255 object."""
-
-    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
-        grey = mask_values(image)
-        return Drawn(np.isin(grey, (1, 3)) if grey.max() <= 3 else np.asarray(grey >= 64))
+    grey = mask_values(image)
+    return Drawn(np.isin(grey, (1, 3)) if grey.max() <= 3 else np.asarray(grey >= 64))
 
 
-class BlackReader(FileReader):
+def black(image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
     """A copy of the picture whose background was painted black."""
-
-    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
-        brightest = np.asarray(image.convert("RGB")).max(axis=2)
-        kept = _without_specks(brightest > (BLACK_JPEG if lossy else BLACK_LOSSLESS))
-        return Drawn(np.asarray(ndimage.binary_fill_holes(kept)))
+    brightest = np.asarray(image.convert("RGB")).max(axis=2)
+    kept = _without_specks(brightest > (BLACK_JPEG if lossy else BLACK_LOSSLESS))
+    return Drawn(np.asarray(ndimage.binary_fill_holes(kept)))
 
 
-class BlueReader(FileReader):
+def blue(image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
     """A copy of the picture whose background was painted blue; what shows between petals is background."""
-
-    def select(self, image: Image.Image, lossy: bool, values: tuple[int, ...]) -> Drawn:
-        distance = np.abs(np.asarray(image.convert("RGB")).astype(np.int16) - BLUE).max(axis=2)
-        return Drawn(_without_specks(distance > (BLUE_JPEG if lossy else BLUE_LOSSLESS)))
+    distance = np.abs(np.asarray(image.convert("RGB")).astype(np.int16) - BLUE).max(axis=2)
+    return Drawn(_without_specks(distance > (BLUE_JPEG if lossy else BLUE_LOSSLESS)))
 
 
 def _without_specks(marked: np.ndarray) -> np.ndarray:
@@ -98,11 +91,3 @@ def _without_specks(marked: np.ndarray) -> np.ndarray:
     keep = np.bincount(found.ravel(), minlength=count + 1) >= SPECK * found.size
     keep[0] = False  # the background
     return keep[found]
-
-
-class PartsReader(PngReader):
-    """Part masks (head|thorax|abdomen), united and closed."""
-
-    def read(self, root: Path, reference: MaskReference, picture: Size) -> Drawn:
-        drawn = super().read(root, reference, picture)
-        return Drawn(close(drawn.mask), drawn.how)

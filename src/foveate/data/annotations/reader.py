@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.core.errors import DataError
+from foveate.data.decode import BadFile
+from foveate.data.shapes import draw, parse_boxes
 
 Size = tuple[int, int]
 """(width, height) in pixels, as Pillow has it."""
@@ -16,19 +17,10 @@ _REFERENCE = re.compile(
 )
 
 
-class MaskError(DataError):
-    """A mask cannot be used. ``path`` names the file or reference, ``reason`` says why (no full stop)."""
+class MaskError(BadFile):
+    """A mask cannot be used; ``path`` names the file or reference."""
 
-    def __init__(self, path: Path | str, reason: str = "") -> None:
-        self.path = Path(path)
-        self.reason = reason
-        # A DataLoader rebuilds a worker's exception from its finished message alone, which comes in as path.
-        super().__init__(
-            f"The mask {path} cannot be used: {reason}; mend or remove it." if reason else str(path)
-        )
-
-    def __reduce__(self) -> tuple[type["MaskError"], tuple[str, str]]:
-        return type(self), (str(self.path), self.reason)
+    sentence = "The mask {} cannot be used: {}; mend or remove it."
 
 
 @dataclass(frozen=True)
@@ -81,8 +73,23 @@ class Reader:
 
     def files(self, reference: MaskReference) -> list[str]:
         """What ``read`` opens, relative to ``Catalog.root``."""
-        raise NotImplementedError
+        return []
 
     def only_boxes(self, root: Path, reference: MaskReference) -> bool:
         """Whether nothing finer than boxes was drawn."""
         return False
+
+
+class BoxReader(Reader):
+    """Boxes written in the reference itself, in pixels of the picture as it is stored, before EXIF turns it."""
+
+    as_stored = True
+
+    def read(self, root: Path, reference: MaskReference, picture: Size) -> Drawn:
+        try:
+            return Drawn(draw([("", box) for box in parse_boxes(reference.payload)], *picture))
+        except ValueError as error:
+            raise MaskError(str(reference), str(error)) from error
+
+    def only_boxes(self, root: Path, reference: MaskReference) -> bool:
+        return True
