@@ -476,6 +476,10 @@ def test_pictures_that_are_missing_or_in_no_list(tmp_path: Path) -> None:
     found = discover(tmp_path)
     assert "1 listed pictures do not exist, for example images/Bengal_1.jpg." in found.notes
     assert "1 pictures are in no list and are left out, for example images/Bengal_99.jpg." in found.notes
+    copies.picture(tmp_path, "cats/1.jpg")  # beside the set's own folder
+    assert (
+        "2 pictures are in no list and are left out, for example ../cats/1.jpg." in discover(tmp_path).notes
+    )
     report = audit(found.catalog, AuditConfig(probes=False, near_duplicates=False))
     assert [(p.code, p.path) for p in report.errors] == [("unreadable", "images/Bengal_1.jpg")]
     assert report.quarantine() == {"images/Bengal_1.jpg"}

@@ -232,7 +232,7 @@ def catalog_of(layout: Layout, folder: Folder, published: Published) -> tuple[Ca
     if missing:
         notes.append(f"{len(missing)} listed pictures do not exist, for example {missing[0]}.")
     used = {path for row in rows for path in (row.path, *row.mask.partition(":")[2].split(SEPARATOR))}
-    tops = {row.path.split("/")[0] for row in rows if "/" in row.path and published.root is None}
+    tops = {"..", *(row.path.split("/")[0] for row in rows if "/" in row.path and published.root is None)}
     left = sorted(path for path in folder.pictures - used if path.split("/")[0] in tops)
     if left:
         notes.append(f"{len(left)} pictures are in no list and are left out, for example {left[0]}.")

@@ -1,4 +1,5 @@
-"""Pictures that lie in arrays, as BMP files (quickly written, nothing lost) in the cache: whole or absent, named by their content."""
+"""Pictures that lie in arrays, as BMP files in the cache (quickly written, nothing lost): whole or absent, named by
+their content."""
 
 import hashlib
 import os
