@@ -1,5 +1,7 @@
 """Published layouts, drawn small: what is read beside torchvision's own classes, and lists that are damaged."""
 
+import os
+import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -499,3 +501,24 @@ def test_any_bytes_as_strokes_are_a_mask_or_a_sentence(content: bytes, tmp_path:
     except MaskError as error:
         said = str(error)
     assert not said or "part_locs.txt" in said
+
+
+class Wicked:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.mark.parametrize("name", ["meta", "train", "test"])
+def test_cifar_with_a_wicked_file_is_refused_and_runs_nothing(name: str, tmp_path: Path, cache: Path) -> None:
+    base, mark = copies.cifar100(tmp_path) / "cifar-100-python", tmp_path / "ran"
+    held = {"fine_label_names": ["a", "b"], "data": Wicked(mark), "fine_labels": [0, 1]}
+    (base / name).write_bytes(pickle.dumps(held, 2))
+    with pytest.raises(
+        DataError, match=rf"{name} asks for '\w+ system', which no data needs; nothing of it was run"
+    ):
+        discover(tmp_path)
+    assert not mark.exists()
+    assert not (cache / "unpacked").exists()
