@@ -22,6 +22,9 @@ OTHER: dict[str, Any] = {
     "data.cache.folder": "elsewhere",
     "training.loader.workers": 1,
     "training.loader.pin": False,
+    "training.draw": 3,
+    "training.draw_every": 2,
+    "training.keep_every": 1,
     "training.device": "cpu" if torch.cuda.is_available() else "auto",
     "training.checkpoint_seconds": 1000.0,
 }

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import foveate
 import toy_networks
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.experiment import Experiment, Run, run
@@ -29,14 +30,26 @@ from foveate.training.optimizers import parameter_groups
 from foveate.training.training_job import TrainingConfig
 from training_helpers import Killer, experiment, in_child, phase
 
-TERMS: dict[str, dict[str, Any]] = {
-    "zoom": {name: {"kind": "cross_entropy", "on": name} for name in ("raw", "object", "parts")},
-    "stripes": {name: {"kind": "cross_entropy", "on": name} for name in ("first", "second", "both")},
-    "fbsd": {
-        name: {"kind": "cross_entropy", "on": name} for name in ("level1", "level2", "level3", "concat")
-    },
+BRANCHES = {
+    "zoom": ("raw", "object", "parts"),
+    "stripes": ("first", "second", "both"),
+    "fbsd": ("level1", "level2", "level3", "concat"),
+    "mmal": ("raw", "object", "parts"),
+    "cal": ("raw", "effect", "crops"),
 }
-SMALL: dict[str, dict[str, Any]] = {"fbsd": {"width": 16, "dropout": 0.2}}
+ONE = {"classification": {"kind": "cross_entropy"}}
+"""Of networks without branches."""
+TERMS: dict[str, dict[str, Any]] = {
+    **{kind: {n: {"kind": "cross_entropy", "on": n} for n in names} for kind, names in BRANCHES.items()},
+    "bilinear": ONE,
+    "attention": ONE,
+}
+TERMS["cal"] = TERMS["cal"] | {"centre": {"kind": "centre", "on": "attended", "weight": 0.1}}
+SMALL: dict[str, dict[str, Any]] = {
+    "fbsd": {"width": 16, "dropout": 0.2},
+    "cal": {"maps": 4},
+    "bilinear": {"size": 256},
+}
 """Settings that make the real ones as small as the pictures."""
 TOYS = ("zoom", "stripes")
 LOOK = {"look": {"kind": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.2}}
@@ -136,8 +149,10 @@ def _grad_cam(model: Any, images: torch.Tensor) -> np.ndarray:
         maps, weights = model.backbone.forward_features(images), model.fc.weight[chosen]
     else:
         with toy_networks.capture_taps(model.backbone, ["stage:-1"], images) as taps:
-            logits = model(images).logits
+            given = model(images)
         maps = taps["stage:-1"]
+        # MMAL-Net predicts from the object; the answer to the whole picture is its branch "raw".
+        logits = given.branches["raw"] if model.card.network["kind"] in ("mmal", "cal") else given.logits
         (gradient,) = torch.autograd.grad(logits[0, chosen], maps)
         weights = gradient[0].mean((1, 2))
     return (weights[:, None, None] * maps[0]).sum(dim=0).relu().detach().numpy()
@@ -148,6 +163,42 @@ def test_where_it_looks_is_measured(done: Run) -> None:
     assert set(table.methods) <= set(table.values)
     assert all(np.isfinite(table.values[row]["energy"]).any() for row in table.methods)
     assert np.isfinite(done.predictions.look["energy_in_mask"]).any()
+
+
+def test_the_history_has_the_validation_of_each_branch(done: Run) -> None:
+    rows = [i for i, sample in enumerate(done.catalog.samples) if sample.split == "val"]
+    images = torch.stack([_read(done, done.catalog.file(i)) for i in rows])
+    labels, last = done.catalog.labels[rows], done.history[-1]
+    with torch.no_grad():
+        given = done.model(images).branches
+    named = set(given) - {"attended"}
+    assert named == {name for name in done.model.branches if name not in ("parts", "crops", "attended")}
+    assert {name for name in last if name.startswith("val_accuracy_")} == {f"val_accuracy_{n}" for n in named}
+    for name in named:
+        p = given[name].double().softmax(dim=1).numpy()
+        assert last[f"val_accuracy_{name}"] == pytest.approx((p.argmax(axis=1) == labels).mean())
+        assert last[f"val_loss_{name}"] == pytest.approx(
+            -np.log(p[np.arange(len(rows)), labels]).mean(), rel=1e-3
+        )
+
+
+def test_its_report_draws_each_branch(done: Run, tmp_path: Path) -> None:
+    page = foveate.report(done, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("Validation accuracy of each branch" in page) == bool(done.model.branches)
+    for name in (n for n in done.history[-1] if n.startswith("val_accuracy_")):
+        assert f"{name.removeprefix('val_accuracy_')} ends at {done.history[-1][name]:.3g}" in page
+
+
+def test_it_is_inverted(done: Run, tmp_path: Path) -> None:
+    found = foveate.invert(
+        done, device="cpu", out=tmp_path / "classes", steps=12, lr=300, blur_every=0, statistics=0
+    )
+    assert (tmp_path / "classes" / "sheet.png").is_file()
+    mean, std = (torch.tensor(v)[:, None, None] for v in (done.model.card.mean, done.model.card.std))
+    with torch.no_grad():
+        p = done.model((found.images - mean) / std).logits.softmax(dim=1)
+    np.testing.assert_allclose(found.probabilities, p[range(3), found.numbers], atol=1e-3)
+    assert (found.final > found.scores[0]).all(), "it answers them more strongly than the noise they began as"
 
 
 @pytest.mark.slow
@@ -168,7 +219,7 @@ def test_with_a_frozen_backbone_its_own_parts_are_trained(kind: str, tree: Path,
     trained, untrained = run(only, tree, tmp_path / "run").model, build_network(only.model, 3, 32, only.seed)
     before, after = untrained.state_dict(), trained.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {name for name in before if not name.startswith("backbone.")}
+    assert changed == {name for name in before if not name.startswith("backbone.")} - {"bins", "signs"}
 
 
 @pytest.mark.parametrize("kind", TOYS)

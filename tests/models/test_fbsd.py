@@ -170,6 +170,22 @@ def test_the_next_stage_receives_the_weakened_map() -> None:
     assert not torch.allclose(weak["stage:-2"], strong["stage:-2"])
 
 
+def test_what_lies_behind_the_last_stage_is_not_computed() -> None:
+    settings = ModelConfig(backbone="test_efficientnet", weights="none", network=Fbsd.Config(width=8))
+    model = build_network(settings, 3, 64, 0)
+    called: list[str] = []
+    for name in ("conv_head", "blocks.2"):
+        module = model.backbone.get_submodule(name)
+        module.register_forward_hook(lambda *_, name=name: called.append(name))
+    given = model(torch.rand(2, 3, 64, 64), taps=("stage:-1",))
+    assert called == ["blocks.2"]
+    assert given.taps["stage:-1"].shape[1] == model.tap_channels("stage:-1")
+    given.logits.sum().backward()
+    without = {name for name, p in model.named_parameters() if p.grad is None}
+    behind = ("backbone.conv_head.", "backbone.bn2.")
+    assert without == {name for name, _ in model.named_parameters() if name.startswith(behind)}
+
+
 def test_dropout_acts_in_training_alone() -> None:
     model = network(dropout=0.9)
     drops = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p == 0.9]

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from foveate.experiment import Experiment, Run, run
+from foveate.models.build import build_network
 from training_helpers import experiment
 
 PHASES = [
@@ -18,6 +20,25 @@ PHASES = [
 
 DRAWN = ({"kind": "class_sampling", "start": 1}, {"kind": "upweighting", "epoch": 2, "factor": 3.0})
 PROXIES = ({"kind": "proxy_attention", "schedule": ["p", 3], "share": 1.0, "threshold": 0.3},)
+
+
+def in_two_processes(asked: Experiment, tree: Path, folder: Path) -> Run:
+    (folder / "settings.yaml").write_text(asked.to_yaml())
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "foveate",
+            "train", str(tree), "--out", str(folder / "two"), "--config", str(folder / "settings.yaml"),
+            "--weights", "none", "--seed", "3",
+        ], capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    first = asked.training.phases[0].name
+    assert result.stdout.count(f"Phase {first}") == 1, "the main process alone speaks"
+    assert result.stdout.count("Report:") == 1
+    two = Run.open(folder / "two")
+    assert two.finished
+    assert two.experiment == asked
+    return two
 
 
 def settings(batch_size: int, feedback: tuple[dict[str, object], ...]) -> Experiment:
@@ -35,24 +56,35 @@ def settings(batch_size: int, feedback: tuple[dict[str, object], ...]) -> Experi
 
 
 @pytest.mark.slow
+def test_networks_that_leave_layers_out_are_trained_by_two_processes(tree: Path, tmp_path: Path) -> None:
+    """EfficientNet's last convolution lies behind the stages that FBSD asks."""
+    network = {"kind": "fbsd", "width": 16}
+    levels = ("level1", "level2", "level3", "concat")
+    asked = Experiment.from_dict(
+        {
+            **experiment(
+                training={"phases": [{"name": "all", "epochs": 2, "lr": 0.01}], "batch_size": 4}
+            ).to_dict(),
+            "model": {"backbone": "test_efficientnet", "weights": "none", "network": network},
+            "objective": {
+                "classification": {"kind": "cross_entropy", "weight": 0},
+                **{name: {"kind": "cross_entropy", "on": name} for name in levels},
+            },
+        }
+    )
+    two = in_two_processes(asked, tree, tmp_path)
+    assert len(two.history) == 2
+    changed = build_network(asked.model, 3, 32, asked.seed).state_dict()
+    still = {n for n, v in two.model.state_dict().items() if v.ndim == 4 and torch.equal(v, changed[n])}
+    assert still == {"backbone.conv_head.weight"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("feedback", "features"), [(DRAWN, "stored"), (PROXIES, "recomputed")])
 def test_two_processes_of_batch_4_are_one_of_batch_8(
     tree: Path, tmp_path: Path, feedback: tuple[dict[str, object], ...], features: str
 ) -> None:
-    (tmp_path / "settings.yaml").write_text(settings(4, feedback).to_yaml())
-    result = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "foveate",
-            "train", str(tree), "--out", str(tmp_path / "two"), "--config", str(tmp_path / "settings.yaml"),
-            "--weights", "none", "--seed", "3",
-        ], capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("Phase head") == 1, "the main process alone speaks"
-    assert result.stdout.count("Report:") == 1
-    two = Run.open(tmp_path / "two")
-    assert two.finished
-    assert two.experiment == settings(4, feedback)
+    two = in_two_processes(settings(4, feedback), tree, tmp_path)
     assert not (two.folder / "checkpoint").exists()
 
     one = run(settings(8, feedback), tree, tmp_path / "one")

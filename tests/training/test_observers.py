@@ -3,6 +3,8 @@
 import sys
 import types
 import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from io import BytesIO
 from pathlib import Path
@@ -16,10 +18,12 @@ from PIL import Image
 from foveate.core.errors import ConfigError
 from foveate.data.epoch_change import Change
 from foveate.feedback import Feedback, Moment, TrainingPictures
+from foveate.models.build import build_network
 from foveate.models.networks import Network
+from foveate.models.settings import ModelConfig
 from foveate.training import Observer, fit
 from foveate.training.observers import TRACKERS, Several
-from training_helpers import Drawn, phase, toy_job, weights_of
+from training_helpers import Drawn, Stop, phase, toy_job, weights_of
 
 
 class Calls(Observer):
@@ -91,12 +95,97 @@ def test_weights_and_biases_stays_offline_and_gets_every_row(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     history = fit(toy_job(phases=[phase(epochs=2)], observer=TRACKERS["wandb"](tmp_path, {"seed": 3})))
     (settings,) = begun
+    assert settings.pop("id")
     assert settings == {
         "project": "foveate", "name": tmp_path.name, "dir": str(tmp_path), "config": {"seed": 3}, "mode": "offline",
         "resume": "allow",
     }  # fmt: skip
     figures = [{k: v for k, v in row.items() if isinstance(v, int | float)} for row in history]
     assert logged == [(figures[0], 1), (figures[1], 2), ({}, -1)]
+
+
+def test_a_run_that_goes_on_is_the_same_run_of_weights_and_biases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, str]] = []
+    logged: list[int] = []
+
+    class Wandb(types.ModuleType):
+        def init(self, *, id: str, mode: str, **settings: Any) -> "Wandb":
+            begun.append((id, mode))
+            return self
+
+        def log(self, row: dict[str, Any], step: int) -> None:
+            logged.append(step)
+
+        def finish(self) -> None:
+            pass
+
+    module = Wandb("wandb")
+    module.__spec__ = ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    for folder, mode in (("one", "offline"), ("one", "online"), ("other", "online")):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        own = TRACKERS["wandb"](tmp_path / folder, {})
+        stop = Several([own, Stop(6)]) if not begun else own  # in the second of three epochs
+        job = toy_job(
+            phases=[phase(epochs=3)], observer=stop, folder=tmp_path / folder, checkpoint_seconds=0.0
+        )
+        with nullcontext() if begun else pytest.raises(KeyboardInterrupt):
+            fit(job)
+    (first, *_), (second, *_), (third, *_) = begun
+    assert first == second != third
+    assert [mode for _, mode in begun] == ["offline", "online", "online"]
+    assert logged == [1, 2, 3, 1, 2, 3]
+
+
+def test_trackers_get_what_the_network_draws(tmp_path: Path) -> None:
+    shown: list[tuple[str, int, np.ndarray]] = []
+
+    class Pictures(Observer):
+        def picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
+            shown.append((name, epoch, picture))
+
+    watched = toy_job(phases=[phase(epochs=4)], observer=Pictures(), draw=3, draw_every=2)
+    fit(watched)
+    assert [(name, epoch) for name, epoch, _ in shown] == [("drawings: class map", n) for n in (2, 4)]
+    alone = toy_job(phases=[phase(epochs=4)])
+    fit(alone)
+    for name, value in weights_of(watched).items():
+        assert torch.equal(value, weights_of(alone)[name]), "drawing changes nothing"
+    sheet = shown[-1][2].astype(int)
+    assert sheet.shape == (2 * 16 + 4, 3 * 20 - 4, 3)
+    drawn = Drawn(np.arange(48) % 3).images
+    for column, row in enumerate((32, 40, 47)):  # of the 16 that validate
+        original, over = (sheet[y : y + 16, 20 * column : 20 * column + 16] for y in (0, 20))
+        assert np.array_equal(original, drawn[row].permute(1, 2, 0).numpy())
+        # Between the picture and yellow: the same share of the way in every colour.
+        way = np.array([255, 220, 0]) - original
+        share = (over - original) / np.where(np.abs(way) > 60, way, np.nan)
+        assert np.nanmax(np.nanmax(share, axis=2) - np.nanmin(share, axis=2)) < 0.03
+        assert (np.nanmin(share), np.nanmax(share)) == (
+            pytest.approx(0, abs=0.05),
+            pytest.approx(0.9, abs=0.15),
+        )
+
+
+def test_boxes_and_windows_are_drawn(tmp_path: Path) -> None:
+    shown: dict[str, np.ndarray] = {}
+
+    class Pictures(Observer):
+        def picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
+            shown[name] = picture
+
+    job = toy_job(phases=[phase(epochs=2)], observer=Pictures(), draw=2)
+    settings = ModelConfig(
+        backbone="foveate_small_cnn", weights="none", backbone_kwargs={"widths": (8, 12), "strides": (2, 2)},
+        network={"kind": "mmal"},
+    )  # fmt: skip
+    fit(replace(job, model=build_network(settings, classes=3, size=16, seed=0)))
+    (name,) = shown
+    assert name == "drawings: object and parts"
+    assert (shown[name][20:] == (255, 220, 0)).all(axis=2).any()
 
 
 class Darker(Feedback):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from filelock import FileLock
 
 from foveate.augmentation import build_transforms
@@ -17,6 +17,7 @@ from foveate.core import manifest
 from foveate.core.config import deciding
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
+from foveate.core.version import VERSION
 from foveate.data.cache import open_pictures
 from foveate.data.cache_config import cache_folder
 from foveate.data.catalog import Catalog
@@ -43,7 +44,7 @@ from foveate.experiment.subjects import (
 )
 from foveate.feedback import build_feedbacks
 from foveate.models.build import build_network, picture_size
-from foveate.models.networks import Network
+from foveate.models.networks import NETWORKS, Network
 from foveate.models.store import save_model
 from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
@@ -89,7 +90,11 @@ def run(
     """
     data, out = Path(data), Path(out)
     device = pick_device(experiment.training.device)
-    accelerator = Accelerator(cpu=device.type == "cpu")
+    unused = NETWORKS[experiment.model.network.kind].skips_layers
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
+    )
     # The same step must give the same bits; on a CPU it does by itself.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     observer = observer if observer and accelerator.is_main_process else Observer()
@@ -156,14 +161,7 @@ def _run(
     told = f"{', '.join(first)} and {last}" if first else last
     observer.message(f"Measuring on the {told} pictures.")
     seen = measured(catalog, experiment)
-    save_model(
-        model,
-        out,
-        class_names=catalog.classes,
-        class_ids=catalog.class_ids,
-        preprocessing={"size": size, "fit": experiment.data.fit},
-        versions={"foveate": environment["versions"]["foveate"]},
-    )
+    _save(model, out, catalog, experiment)
     cache = experiment.data.cache
     subject = subject_of(
         experiment, model, seen, size, device, cache=cache, own=known, progress=observer.progress
@@ -179,6 +177,13 @@ def _run(
     for folder in ("checkpoint", "feedback"):
         shutil.rmtree(out / folder, ignore_errors=True)
     return Run.open(out)
+
+
+def _save(model: Network, folder: Path, catalog: Catalog, experiment: Experiment) -> None:
+    save_model(
+        model, folder, class_names=catalog.classes, class_ids=catalog.class_ids,
+        preprocessing={"fit": experiment.data.fit}, versions={"foveate": VERSION},
+    )  # fmt: skip
 
 
 def _adopt(
@@ -319,6 +324,7 @@ def _job(
         observer=observer,
         decisions=decisions,
         memory=memory,
+        keep=partial(_save, catalog=catalog, experiment=experiment),
         shared=SharedFeatures(shared, _identity(experiment, catalog, size)) if shared else None,
     )
     return decide_batch_size(job) if config.batch_size == "auto" else job

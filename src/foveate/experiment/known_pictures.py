@@ -10,6 +10,7 @@ from foveate.core.errors import DataError, few
 from foveate.core.files import sha256_of_file
 from foveate.data.catalog import Catalog
 from foveate.experiment.run_folder import RunFolder
+from foveate.training.training_job import EPOCHS
 
 NAMED = 5
 """Pictures named in a sentence."""
@@ -88,6 +89,7 @@ def learnt_before(catalog: Catalog, weights: str) -> str | None:
     A pretext run has seen no classes, and is left alone.
     """
     folder = Path(weights).expanduser()
+    folder = folder.parent.parent if folder.parent.name == EPOCHS else folder
     if not (folder / "catalog.csv").is_file() or RunFolder(folder).experiment.task is not None:
         return None
     before = RunFolder(folder).catalog

@@ -160,6 +160,20 @@ def loss_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return totals + (terms if len(terms) > 1 else [])
 
 
+def branch_panels(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    """(title, name, lines) of the validation figures of each of a network's branches; none where it has none."""
+    panels = []
+    for title, name, first in (
+        ("Validation accuracy of each branch", "branches", "val_accuracy"),
+        ("Validation loss of each branch", "branch_losses", "val_loss"),
+    ):
+        own = [column for column in history[-1] if column.startswith(f"{first}_")] if history else []
+        lines = [(column, column.removeprefix(f"{first}_"), "dashed") for column in own]
+        joint = [(first, "joint answer", "solid")] if first == "val_accuracy" else []
+        panels += [(title, name, joint + lines)] if own else []
+    return panels
+
+
 def share_columns(history: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """(column, label) of the terms that ever had a share of the loss; none where there is a single one."""
     columns = [c for c in history[0] if c.startswith(SHARE)] if history else []

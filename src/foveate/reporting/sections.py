@@ -39,6 +39,10 @@ def curves(run: RunFolder) -> dict[str, Any] | None:
             figures.curve(history, accuracy, name="accuracy", title="Accuracy", best=best, percent=True),
         ),
         ("Loss", figures.curve(history, figures.loss_lines(history), name="loss", title="Loss", best=best)),
+        *(
+            (title, figures.curve(history, lines, name=name, title=title, percent=name == "branches"))
+            for title, name, lines in figures.branch_panels(history)
+        ),
         ("Share of the loss", figures.shares(history, name="shares", title="Share of the weighted loss")),
         (
             "Weight of each term",

@@ -1,6 +1,6 @@
-"""A sheet of pictures that a feedback shows changed, beside their originals: for the report and for trackers."""
+"""A sheet of pictures, changed by a feedback or drawn on, beside their originals: for the report and for trackers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -20,14 +20,17 @@ def sheet(changed: Mapping[int, torch.Tensor], pictures: Pictures) -> np.ndarray
     """(H, W, 3) uint8: originals above, below each what is shown for it; eight, evenly spread over ``changed``."""
     rows = list(changed)
     rows = [rows[place] for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int)]
-    originals = pictures.read_many(np.array(rows))[0]
-    side = min(SIDE, pictures.size)
-    found = np.full((2 * side + GAP, len(rows) * (side + GAP) - GAP, 3), 255, dtype=np.uint8)
-    for column, (row, original) in enumerate(zip(rows, originals, strict=True)):
-        for line, image in enumerate((original, changed[row])):
-            drawn = Image.fromarray(image.permute(1, 2, 0).numpy()).resize(
-                (side, side), Image.Resampling.BICUBIC
-            )
+    return beside(list(pictures.read_many(np.array(rows))[0]), [changed[row] for row in rows])
+
+
+def beside(above: Sequence[torch.Tensor], below: Sequence[torch.Tensor]) -> np.ndarray:
+    """(H, W, 3) uint8: pictures (3, S, S) of 0 to 255, and one below each."""
+    side = min(SIDE, above[0].shape[-1])
+    found = np.full((2 * side + GAP, len(above) * (side + GAP) - GAP, 3), 255, dtype=np.uint8)
+    for column, pair in enumerate(zip(above, below, strict=True)):
+        for line, image in enumerate(pair):
+            values = image.round().to(torch.uint8).permute(1, 2, 0).numpy()
+            drawn = Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC)
             y, x = line * (side + GAP), column * (side + GAP)
             found[y : y + side, x : x + side] = np.asarray(drawn)
     return found

@@ -32,6 +32,14 @@ def largest(accelerator: Accelerator, *values: float) -> list[float]:
     return [float(value) for value in everyones.amax(dim=0)]
 
 
+def summed(accelerator: Accelerator, values: dict[str, float]) -> dict[str, float]:
+    """The sum of every value over all processes."""
+    if accelerator.num_processes == 1:
+        return dict(values)
+    mine = torch.tensor(list(values.values()), dtype=torch.float64, device=accelerator.device)
+    return dict(zip(values, accelerator.reduce(mine, "sum").tolist(), strict=True))
+
+
 def mean(accelerator: Accelerator, values: torch.Tensor) -> torch.Tensor:
     """The mean of a tensor over all processes."""
     if accelerator.num_processes == 1:

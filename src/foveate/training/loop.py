@@ -19,15 +19,16 @@ from foveate.feedback import Moment
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.objectives import Progress
 from foveate.training import checkpoint as checkpoints
+from foveate.training import distributed
 from foveate.training.checks import check_phases
-from foveate.training.distributed import from_main, largest, share_buffers, share_gradients, share_start
+from foveate.training.drawings import draw
 from foveate.training.feedback_loop import FeedbackLoop
 from foveate.training.interrupt import Interrupted, Signals, watch_signals
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
 from foveate.training.selection import rule_of_phase
-from foveate.training.training_job import Job
+from foveate.training.training_job import EPOCHS, Job
 from foveate.training.validation import validate
 
 from timm.utils import ModelEmaV3  # isort: skip
@@ -88,7 +89,7 @@ class _Trainer:
 
     def run(self, signals: Signals) -> None:
         check_phases(self.job)
-        share_start(self.accelerator, self.job.objective)
+        distributed.share_start(self.accelerator, self.job.objective)
         self._resume()
         while self.position.phase < len(self.config.phases):
             self._run_phase(self.config.phases[self.position.phase], signals)
@@ -117,7 +118,7 @@ class _Trainer:
             while position.phase_epoch < phase.epochs and not ended:
                 self._run_epoch(phase, plan, steps, signals)
                 ended = self._after_epoch(phase)
-                if not ended and any(largest(self.accelerator, signals())):
+                if not ended and any(distributed.largest(self.accelerator, signals())):
                     self._stop(len(plan.train))
             self._end_phase(phase)
         signals.check()
@@ -131,8 +132,7 @@ class _Trainer:
             )
         elif self.ema is not None:
             self.model.load_state_dict(self.ema.module.state_dict())
-        self.ema = None
-        self.optimizer = None
+        self.ema = self.optimizer = None
         position.phase += 1
         position.phase_epoch = position.phase_step = position.batch = position.stale = 0
         self._save()
@@ -177,7 +177,7 @@ class _Trainer:
                 continue
             self._update(phase)
             self.job.observer.step(position.batch, batches, len(raw))
-            stop, spent = largest(self.accelerator, signals(), self._over_budget())
+            stop, spent = distributed.largest(self.accelerator, signals(), self._over_budget())
             if stop:
                 self._stop(batches)
             if spent:
@@ -190,11 +190,9 @@ class _Trainer:
         position = self.position
         done = plan.step.train(self.model, raw, progress, position.step, position.batch, through=plan.through)
         self.feedback.see(done)
-        terms, weighed = done.terms, done.weighed
-        loss = weighed.total
-        values = {name: float(value.detach()) for name, value in terms.items()}
-        weights = {name: float(weight) for name, weight in weighed.weights.items()}
-        values["loss"] = float(loss.detach())
+        loss = done.weighed.total
+        values = {name: float(value.detach()) for name, value in {**done.terms, "loss": loss}.items()}
+        weights = {name: float(weight) for name, weight in done.weighed.weights.items()}
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(loss / self.config.accumulate)
@@ -202,19 +200,18 @@ class _Trainer:
             values["accuracy"] = float(
                 (done.output.logits.detach().argmax(dim=1) == done.batch.labels).float().mean()
             )
-        if len(terms) > 1:
+        if len(done.terms) > 1:
             values |= {f"weight_{name}": weight for name, weight in weights.items()}
             values |= {f"share_{name}": abs(weight * values[name]) for name, weight in weights.items()}
-        for name, value in values.items():
+        for name, value in {**values, "pictures": 1.0}.items():
             position.sums[name] = position.sums.get(name, 0.0) + value * len(raw)
-        position.sums["pictures"] = position.sums.get("pictures", 0.0) + len(raw)
 
     def _update(self, phase: PhaseConfig) -> None:
         assert self.optimizer is not None
         if self.config.clip:
             trainable = [p for p in self.model.parameters() if p.requires_grad]
             self.accelerator.clip_grad_norm_(trainable, self.config.clip)
-        share_gradients(self.accelerator, self.job.objective)
+        distributed.share_gradients(self.accelerator, self.job.objective)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
@@ -224,10 +221,13 @@ class _Trainer:
 
     def _finish_epoch(self, phase: PhaseConfig, plan: PhasePlan, started: float, signals: Signals) -> None:
         position = self.position
-        sums = dict(position.sums)  # until the epoch is over the position may have to be saved
-        self._reduce(sums)
+        # A copy: until the epoch is over the position may have to be saved.
+        sums = distributed.summed(self.accelerator, position.sums)
         pictures = sums.pop("pictures")
-        self._shares(sums, pictures)
+        # Sums of weighted terms become shares of the epoch's weighted loss.
+        columns = [name for name in sums if name.startswith("share_")]
+        whole = sum(sums[name] for name in columns)
+        sums.update({name: sums[name] / whole * pictures if whole else 0.0 for name in columns})
         train_seconds = position.seconds
         row: dict[str, Any] = {
             "epoch": position.epoch + 1,
@@ -235,16 +235,16 @@ class _Trainer:
             "phase_epoch": position.phase_epoch + 1,
             **{f"train_{name}": value / pictures for name, value in sums.items()},
         }
-        share_buffers(self.accelerator, self.model)
+        distributed.share_buffers(self.accelerator, self.model)
         with self._interruptible(signals, len(self.feedback.feed(plan.train))):
             row |= self._validated(phase, plan)
         position.seconds += time.perf_counter() - started
-        (position.seconds,) = largest(self.accelerator, position.seconds)
+        (position.seconds,) = distributed.largest(self.accelerator, position.seconds)
         previous = sum(r["seconds"] for r in position.history)
         assert self.optimizer is not None
         for part in ("head", "backbone"):
-            rates = [g["lr"] for g in self.optimizer.param_groups if g["part"] == part]
-            row[f"lr_{part}"] = max(rates) if rates else 0.0
+            rates = (group["lr"] for group in self.optimizer.param_groups if group["part"] == part)
+            row[f"lr_{part}"] = max(rates, default=0.0)
         row["seconds"] = position.seconds - previous
         row["images_per_second"] = pictures / max(train_seconds - position.feedback_seconds - previous, 1e-9)
         if self.job.feedbacks:
@@ -258,31 +258,40 @@ class _Trainer:
     def _validated(self, phase: PhaseConfig, plan: PhasePlan) -> dict[str, float]:
         if plan.validation is None:
             return {}
-        watched = self.ema.module if self.ema is not None else self.model
-        watched.eval()
+        self._kept.eval()
         progress = self._progress(phase, (self.position.phase_epoch + 1) / phase.epochs)
-        values = validate(plan.step, watched, plan.validation, progress, labelled=self.job.feeds.labelled)
-        return {f"val_{name}": value for name, value in from_main(self.accelerator, values).items()}
+        found = validate(plan.step, self._kept, plan.validation, progress, labelled=self.job.feeds.labelled)
+        found = distributed.from_main(self.accelerator, found)
+        return {f"val_{name}": value for name, value in found.items()}
 
     def _after_epoch(self, phase: PhaseConfig) -> bool:
         """Book-keeping after an epoch; whether the phase is over."""
         position, row = self.position, self.position.history[-1]
         self.job.observer.epoch(row)
+        self._show()
         metric = phase.restore_best
         if metric:
             if position.best_metric != metric:
                 position.best_metric, position.best_value = metric, None
             if better(metric, row[metric], position.best_value):
                 position.best_value, position.best_epoch = row[metric], row["epoch"]
-                source = self.ema.module if self.ema is not None else self.model
                 self.best = {
-                    name: value.detach().cpu().clone() for name, value in source.state_dict().items()
+                    name: value.detach().cpu().clone() for name, value in self._kept.state_dict().items()
                 }
         ended = self._ended(phase, row)
         self._write_history()
         if not ended and time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
             self._save()
         return ended
+
+    def _show(self) -> None:
+        """Drawings for trackers, and the network of this epoch, where they are due."""
+        config, epoch = self.config, self.position.epoch
+        if self.accelerator.is_main_process:
+            if config.draw and not epoch % config.draw_every and self.job.feeds.asker is None:
+                draw(self.job, self._kept, epoch)
+            if config.keep_every and not epoch % config.keep_every and self.job.folder:
+                self.job.keep(self._kept, self.job.folder / EPOCHS / f"{epoch:04d}")
 
     def _ended(self, phase: PhaseConfig, row: dict[str, Any]) -> bool:
         position = self.position
@@ -297,11 +306,7 @@ class _Trainer:
             return True
         if phase.early_stopping:
             metric = phase.early_stopping.metric
-            past = (
-                [r[metric] for r in position.history[-position.phase_epoch : -1]]
-                if position.phase_epoch > 1
-                else []
-            )
+            past = [r[metric] for r in position.history[-position.phase_epoch : -1]]
             record = (max if higher_is_better(metric) else min)(past) if past else None
             position.stale = 0 if better(metric, row[metric], record) else position.stale + 1
             if position.stale >= phase.early_stopping.patience:
@@ -310,6 +315,11 @@ class _Trainer:
                 )
                 return True
         return False
+
+    @property
+    def _kept(self) -> Any:
+        """The network that is validated and kept."""
+        return self.ema.module if self.ema is not None else self.model
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
@@ -329,13 +339,6 @@ class _Trainer:
         epochs = [p.epochs for p in self.config.phases]
         before = sum(epochs[: self.position.phase])
         return Progress(self.position.epoch, share, (before + share * phase.epochs) / sum(epochs))
-
-    @staticmethod
-    def _shares(sums: dict[str, float], pictures: float) -> None:
-        """Sums of weighted terms become shares of the epoch's weighted loss (times ``pictures``), in place."""
-        columns = [name for name in sums if name.startswith("share_")]
-        whole = sum(sums[name] for name in columns)
-        sums.update({name: sums[name] / whole * pictures if whole else 0.0 for name in columns})
 
     def _plateau(self, phase: PhaseConfig) -> float:
         if phase.schedule.watched is None:
@@ -369,12 +372,6 @@ class _Trainer:
             f"The loss is not finite in epoch {self.position.epoch + 1}, batch {self.position.batch + 1} ({figures}); "
             f"pictures: {few(files, 8)}. Lower the learning rate, or set training.clip=1.0 or training.precision=fp32."
         )
-
-    def _reduce(self, sums: dict[str, float]) -> None:
-        """Sum over processes, in place."""
-        if self.accelerator.num_processes > 1:
-            values = torch.tensor(list(sums.values()), dtype=torch.float64, device=self.device)
-            sums.update(zip(sums, self.accelerator.reduce(values, "sum").tolist(), strict=True))
 
     def _write_history(self) -> None:
         if self.job.folder and self.accelerator.is_main_process:

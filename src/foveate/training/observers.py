@@ -6,14 +6,18 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 
 from foveate.core.errors import ConfigError
+from foveate.core.files import write_text
 from foveate.training.decisions import Decision
 
 Figures = dict[str, int | float]
+WANDB_ID = "wandb-id.txt"
+"""In the run folder: the run of Weights & Biases that it goes on in."""
 
 
 class Observer:
@@ -122,11 +126,14 @@ def _plain(values: Any, name: str = "") -> Iterator[tuple[str, str | int | float
 
 
 def _wandb(folder: Path, config: dict[str, Any]) -> Observer:
-    """Offline unless WANDB_MODE says otherwise."""
+    """Offline unless WANDB_MODE says otherwise; a run that goes on does so under the id that ``WANDB_ID`` keeps."""
     mode = "online" if os.environ.get("WANDB_MODE") == "online" else "offline"
-    return Tracked(
-        WandBTracker("foveate", name=folder.name, dir=str(folder), config=config, mode=mode, resume="allow")
+    kept = folder / WANDB_ID
+    name = kept.read_text(encoding="utf-8").strip() if kept.is_file() else uuid4().hex[:8]
+    tracker = WandBTracker(
+        "foveate", id=name, resume="allow", name=folder.name, dir=str(folder), config=config, mode=mode
     )
+    return Tracked(tracker, begin=lambda: write_text(kept, name))
 
 
 TRACKERS: dict[str, Callable[[Path, dict[str, Any]], Observer]] = {

@@ -1,5 +1,6 @@
 """A training job: what ``fit`` needs, in one place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,9 @@ from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision
 from foveate.training.shared_features import SharedFeatures
 
+EPOCHS = "epochs"
+"""In the run folder: networks of single epochs."""
+
 
 class TrainingConfig(Config):
     """How the network is trained."""
@@ -41,6 +45,14 @@ class TrainingConfig(Config):
     time_budget: float | None = Field(default=None, gt=0)
     """Minutes of training, over all restarts; what was best by then is kept."""
     loader: LoaderConfig = LoaderConfig()
+    draw: Annotated[int, Mark.DECIDES_NOTHING] = Field(default=0, ge=0, le=256)
+    """Pictures that trackers get of what the network draws on them (boxes, windows, attention; others the class map):
+    of the validation, or of the training where there is none."""
+    draw_every: Annotated[int, Mark.DECIDES_NOTHING] = Field(default=1, ge=1, le=100_000)
+    """Epochs between two such drawings."""
+    keep_every: Annotated[int | None, Mark.DECIDES_NOTHING] = Field(default=None, ge=1, le=100_000)
+    """Every so many epochs the network as it is then is kept in ``epochs/0010``, which ``model.weights`` takes; None:
+    only what the last phase ends with (its best epoch where it has ``restore_best``)."""
     device: Annotated[str, Mark.DECIDES_NOTHING] = "auto"
     """"auto" (an accelerator if there is one), "cpu", "cuda"."""
     checkpoint_seconds: Annotated[float, Mark.DECIDES_NOTHING] = Field(default=30.0, ge=0)
@@ -74,6 +86,8 @@ class Job:
     decisions: Decisions = field(default_factory=Decisions)
     memory: Path | None = None
     """File in which measured choices of this machine are remembered."""
+    keep: Callable[[Network, Path], object] = lambda network, folder: None
+    """Writes a network with its card, for ``training.keep_every``."""
     shared: SharedFeatures | None = None
     """Where runs of one study leave features for each other."""
 

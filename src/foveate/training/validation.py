@@ -2,20 +2,22 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.metrics import f1_score, recall_score
 
 from foveate.models.networks import Network
 from foveate.objectives import Progress
 from foveate.training.loaders import Feed
 from foveate.training.selection import WorstAttributeValidation
-from foveate.training.step import Step
+from foveate.training.step import Outcome, Step
 
 
 def validate(
     step: Step, network: Network, feed: Feed, progress: Progress, *, labelled: bool = True
 ) -> dict[str, float]:
-    """Means over all pictures: every term, their weighted sum ``loss``; accuracy, balanced accuracy and macro F1 where
-    the pictures are ``labelled``, and for each attribute the accuracy of the worst class with one value of it.
+    """Means over all pictures: every term, their weighted sum ``loss``; where the pictures are ``labelled`` accuracy,
+    balanced accuracy, macro F1, for each attribute the accuracy of the worst class with one value of it, and of each
+    branch ``accuracy_<branch>`` and its cross-entropy ``loss_<branch>``.
 
     The network must be in eval mode; the objective is put into it, so that weights stay as they are. Terms that
     differentiate the network (class maps) get gradients enabled.
@@ -27,7 +29,8 @@ def validate(
     with torch.enable_grad() if step.objective.differentiates else torch.no_grad():
         for raw in feed.epoch(0):
             done = step.evaluate(network, raw, progress)
-            for name, value in {**done.terms, "loss": done.weighed.total}.items():
+            branches = _of_branches(network, done) if labelled else {}
+            for name, value in {**done.terms, **branches, "loss": done.weighed.total}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(raw)
             predictions.append(done.output.logits.detach().argmax(dim=1).cpu().numpy())
             targets.append(done.batch.targets.cpu().numpy())
@@ -50,3 +53,14 @@ def validate(
         ),
         "macro_f1": float(f1_score(true, predicted, labels=present, average="macro", zero_division=0)),
     }
+
+
+def _of_branches(network: Network, done: Outcome) -> dict[str, torch.Tensor]:
+    found = {}
+    for name, given in done.output.branches.items():
+        if name not in network.vectors:
+            logits = given.detach().float()
+            labels = done.batch.targets.repeat_interleave(len(logits) // len(done.batch))
+            found[f"accuracy_{name}"] = (logits.argmax(dim=1) == labels).float().mean()
+            found[f"loss_{name}"] = F.cross_entropy(logits, labels)
+    return found

@@ -1,7 +1,7 @@
 """FBSD: the strongest stripe of a map is weakened before the next stage, so that this has to look elsewhere."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Annotated, Literal
 
 import torch
@@ -57,6 +57,7 @@ class Fbsd(Network):
         """On a level's features, before they are diversified."""
 
     branches = ("level1", "level2", "level3", "concat")
+    skips_layers = True
 
     def __init__(self, config: Config, backbone: Backbone, classes: int, seed: int) -> None:
         super().__init__(backbone, classes)
@@ -87,11 +88,14 @@ class Fbsd(Network):
             def weakened(maps: torch.Tensor) -> torch.Tensor:
                 boosted, suppressed = self.boosting[level](maps)
                 parts.append(self.parts[level](boosted))
+                if level == len(LEVELS) - 1:
+                    raise _Enough
                 return suppressed
 
             return weakened
 
-        with ExitStack() as stack:
+        # What some backbones have behind the last stage (EfficientNet's last convolution) is for a head alone.
+        with ExitStack() as stack, suppress(_Enough):
             for number, level in enumerate(LEVELS):
                 stack.enter_context(edit_tap(self.backbone, level, images, between(number)))
             self.features(images)
@@ -102,6 +106,10 @@ class Fbsd(Network):
         pooled.append(torch.cat(pooled, dim=1))
         given = [classify(vector) for classify, vector in zip(self.classifiers, pooled, strict=True)]
         return Output(torch.stack(given).sum(dim=0), dict(zip(self.branches, given, strict=True)))
+
+
+class _Enough(Exception):
+    """The last level has answered."""
 
 
 class Boosting(nn.Module):
