@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 import torch
@@ -27,31 +27,12 @@ from foveate.training.interrupt import Interrupted, Signals, watch_signals
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
+from foveate.training.position import Position
 from foveate.training.selection import rule_of_phase
 from foveate.training.training_job import EPOCHS, Job
 from foveate.training.validation import validate
 
 from timm.utils import ModelEmaV3  # isort: skip
-
-
-@dataclass
-class Position:
-    """Where training stands; everything that is not a tensor and that a resumed run needs."""
-
-    phase: int = 0
-    phase_epoch: int = 0
-    batch: int = 0
-    epoch: int = 0
-    step: int = 0
-    phase_step: int = 0
-    seconds: float = 0.0
-    feedback_seconds: float = 0.0
-    stale: int = 0
-    best_metric: str | None = None
-    best_value: float | None = None
-    best_epoch: int | None = None
-    sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(job: Job) -> list[dict[str, Any]]:
@@ -294,25 +275,21 @@ class _Trainer:
                 self.job.keep(self._kept, self.job.folder / EPOCHS / f"{epoch:04d}")
 
     def _ended(self, phase: PhaseConfig, row: dict[str, Any]) -> bool:
-        position = self.position
+        position, tell = self.position, self.job.observer.message
         if self._over_budget():
-            self.job.observer.message(f"The time budget of {self.config.time_budget} minutes is spent.")
+            tell(f"The time budget of {self.config.time_budget} minutes is spent.")
             position.phase = len(self.config.phases) - 1  # later phases are skipped
             return True
         if phase.until and reached(phase.until, row):
-            self.job.observer.message(
-                f"Phase '{phase.name}' ends: {phase.until.metric} {row[phase.until.metric]:.4f}."
-            )
+            tell(f"Phase '{phase.name}' ends: {phase.until.metric} {row[phase.until.metric]:.4f}.")
             return True
         if phase.early_stopping:
             metric = phase.early_stopping.metric
-            past = [r[metric] for r in position.history[-position.phase_epoch : -1]]
+            past = [r[metric] for r in position.rows[:-1]]
             record = (max if higher_is_better(metric) else min)(past) if past else None
             position.stale = 0 if better(metric, row[metric], record) else position.stale + 1
             if position.stale >= phase.early_stopping.patience:
-                self.job.observer.message(
-                    f"Phase '{phase.name}' ends: no better {metric} for {position.stale} epochs."
-                )
+                tell(f"Phase '{phase.name}' ends: no better {metric} for {position.stale} epochs.")
                 return True
         return False
 
@@ -343,8 +320,7 @@ class _Trainer:
     def _plateau(self, phase: PhaseConfig) -> float:
         if phase.schedule.watched is None:
             return 1.0
-        rows = self.position.history[len(self.position.history) - self.position.phase_epoch :]
-        return phase.schedule.replay([row[phase.schedule.watched] for row in rows])
+        return phase.schedule.replay([row[phase.schedule.watched] for row in self.position.rows])
 
     def _over_budget(self) -> bool:
         return self.config.time_budget is not None and self.position.seconds > 60 * self.config.time_budget
