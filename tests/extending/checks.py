@@ -19,8 +19,10 @@ from foveate import Run, explain
 from foveate.cli.main import app
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
+from foveate.data.discover import discover
 from foveate.experiment.specification import Experiment, merge
 from foveate.models.output import Output
+from layout_copies import picture, write
 from training_helpers import BASE, Killer, in_child
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -150,3 +152,24 @@ def shown(word: str, folder: Path) -> Run:
         command(word, folder, {"pictures": os.environ["TREE"]})
     [experiment] = (folder / "runs").rglob("experiment.yaml")
     return Run.open(experiment.parent)
+
+
+def test_a_published_data_set(tmp_path: Path) -> None:
+    root = tmp_path / "textures"
+    listed = {
+        "train": ["banded/1", "dotted/1"],
+        "val": ["banded/2", "dotted/2"],
+        "test": ["banded/3", "dotted/3"],
+    }
+    for split, names in listed.items():
+        write(root, f"labels/{split}1.txt", [f"{name}.jpg" for name in names])
+        for name in names:
+            picture(root, f"images/{name}.jpg")
+    found = discover(root)
+    assert found.layout == "Describable Textures"
+    read = {s.path: (found.catalog.classes[s.label], s.split) for s in found.catalog.samples}
+    assert read == {
+        f"images/{name}.jpg": (name.split("/")[0], split) for split, names in listed.items() for name in names
+    }
+    checked = CliRunner().invoke(app, ["check", str(root)])
+    assert "Recognised as Describable Textures: 6 pictures, 2 classes" in " ".join(checked.output.split())

@@ -21,20 +21,20 @@ from foveate.data.listing import Scan
 
 __all__ = ["DATA_SETS", "catalog_of", "recognise"]
 
-DATA_SETS: tuple[Layout, ...] = (
-    WildBees(),
-    Cub(),
-    Aircraft(),
-    StanfordCars(),
-    StanfordDogs(),
-    Pets(),
-    Flowers(),
-    Cifar10(),
-    Cifar100(),
-    Imagenette(),
-    AslAlphabet(),
-    Food101(),
-    PlantVillage(),
+DATA_SETS: tuple[type[Layout], ...] = (
+    WildBees,
+    Cub,
+    Aircraft,
+    StanfordCars,
+    StanfordDogs,
+    Pets,
+    Flowers,
+    Cifar10,
+    Cifar100,
+    Imagenette,
+    AslAlphabet,
+    Food101,
+    PlantVillage,
 )
 """Of two that fit one folder the first counts."""
 
@@ -47,7 +47,7 @@ def recognise(data: Path, found: Scan) -> tuple[Layout, Folder] | None:
     """
     there = frozenset([*found.others, *found.pictures, *(f"{folder}/" for folder in found.folders)])
     places: dict[str, Layout] = {}
-    for layout in DATA_SETS:
+    for layout in (kind() for kind in DATA_SETS):
         for prefix in layout.places(there):
             places.setdefault(prefix, layout)
     places = {

@@ -8,7 +8,7 @@ from foveate.core.torchvision_guard import datasets
 from foveate.data.layouts import DATA_SETS
 from foveate.data.layouts.layout import Layout
 
-FETCHED = {layout.torchvision.lower(): layout for layout in DATA_SETS if layout.torchvision}
+FETCHED = {kind.torchvision.lower(): kind() for kind in DATA_SETS if kind.torchvision}
 """{name: data set}"""
 
 
