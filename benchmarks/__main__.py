@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import explanation, frozen, loading, startup, training
+from benchmarks import augmentation, explanation, frozen, loading, startup, training
 from benchmarks.measure import machine
 from benchmarks.photos import draw_photos, open_photos
 from benchmarks.table import record
@@ -18,7 +18,10 @@ BENCHMARKS = {
     "loading": loading.run,
     "startup": startup.run,
     "explanation": explanation.run,
+    "augmentation": augmentation.run,
 }
+DRAWN = {"explanation", "augmentation"}
+"""Those that make their own pictures."""
 
 
 def main() -> int:
@@ -44,7 +47,7 @@ def main() -> int:
         )
     names = arguments.names or list(BENCHMARKS)
     photos = None
-    if set(names) != {"explanation"}:  # which explains noise
+    if set(names) - DRAWN:
         drawn = cache_folder(CacheConfig()) / "benchmark-photos"
         try:
             photos = open_photos(arguments.photos) if arguments.photos else draw_photos(drawn)
@@ -53,7 +56,7 @@ def main() -> int:
             return 1
     for name in names:
         started = time.monotonic()
-        source = photos.source if photos and name != "explanation" else "noise"
+        source = photos.source if photos and name not in DRAWN else "noise"
         about = {"machine": machine(), "photos": source, "repeats": arguments.repeats}
         print(f"{name} ...", flush=True)
         extra = {"weights": arguments.weights} if name == "explanation" else {}

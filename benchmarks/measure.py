@@ -35,12 +35,16 @@ class Row:
 
 
 def interleaved(
-    ways: dict[str, Callable[[], object]], repeats: int, warm_up: int = 1
+    ways: dict[str, Callable[[], object]],
+    repeats: int,
+    warm_up: int = 1,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Seconds of each way, A B A B ..., without the first ``warm_up`` rounds."""
+    """Seconds of each way, A B A B ..., without the first ``warm_up`` rounds; ``before`` each, which is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(warm_up + repeats):
         for name, way in ways.items():
+            before()
             started = time.perf_counter()
             way()
             if turn >= warm_up:

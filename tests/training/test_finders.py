@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from foveate.core.errors import TrainingError
+from foveate.core.errors import ConfigError, TrainingError
+from foveate.core.progress import Progress
+from foveate.data.batch import Batch
 from foveate.training import finders, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.finders import find_batch_size, find_learning_rate
@@ -137,6 +139,35 @@ def test_it_stops_at_the_memory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -
     size, reason = find_batch_size(step, model, cpu, pictures=10_000)  # type: ignore[arg-type]
     assert size == 16, "the step of 16 took 100 of 300, so one of 32 would take more than 60 %"
     assert "60 %" in reason
+
+
+def test_it_begins_and_ends_where_it_is_told(clock: Clock) -> None:
+    seen: list[int] = []
+
+    def step(network: torch.nn.Module, size: int) -> None:
+        seen.append(size)
+        clock.now += 1.0
+
+    model, cpu = torch.nn.Linear(1, 1), torch.device("cpu")
+    size, reason = find_batch_size(step, model, cpu, pictures=10_000, start=3, largest=30)  # type: ignore[arg-type]
+    assert seen == [3, 3, 6, 6, 12, 12, 24, 24]
+    assert size == 24
+    assert "no more than 30 are asked for" in reason
+    with pytest.raises(ConfigError, match="start 9 is beyond largest 8"):
+        toy_job(batch_size="auto", batch_search={"start": 9, "largest": 8}, phases=[phase()])
+
+
+def test_trial_steps_have_the_transforms_of_training() -> None:
+    shown: list[tuple[int, bool]] = []
+
+    def transform(batch: Batch, model: torch.nn.Module, rng: object, progress: Progress) -> Batch:
+        shown.append((len(batch), progress.epoch >= 1000))
+        return batch
+
+    search = {"start": 2, "largest": 4}
+    job = toy_job(batch_size="auto", batch_search=search, phases=[phase()], transforms=(transform,))
+    assert decide_batch_size(job).batch_size in (2, 4)
+    assert shown == [(2, True), (2, True), (4, True), (4, True)]
 
 
 def test_batch_size_auto_leaves_the_network_alone_and_is_remembered(tmp_path: Path) -> None:

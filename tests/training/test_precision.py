@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from foveate.core.errors import ConfigError
 from foveate.core.memo import read_memo
 from foveate.training import fit, precision
+from foveate.training.checkpoint import load_checkpoint
 from foveate.training.precision import (
     PRECISIONS,
     Precision,
@@ -22,7 +24,8 @@ from foveate.training.precision import (
     measure,
     remembered,
 )
-from training_helpers import phase, toy_job
+from foveate.training.training_job import Job
+from training_helpers import Stop, phase, toy_job, weights_of
 
 CPU = torch.device("cpu")
 
@@ -181,3 +184,46 @@ def test_auto_is_decided_once_for_each_kind_of_pass(tmp_path: Path) -> None:
 def test_every_precision_trains(name: str) -> None:
     history = fit(toy_job(phases=[phase(epochs=3)], precision=name))
     assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_fp16_is_refused_where_it_is_not_computed() -> None:
+    with pytest.raises(
+        ConfigError, match=r"precision=fp16 needs an accelerator.* cpu; set training.precision=auto"
+    ):
+        toy_job(phases=[phase()], precision="fp16")
+
+
+def test_fp16_scales_gradients_and_goes_on_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the processor, which computes it slowly: what is tested is the scale and its state."""
+    monkeypatch.setattr(precision, "SCALED", ("cpu",))
+
+    def job(**more: object) -> Job:
+        settings = {"precision": "fp16", "clip": 1.0, "checkpoint_seconds": 0.0}
+        return toy_job(phases=[phase(epochs=3)], **settings, **more)
+
+    whole = job()
+    history = fit(whole)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    with pytest.raises(KeyboardInterrupt):
+        fit(job(folder=tmp_path, observer=Stop(6)))
+    found = load_checkpoint(tmp_path / "checkpoint")
+    assert found is not None
+    assert found[1]["scaler"]["scale"] == 2.0**16
+    assert found[1]["scaler"]["_growth_tracker"] > 0
+    again = job(folder=tmp_path)
+    fit(again)
+    expected, ours = weights_of(whole), weights_of(again)
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+
+
+def test_gradients_that_overflow_in_fp16_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "SCALED", ("cpu",))
+    large = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    monkeypatch.setattr(Precision, "scaler", lambda *anything: large)
+    job = toy_job(phases=[phase(epochs=1)], precision="fp16")
+    before = {name: value.clone() for name, value in job.model.named_parameters()}
+    fit(job)
+    assert all(torch.equal(value, before[name]) for name, value in job.model.named_parameters())
+    assert large.get_scale() == 2.0 ** (60 - len(job.feeds.train(job.batch_size, None)))

@@ -1,4 +1,4 @@
-"""The batch-size finder applied to a job: real pictures, the job's objective and its last phase."""
+"""The batch-size finder applied to a job: real pictures, the job's transforms, its objective and its last phase."""
 
 from dataclasses import replace
 from functools import partial
@@ -39,6 +39,10 @@ def decide_batch_size(job: Job) -> Job:
     def decide() -> tuple[Any, str]:
         pictures = len(job.feeds.rows["train"])
         tell = partial(job.observer.progress, "trying batch sizes")
-        return find_batch_size(step, job.model, job.accelerator.device, pictures=pictures, tell=tell)
+        search = job.config.batch_search
+        return find_batch_size(
+            step, job.model, job.accelerator.device,
+            pictures=pictures, start=search.start, largest=search.largest, tell=tell,
+        )  # fmt: skip
 
     return replace(job, batch_size=int(job.decisions.make("batch size", decide)))

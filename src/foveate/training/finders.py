@@ -135,6 +135,7 @@ def find_batch_size(
     device: torch.device,
     *,
     pictures: int,
+    start: int = 8,
     largest: int = 1024,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[int, str]:
@@ -143,6 +144,8 @@ def find_batch_size(
     Args:
         step: one forward, backward and optimizer step of a copy of the network on a batch of this size.
         pictures: training pictures; a batch never holds more than an eighth of them, so that an epoch has steps.
+        start: the first size, tried whatever the number of pictures.
+        largest: no size beyond it.
         tell: called with (pictures of the batch that is tried, largest batch).
 
     Returns:
@@ -152,18 +155,23 @@ def find_batch_size(
     Raises:
         TrainingError: not even the smallest batch fits.
     """
-    ceiling = max(8, min(largest, pictures // 8))
-    size, rates, stopped = 8, {}, f"an epoch should keep eight steps ({pictures} pictures)"
+    ceiling = max(start, min(largest, pictures // 8))
+    size, rates, stopped = start, {}, f"an epoch should keep eight steps ({pictures} pictures)"
+    if 2 * largest <= pictures // 8:
+        stopped = f"no more than {largest} are asked for"
     while size <= ceiling:
         tell(size // 2, ceiling)
         clone = copy.deepcopy(model)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         before = _used(device)
         try:
             step(clone, size)  # warm-up
-            start = time.perf_counter()
+            _synchronise(device)
+            began = time.perf_counter()
             step(clone, size)
             _synchronise(device)
-            rates[size] = size / (time.perf_counter() - start)
+            rates[size] = size / (time.perf_counter() - began)
         except torch.OutOfMemoryError:
             stopped = f"{size} did not fit into memory"
             break

@@ -87,6 +87,7 @@ class _Trainer:
         self.optimizer = build_optimizer(
             phase.optimizer, phase_groups(phase, self.model, self.job.objective), plan.lr
         )
+        self.scaler = plan.step.precision.scaler(self.device, position.scaler)
         if self._resumed_optimizer:
             checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
             self._resumed_optimizer = {}
@@ -176,7 +177,7 @@ class _Trainer:
         weights = {name: float(weight) for name, weight in done.weighed.weights.items()}
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
-        self.accelerator.backward(loss / self.config.accumulate)
+        self.accelerator.backward(self.scaler.scale(loss / self.config.accumulate))
         if self.job.feeds.labelled:
             values["accuracy"] = float(
                 (done.output.logits.detach().argmax(dim=1) == done.batch.labels).float().mean()
@@ -190,10 +191,12 @@ class _Trainer:
     def _update(self, phase: PhaseConfig) -> None:
         assert self.optimizer is not None
         if self.config.clip:
+            self.scaler.unscale_(self.optimizer)
             trainable = [p for p in self.model.parameters() if p.requires_grad]
             self.accelerator.clip_grad_norm_(trainable, self.config.clip)
         distributed.share_gradients(self.accelerator, self.job.objective)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
         self.position.phase_step += 1
@@ -367,6 +370,7 @@ class _Trainer:
             tensors |= checkpoints.prefixed("optimizer", checkpoints.flatten_optimizer(self.optimizer))
         tensors |= checkpoints.prefixed("objective", self.job.objective.state_dict())
         tensors |= checkpoints.prefixed("feedback", self.feedback.state())
+        self.position.scaler = self.scaler.state_dict() if self.optimizer is not None else {}
         checkpoints.save_checkpoint(self.job.folder / "checkpoint", tensors, asdict(self.position))
         self._saved_at = time.monotonic()
 

@@ -193,7 +193,7 @@ def _learning_rate(phase: PhaseConfig, train: Feed, step: Step) -> float:
     job = step.job
 
     def decide() -> tuple[float, str]:
-        trial = step.apart()
+        trial = replace(step.apart(), precision=step.precision.unscaled)
 
         def optimizer_for(network: Network, lr: float) -> torch.optim.Optimizer:
             return build_optimizer(phase.optimizer, phase_groups(phase, network, trial.objective), lr)

@@ -20,6 +20,7 @@ class Position:
     best_metric: str | None = None
     best_value: float | None = None
     best_epoch: int | None = None
+    scaler: dict[str, float] = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import torch
 
+from foveate.core.errors import ConfigError
 from foveate.core.memo import read_memo, write_memo
 from foveate.data.batch import Batch
 from foveate.models.networks import Network
 
 PRECISIONS = ("fp32", "fp32_channels_last", "bf16", "bf16_channels_last")
+"""What "auto" chooses of."""
+SCALED = ("cuda", "mps")
+"""Devices on which fp16 is computed, whose gradients have to be scaled."""
 SECONDS = 2.0
 """A trial begins no step after this time."""
 ROUNDS = 3
@@ -30,7 +34,7 @@ class Precision:
     """How a pass is computed: autocast dtype and memory layout of 4-D tensors."""
 
     name: str
-    """One of PRECISIONS."""
+    """One of PRECISIONS, or fp16 or fp16_channels_last."""
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -39,11 +43,38 @@ class Precision:
 
     @contextmanager
     def autocast(self, device: torch.device) -> Iterator[None]:
-        """bf16 where autocast allows it; nothing for fp32."""
-        with torch.autocast(
-            device.type, torch.bfloat16, enabled=self.name.startswith("bf16"), cache_enabled=True
-        ):
+        """bf16 or fp16 where autocast allows it; nothing for fp32."""
+        dtype = torch.float16 if self.scaled else torch.bfloat16
+        with torch.autocast(device.type, dtype, enabled=not self.name.startswith("fp32"), cache_enabled=True):
             yield
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients are scaled, since fp16 has no numbers for small ones."""
+        return self.name.startswith("fp16")
+
+    @property
+    def unscaled(self) -> "Precision":
+        """fp32 in the same layout where gradients are scaled, for trials that do not scale."""
+        return Precision(self.name.replace("fp16", "fp32"))
+
+    def scaler(self, device: torch.device, state: dict[str, float]) -> torch.amp.GradScaler:
+        """What scales the gradients, as ``state_dict`` left it; does nothing where they are not scaled."""
+        found = torch.amp.GradScaler(device.type, enabled=self.scaled)
+        if self.scaled and state:
+            found.load_state_dict(state)
+        return found
+
+    def check(self, device: torch.device) -> None:
+        """
+        Raises:
+            ConfigError: the device does not compute in it.
+        """
+        if self.scaled and device.type not in SCALED:
+            raise ConfigError(
+                f"training.precision={self.name} needs an accelerator ({' or '.join(SCALED)}), and this run is on "
+                f"{device.type}; set training.precision=auto, which measures what is fast here."
+            )
 
 
 def candidates(device: torch.device) -> tuple[tuple[str, ...], str]:

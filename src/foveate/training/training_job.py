@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from accelerate import Accelerator
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from foveate.augmentation import BatchTransform
 from foveate.core.config import Config, Mark
@@ -26,14 +26,34 @@ EPOCHS = "epochs"
 """In the run folder: networks of single epochs."""
 
 
+class BatchSearch(Config):
+    """What the batch-size finder tries."""
+
+    start: int = Field(default=8, ge=1, le=65_536)
+    """The first and smallest size; it is doubled from there."""
+    largest: int = Field(default=1024, ge=1, le=65_536)
+    """No size beyond it."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "BatchSearch":
+        if self.start > self.largest:
+            raise ValueError(f"start {self.start} is beyond largest {self.largest}")
+        return self
+
+
 class TrainingConfig(Config):
     """How the network is trained."""
 
     phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = 32
     """Pictures a step; "auto" asks the batch-size finder."""
-    precision: Literal["auto", "fp32", "fp32_channels_last", "bf16", "bf16_channels_last"] = "auto"
-    """auto: measured on this machine for every kind of pass, remembered in the run."""
+    batch_search: Annotated[BatchSearch, Mark.LATER] = BatchSearch()
+    """Where "auto" begins and ends."""
+    precision: Literal[
+        "auto", "fp32", "fp32_channels_last", "bf16", "bf16_channels_last", "fp16", "fp16_channels_last"
+    ] = "auto"
+    """auto: measured on this machine for every kind of pass, remembered in the run. fp16 scales gradients, on an
+    accelerator only."""
     compile: bool = False
     """torch.compile the network (training steps only)."""
     ema: float | None = Field(default=None, gt=0, lt=1)
@@ -92,6 +112,7 @@ class Job:
     """Where runs of one study leave features for each other."""
 
     def __post_init__(self) -> None:
+        Precision(self.config.precision).check(self.accelerator.device)
         self.objective.to(self.accelerator.device)
 
     def prepare(self, raw: Batch, precision: Precision) -> Batch:
