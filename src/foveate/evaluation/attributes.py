@@ -1,5 +1,6 @@
 """Accuracy by attribute: for each value, for each class with each value, and the worst of both."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,17 @@ def attribute_accuracies(rows: PredictionTable) -> dict[str, Any]:
     The intervals are those of each accuracy by itself (95 %): the worst of many is low by chance too.
     """
     found: dict[str, dict[str, Any]] = {}
+
+    def of(where: np.ndarray) -> dict[str, Any]:
+        return accuracy_of(rows.correct[where], rows.group[where])
+
     for name, values in rows.attributes.items():
         known = sorted(set(values.tolist()) - {""})
         if not known:
             continue
-        by_value = [_accuracy(rows, values == value, value=value) for value in known]
+        by_value = [{"value": value, **of(values == value)} for value in known]
         groups = [
-            _accuracy(rows, where, value=value, class_id=class_id)
+            {"value": value, "class_id": class_id, **of(where)}
             for value in known
             for label, class_id in enumerate(rows.class_ids)
             if (where := (values == value) & (rows.label == label)).any()
@@ -44,12 +49,12 @@ def attribute_accuracies(rows: PredictionTable) -> dict[str, Any]:
     }
 
 
-def _accuracy(rows: PredictionTable, where: np.ndarray, **named: str) -> dict[str, Any]:
-    correct = rows.correct[where]
-    interval = of_answers(correct, rows.group[where])
+def accuracy_of(correct: np.ndarray, groups: Sequence[str] | np.ndarray = ()) -> dict[str, Any]:
+    """Of answers (n,) bool, n > 0: accuracy with its 95 % interval (``core.intervals.of_answers``), correct, n."""
+    interval = of_answers(correct, groups)
     assert interval is not None
     return {
-        **named, "n": len(correct), "correct": int(correct.sum()), "accuracy": float(correct.mean()),
+        "n": len(correct), "correct": int(correct.sum()), "accuracy": float(correct.mean()),
         "accuracy_low": interval[0], "accuracy_high": interval[1],
     }  # fmt: skip
 

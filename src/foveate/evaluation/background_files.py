@@ -9,9 +9,9 @@ import numpy as np
 
 from foveate.core.errors import DataError
 from foveate.core.files import write_csv
-from foveate.core.intervals import of_answers
 from foveate.core.reading import read_csv
 from foveate.data.catalog import UNLABELLED
+from foveate.evaluation.attributes import accuracy_of
 from foveate.evaluation.gallery import read_arrays, write_arrays
 
 TABLE = "background_tests.csv"
@@ -55,13 +55,8 @@ class BackgroundTable:
         found: dict[str, Any] = {}
         for test, predicted in self.prediction.items():
             hits = predicted == self.label
-            low, high = of_answers(hits, ()) or (0.0, 1.0)
             found[test] = {
-                "accuracy": float(hits.mean()),
-                "accuracy_low": low,
-                "accuracy_high": high,
-                "correct": int(hits.sum()),
-                "n": len(self),
+                **accuracy_of(hits),
                 "balanced_accuracy": float(
                     np.mean([hits[self.label == k].mean() for k in np.unique(self.label)])
                 ),

@@ -32,18 +32,15 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
     edges = np.linspace(0, 1, bins + 1)
     # The edges themselves are compared, never confidence * bins: rounding would move a value on an edge.
     where = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    count = np.bincount(where, minlength=bins)
-    hits = np.bincount(where, weights=np.asarray(correct, dtype=np.float64), minlength=bins)
-    total = np.bincount(where, weights=confidence, minlength=bins)
+    count, hits, total = (
+        np.bincount(where, weights=weights, minlength=bins).tolist()
+        for weights in (None, np.asarray(correct, dtype=np.float64), confidence)
+    )
     return [
-        Bin(
-            low=float(edges[b]),
-            high=float(edges[b + 1]),
-            n=int(count[b]),
-            accuracy=float(hits[b] / count[b]) if count[b] else None,
-            confidence=float(total[b] / count[b]) if count[b] else None,
+        Bin(low, high, int(n), hit / n if n else None, sum_ / n if n else None)
+        for low, high, n, hit, sum_ in zip(
+            edges[:-1].tolist(), edges[1:].tolist(), count, hits, total, strict=True
         )
-        for b in range(bins)
     ]
 
 
@@ -56,11 +53,8 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     n = sum(part.n for part in parts)
     if not n:
         return float("nan")
-    gaps = [
-        part.n * abs(part.accuracy - part.confidence)
-        for part in parts
-        if part.accuracy is not None and part.confidence is not None
-    ]
+    # An empty bin has no gap.
+    gaps = [part.n * abs((part.accuracy or 0.0) - (part.confidence or 0.0)) for part in parts]
     return sum(gaps) / n
 
 

@@ -68,8 +68,7 @@ class EvaluationConfig(Config):
                     found.setdefault(kind, {"kind": kind})[name] = values.pop(short)
         wanted = values.pop("background_tests", "backgrounds" in found)
         if wanted not in (True, False):
-            wrong = InitErrorDetails(type="bool_type", loc=("background_tests",), input=wanted)
-            raise ValidationError.from_exception_data(cls.__name__, [wrong])
+            _refuse({"type": "bool_type", "loc": ("background_tests",), "input": wanted})
         found.pop("backgrounds", None)
         return values | {"measures": [*found.values(), *([{"kind": "backgrounds"}] if wanted else [])]}
 
@@ -109,13 +108,10 @@ def _check(kind: str, name: str, short: str, value: Any) -> None:
     try:
         EVALUATORS[kind].Config.model_validate({name: value})
     except ValidationError as error:
-        details = [
-            InitErrorDetails(
-                type=found["type"],
-                loc=(short, *found["loc"][1:]),
-                input=found["input"],
-                ctx=found.get("ctx", {}),
-            )
-            for found in error.errors()
-        ]
-        raise ValidationError.from_exception_data("EvaluationConfig", details) from None
+        _refuse(*({**found, "loc": (short, *found["loc"][1:])} for found in error.errors()))
+
+
+def _refuse(*details: Any) -> None:
+    known = InitErrorDetails.__annotations__
+    found: Any = [{key: value for key, value in detail.items() if key in known} for detail in details]
+    raise ValidationError.from_exception_data("EvaluationConfig", found) from None

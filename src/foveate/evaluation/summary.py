@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, t
 
 from foveate.core.errors import DataError
 from foveate.core.intervals import of_answers
-from foveate.evaluation.attributes import attribute_accuracies
+from foveate.evaluation.attributes import accuracy_of, attribute_accuracies
 from foveate.evaluation.calibration import expected_calibration_error, reliability
 from foveate.evaluation.predictions import PredictionTable
 
@@ -40,19 +41,12 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
         DataError: the split has no labelled picture.
     """
     rows = table.of_split(split)
-    n, hits = len(rows), int(rows.correct.sum())
     confusion = confusion_matrix(rows.label, rows.prediction, labels=np.arange(len(rows.class_ids)))
     per_class = _per_class(rows, confusion)
-    interval = of_answers(rows.correct, rows.group)
-    assert interval is not None
     truth = np.eye(len(rows.class_ids))[rows.label]
     return {
         "split": split,
-        "n": n,
-        "correct": hits,
-        "accuracy": hits / n,
-        "accuracy_low": interval[0],
-        "accuracy_high": interval[1],
+        **accuracy_of(rows.correct, rows.group),
         "balanced_accuracy": _mean(c["recall"] for c in per_class),
         "macro_f1": _mean(c["f1"] for c in per_class),
         "top": top_accuracies(rows),
@@ -60,7 +54,7 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
         "brier": float(((rows.probabilities - truth) ** 2).sum(axis=1).mean()),
         "ece": expected_calibration_error(rows.confidence, rows.correct),
         "mean_confidence": float(rows.confidence.astype(np.float64).mean()),
-        "chance_majority": float(confusion.sum(axis=1).max() / n),
+        "chance_majority": float(confusion.sum(axis=1).max() / len(rows)),
         "chance_uniform": 1 / len(rows.class_ids),
         "class_ids": list(rows.class_ids),
         "per_class": per_class,
@@ -96,22 +90,15 @@ def confused_pairs(
     ``a_as_b`` pictures of a were taken for b; ``share`` is the share of both classes' pictures that this
     concerns.
     """
-    pairs: list[dict[str, Any]] = []
-    for i in range(len(class_ids)):
-        for j in range(i + 1, len(class_ids)):
-            there, back = int(confusion[i][j]), int(confusion[j][i])
-            if there + back:
-                support = int(np.sum(confusion[i]) + np.sum(confusion[j]))
-                pairs.append(
-                    {
-                        "a": class_ids[i],
-                        "b": class_ids[j],
-                        "a_as_b": there,
-                        "b_as_a": back,
-                        "n": there + back,
-                        "share": (there + back) / support,
-                    }
-                )
+    pairs: list[dict[str, Any]] = [
+        {
+            "a": class_ids[i], "b": class_ids[j], "a_as_b": int(confusion[i][j]), "b_as_a": int(confusion[j][i]),
+            "n": int(confusion[i][j] + confusion[j][i]),
+            "share": float(confusion[i][j] + confusion[j][i]) / int(np.sum(confusion[i]) + np.sum(confusion[j])),
+        }
+        for i, j in combinations(range(len(class_ids)), 2)
+        if confusion[i][j] + confusion[j][i]
+    ]  # fmt: skip
     return sorted(pairs, key=lambda pair: -pair["n"])[:top]
 
 
@@ -126,13 +113,9 @@ def convergence_epoch(
     """
     if mode not in ("max", "min"):
         raise DataError(f"mode must be 'max' or 'min', got '{mode}'.")
-    sign = 1 if mode == "max" else -1
     values = [(int(row["epoch"]), _finite(row.get(metric))) for row in history]
-    known = [(sign * value, epoch) for epoch, value in values if value is not None]
-    if not known:
-        return None
-    best = max(value for value, _ in known)
-    return next(epoch for value, epoch in known if value == best)
+    known = {epoch: value for epoch, value in values if value is not None}
+    return (max if mode == "max" else min)(known, key=known.__getitem__) if known else None
 
 
 def _finite(value: Any) -> float | None:
@@ -149,7 +132,7 @@ def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, A
     result = []
     for i, class_id in enumerate(rows.class_ids):
         own = rows.label == i
-        interval = of_answers(rows.correct[own], rows.group[own])
+        interval = of_answers(rows.correct[own], rows.group[own]) or (None, None)
         result.append(
             {
                 "class_id": class_id,
@@ -158,8 +141,8 @@ def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, A
                 "predicted": int(confusion[:, i].sum()),
                 "precision": _finite(precision[i]),
                 "recall": _finite(recall[i]),
-                "recall_low": interval[0] if interval else None,
-                "recall_high": interval[1] if interval else None,
+                "recall_low": interval[0],
+                "recall_high": interval[1],
                 "f1": _finite(f1[i]),
             }
         )

@@ -23,11 +23,6 @@ from foveate.core.registry import Registry
 View = Callable[[torch.Tensor], torch.Tensor]
 
 
-def identity(images: torch.Tensor) -> torch.Tensor:
-    """The picture itself."""
-    return images
-
-
 def flip(*axes: int) -> View:
     """Mirror along the axes, 2 = vertical, 3 = horizontal."""
     return lambda images: torch.flip(images, axes)
@@ -65,19 +60,20 @@ class Preset(Config):
     """Side in px of the pictures that the views are made of; None: the network's."""
 
     @property
+    def others(self) -> tuple[View, ...]:
+        """The views beside the picture itself."""
+        return ()
+
+    @property
     def views(self) -> tuple[View, ...]:
         """The picture itself first."""
-        raise NotImplementedError
+        return (lambda images: images, *self.others)
 
 
 class Nothing(Preset):
     """The picture alone."""
 
     kind: Literal["none"] = "none"
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        return (identity,)
 
 
 class Flip(Preset):
@@ -86,8 +82,8 @@ class Flip(Preset):
     kind: Literal["flip"] = "flip"
 
     @property
-    def views(self) -> tuple[View, ...]:
-        return (identity, flip(3))
+    def others(self) -> tuple[View, ...]:
+        return (flip(3),)
 
 
 class Flips(Preset):
@@ -96,8 +92,8 @@ class Flips(Preset):
     kind: Literal["flips"] = "flips"
 
     @property
-    def views(self) -> tuple[View, ...]:
-        return (identity, flip(3), flip(2), flip(2, 3))
+    def others(self) -> tuple[View, ...]:
+        return (flip(3), flip(2), flip(2, 3))
 
 
 class Shifts(Preset):
@@ -108,9 +104,9 @@ class Shifts(Preset):
     """How far."""
 
     @property
-    def views(self) -> tuple[View, ...]:
+    def others(self) -> tuple[View, ...]:
         n = self.pixels
-        return (identity, shift(-n, 0), shift(n, 0), shift(0, -n), shift(0, n))
+        return (shift(-n, 0), shift(n, 0), shift(0, -n), shift(0, n))
 
 
 class Rotations(Preset):
@@ -121,8 +117,8 @@ class Rotations(Preset):
     """How far."""
 
     @property
-    def views(self) -> tuple[View, ...]:
-        return (identity, rotation(-self.degrees), rotation(self.degrees))
+    def others(self) -> tuple[View, ...]:
+        return (rotation(-self.degrees), rotation(self.degrees))
 
 
 class Plants8(Preset):
@@ -131,8 +127,8 @@ class Plants8(Preset):
     kind: Literal["plants8"] = "plants8"
 
     @property
-    def views(self) -> tuple[View, ...]:
-        return (*Flip().views, *Shifts().views[1:], *Rotations().views[1:])
+    def others(self) -> tuple[View, ...]:
+        return (flip(3), *Shifts().others, *Rotations().others)
 
 
 TTA = Registry("test-time augmentation", Nothing, Flip, Flips, Shifts, Rotations, Plants8)

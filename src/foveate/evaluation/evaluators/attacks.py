@@ -10,9 +10,9 @@ from pydantic import Field
 from torch.nn import functional
 
 from foveate.core import config
-from foveate.core.intervals import wilson
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
+from foveate.evaluation.attributes import accuracy_of
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject
@@ -61,16 +61,10 @@ class Attacks(Evaluator):
                 numpy_generator(SEED, "pgd", int(row)).uniform(-strength, strength, images.shape[1:])
                 for row in self.rows[-1]
             ]
-            tried = {
-                "fgsm": (images, 1, strength),
-                "pgd": (
-                    images + torch.from_numpy(np.stack(start)).float(),
-                    self.config.steps,
-                    2.5 * strength / self.config.steps,
-                ),
-            }
-            for name, (begin, steps, size) in tried.items():
-                changed = self._attacked(images, begin, targets, strength, steps, size)
+            cube, steps = torch.from_numpy(np.stack(start)).float(), self.config.steps
+            tried = {"fgsm": (images, 1, strength), "pgd": (images + cube, steps, 2.5 * strength / steps)}
+            for name, (begin, count, size) in tried.items():
+                changed = self._attacked(images, begin, targets, strength, count, size)
                 hit = self._logits(changed).argmax(dim=1).cpu() == targets
                 self.hits.setdefault(f"{name}_{strength:g}", []).append(hit.numpy())
 
@@ -82,26 +76,12 @@ class Attacks(Evaluator):
             np.concatenate(self.rows)
         ]
         for split in np.unique(split_of):
-            found = {}
-            for name, parts in self.hits.items():
-                hits = np.concatenate(parts)[split_of == split]
-                interval = wilson(int(hits.sum()), len(hits))
-                assert interval is not None
-                found[name] = {
-                    "accuracy": float(hits.mean()), "accuracy_low": interval[0], "accuracy_high": interval[1],
-                    "correct": int(hits.sum()), "n": len(hits),
-                }  # fmt: skip
-            yield f"{split}.attacks", found
+            hits = {name: np.concatenate(parts)[split_of == split] for name, parts in self.hits.items()}
+            yield f"{split}.attacks", {name: accuracy_of(correct) for name, correct in hits.items()}
 
     def _attacked(
-        self,
-        images: torch.Tensor,
-        begin: torch.Tensor,
-        targets: torch.Tensor,
-        strength: float,
-        steps: int,
-        size: float,
-    ) -> torch.Tensor:
+        self, images: torch.Tensor, begin: torch.Tensor, targets: torch.Tensor, strength: float, steps: int, size: float
+    ) -> torch.Tensor:  # fmt: skip
         changed = begin.clamp(0, 255)
         for _ in range(steps):
             asked = changed.detach().requires_grad_(True)

@@ -20,6 +20,7 @@ class Evaluator:
 
     def __init__(self, config: Any, subject: Subject) -> None:
         self.config, self.subject = config, subject
+        self.parts: list[dict[str, np.ndarray]] = []
 
     def wants(self, rows: np.ndarray) -> bool:
         """Whether it is to ``see`` the pictures of these catalog rows."""
@@ -27,10 +28,16 @@ class Evaluator:
 
     def see(self, batch: Batch) -> None:
         """The next batch (bytes) of the pictures that are predicted, as the network sees them without augmentation."""
+        self.parts.append(self.values(batch))
+
+    def values(self, batch: Batch) -> dict[str, np.ndarray]:
+        """{column of predictions.csv: (B,) float32} of a batch that is seen."""
+        return {}
 
     def columns(self) -> dict[str, np.ndarray]:
-        """{column of predictions.csv: (N,) float32} of the N pictures seen."""
-        return {}
+        """The same of the N pictures seen, (N,) each."""
+        names = self.parts[0] if self.parts else ()
+        return {name: np.concatenate([part[name] for part in self.parts]) for name in names}
 
     def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
         """(split.name, plain values for JSON).

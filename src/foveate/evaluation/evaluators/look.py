@@ -30,7 +30,7 @@ from foveate.data.batch import Batch
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.gallery import choose_rows, compute_maps
 from foveate.evaluation.predictions import PredictionTable
-from foveate.evaluation.subject import Subject, judged_split
+from foveate.evaluation.subject import judged_split
 from foveate.explanation.controls import centred_gaussian
 from foveate.explanation.localisation import chance_energy, energy_in_mask
 from foveate.explanation.maps import class_and_tap_map, min_max
@@ -50,22 +50,11 @@ class Look(Evaluator):
         tap: str = "late"
         """Feature map at which it is measured."""
 
-    def __init__(self, config: Config, subject: Subject) -> None:
-        super().__init__(config, subject)
-        self.parts: list[dict[str, np.ndarray]] = []
-
     def wants(self, rows: np.ndarray) -> bool:
         return any(self.subject.catalog.samples[row].mask for row in rows)
 
-    def see(self, batch: Batch) -> None:
-        self.parts.append(energies(self.subject.model, batch, self.config.tap, self.subject.device))
-
-    def columns(self) -> dict[str, np.ndarray]:
-        return (
-            {name: np.concatenate([part[name] for part in self.parts]) for name in COLUMNS}
-            if self.parts
-            else {}
-        )
+    def values(self, batch: Batch) -> dict[str, np.ndarray]:
+        return energies(self.subject.model, batch, self.config.tap, self.subject.device)
 
     def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
         """No value: what the columns say is in the metrics. The gallery's pictures, half of them wrong, are known only

@@ -8,7 +8,6 @@ import torch
 from foveate.core import config
 from foveate.data.batch import Batch
 from foveate.evaluation.evaluators.evaluator import Evaluator
-from foveate.evaluation.subject import Subject
 from foveate.explanation.maps import class_map, upsample
 
 COLUMN = "map_extent"
@@ -27,22 +26,15 @@ class MapExtent(Evaluator):
         tap: str = "late"
         """Feature map at which it is measured."""
 
-    def __init__(self, config: Config, subject: Subject) -> None:
-        super().__init__(config, subject)
-        self.parts: list[np.ndarray] = []
-
     def wants(self, rows: np.ndarray) -> bool:
         return True
 
-    def see(self, batch: Batch) -> None:
+    def values(self, batch: Batch) -> dict[str, np.ndarray]:
         model = self.subject.model
         prepared = batch.prepare(self.subject.device, model.mean, model.std)
         maps = class_map(model, prepared.images, prepared.targets.clamp(min=0), self.config.tap)
         found = extent(upsample(maps, (prepared.images.shape[2], prepared.images.shape[3])))
-        self.parts.append(torch.where(prepared.targets >= 0, found, torch.nan).cpu().numpy())
-
-    def columns(self) -> dict[str, np.ndarray]:
-        return {COLUMN: np.concatenate(self.parts).astype(np.float32)} if self.parts else {}
+        return {COLUMN: torch.where(prepared.targets >= 0, found, torch.nan).float().cpu().numpy()}
 
 
 def extent(maps: torch.Tensor) -> torch.Tensor:

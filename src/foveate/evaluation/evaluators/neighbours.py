@@ -53,14 +53,14 @@ class Neighbours(Evaluator):
         for batch in self.subject.batches(unseen, "features of training pictures") if len(unseen) else ():
             self.see(batch)
 
-        def known(rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
-            return np.stack([self.seen[row] for row in rows]), self.own.labels[rows]
-
+        train = np.stack([self.seen[row] for row in rows["train"]])
         for split, own in judged.items():
             if own:
+                test = np.stack([self.seen[row] for row in own])
+                labels = self.own.labels[rows["train"]], self.own.labels[own]
                 yield (
                     f"{split}.neighbours",
-                    nearest_neighbours(*known(rows["train"]), *known(own), k=self.config.k),
+                    nearest_neighbours(train, labels[0], test, labels[1], k=self.config.k),
                 )
 
 

@@ -12,7 +12,6 @@ from foveate.core import (
 )
 from foveate.data.batch import Batch
 from foveate.evaluation.evaluators.evaluator import Evaluator
-from foveate.evaluation.subject import Subject
 
 from torchvision.ops import box_iou  # isort: skip
 
@@ -33,15 +32,11 @@ class ObjectBox(Evaluator):
     class Config(config.Config):
         kind: Literal["object_box"] = "object_box"
 
-    def __init__(self, config: Config, subject: Subject) -> None:
-        super().__init__(config, subject)
-        self.parts: list[np.ndarray] = []
-
     def wants(self, rows: np.ndarray) -> bool:
         looks = hasattr(self.subject.model, "object_of")
         return looks and any(self.subject.catalog.samples[row].mask for row in rows)
 
-    def see(self, batch: Batch) -> None:
+    def values(self, batch: Batch) -> dict[str, np.ndarray]:
         model = self.subject.model
         prepared = batch.prepare(self.subject.device, model.mean, model.std)
         with torch.no_grad():
@@ -57,7 +52,4 @@ class ObjectBox(Evaluator):
         given = [box_iou(objects, box)[:, 0] for box in (whole, centre)]
         found = torch.stack([iou, iou >= FOUND, *(other >= FOUND for other in given)], dim=1).float()
         found[~inside.flatten(1).any(dim=1)] = torch.nan
-        self.parts.append(found.cpu().numpy())
-
-    def columns(self) -> dict[str, np.ndarray]:
-        return dict(zip(COLUMNS, np.concatenate(self.parts).T, strict=True)) if self.parts else {}
+        return dict(zip(COLUMNS, found.T.cpu().numpy(), strict=True))
