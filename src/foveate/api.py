@@ -21,12 +21,12 @@ from foveate.evaluation.mask_agreement import Comparison
 from foveate.evaluation.mask_agreement import compare_masks as compare_catalogs
 from foveate.evaluation.subject import pick_device
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.agreeing_pictures import agreeing_pictures
 from foveate.experiment.class_channels import LAYERS, channels_of_run
 from foveate.experiment.mask_proposals import Proposal, check_place, listed_in
 from foveate.experiment.mask_proposals import propose_masks as propose_for
 from foveate.experiment.run_explainer import RunExplainer, explain_config, pictures_of
 from foveate.experiment.specification import DataConfig
+from foveate.experiment.subjects import agreeing_pictures
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.inversion import invert as invert_network
 from foveate.explanation.probe import Progress

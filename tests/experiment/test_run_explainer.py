@@ -12,16 +12,18 @@ from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.square import resize
 from foveate.experiment import Experiment, Run, run
-from foveate.experiment.agreeing_pictures import agreeing_pictures
-from foveate.experiment.explained import Column, Frame, lay_over
 from foveate.experiment.run_explainer import (
     REFERENCES,
+    Column,
     ExplainConfig,
+    Frame,
     RunExplainer,
     _placed,
+    lay_over,
     pictures_of,
     reference_pictures,
 )
+from foveate.experiment.subjects import agreeing_pictures
 from foveate.explanation import EXPLAINERS, Explainer, explain
 from foveate.explanation.explainer import PIXELS
 from foveate.explanation.probe import Probe

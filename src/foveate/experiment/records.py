@@ -21,7 +21,7 @@ from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.prepare import Prepared
 from foveate.experiment.specification import Experiment
 
-PACKAGES = (
+PACKAGES = [
     "foveate",
     "torch",
     "torchvision",
@@ -31,7 +31,7 @@ PACKAGES = (
     "pillow",
     "scikit-learn",
     "safetensors",
-)
+]
 
 
 class Record(Config):
@@ -165,7 +165,6 @@ def environment_of(
     data: Path, prepared: Prepared, catalog: Catalog, size: int, experiment: Experiment
 ) -> dict[str, Any]:
     """environment.json: the data, the hashes, the command, versions and machine."""
-    versions = {package: version_of(package) for package in PACKAGES}
     return {
         "schema_version": SCHEMA_VERSION,
         "data": str(data.resolve()),
@@ -179,7 +178,7 @@ def environment_of(
         "notes": list(prepared.notes),
         "quarantined": list(prepared.quarantined),
         "command": " ".join(sys.argv),
-        "versions": versions,
+        "versions": {package: version_of(package) for package in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
@@ -204,18 +203,13 @@ def version_of(package: str) -> str:
 
 
 def result_of(
-    experiment: Experiment,
-    catalog: Catalog,
-    metrics: dict[str, dict[str, Any]],
-    history: list[dict[str, Any]],
+    experiment: Experiment, catalog: Catalog, metrics: dict[str, dict[str, Any]], history: list[dict[str, Any]],
     seconds: float,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """result.json: metrics of every split, when training converged, and how long it took."""
     # The whole loss also moves with the weights of its terms; the classification's does not.
-    known = [
-        name for name in ("val_classification", "val_loss", "train_loss") if history and name in history[-1]
-    ]
-    metric = known[0] if known else "train_loss"
+    wanted = ("val_classification", "val_loss")
+    metric = next((name for name in wanted if history and name in history[-1]), "train_loss")
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment_hash": experiment.hash(),

@@ -24,8 +24,8 @@ from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.measure import measure, predict
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, pick_device
-from foveate.experiment.explained import Explained
 from foveate.experiment.run_explainer import (
+    Explained,
     RunExplainer,
     explain_config,
     in_chunks,
@@ -126,14 +126,7 @@ class Run(RunFolder):
         return measure_backgrounds(subject) if wanted else None
 
     def measure(
-        self,
-        data: Path | str | None = None,
-        *,
-        tta: str | None = None,
-        device: str = "auto",
-        workers: int = 0,
-        layout: LayoutConfig | None = None,
-        told: Callable[[str], None] = lambda text: None,
+        self, data: Path | str | None = None, **how: Any
     ) -> tuple[PredictionTable, dict[str, dict[str, Any]]]:
         """Everything again that the experiment measures, on the run's own pictures or another labelled data set: the
         prediction table, and {split: metrics} as in ``result``.
@@ -141,15 +134,13 @@ class Run(RunFolder):
         Pictures of ``data`` that the network was trained on, recognised by their bytes, are left out.
 
         Args:
-            layout: how ``data`` is read; None: as the run's own pictures were.
-            told: gets a sentence on what was left out, or could not be recognised.
+            how: tta, device, workers; layout: how ``data`` is read (None: as the run's own pictures were); told: gets a
+                sentence on what was left out, or could not be recognised.
 
         Raises:
             DataError: ``data`` has a class that the run does not know, or no picture that it has not learnt from.
         """
-        return measure(
-            *self._measured(data, tta=tta, device=device, workers=workers, layout=layout, told=told)
-        )
+        return measure(*self._measured(data, **how))
 
     def _measured(
         self, data: Path | str | None, *, tta: str | None = None, device: str = "auto", workers: int = 0,

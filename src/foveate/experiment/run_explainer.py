@@ -6,7 +6,8 @@
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +24,13 @@ from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import open_image, upright_size
 from foveate.data.discover import loose_pictures
-from foveate.data.square import Fit
+from foveate.data.square import Fit, unfit
 from foveate.evaluation.subject import pick_device
-from foveate.experiment.explained import Column, Explained, Frame
 from foveate.experiment.known_pictures import ByBytes
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation import explain
-from foveate.explanation.explain import Methods, build_explainer, with_settings
+from foveate.explanation.explain import Methods, build_explainer, scaled, with_settings
+from foveate.explanation.explainer import Explainer
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 
@@ -76,6 +77,79 @@ def explain_config(
         for name, value in (("methods", method), ("layers", layers))
     }
     return parse(ExplainConfig, {**settings, **words}, source="The explanation")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A method at a layer."""
+
+    method: Explainer
+    layer: str
+    """As it was asked for; "" for a method that explains pixels."""
+
+    @property
+    def key(self) -> str:
+        """The name of its maps: ``method@layer``, or ``method``."""
+        return f"{self.method.kind}@{self.layer}" if self.layer else self.method.kind
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a network's square lies over a picture."""
+
+    width: int
+    """Of the upright picture in pixels."""
+    height: int
+    fit: Fit
+    side: int
+    """Of the square that the network sees, in pixels."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One picture as one run sees it."""
+
+    path: str
+    """Below the folder that all pictures share."""
+    frame: Frame
+    label: str | None
+    """The true class where it is known."""
+    prediction: str
+    probability: float
+    """Of the predicted class, without test-time augmentation."""
+    target: str
+    """The class that the maps explain."""
+    target_probability: float
+    maps: dict[str, np.ndarray]
+    """{Column.key: raw values (h, w) float32, at the method's own resolution over the network's square}."""
+    columns: tuple[Column, ...]
+    evidence: str
+
+    def over(self, key: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The map of a column laid over the picture; see ``lay_over``.
+
+        Raises:
+            ConfigError: there is no such map.
+        """
+        column = next((column for column in self.columns if column.key == key), None)
+        if column is None:
+            raise ConfigError(f"There is no map '{key}'; there are {', '.join(self.maps)}.")
+        return lay_over(self.maps[key], column, self.frame, self.evidence, size)
+
+
+def lay_over(
+    raw: np.ndarray, column: Column, frame: Frame, evidence: str, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """A raw map (h, w) over the original picture: (height, width) float32 in [0, 1], scaled as by ``foveate.explain``.
+
+    Args:
+        size: (width, height) of the result, the picture's shape at any scale; None: the picture's own.
+
+    What the network did not see (fit="crop") is NaN.
+    """
+    square = scaled(torch.from_numpy(raw)[None], (frame.side, frame.side), evidence, column.method.signed)[0]
+    picture = frame.width, frame.height
+    return unfit(square.numpy(), picture, frame.fit, size or picture, side=frame.side)
 
 
 class RunExplainer:
@@ -200,20 +274,20 @@ class RunExplainer:
         with untouched(self.model), torch.no_grad():
             p = self.model(placed).logits.float().cpu().double().softmax(dim=1)  # (B, C)
         predicted = p.argmax(dim=1)
-        labels = [self.label_of(catalog.file(row)) for row in rows]
+        labels = torch.tensor([self.label_of(catalog.file(row)) for row in rows])
+        targets = predicted if self.config.target == PREDICTED else labels
         if self.target is not None:
             targets = torch.full_like(predicted, self.target)
-        else:
-            targets = torch.tensor(labels) if self.config.target == TRUE else predicted
         maps = self._maps(placed, targets, report)
+        names = (*self.classes, None)  # of an unknown class, -1, the last
         return [
             Explained(
                 path=catalog.samples[row].path,
                 frame=frames[i],
-                label=None if labels[i] == UNLABELLED else self.classes[labels[i]],
-                prediction=self.classes[int(predicted[i])],
+                label=names[labels[i]],
+                prediction=self.classes[predicted[i]],
                 probability=float(p[i, predicted[i]]),
-                target=self.classes[int(targets[i])],
+                target=self.classes[targets[i]],
                 target_probability=float(p[i, targets[i]]),
                 maps={key: values[i] for key, values in maps.items()},
                 columns=self.columns,
@@ -230,7 +304,7 @@ class RunExplainer:
         for method in self.config.methods:
             columns = [column for column in self.columns if column.method == method]
             layers = [column.layer for column in columns] if method.layered else None
-            told = None if report is None or not method.slow else _named(report, method.kind)
+            told = None if report is None or not method.slow else partial(report, method.kind)
             maps: Any = explain(
                 self.model, images, targets.to(self.device), method, layers, raw=True, chunk=self.config.chunk,
                 precision=self.config.precision, seed=self.config.seed, progress=told, references=self.references,
@@ -266,10 +340,6 @@ def _placed(run: RunFolder, catalog: Catalog, rows: Sequence[int], device: torch
     mean, std = (values.view(1, 3, 1, 1).to(device) for values in (run.model.mean, run.model.std))
     floats = reader.read_many(rows)[0].to(device).float().div_(255).sub_(mean).div_(std)
     return floats.contiguous(memory_format=torch.channels_last)
-
-
-def _named(report: Report, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: report(name, done, total)
 
 
 def pictures_of(paths: Sequence[Path | str]) -> Catalog:

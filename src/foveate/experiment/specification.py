@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from foveate.augmentation import BatchTransformConfig
 from foveate.core.config import Config, HashedAs, Mark, deciding, parse
@@ -29,6 +29,14 @@ from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig
 
 
+def _by_name(value: Any) -> Any:
+    return {"preset": value} if isinstance(value, str) else value
+
+
+Augmentation = Annotated[AugmentationConfig, BeforeValidator(_by_name)]
+"""Settings, or the name of a preset."""
+
+
 class DataConfig(Config):
     """Which pictures, and how they come to the network."""
 
@@ -41,15 +49,10 @@ class DataConfig(Config):
     "_bicubic" behind it bicubically, which keeps small pictures sharper that are enlarged for the network. With a side
     behind it ("squash@550") the square has so many px, and the network sees a part of ``size`` px: in training one at
     random, before augmentation, else the middle."""
-    augment: AugmentationConfig = AugmentationConfig()
+    augment: Augmentation = AugmentationConfig()
     masks: Annotated[MasksConfig, Mark.LATER] = MasksConfig()
     """Which masks training sees; measuring takes the true ones."""
     cache: Annotated[CacheConfig, Mark.LATER] = CacheConfig()
-
-    @field_validator("augment", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return {"preset": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _square(self) -> "DataConfig":
@@ -69,13 +72,8 @@ class StartConfig(Config):
     task: AnyTaskConfig
     """What it learns."""
     training: TrainingConfig = TrainingConfig()
-    augment: AugmentationConfig = AugmentationConfig()
+    augment: Augmentation = AugmentationConfig()
     head: AnyHeadConfig = LinearHead.Config()
-
-    @field_validator("augment", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return {"preset": value} if isinstance(value, str) else value
 
 
 class Experiment(Config):
@@ -173,16 +171,10 @@ def _current_path(path: str) -> str:
     return _FORMER.sub(r"\1.kind", path)
 
 
-def current(values: dict[str, Any]) -> dict[str, Any]:
+def current(value: Any, path: str = "") -> Any:
     """Nested settings with today's names, where earlier versions had others."""
-    renamed = _current(values, "")
-    assert isinstance(renamed, dict)
-    return renamed
-
-
-def _current(value: Any, path: str) -> Any:
     if isinstance(value, list | tuple):
-        return [_current(item, f"{path}.{place}") for place, item in enumerate(value)]
+        return [current(item, f"{path}.{place}") for place, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     renamed: dict[Any, Any] = {}
@@ -192,29 +184,25 @@ def _current(value: Any, path: str) -> Any:
             raise ConfigError(
                 f"{path.lstrip('.')}: '{name}' is called '{now}' now and both are given; leave one out."
             )
-        renamed[now] = _current(item, f"{path}.{name}")
+        renamed[now] = current(item, f"{path}.{name}")
     return renamed
 
 
-def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], changes: dict[str, Any], *, renamed: bool = False) -> dict[str, Any]:
     """``base`` with ``changes`` laid over it: mappings are merged, everything else is replaced.
 
-    A mapping that chooses another kind replaces the old one, whose settings it does not have.
+    A mapping that chooses another kind replaces the old one, whose settings it does not have. ``renamed``: the changes
+    have today's names already.
     """
-    return _merge(base, current(changes))
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    changes = changes if renamed else current(changes)
     if "kind" in changes and changes["kind"] != base.get("kind"):
         return dict(changes)
     merged = dict(base)
     if "preset" in changes and base.get("steps"):
         merged["steps"] = None  # steps of one's own would win over it
     for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(merged.get(name), dict):
-            merged[name] = _merge(merged[name], value)
-        else:
-            merged[name] = value
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = merge(merged[name], value, renamed=True) if both else value
     return merged
 
 

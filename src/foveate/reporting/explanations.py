@@ -27,9 +27,16 @@ from foveate.core.lock import alone, entries
 from foveate.data.catalog import Catalog
 from foveate.data.decode import DecodeError, read_image
 from foveate.evaluation.gallery import read_arrays, write_arrays
-from foveate.experiment.explained import Column, Explained, Frame, lay_over
 from foveate.experiment.records import versions_of
-from foveate.experiment.run_explainer import ExplainConfig, RunExplainer, in_chunks
+from foveate.experiment.run_explainer import (
+    Column,
+    ExplainConfig,
+    Explained,
+    Frame,
+    RunExplainer,
+    in_chunks,
+    lay_over,
+)
 from foveate.reporting.explanation_folder import (
     MANIFEST,
     RECORD,
