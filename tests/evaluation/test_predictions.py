@@ -1,7 +1,6 @@
 """The prediction table: derived columns, and a file that loses nothing."""
 
 import csv
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -94,18 +93,14 @@ def test_file_carries_original_ids_and_empty_cells(tmp_path: Path) -> None:
     assert set(rows[0]) >= {"prob_4780", "prob_12", "confidence", "entropy"}
 
 
-def test_subset_split_join_and_look(table: PredictionTable) -> None:
+def test_rows_of_a_split(table: PredictionTable) -> None:
     test = table.of_split("test")
     assert set(test.split) == {"test"}
     assert (test.label >= 0).all()
     assert table.splits == ("val", "test") or table.splits == ("test", "val")
-    joined = test.with_look({"extra": np.ones(len(test))}).join(table.of_split("val"))
-    assert len(joined) == int(table.labelled.sum())
-    assert np.isnan(joined.look["extra"]).sum() == len(table.of_split("val"))
+    assert len(test) + len(table.of_split("val")) == int(table.labelled.sum())
     with pytest.raises(DataError, match="No labelled picture in split 'train'"):
         table.of_split("train")
-    with pytest.raises(DataError, match="different classes"):
-        test.join(dataclasses.replace(test, class_ids=("a", "b", "c", "d", "e")))
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,10 @@ def predict(
     if watching and not same:
         for batch in subject.batches(rows, "measuring"):
             _see(watching, batch)
-    table = PredictionTable.from_catalog(logs, subject.catalog, index)
+    look: dict[str, np.ndarray] = {}
     for evaluator in watching:
-        table = table.with_look(evaluator.columns())
-    return table
+        look |= evaluator.columns()
+    return PredictionTable.from_catalog(logs, subject.catalog, index, look)
 
 
 def _see(evaluators: Iterable[Evaluator], batch: Batch) -> None:

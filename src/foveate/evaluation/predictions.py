@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
 from foveate.core.reading import read_csv
-from foveate.data.catalog import ATTRIBUTE, UNLABELLED, Catalog, composed
+from foveate.data.catalog import ATTRIBUTE, UNLABELLED, Catalog
 
 COLUMNS = ("path", "split", "group", "label", "prediction", "correct", "loss", "confidence", "entropy")
 PROBABILITY = "prob_"
@@ -177,35 +177,6 @@ class PredictionTable:
                 f"No labelled picture in split '{split}'; splits with labels: {', '.join(self.splits)}."
             )
         return self.subset(rows)
-
-    def with_look(self, look: Mapping[str, np.ndarray]) -> "PredictionTable":
-        """The same table with further look columns, each (N,)."""
-        return replace(self, look={**self.look, **look})
-
-    def join(self, other: "PredictionTable") -> "PredictionTable":
-        """This table's rows, then the other's; a look column absent on one side is NaN there,
-        an attribute "".
-
-        Raises:
-            DataError: the classes differ.
-        """
-        if [composed(name) for name in self.class_ids] != [composed(name) for name in other.class_ids]:
-            raise DataError(
-                f"Tables of different classes cannot be joined: {self.class_ids} and {other.class_ids}."
-            )
-        columns: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)])
-            for name in ("path", "split", "group", "label", "loss", "probabilities")
-        }
-
-        def both(kind: str, nothing: float | str) -> dict[str, np.ndarray]:
-            sides = [(getattr(table, kind), np.full(len(table), nothing)) for table in (self, other)]
-            names = dict.fromkeys(name for known, _ in sides for name in known)
-            return {
-                name: np.concatenate([known.get(name, empty) for known, empty in sides]) for name in names
-            }
-
-        return replace(self, look=both("look", np.nan), attributes=both("attributes", ""), **columns)
 
     def to_csv(self, path: Path) -> None:
         """Write the columns ``COLUMNS``, one ``prob_<class id>`` for every class, ``attribute_<name>`` for every

@@ -41,7 +41,8 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
         DataError: the split has no labelled picture.
     """
     rows = table.of_split(split)
-    confusion = confusion_matrix(rows.label, rows.prediction, labels=np.arange(len(rows.class_ids)))
+    labels = np.arange(len(rows.class_ids))
+    confusion = confusion_matrix(rows.label, rows.prediction, labels=labels)
     per_class = _per_class(rows, confusion)
     truth = np.eye(len(rows.class_ids))[rows.label]
     return {
@@ -49,7 +50,11 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
         **accuracy_of(rows.correct, rows.group),
         "balanced_accuracy": _mean(c["recall"] for c in per_class),
         "macro_f1": _mean(c["f1"] for c in per_class),
-        "top": top_accuracies(rows),
+        "top": {
+            str(k): float(top_k_accuracy_score(rows.label, rows.probabilities, k=k, labels=labels))
+            for k in TOP_K
+            if k < len(labels)
+        },
         "nll": float(rows.loss.astype(np.float64).mean()),
         "brier": float(((rows.probabilities - truth) ** 2).sum(axis=1).mean()),
         "ece": expected_calibration_error(rows.confidence, rows.correct),
@@ -72,19 +77,7 @@ def summarise_all(table: PredictionTable) -> dict[str, dict[str, Any]]:
     return {split: summarise(table, split) for split in table.splits}
 
 
-def top_accuracies(rows: PredictionTable, ks: Sequence[int] = TOP_K) -> dict[str, float]:
-    """{k: share of pictures whose class is among the k most probable}, for each k below C."""
-    labels = np.arange(len(rows.class_ids))
-    return {
-        str(k): float(top_k_accuracy_score(rows.label, rows.probabilities, k=k, labels=labels))
-        for k in ks
-        if k < len(labels)
-    }
-
-
-def confused_pairs(
-    confusion: np.ndarray, class_ids: Sequence[str], top: int | None = None
-) -> list[dict[str, Any]]:
+def confused_pairs(confusion: np.ndarray, class_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Unordered pairs of classes that are mistaken for each other, most mistakes first (ties in class order).
 
     ``a_as_b`` pictures of a were taken for b; ``share`` is the share of both classes' pictures that this
@@ -99,7 +92,7 @@ def confused_pairs(
         for i, j in combinations(range(len(class_ids)), 2)
         if confusion[i][j] + confusion[j][i]
     ]  # fmt: skip
-    return sorted(pairs, key=lambda pair: -pair["n"])[:top]
+    return sorted(pairs, key=lambda pair: -pair["n"])
 
 
 def convergence_epoch(

@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,15 @@ def propose_masks(
     for done, task in enumerate(todo):
         result.append(found[task.row] or _propose(task, catalog, out, config, settings[task.prior], maps))
         observer.progress("proposing masks", done + 1, len(todo))
-    write_csv(out / TABLE, COLUMNS, [_row(proposal) for proposal in result])
+    digits = {"share": ".4f", "contrast": ".2f"}
+    rows = [
+        [
+            "" if value is None else format(value, digits.get(name, ""))
+            for name, value in asdict(proposal).items()
+        ]
+        for proposal in result
+    ]
+    write_csv(out / TABLE, COLUMNS, rows)
     return result
 
 
@@ -133,7 +140,7 @@ def check_place(root: Path, out: Path, data: Path | None = None) -> None:
         DataError: ``out`` lies in the data folder and is not its ``masks``, or is a file.
     """
     place, root = Path(os.path.abspath(out)), Path(os.path.abspath(root))
-    above = Path(os.path.abspath(data)) if data is not None else root
+    above = root if data is None else Path(os.path.abspath(data))
     if place.exists() and not place.is_dir():
         raise DataError(f"{out} is a file; name a folder for the masks.")
     own = place.parent == root and place.name.lower() in TREE_NAMES
@@ -229,16 +236,16 @@ def _existing(task: _Task, settings: str, out: Path, overwrite: bool) -> Proposa
     if not task.mask or not path.is_file():
         return None
     try:
-        made, pixels = _made(path), _pixels(path)
+        made = _made(path)
+        with load_image(path) as image:
+            pixels = np.asarray(image.convert("L"))
     except DataError as error:
         return Proposal(task.sample.path, task.mask, FAILED, "", doubt=str(error).rstrip("."))
     share = float((pixels > 0).mean())
     if made is None or made["pixels"] != _digest(pixels):
         return Proposal(task.sample.path, task.mask, EDITED, "", share)
-    same_prior = made["prior"] == task.prior and (
-        task.prior != "box" or made["reference"] == task.sample.mask
-    )
-    if made["settings"] == settings and same_prior:
+    same_box = task.prior != "box" or made["reference"] == task.sample.mask
+    if made["settings"] == settings and made["prior"] == task.prior and same_box:
         doubt = "; ".join(made["doubts"])
         return Proposal(task.sample.path, task.mask, PROPOSED, made["prior"], share, made["contrast"], doubt)
     if overwrite:
@@ -268,11 +275,6 @@ def _made(path: Path) -> dict[str, Any] | None:
     except RunError:
         return None
     return made
-
-
-def _pixels(path: Path) -> np.ndarray:
-    with load_image(path) as image:
-        return np.asarray(image.convert("L"))
 
 
 def _digest(pixels: np.ndarray) -> str:
@@ -306,11 +308,3 @@ def _propose(
     write_bytes(out / task.mask, buffer.getvalue())
     share = float((pixels > 0).mean())
     return Proposal(path, task.mask, PROPOSED, task.prior, share, difference, "; ".join(result.doubts))
-
-
-def _row(proposal: Proposal) -> Sequence[str]:
-    share = "" if proposal.share is None else f"{proposal.share:.4f}"
-    difference = "" if proposal.contrast is None else f"{proposal.contrast:.2f}"
-    return (
-        proposal.path, proposal.mask, proposal.state, proposal.prior, share, difference, proposal.doubt,
-    )  # fmt: skip

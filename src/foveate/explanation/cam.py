@@ -53,13 +53,18 @@ class Cam(Explainer):
         found = probe.gradients(images, targets, layers)
         linear = _classifier(probe.model)
         for layer, (_, gradient) in found.items():
-            places = gradient.shape[2] * gradient.shape[3]
-            if linear is None or gradient.shape[1] != linear.weight.shape[1]:
-                raise ConfigError(_no_cam(layer))
-            own = linear.weight.detach().float()[targets]  # (B, K)
-            expected = own[:, :, None, None].expand_as(gradient)
-            if not torch.allclose(gradient * places, expected, rtol=1e-2, atol=1e-3 * float(own.abs().max())):
-                raise ConfigError(_no_cam(layer))
+            k, h, w = gradient.shape[1:]
+            fits = linear is not None and k == linear.weight.shape[1]
+            if linear is not None and fits:
+                own = linear.weight.detach().float()[targets]  # (B, K)
+                expected = own[:, :, None, None].expand_as(gradient)
+                largest = float(own.abs().max())
+                fits = torch.allclose(gradient * h * w, expected, rtol=1e-2, atol=1e-3 * largest)
+            if not fits:
+                raise ConfigError(
+                    f"CAM needs logits that are one linear layer on the mean of layer '{layer}', which this network "
+                    "does not have; take gradcam, which equals it there and works everywhere."
+                )
         return {
             layer: (gradient.sum(dim=(2, 3), keepdim=True) * features).sum(dim=1)
             for layer, (features, gradient) in found.items()
@@ -74,13 +79,6 @@ def _classifier(model: nn.Module) -> nn.Linear | None:
     get = getattr(model, "get_classifier", None)
     found = get() if get else None
     return found if isinstance(found, nn.Linear) else None
-
-
-def _no_cam(layer: str) -> str:
-    return (
-        f"CAM needs logits that are one linear layer on the mean of layer '{layer}', which this network does not have; "
-        "take gradcam, which equals it there and works everywhere."
-    )
 
 
 class GradCamPlusPlus(_GradientCam):

@@ -4,10 +4,6 @@ Activations pass back (f(x) - f(x')) / (x - x') in place of f'(x) (the rescale r
 cross maximum of both pools gives; everything else is linear or taken as linear at x. So the values of a picture sum to
 S(x) - S(x') in networks of convolutions, linear layers, activations and pools. Where features are multiplied with each
 other (squeeze-and-excitation, attention, layer norm) the sum is approximate.
-
-Own code and not captum's, which hooks modules: there activations called as functions, or used twice, are silently left
-out or refused, SiLU, GELU and Hardswish have no rule, overlapping max-pools lose part of what they pass on, a max-pool
-right behind a ReLU has no rule, and small differences are divided in float32.
 """
 
 from typing import Any, Literal
@@ -101,17 +97,17 @@ class _Rule(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, other: torch.Tensor, plain: Function, pool: bool) -> torch.Tensor:
-        ctx.x, ctx.other, ctx.plain, ctx.pool = x.clone() if pool else x, other, plain, pool
-        if not pool:
-            ctx.slope, result = _slope(x, other, plain)
-            ctx.x = ctx.other = None
-            return result
-        return plain(x)
+        ctx.pool = (x.clone(), other, plain) if pool else None
+        if pool:
+            return plain(x)
+        ctx.slope, result = _slope(x, other, plain)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         if ctx.pool:
-            return _through_pool(ctx.x, ctx.other, ctx.plain, gradients[0]), None, None, None
+            x, other, plain = ctx.pool
+            return _through_pool(x, other, plain, gradients[0]), None, None, None
         return gradients[0] * ctx.slope, None, None, None
 
 

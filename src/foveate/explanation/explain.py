@@ -23,6 +23,8 @@ from foveate.models.modes import untouched
 
 PRECISIONS = ("float32", "auto", *LOW)
 EVIDENCE = ("positive", "absolute")
+_FAULTS = (RuntimeError, ValueError, AssertionError, TypeError, IndexError)
+"""What a network raises that cannot take the pictures."""
 
 Targets = torch.Tensor | Sequence[int] | int | None
 
@@ -85,15 +87,11 @@ def explain(
             that the network cannot take; values that are not finite, in a picture or in what comes out.
     """
     explainer = build_explainer(method, settings)
-    _check(model, images, explainer, layer, precision, evidence, chunk)
+    _check(images, explainer, layer, chunk, precision=precision, evidence=evidence)
     probe = Probe(
-        model,
-        chunk=chunk or explainer.chunk,
-        precision=precision,
-        seed=seed,
-        progress=progress,
+        model, chunk=chunk or explainer.chunk, precision=precision, seed=seed, progress=progress,
         references=references,
-    )
+    )  # fmt: skip
     with untouched(probe.model, in_place=explainer.in_place):
         placed = probe.place(images)
         _check_finite(
@@ -107,7 +105,7 @@ def explain(
                 explainer(probe, placed[part], classes[part], tuple(dict.fromkeys(paths)))
                 for part in probe.chunks(len(placed))
             ]
-        except (RuntimeError, ValueError, AssertionError, TypeError, IndexError):
+        except _FAULTS:
             _check_answers(probe, placed)
             raise
     maps = {path: torch.cat([part[path] for part in parts]).detach() for path in parts[0]}
@@ -189,32 +187,27 @@ def with_settings(values: Any) -> Any:
 
 
 def _check(
-    model: nn.Module,
     images: torch.Tensor,
     explainer: Explainer,
     layer: str | Sequence[str] | None,
-    precision: str,
-    evidence: str,
     chunk: int | None,
+    **words: str,
 ) -> None:
-    if images.ndim != 4 or not images.is_floating_point():
-        raise ConfigError(
-            f"images should be normalised floats (B, 3, H, W), got {images.dtype} {tuple(images.shape)}."
-        )
-    if len(images) == 0:
-        raise ConfigError("There is no picture to explain: images has the shape (0, ...).")
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision is '{precision}'; choose one of {', '.join(PRECISIONS)}.")
-    if evidence not in EVIDENCE:
-        raise ConfigError(f"evidence is '{evidence}'; choose one of {', '.join(EVIDENCE)}.")
-    if chunk is not None and chunk < 1:
-        raise ConfigError(f"chunk is {chunk}; it counts pictures and must be 1 or more.")
-    if layer is not None and not explainer.layered:
-        raise ConfigError(
-            f"{type(explainer).__name__} explains pixels and has no layer; leave layer={layer!r} out."
-        )
-    if layer is not None and not isinstance(layer, str) and not layer:
-        raise ConfigError("layer is an empty list; name at least one layer.")
+    """``words``: precision and evidence."""
+    for name, known in (("precision", PRECISIONS), ("evidence", EVIDENCE)):
+        if words[name] not in known:
+            raise ConfigError(f"{name} is '{words[name]}'; choose one of {', '.join(known)}.")
+    pixels = f"{type(explainer).__name__} explains pixels and has no layer; leave layer={layer!r} out."
+    shape = f"images should be normalised floats (B, 3, H, W), got {images.dtype} {tuple(images.shape)}."
+    for wrong, message in (
+        (images.ndim != 4 or not images.is_floating_point(), shape),
+        (len(images) == 0, "There is no picture to explain: images has the shape (0, ...)."),
+        (chunk is not None and chunk < 1, f"chunk is {chunk}; it counts pictures and must be 1 or more."),
+        (layer is not None and not explainer.layered, pixels),
+        (layer is not None and not layer, "layer is an empty list; name at least one layer."),
+    ):
+        if wrong:
+            raise ConfigError(message)
 
 
 def _check_finite(values: torch.Tensor, message: str) -> None:
@@ -229,7 +222,7 @@ def _check_answers(probe: Probe, images: torch.Tensor) -> None:
     try:
         with torch.no_grad():
             probe.model(images[:1].clone())
-    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+    except _FAULTS as error:
         raise ConfigError(
             f"{type(probe.model).__name__} cannot take pictures (B, C, H, W) of the shape {tuple(images.shape)}: "
             f"{first_line(error)}."
@@ -249,9 +242,7 @@ def _classes(probe: Probe, images: torch.Tensor, targets: Targets, predicts: boo
     classes = torch.as_tensor(targets, device=probe.device)
     if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
         raise ConfigError(f"targets should be class numbers, got {classes.dtype}.")
-    classes = classes.long()
-    if classes.ndim == 0:
-        classes = classes.expand(count)
+    classes = classes.long().expand(count) if classes.ndim == 0 else classes.long()
     if classes.shape != (count,):
         raise ConfigError(f"targets has the shape {tuple(classes.shape)} for {count} pictures.")
     if int(classes.min()) < 0:

@@ -1,21 +1,10 @@
 """Does the network look at the object: the share of a map's energy inside the mask, beside its chance level.
 
-Two maps of each picture are measured at a tap (a feature map of the network):
-
-- the **class map** is Grad-CAM for the true class (Selvaraju et al., ICCV 2017). It says what speaks for the
-  class.
-- the **tap map** is the mean over the channels, min-max scaled to [0, 1] for each picture, as the spatial
-  loss of the Learn 2 Look report trains it. Its sign is arbitrary: an untrained network may well be "dark" on
-  the object.
-
-Energy in the mask is sum(map * mask) / sum(map) (relevance mass accuracy; the energy-based pointing game of
-Wang et al., Score-CAM, 2020). The map is upsampled bilinearly to the size of the mask, as published figures
-do and as people see it drawn; a coarse map therefore bleeds over the edge of a small object and stays
-below 1.
-
-Chance is the mask's mean share of the picture: what a uniform map reaches. A centred Gaussian is the control
-for data in which the object sits in the middle anyway. A picture without a mask, with an empty mask, or with
-a map that is zero or constant everywhere is not measurable: NaN.
+Two maps are measured at a tap: the class map, Grad-CAM for the true class, and the tap map, the mean over the channels
+scaled to [0, 1], as the spatial loss of the Learn 2 Look report trains it (its sign is arbitrary). A map is upsampled
+bilinearly to the size of the mask, so a coarse one bleeds over the edge of a small object and stays below 1. Chance is
+the mask's share of the picture; a centred Gaussian is the control for objects that sit in the middle anyway. Without a
+mask, or with a map that is constant: NaN.
 """
 
 from collections.abc import Iterator
@@ -57,8 +46,7 @@ class Look(Evaluator):
         return energies(self.subject.model, batch, self.config.tap, self.subject.device)
 
     def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
-        """No value: what the columns say is in the metrics. The gallery's pictures, half of them wrong, are known only
-        now and are read again."""
+        """No value. The gallery's pictures, half of them wrong, are known only now and are read again."""
         subject, split = self.subject, judged_split(self.subject.catalog)
         if folder is not None and len(subject.catalog.indices(split)):
             rows = choose_rows(table, subject.catalog, split=split)
