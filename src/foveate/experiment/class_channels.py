@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from foveate.core.errors import DataError
-from foveate.evaluation.subject import pick_device
 from foveate.experiment.run_folder import RunFolder
-from foveate.experiment.subjects import subject_of
+from foveate.experiment.subjects import subject_of_run
 from foveate.explanation.probe import Progress
 from foveate.explanation.summit import Summit, SummitConfig, summit
 
@@ -31,22 +30,14 @@ def channels_of_run(
     """
     catalog = run.catalog
     rows = catalog.indices(split)
-    if limit is not None:
-        taken: dict[int, int] = {}
-        kept = []
-        for row in rows.tolist():
-            label = catalog.samples[row].label
-            taken[label] = taken.get(label, 0) + 1
-            if taken[label] <= limit:
-                kept.append(row)
-        rows = np.array(kept, dtype=rows.dtype)
+    if limit is not None and len(rows):
+        labels = catalog.labels[rows]
+        rows = np.sort(np.concatenate([rows[labels == label][:limit] for label in np.unique(labels)]))
     if not len(rows):
         raise DataError(
             f"The split '{split}' of {run.folder} has no labelled picture; choose train, val or test."
         )
-    subject = subject_of(
-        run.experiment, run.model, catalog, run.environment["size"], pick_device(device), asker=None
-    )
+    subject = subject_of_run(run, catalog, device, asker=None)
     model = subject.model
     passes = 1 if len(layers) < 2 else 2
     seen = 0

@@ -23,7 +23,7 @@ from foveate.evaluation.explainer_scores import ExplainerScores, LookConfig
 from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.measure import measure, predict
 from foveate.evaluation.predictions import PredictionTable
-from foveate.evaluation.subject import Subject, judged_split, pick_device
+from foveate.evaluation.subject import Subject, judged_split
 from foveate.experiment.run_explainer import (
     Explained,
     RunExplainer,
@@ -33,7 +33,14 @@ from foveate.experiment.run_explainer import (
     reference_pictures,
 )
 from foveate.experiment.run_folder import RunFolder
-from foveate.experiment.subjects import evaluators_of, measured, measured_rows, shown_to, subject_of, unseen
+from foveate.experiment.subjects import (
+    evaluators_of,
+    measured,
+    measured_rows,
+    shown_to,
+    subject_of_run,
+    unseen,
+)
 
 LOOK_BATCH = 16
 """Pictures a batch; a method divides it further where its own passes are larger."""
@@ -65,7 +72,8 @@ class Run(RunFolder):
         samples = tuple(Sample(name) for name in sorted(set(names)))
         catalog = Catalog(root, self.catalog.classes, samples, self.catalog.class_ids)
         faults: dict[int, str] = {}
-        subject = self._subject(catalog, device, tta, workers=0 if quarantine else workers, asker=None)
+        workers = 0 if quarantine else workers
+        subject = subject_of_run(self, catalog, device, tta=tta, workers=workers, asker=None)
         table = predict(subject, np.arange(len(catalog)), faults=faults if quarantine else None)
         unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
         if len(unreadable) == len(samples):
@@ -151,13 +159,8 @@ class Run(RunFolder):
         if not len(rows):
             raise DataError(f"There is nothing to evaluate in {data or self.folder}.")
         own = self.catalog if data is None and self.experiment.task is not None else None
-        subject = self._subject(catalog, device, tta, workers=workers, own=own)
+        subject = subject_of_run(self, catalog, device, tta=tta, workers=workers, own=own)
         return subject, rows, evaluators_of(self.experiment, subject)
-
-    def _subject(self, catalog: Catalog, device: str, tta: str | None = None, **more: Any) -> Subject:
-        more |= {} if tta is None else {"tta": tta}
-        size = self.environment["size"]
-        return subject_of(self.experiment, self.model, catalog, size, pick_device(device), **more)
 
     def look(
         self,
@@ -218,7 +221,7 @@ class Run(RunFolder):
             )
         values = {"methods": tuple(methods), "metrics": tuple(metrics), **settings}
         config = parse(LookConfig, values, source="what to look at")
-        subject = self._subject(catalog, device, workers=workers, asker=None, batch_size=LOOK_BATCH)
+        subject = subject_of_run(self, catalog, device, workers=workers, asker=None, batch_size=LOOK_BATCH)
         compares = any(method.compares for method in config.methods)
         references = reference_pictures(self, config.seed) if compares else None
         scores = ExplainerScores(subject.model, subject.device, config, references=references)

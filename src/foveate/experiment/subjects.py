@@ -39,6 +39,15 @@ def subject_of(
     )  # fmt: skip
 
 
+def subject_of_run(
+    run: RunFolder, catalog: Catalog, device: str, tta: str | None = None, **more: Any
+) -> Subject:
+    """The run's network as it was measured, on these pictures; ``tta`` in place of the experiment's."""
+    more |= {} if tta is None else {"tta": tta}
+    size = run.environment["size"]
+    return subject_of(run.experiment, run.model, catalog, size, pick_device(device), **more)
+
+
 def evaluators_of(experiment: Experiment, subject: Subject) -> list[Evaluator]:
     """What the experiment measures besides the answers."""
     return [EVALUATORS.build(config, subject) for config in experiment.evaluation.measures]
@@ -165,8 +174,7 @@ def _right(run: RunFolder, device: str) -> set[str]:
     table = run.predictions
     # Maps explain the plain network.
     if run.experiment.evaluation.tta != "none" or "test" not in table.splits:
-        size, place = run.environment["size"], pick_device(device)
-        subject = subject_of(run.experiment, run.model, run.catalog, size, place, tta="none")
+        subject = subject_of_run(run, run.catalog, device, tta="none")
         table = predict(subject, run.catalog.indices("test"))
     test = table.of_split("test")
     return {os.path.realpath(run.catalog.root / path) for path in test.path[test.correct].tolist()}
