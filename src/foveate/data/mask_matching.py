@@ -41,8 +41,10 @@ class MaskFinds:
         """Take references for pictures that have none yet, and say so."""
         new = {picture: ref for picture, ref in found.items() if picture not in self.references}
         self.references.update(new)
+        left = len(found) - len(new)
         if new:
-            self.notes.append(f"{len(new)} masks come from {source}.")
+            more = f" {left} more are not used, since their pictures have others already." if left else ""
+            self.notes.append(f"{len(new)} masks come from {source}.{more}")
         else:
             self.notes.append(f"The masks in {source} are not used, since the pictures have others already.")
         if unmatched:
