@@ -20,7 +20,7 @@ import foveate
 from damage import damaged_bytes, damaged_table, damaged_values, refused_or_read
 from drawn import draw_tree
 from foveate.cli.main import app
-from foveate.cli.train import describe, describe_backgrounds
+from foveate.cli.result_lines import result_lines
 from foveate.core import manifest
 from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.experiment import Experiment, Run
@@ -78,8 +78,7 @@ def measured(folder: Path) -> None:
     measure(run, choose_metrics(()))
     Target("val_accuracy", "maximize", "val_accuracy").read(run)
     for split, metrics in run.result["metrics"].items():
-        describe(split, metrics)
-        describe_backgrounds(metrics["backgrounds"]) if metrics.get("backgrounds") else None
+        list(result_lines(split, metrics))
 
 
 def explained(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from foveate.cli.check import check
+from foveate.cli.check_screen import check_pictures
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.audit import AuditConfig
 
@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 def run(data: Path, typed: dict[str, str] | None = None, **options) -> tuple[int, str]:
     stream = io.StringIO()
     options.setdefault("config", AuditConfig(probes=False))
-    status = check(data, typed, console=Console(file=stream, width=100, highlight=False), **options)
+    status = check_pictures(data, typed, console=Console(file=stream, width=100, highlight=False), **options)
     return status, stream.getvalue()
 
 

@@ -271,7 +271,7 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.slow
 def test_check_does_without_torch(tree: Path) -> None:
     ask = "import sys; print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)))"
-    call = f"from foveate.cli.check import check; from pathlib import Path; check(Path({str(tree)!r}))"
+    call = f"from foveate.cli import check_screen as c; from pathlib import Path; c.check_pictures(Path({str(tree)!r}))"
     result = python("-c", f"{call}; {ask}")
     assert result.stdout.strip().splitlines()[-1] == "[]", result.stderr
 

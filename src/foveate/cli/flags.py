@@ -6,11 +6,9 @@ A typed flag wins over the file (``--config``), the file over the recipe; a flag
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce, wraps
+from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from foveate.core.errors import ConfigError
 
@@ -35,6 +33,18 @@ def number_or_auto(text: str, option: str) -> float | int | str:
 def words(text: str) -> list[str]:
     """What stands between commas; empty parts are left out."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers(text: str, wanted: str) -> list[int]:
+    """ "3,7" -> [3, 7].
+
+    Raises:
+        ConfigError: something in it is no number, where ``wanted`` says what is.
+    """
+    found = words(text)
+    if not found or not all(word.isdecimal() for word in found):
+        raise ConfigError(f"{wanted}, got '{text}'.")
+    return [int(word) for word in found]
 
 
 @dataclass(frozen=True)
@@ -143,49 +153,6 @@ def option_of(name: str) -> str:
     return FLAGS[name].option or f"--{name.replace('_', '-')}"
 
 
-def takes(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command that takes these flags; those that were typed come as its argument ``typed``, in this order.
-
-    Args:
-        needs: flags that must be typed.
-    """
-
-    former = {name: known for name in names if (known := FLAGS[name].former)}
-
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def call(**given: Any) -> None:
-            typed = {name: given.pop(name) for name in names}
-            for name, (old, now) in former.items():
-                value = given.pop(old)
-                typed[name] = now.get(value, value) if typed[name] is None else typed[name]
-            command(**given, typed={name: value for name, value in typed.items() if value is not None})
-
-        parameters: list[inspect.Parameter] = []
-        for parameter in inspect.signature(command).parameters.values():
-            if parameter.name == "typed":
-                parameters += (_parameter(name, FLAGS[name], name in needs) for name in names)
-                parameters += (_parameter(old, Flag(""), hidden=True) for old, _ in former.values())
-            else:
-                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return call
-
-    return add
-
-
-def _parameter(name: str, flag: Flag, needed: bool = False, hidden: bool = False) -> inspect.Parameter:
-    typed_as = f"--{name}" if hidden else option_of(name)
-    option = typer.Option(typed_as, help=flag.help, metavar=flag.metavar, show_default=False, hidden=hidden)
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if needed else None,
-        annotation=Annotated[flag.kind if needed else flag.kind | None, option],
-    )
-
-
 def build_experiment(
     recipe: Callable[..., Any], typed: Typed, config: Path | dict[str, Any] | None = None
 ) -> Any:
@@ -200,7 +167,7 @@ def build_experiment(
     """
     from foveate.core.reading import read_yaml
     from foveate.experiment import Experiment
-    from foveate.experiment.specification import assign, merge, put
+    from foveate.experiment.specification import merge, put
 
     file = _longhand(read_yaml(config) if isinstance(config, Path) else config or {})
     arguments = inspect.signature(recipe).parameters
@@ -217,8 +184,7 @@ def build_experiment(
                 values = put(values, place, _at(flagged, place))
             except ConfigError as error:  # the file has something else on the way to that place
                 raise ConfigError(f"{source}: {error}") from None
-    for assignment in typed.get("set", ()):
-        values = assign(values, assignment)
+    values = assigned(typed.get("set"), values)
     try:
         return Experiment.from_dict(values, source=option_of([*typed][-1]) if typed else source)
     except ConfigError:
@@ -248,25 +214,29 @@ def with_flag(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return put(values, FLAGS[name].places[0], FLAGS[name].read(value, option_of(name)))
 
 
+def assigned(assignments: list[str] | None, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """``values`` with what ``--set`` says laid over them."""
+    from foveate.experiment.specification import assign
+
+    return reduce(assign, assignments or (), values or {})
+
+
 def with_assignments(
-    call: Callable[..., Any], values: dict[str, Any], assignments: list[str]
+    call: Callable[..., Any], values: dict[str, Any], assignments: list[str] | None
 ) -> dict[str, Any]:
     """Arguments of ``call``: the flags' ``values``, over them ``--set``, which may also name what ``call`` hands on.
 
     Raises:
         ConfigError: an assignment to something that ``call`` gets in another way.
     """
-    from foveate.experiment.specification import assign
-
     taken = set(inspect.signature(call).parameters) - set(values)
-    for assignment in assignments:
+    for assignment in assignments or ():
         name = assignment.partition("=")[0].partition(".")[0].strip()
         if name in taken:
             raise ConfigError(
                 f"--set {name}: that is no setting; {', '.join(values)} and those of the docs are."
             )
-        values = assign(values, assignment)
-    return values
+    return assigned(assignments, values)
 
 
 def _longhand(file: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
-from rich.markup import escape
+import typer
 
-from foveate.cli.screen import guarded, out
+from foveate.cli.command import command
+from foveate.cli.screen import out, say
 from foveate.core.errors import ConfigError
 
 TABLES = {
@@ -34,14 +35,20 @@ TABLES = {
 KNOWN = ("backbones", *TABLES)
 
 
-@guarded
-def names(what: str, pattern: str) -> None:
-    """Print the names of one table, one a line, and what each is where that can be said in a sentence."""
+@command()
+def list_(
+    what: Annotated[str, typer.Argument(help=f"{', '.join(KNOWN[:-1])} or {KNOWN[-1]}.")], pattern: str = ""
+) -> None:
+    """List the names that commands and settings take.
+
+    Args:
+        pattern: Only names that contain this.
+    """
     from foveate.core.registry import Registry
 
     if what not in KNOWN:
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(KNOWN)}.")
-    table = _backbones() if what == "backbones" else _table(*TABLES[what])
+    table = _backbones() if what == "backbones" else getattr(import_module(TABLES[what][0]), TABLES[what][1])
     shown = [name for name in table if pattern in name]
     if isinstance(table, Registry):
         sentences = table.sentences()
@@ -59,7 +66,7 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
         start = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True))
         indent = " " * len(start)
         lines = textwrap.wrap(last, max(20, out.width - len(start))) if out.is_terminal else [last]
-        out.print(escape(start + f"\n{indent}".join(lines)), soft_wrap=True)
+        say(start + f"\n{indent}".join(lines))
 
 
 def _about(kind: type[Any]) -> tuple[str, ...]:
@@ -87,12 +94,7 @@ def _origin(entry: Any) -> tuple[str, ...]:
     return place[2] if place[:2] == ["foveate", "papers"] else "", first_sentence(entry.__doc__)
 
 
-def _table(module: str, name: str) -> Iterable[str]:
-    table: Iterable[str] = getattr(import_module(module), name)
-    return table
-
-
-def _backbones() -> Iterable[str]:
+def _backbones() -> list[str]:
     import foveate.core.torchvision_guard  # noqa: I001 (must come before timm)
     import foveate.papers  # noqa: F401 (registers ours)
     import timm

@@ -1,14 +1,17 @@
-"""What the command line shows: messages, decisions, progress bars. The only place that knows the screen."""
+"""What the command line shows: messages, decisions, progress bars, tables. The only place that knows the screen."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from foveate.core.errors import FoveateError, refusals_in_words
 
@@ -25,9 +28,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def say(*parts: str | Path | tuple[str, str], style: str = "", console: Console = out) -> None:
+    """Print a line as it is, paths in bold; a part may be (text, style)."""
+    line = Text.assemble(*((str(p), "bold") if isinstance(p, Path) else p for p in parts), style=style)
+    console.print(line, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Say what a reader must know before believing what follows."""
+    say(text, style="yellow", console=err)
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print one error and leave."""
-    err.print(f"[bold red]error[/] {escape(message)}", soft_wrap=True)
+    say(("error", "bold red"), f" {message}", console=err)
     raise typer.Exit(status)
 
 
@@ -46,6 +60,49 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             fail("Stopped; what was finished is kept. Run the same command again.", 130)
 
     return call
+
+
+def open_run(folder: Path) -> "Run":
+    """Open a run folder and say what is to be known before it is used."""
+    from foveate.experiment import Run
+
+    run = Run.open(folder)
+    for note in run.notes:
+        tell(note)
+    return run
+
+
+Cell = str | tuple[str, str]
+"""Text as it is, or (text, style)."""
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[Cell]] = (), **style: Any) -> Table:
+    """A table whose columns stand to the right, after "*" to the left."""
+    made = Table(**{"box": None, "header_style": "dim", "pad_edge": False, **style})
+    for title in titles:
+        left = title.startswith("*")
+        made.add_column(Text(title.removeprefix("*")), justify="left" if left else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) if isinstance(cell, str) else Text(*cell) for cell in row))
+    return made
+
+
+def show(*tables: Table) -> None:
+    """Print tables."""
+    for made in tables:
+        out.print(made)
+
+
+def print_in_parts(
+    make: Callable[[Sequence[Any]], Table], wanted: Sequence[Any], console: Console = out
+) -> None:
+    """Print ``make(wanted)``, below each other in so many tables that none is wider than the screen."""
+    free = console.options.update(max_width=10_000)
+    while wanted:
+        widths = (console.measure(make(wanted[:n]), options=free).maximum for n in range(1, len(wanted) + 1))
+        count = max((n for n, width in enumerate(widths, 1) if width <= console.width), default=1)
+        console.print(make(wanted[:count]))
+        wanted = wanted[count:]
 
 
 class SlowWork:
@@ -69,85 +126,65 @@ class SlowWork:
         return True
 
 
-def tell(text: str) -> None:
-    """Say what a reader must know before believing what follows."""
-    err.print(escape(text), style="yellow", soft_wrap=True)
+class Bars:
+    """Progress bars on standard error; where that is not a terminal, a line on ``console`` for what is slow."""
 
+    def __init__(self, console: Console = out) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"), TimeRemainingColumn(compact=True),
+            console=err, transient=True, disable=not err.is_terminal,
+        )  # fmt: skip
+        self.console, self.slow = console, SlowWork(time.monotonic)
+        self.work: dict[str, TaskID] = {}
 
-def open_run(folder: Path) -> "Run":
-    """Open a run folder and say what is to be known before it is used."""
-    from foveate.experiment import Run
+    def progress(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` things."""
+        self.tell_slow(what, done, total)
+        self.bar.start()  # again, where the end of a training has stopped it
+        if what not in self.work:
+            self.work[what] = self.bar.add_task(what, total=total, note="")
+        self.bar.update(self.work[what], completed=done, total=total)
+        if done >= total:
+            self.bar.remove_task(self.work.pop(what))
 
-    run = Run.open(folder)
-    for note in run.notes:
-        tell(note)
-    return run
+    def tell_slow(self, what: str, done: int, total: int) -> None:
+        """Only where there are no bars."""
+        if self.bar.disable and self.slow(what, done, total):
+            say(f"{what}: {done} of {total}", style="dim", console=self.console)
 
-
-def new_progress() -> Progress:
-    """A progress bar on standard error; silent when that is not a terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(compact=True),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
+    def close(self) -> None:
+        """Take the bars away."""
+        self.bar.stop()
 
 
 def screen_observer() -> Any:
     """An Observer that shows training. Made in a function because it needs torch's module tree."""
-    import time
-
     from foveate.training import Decision, Observer
 
-    class Screen(Observer):
+    class Screen(Bars, Observer):
         def __init__(self) -> None:
-            self.bar = new_progress()
-            self.slow = SlowWork(time.monotonic)
+            super().__init__()
             self.task: TaskID | None = None
-            self.work: dict[str, TaskID] = {}
-            self.epochs = 0
-            self.name = ""
-            self.epoch_number = 0
+            self.name, self.epochs, self.epoch_number, self.seen = "", 0, 0, 0
             self.since = time.perf_counter()
-            self.seen = 0
-
-        def progress(self, what: str, done: int, total: int) -> None:
-            self._tell_slow(what, done, total)
-            self.bar.start()  # again, where the end of a training has stopped it
-            if what not in self.work:
-                self.work[what] = self.bar.add_task(what, total=total, note="")
-            self.bar.update(self.work[what], completed=done, total=total)
-            if done >= total:
-                self.bar.remove_task(self.work.pop(what))
-
-        def _tell_slow(self, what: str, done: int, total: int) -> None:
-            if self.bar.disable and self.slow(what, done, total):
-                out.print(escape(f"{what}: {done} of {total}"), style="dim", soft_wrap=True)
 
         def decision(self, decision: Decision) -> None:
-            out.print(
-                f"[cyan]{escape(decision.name)}[/]: [bold]{escape(str(decision.value))}[/] ({escape(decision.reason)})",
-                soft_wrap=True,
-            )
+            say((decision.name, "cyan"), ": ", (str(decision.value), "bold"), f" ({decision.reason})")
 
         def message(self, text: str) -> None:
-            out.print(escape(text), style="dim", soft_wrap=True)
+            say(text, style="dim")
 
         def phase(self, name: str, epochs: int, steps: int) -> None:
             self.name, self.epochs, self.epoch_number = name, epochs, 0
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.bar.start()
-            self.task = self.bar.add_task(f"{name}", total=epochs * steps, note="")
-            out.print(f"[bold]Phase {escape(name)}[/]: at most {epochs} epochs of {steps} batches")
+            self.task = self.bar.add_task(name, total=epochs * steps, note="")
+            say((f"Phase {name}", "bold"), f": at most {epochs} epochs of {steps} batches")
 
         def step(self, done: int, total: int, pictures: int) -> None:
-            self._tell_slow(f"epoch {self.epoch_number + 1} of {self.epochs}, batch", done, total)
+            self.tell_slow(f"epoch {self.epoch_number + 1} of {self.epochs}, batch", done, total)
             self.seen += pictures
             rate = self.seen / max(time.perf_counter() - self.since, 1e-9)
             if self.task is not None:
@@ -157,17 +194,34 @@ def screen_observer() -> Any:
         def epoch(self, row: dict[str, Any]) -> None:
             self.epoch_number = row["phase_epoch"]
             self.since, self.seen = time.perf_counter(), 0
-            text = f"{row['phase']:>8} {self.epoch_number:>3}/{self.epochs}  "
-            text += f"loss {row['train_loss']:.3f}"
+            text = f"{row['phase']:>8} {self.epoch_number:>3}/{self.epochs}  loss {row['train_loss']:.3f}"
             if "train_accuracy" in row:
                 text += f" acc {row['train_accuracy']:.3f}"
             if "val_loss" in row:
                 text += f" | val {row['val_loss']:.3f}"
             if "val_accuracy" in row:
                 text += f" acc {row['val_accuracy']:.3f} F1 {row['val_macro_f1']:.3f}"
-            out.print(f"{text} | {row['images_per_second']:.0f}/s", soft_wrap=True)
-
-        def close(self) -> None:
-            self.bar.stop()
+            say(f"{text} | {row['images_per_second']:.0f}/s")
 
     return Screen()
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """Stopped inside the block, the command says what is ``kept``, with which the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"Stopped; {kept} are kept, and the same command goes on.")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def watched(kept: str = "") -> Iterator[Any]:
+    """An Observer that shows the work inside the block; ``kept`` as in ``stoppable``."""
+    screen = screen_observer()
+    with stoppable(kept) if kept else nullcontext():
+        try:
+            yield screen
+        finally:
+            screen.close()

@@ -1,16 +1,19 @@
-"""What ``foveate study show`` prints: means, verdicts, and what is missing, within the width of the screen."""
+"""What ``foveate study`` prints: how far it is, means, verdicts, what is missing, within the width of the screen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table as Screen
+from rich.table import Table
+from rich.text import Text
 
-from foveate.cli.screen import out
+from foveate.cli.screen import out, print_in_parts, say
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
+from foveate.studies.engine import StudyObserver
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.specification import Cell
 from foveate.studies.verdict import Outcome
 
 FEW_ARMS = 4
@@ -25,43 +28,31 @@ _MARKS: dict[Outcome, tuple[str, str]] = {
 LONGEST_NAME = 34
 SENTENCES = 12
 """Verdicts beyond these are left to the marks."""
-_GAP = 2
-
-Rows = list[tuple[str, list[tuple[str, str]]]]
-"""(name, [(text, style)])"""
 
 
 def show(measured: tables.Measured, console: Console = out) -> None:
     """Print every block's means and verdicts."""
     for block, (results, analysis) in measured.items():
-        console.print(f"[bold]{escape(tables.study_title(results, block))}[/]", soft_wrap=True)
+        say((tables.study_title(results, block), "bold"), console=console)
         _means(results, analysis, console)
         _verdicts(results, analysis, console)
         for note in tables.notes(results, analysis):
-            console.print(escape(note), style="dim")
+            console.print(Text(note, "dim"))
         for line in tables.failures(results):
-            console.print(f"[bold red]failed[/] {escape(line)}", soft_wrap=True)
+            say(("failed", "bold red"), f" {line}", console=console)
         console.print()
 
 
 def _means(results: StudyResults, analysis: Analysis, console: Console) -> None:
-    heads, rows = list(map(tables.heading, results.metrics)), _rows(results, analysis)
+    (found,) = tables.overview_tables(results, analysis, across=max(1, len(results.metrics))) or (None,)
+    rows: dict[str, Sequence[Text]] = {}
+    for row, arm in zip(found.rows if found else (), results.arms, strict=bool(found)):
+        texts = zip(row[-len(results.metrics) :], results.metrics, strict=True)
+        rows[row[0] or ""] = [_cell(text, metric, arm, analysis) for text, metric in texts]
+    heads = list(map(tables.heading, results.metrics))
     if len(results.arms) <= FEW_ARMS:
-        arms = [name for name, _ in rows]
-        rows = [(head, [cells[i] for _, cells in rows]) for i, head in enumerate(heads)]
-        heads = arms
-    widths, names = _widths(heads, rows), [name for name, _ in rows]
-    for first, last in _parts(widths, names, console.width):
-        table = Screen(box=None, padding=(0, _GAP, 0, 0), header_style="bold", pad_edge=False)
-        table.add_column("", width=_widest(names, LONGEST_NAME))
-        for head, width in zip(heads[first:last], widths[first:last], strict=True):
-            table.add_column(escape(head), justify="right", width=width, vertical="bottom")
-        for name, cells in rows:
-            shown = (
-                f"[{style}]{escape(text)}[/]" if style else escape(text) for text, style in cells[first:last]
-            )
-            table.add_row(escape(name), *shown)
-        console.print(table)
+        rows, heads = dict(zip(heads, zip(*rows.values(), strict=True), strict=True)), list(rows)
+    print_in_parts(partial(_part, heads, rows), range(len(heads)), console)
     seen = {o for by_arm in analysis.outcomes.values() for o in by_arm.values()}
     legend = ", ".join(
         f"{_MARKS[o][0]} {words}" for o, words in tables.OUTCOMES.items() if o in seen and o != "none"
@@ -71,56 +62,25 @@ def _means(results: StudyResults, analysis: Analysis, console: Console) -> None:
         seeds = str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
         seeds += " seed" if ns == [1] else " seeds"
         text = f"mean ± standard deviation over {seeds}; compared with {results.baseline}"
-        console.print(escape(f"{text}: {legend}" if legend else text), style="dim")
+        console.print(Text(f"{text}: {legend}" if legend else text, "dim"))
 
 
-def _rows(results: StudyResults, analysis: Analysis) -> Rows:
-    (table,) = tables.overview_tables(results, analysis, across=max(1, len(results.metrics))) or (None,)
-    if table is None:
-        return []
-    n = len(table.columns) - len(results.metrics)
-    return [
-        (
-            row[0] or "",
-            [
-                _cell(text, metric, arm, analysis)
-                for text, metric in zip(row[n:], results.metrics, strict=True)
-            ],
-        )
-        for row, arm in zip(table.rows, results.arms, strict=True)
-    ]
-
-
-def _cell(text: str | None, metric: Metric, arm: str, analysis: Analysis) -> tuple[str, str]:
+def _cell(text: str | None, metric: Metric, arm: str, analysis: Analysis) -> Text:
     outcome = analysis.outcomes.get(metric.name, {}).get(arm)
     mark, style = _MARKS[outcome] if outcome else (" ", "")
-    return f"{text or tables.DASH} {mark}", style
+    return Text(f"{text or tables.DASH} {mark}", style)
 
 
-def _widths(heads: Sequence[str], rows: Rows) -> list[int]:
-    """Of each column: its cells, and the longest word of its head."""
-    return [
-        max(_widest([cells[i][0] for _, cells in rows]), _widest(head.split()))
-        for i, head in enumerate(heads)
-    ]
-
-
-def _parts(widths: Sequence[int], names: Sequence[str], screen: int) -> Iterator[tuple[int, int]]:
-    """(first, last) columns that fit beside the names, as few times as possible."""
-    left = screen - _GAP - _widest(names, LONGEST_NAME)
-    first, used = 0, 0
-    for i, width in enumerate(widths):
-        if i > first and used + width + _GAP > left:
-            yield first, i
-            first, used = i, 0
-        used += width + _GAP
-    if widths:
-        yield first, len(widths)
-
-
-def _widest(texts: Sequence[str], most: int | None = None) -> int:
-    widest = max((len(text) for text in texts), default=0)
-    return widest if most is None else min(widest, most)
+def _part(heads: Sequence[str], rows: dict[str, Sequence[Text]], part: Sequence[int]) -> Table:
+    """The columns ``part`` beside the names, each as wide as its cells and the longest word of its head."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    made.add_column("", width=min(max(map(len, rows), default=0), LONGEST_NAME))
+    for i in part:
+        width = max(len(text) for text in [cells[i].plain for cells in rows.values()] + heads[i].split())
+        made.add_column(Text(heads[i]), justify="right", width=width, vertical="bottom")
+    for name, cells in rows.items():
+        made.add_row(Text(name), *(cells[i] for i in part))
+    return made
 
 
 def _verdicts(results: StudyResults, analysis: Analysis, console: Console) -> None:
@@ -129,9 +89,9 @@ def _verdicts(results: StudyResults, analysis: Analysis, console: Console) -> No
         if printed and printed + len(lines) > SENTENCES:
             continue
         printed += len(lines)
-        console.print(f"[bold]{escape(title)}[/]")
+        console.print(Text(title, "bold"))
         for line in lines:
-            console.print(Padding(escape(line), (0, 0, 0, 2)))
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
     left = sum(len(lines) for _, lines in groups) - printed
     if left:
         console.print(f"{left} further differences are marked above and stand in comparisons.csv.")
@@ -146,3 +106,46 @@ def _verdicts(results: StudyResults, analysis: Analysis, console: Console) -> No
         console.print(
             f"{unknown} of {len(outcomes)} comparisons {'has' if unknown == 1 else 'have'} too few seeds."
         )
+
+
+class Screen(StudyObserver):
+    """What is said while cells are trained."""
+
+    failures = 0
+
+    def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
+        for what, cells in (("are finished and kept", kept), ("go on from where they were", resumed)):
+            if cells:
+                say(f"{len(cells)} of {total} cells {what}: {_listed(cells)}.")
+
+    def reused(self, cells: Sequence[Cell]) -> None:
+        say(f"{len(cells)} cells were computed for another study and copied: {_listed(cells)}.")
+
+    def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
+        say(f"[{done}/{total}] {cell} · {_duration(seconds_left)} left")
+
+    def failed(self, cell: Cell, error: str) -> None:
+        self.failures += 1
+        say(("failed", "bold red"), f" {cell}: {error}")
+
+    def message(self, text: str) -> None:
+        say(text, style="dim")
+
+
+def _listed(cells: Sequence[Cell]) -> str:
+    """Cells by block and arm, with their seeds."""
+    seeds: dict[str, list[str]] = {}
+    for cell in cells:
+        name = ", ".join(part for part in (cell.block, cell.arm) if part)
+        seeds.setdefault(name, []).append(str(cell.seed))
+    return "; ".join(
+        f"{name} (seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
+        for name, numbers in seeds.items()
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
