@@ -9,7 +9,7 @@ from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives import Context, Progress
 from foveate.objectives.spatial import SpatialEnergy
-from foveate.objectives.term import TermConfig
+from foveate.objectives.term import ModuleTerm, TermConfig
 
 CONTEXT = Context(("a", "b", "c"), (1, 1, 1))
 
@@ -31,7 +31,7 @@ def scene() -> tuple[Output, Batch]:
     return Output(logits, taps={"late": tap}), batch
 
 
-class Projection(nn.Module):
+class Projection(ModuleTerm):
     """A term with a parameter: the squared mean of a learned mixture of channels."""
 
     class Config(TermConfig):
@@ -39,7 +39,7 @@ class Projection(nn.Module):
         tap: str = "late"
 
     def __init__(self, config: Config, context: Context) -> None:
-        super().__init__()
+        super().__init__(config, context)
         self.taps = (config.tap,)
         self.mix = nn.Parameter(torch.tensor([1.0, 0.5]))
 

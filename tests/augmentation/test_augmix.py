@@ -15,9 +15,9 @@ from foveate.models.build import build_network
 from foveate.models.output import Output
 from foveate.models.settings import ModelConfig
 from foveate.objectives.classification import CrossEntropy
-from foveate.objectives.consistency import JensenShannon
 from foveate.objectives.objective import Objective
 from foveate.objectives.term import Context
+from foveate.objectives.views import JensenShannon
 
 CONTEXT = Context(("a", "b", "c"), (1, 1, 1))
 MODEL = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), classes=3, size=32, seed=0)

@@ -13,7 +13,7 @@ from foveate.models.networks.cal import CROPS, Cal, marked_boxes, pooled
 from foveate.models.output import Output
 from foveate.models.settings import ModelConfig
 from foveate.objectives import Context, Objective, Progress
-from foveate.objectives.centre import Centre
+from foveate.objectives.classification import Centre
 
 
 def values(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -9,7 +9,7 @@ from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives import Context, Progress
-from foveate.objectives.contrast import NTXent
+from foveate.objectives.views import NTXent
 
 CONTEXT = Context(("a", "b"), (1, 1))
 

@@ -8,7 +8,7 @@ from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives import Context, Progress
-from foveate.objectives.distillation import SelfDistillation
+from foveate.objectives.views import SelfDistillation
 
 
 class Tiny(nn.Module):

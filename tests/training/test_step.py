@@ -13,7 +13,7 @@ from foveate.data.batch import Batch
 from foveate.models.freeze import apply_trainable
 from foveate.objectives import Context, Objective, Progress, objective
 from foveate.objectives.classification import CrossEntropy
-from foveate.objectives.term import TermConfig
+from foveate.objectives.term import Term, TermConfig
 from foveate.training import fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.phase_plan import plan_phase
@@ -22,16 +22,13 @@ from foveate.training.step import Step, pass_through
 from training_helpers import phase, toy_job, weights_of
 
 
-class InputGradient:
+class InputGradient(Term):
     """Mean square of the gradient of the true class's score by the pictures."""
 
     class Config(TermConfig):
         kind: Literal["input_gradient"] = "input_gradient"
 
-    taps: tuple[str, ...] = ()
     needs_input_gradient = True
-
-    def __init__(self, config: Config, context: Context) -> None: ...
 
     def __call__(self, output: Any, batch: Any, progress: Any) -> torch.Tensor:
         score = output.logits.gather(1, batch.targets[:, None]).sum()
@@ -40,16 +37,13 @@ class InputGradient:
         return gradient.square().mean()
 
 
-class Again:
+class Again(Term):
     """Disagreement between the pictures and their mirror images."""
 
     class Config(TermConfig):
         kind: Literal["again"] = "again"
 
-    taps: tuple[str, ...] = ()
     asks_again = True
-
-    def __init__(self, config: Config, context: Context) -> None: ...
 
     def __call__(self, output: Any, batch: Any, progress: Any) -> torch.Tensor:
         return (output.again(batch.images.flip(3)) - output.logits).float().square().mean()

@@ -11,10 +11,10 @@ from foveate.data.batch import Batch
 from foveate.explanation.maps import class_maps, full, min_max
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
-from foveate.objectives.term import Context, Progress, TermConfig, nothing
+from foveate.objectives.term import Context, Progress, Term, TermConfig, nothing
 
 
-class AttentionMining:
+class AttentionMining(Term):
     """Score of the true class on the picture with its class map erased, mean over pictures. Needs no masks.
 
     Source: Li et al., Tell Me Where to Look: Guided Attention Inference Network (GAIN), CVPR 2018:
@@ -44,8 +44,8 @@ class AttentionMining:
     asks_again = True
 
     def __init__(self, config: Config, context: Context) -> None:
-        self.config = config
-        self.taps: tuple[str, ...] = (config.tap,)
+        super().__init__(config, context)
+        self.taps = (config.tap,)
 
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
         """Raises ConfigError: there is no network to ask again, or it does not depend on the tap."""

@@ -11,10 +11,10 @@ from foveate.explanation.maps import full
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
 from foveate.objectives.masks import MaskConfig, prepare_masks
-from foveate.objectives.term import Context, Progress, nothing
+from foveate.objectives.term import Progress, Term, nothing
 
 
-class Counterfactual:
+class Counterfactual(Term):
     """-log(1 - p_y) of the picture with its object painted out, mean over the pictures with a mask.
 
     Where labels are mixed: sum over the classes of their shares times -log(1 - p_c). A picture that its mask fills has
@@ -29,10 +29,6 @@ class Counterfactual:
         kind: Literal["counterfactual"] = "counterfactual"
 
     asks_again = True
-    taps: tuple[str, ...] = ()
-
-    def __init__(self, config: Config, context: Context) -> None:
-        self.config = config
 
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
         """Raises ConfigError: there is no network to ask again."""

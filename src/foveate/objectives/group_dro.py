@@ -6,15 +6,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
 
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.models.output import Output
-from foveate.objectives.term import Context, Progress, TermConfig
+from foveate.objectives.term import Context, ModuleTerm, Progress, TermConfig
 
 
-class GroupDRO(nn.Module):
+class GroupDRO(ModuleTerm):
     """Cross-entropy in which each class with each value of an attribute has a weight that grows with its own loss.
 
         q_g <- q_g exp(step (L_g + adjustment / sqrt(n_g))), divided by the sum;  loss = sum_g q_g L_g
@@ -36,14 +35,13 @@ class GroupDRO(nn.Module):
         adjustment: float = Field(default=0.0, ge=0, le=100)
         """C of the paper: small subgroups, whose training loss says less, count as worse than they are."""
 
-    taps: tuple[str, ...] = ()
     weights: torch.Tensor
     counts: torch.Tensor
     subgroup: torch.Tensor
 
     def __init__(self, config: Config, context: Context) -> None:
         """Raises ConfigError: the pictures do not have the attribute, or several processes train."""
-        super().__init__()
+        super().__init__(config, context)
         catalog = context.catalog
         if catalog is None or config.attribute not in catalog.attributes:
             known = ", ".join(catalog.attributes if catalog else ()) or "none"
@@ -55,7 +53,6 @@ class GroupDRO(nn.Module):
             raise ConfigError(
                 "The weights of the loss 'group_dro' move by whole batches; train in one process."
             )
-        self.config = config
         rows = catalog.indices("train")
         _, places, counts = np.unique(
             catalog.subgroups(config.attribute)[rows], return_inverse=True, return_counts=True

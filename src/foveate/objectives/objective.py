@@ -13,12 +13,8 @@ from foveate.core.registry import Registry
 from foveate.data.batch import Batch
 from foveate.models.output import Output
 from foveate.objectives.attention_mining import AttentionMining
-from foveate.objectives.centre import Centre
-from foveate.objectives.classification import ArcFace, CrossEntropy, Focal, HeadPenalty, Huber
-from foveate.objectives.consistency import JensenShannon
-from foveate.objectives.contrast import NTXent
+from foveate.objectives.classification import ArcFace, Centre, CrossEntropy, Focal, HeadPenalty, Huber
 from foveate.objectives.counterfactual import Counterfactual
-from foveate.objectives.distillation import SelfDistillation
 from foveate.objectives.group_dro import GroupDRO
 from foveate.objectives.right_reasons import RightReasons
 from foveate.objectives.spatial import (
@@ -31,7 +27,8 @@ from foveate.objectives.spatial import (
     SpatialMSE,
 )
 from foveate.objectives.term import Context, Progress, Term, addressed
-from foveate.objectives.weighting import WEIGHTINGS, Constant, Plan, Situation, Weight, Weighting
+from foveate.objectives.views import JensenShannon, NTXent, SelfDistillation
+from foveate.objectives.weighting import WEIGHTINGS, Constant, Situation, Weight, Weighting
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 """Columns that training writes beside the terms."""
@@ -42,28 +39,11 @@ RESERVED_STARTS = ("weight_", "share_")
 # A new loss: one class in one file, one line here.
 LOSSES = Registry(
     "loss",
-    CrossEntropy,
-    Focal,
-    Huber,
-    GroupDRO,
-    HeadPenalty,
-    SpatialMSE,
-    SpatialL1,
-    SpatialBCE,
-    SpatialDice,
-    SpatialIoU,
-    SpatialKL,
-    SpatialEnergy,
-    RightReasons,
-    AttentionMining,
-    Counterfactual,
-    JensenShannon,
-    NTXent,
-    SelfDistillation,
-    Centre,
-    ArcFace,
+    CrossEntropy, Focal, Huber, GroupDRO, HeadPenalty,
+    SpatialMSE, SpatialL1, SpatialBCE, SpatialDice, SpatialIoU, SpatialKL, SpatialEnergy,
+    RightReasons, AttentionMining, Counterfactual, JensenShannon, NTXent, SelfDistillation, Centre, ArcFace,
     formerly="loss",
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     AnyTermConfig = Any
@@ -104,18 +84,18 @@ class Objective(nn.Module):
         super().__init__()
         for name in config:
             _check_name(name)
-        self._terms: dict[str, Term] = {name: LOSSES.build(c, context) for name, c in config.items()}
+        self.terms: dict[str, Term] = {name: LOSSES.build(c, context) for name, c in config.items()}
         self._weights = {name: c.weight for name, c in config.items()}
         self._on = {name: c.on for name, c in config.items()}
-        for name, term in self._terms.items():
-            if self._on[name] not in ("", "first", *context.branches):
+        for name, on in self._on.items():
+            if on not in ("", "first", *context.branches):
                 raise ConfigError(
-                    f"The term '{name}' is on '{self._on[name]}', which this network does not have; "
+                    f"The term '{name}' is on '{on}', which this network does not have; "
                     f"choose one of {', '.join(('first', *context.branches))}, or leave 'on' out."
                 )
-            if self._on[name] and (term.taps or getattr(term, "needs_input_gradient", False)):
+            if on and (self.terms[name].taps or self.terms[name].needs_input_gradient):
                 raise ConfigError(
-                    f"The term '{name}' is about places of the whole picture; it cannot be on '{self._on[name]}'."
+                    f"The term '{name}' is about places of the whole picture; it cannot be on '{on}'."
                 )
         self._weightings: dict[str, Weighting] = {
             # Weight 0 is "measured, not trained on" with any weighting.
@@ -124,32 +104,26 @@ class Objective(nn.Module):
         }
         # The colon keeps a term's name apart from the attributes of a module ("type", "pop").
         self.parts = nn.ModuleDict(
-            {f"{name}:term": term for name, term in self._terms.items() if isinstance(term, nn.Module)}
+            {f"{name}:term": term for name, term in self.terms.items() if isinstance(term, nn.Module)}
             | {f"{name}:weighting": weighting for name, weighting in self._weightings.items()}
         )
-        plan = Plan(self._weightings, {n: t.taps for n, t in self._terms.items()}, self._classification())
         for name, weighting in self._weightings.items():
-            weighting.check(name, plan)
+            weighting.check(name, self._weightings, self.terms)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Term names in the order they were configured."""
-        return tuple(self._terms)
-
-    @property
-    def terms(self) -> dict[str, Term]:
-        """{name: term}, in the order they were configured."""
-        return dict(self._terms)
+        return tuple(self.terms)
 
     @property
     def taps(self) -> tuple[str, ...]:
         """The feature maps that the terms need."""
-        return tuple(dict.fromkeys(tap for term in self._terms.values() for tap in term.taps))
+        return tuple(dict.fromkeys(tap for term in self.terms.values() for tap in term.taps))
 
     @property
     def differentiates(self) -> bool:
         """Whether a term takes gradients of the network itself, also in validation."""
-        return self.needs_input_gradient or self._any("differentiates")
+        return self.needs_input_gradient or any(term.differentiates for term in self.terms.values())
 
     @property
     def needs_tap_gradient(self) -> bool:
@@ -159,17 +133,17 @@ class Objective(nn.Module):
     @property
     def needs_input_gradient(self) -> bool:
         """Whether a term takes gradients with respect to the pictures."""
-        return self._any("needs_input_gradient")
+        return any(term.needs_input_gradient for term in self.terms.values())
 
     @property
     def asks_again(self) -> bool:
         """Whether a term asks the network about changed pictures (``Output.again``)."""
-        return self._any("asks_again")
+        return any(term.asks_again for term in self.terms.values())
 
     @property
     def trains(self) -> bool:
         """Whether any term has a weight other than 0."""
-        return any(self._weights[name] for name in self._terms)
+        return any(self._weights[name] for name in self.terms)
 
     @property
     def moves(self) -> bool:
@@ -179,7 +153,7 @@ class Objective(nn.Module):
     def without(self, names: Collection[str]) -> "Objective":
         """The same objective (same modules, same state) with some terms left out."""
         part = copy.copy(self)
-        part._terms = {name: term for name, term in self._terms.items() if name not in names}
+        part.terms = {name: term for name, term in self.terms.items() if name not in names}
         part._weightings = {name: w for name, w in self._weightings.items() if name not in names}
         return part
 
@@ -199,12 +173,12 @@ class Objective(nn.Module):
             ConfigError: no term is left.
         """
         found = {}
-        for name, term in self._terms.items():
+        for name, term in self.terms.items():
             seen = addressed(output, batch, self._on[name]) if self._on[name] else (output, batch)
             if seen is not None:
                 found[name] = term(*seen, progress)
         if not found:
-            branches = ", ".join(self._on[name] for name in self._terms)
+            branches = ", ".join(self._on[name] for name in self.terms)
             raise ConfigError(
                 f"The network gives none of the branches that the terms are on ({branches}) now; add a term that is on "
                 "the logits that predict (weight 0 measures without training on it)."
@@ -234,8 +208,8 @@ class Objective(nn.Module):
                 terms=terms,
                 weights={name: _detached(weight) for name, weight in weights.items()},
                 weightings=weightings,
-                taps={name: [output.taps[tap] for tap in self._terms[name].taps] for name in terms},
-                classification=tuple(name for name in self._classification() if name in terms),
+                taps={name: [output.taps[tap] for tap in self.terms[name].taps] for name in terms},
+                classification=[name for name in terms if self.terms[name].guides_nothing],
                 progress=progress,
                 average=average,
             )
@@ -252,18 +226,6 @@ class Objective(nn.Module):
         ] or [value * 0.0 for value in terms.values()]
         summands += [e for e in (w.extra() for w in weightings.values()) if e is not None]
         return Weighed(torch.stack(summands).sum(), {name: _detached(weights[name]) for name in terms})
-
-    def _any(self, attribute: str) -> bool:
-        return any(getattr(term, attribute, False) for term in self._terms.values())
-
-    def _classification(self) -> tuple[str, ...]:
-        """Terms that look at the logits alone."""
-        asks = ("differentiates", "needs_input_gradient", "asks_again")
-        return tuple(
-            name
-            for name, term in self._terms.items()
-            if not term.taps and not any(getattr(term, attribute, False) for attribute in asks)
-        )
 
 
 def _detached(weight: Weight) -> Weight:

@@ -10,10 +10,10 @@ from foveate.explanation.maps import full
 from foveate.models.output import Output
 from foveate.objectives.classification import one_hot
 from foveate.objectives.masks import MaskConfig, prepare_masks
-from foveate.objectives.term import Context, Progress, nothing
+from foveate.objectives.term import Progress, Term, nothing
 
 
-class RightReasons:
+class RightReasons(Term):
     """Gradient of the prediction with respect to the pixels outside the mask, mean over pictures.
 
     Source: Ross, Hughes and Doshi-Velez, Right for the Right Reasons, IJCAI 2017:
@@ -37,12 +37,8 @@ class RightReasons:
         per_value: bool = False
         """Divide the squares by the number of values outside the mask, three a pixel. Of no effect on "share"."""
 
-    taps: tuple[str, ...] = ()
     differentiates = True
     needs_input_gradient = True
-
-    def __init__(self, config: Config, context: Context) -> None:
-        self.config = config
 
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
         """Raises ConfigError: the pictures have no graph to the logits."""

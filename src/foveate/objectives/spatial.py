@@ -19,7 +19,7 @@ from foveate.explanation.maps import class_maps, full
 from foveate.models.output import Output
 from foveate.objectives.maps import SCALES, ClassActivation, aggregate
 from foveate.objectives.masks import MaskConfig, Resize, prepare_masks, resize_masks
-from foveate.objectives.term import Context, Progress, nothing
+from foveate.objectives.term import Context, ModuleTerm, Progress, nothing
 
 EPSILON = 1e-6
 MARGIN = 1e-3
@@ -61,17 +61,14 @@ class SpatialConfig(MaskConfig):
         return self
 
 
-class SpatialTerm(nn.Module):
+class SpatialTerm(ModuleTerm):
     """Base of the spatial losses; a loss adds its ``Config`` and ``compare``."""
-
-    Config: ClassVar[type[SpatialConfig]]
 
     def __init__(self, config: SpatialConfig, context: Context) -> None:
         """Raises ConfigError: a projection or CAM that this network cannot have."""
-        super().__init__()
-        self.config = config
+        super().__init__(config, context)
         taps = (config.tap,) if isinstance(config.tap, str) else config.tap
-        self.taps: tuple[str, ...] = tuple(dict.fromkeys(taps))
+        self.taps = tuple(dict.fromkeys(taps))
         self.differentiates = config.aggregate in ("gradcam", "cam")
         self.cam = ClassActivation(context.head) if config.aggregate == "cam" else None
         self.projections = nn.ModuleList(

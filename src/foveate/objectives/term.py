@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import field_validator
@@ -18,7 +18,7 @@ from foveate.models.heads import Head
 from foveate.models.output import Output
 from foveate.objectives.weighting import AnyWeightingConfig, Constant
 
-__all__ = ["Context", "Progress", "Term", "TermConfig", "addressed", "nothing"]
+__all__ = ["Context", "ModuleTerm", "Progress", "Term", "TermConfig", "addressed", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -58,24 +58,46 @@ class TermConfig(Config):
     _by_kind = field_validator("weighting", mode="before")(by_kind)
 
 
-class Term(Protocol):
-    """One named summand of the objective: a class with a ``Config`` and this call.
-
-    ``taps`` are the feature maps it needs (names as in ``foveate.models.layer_names``). A term with parameters is a
-    ``torch.nn.Module`` as well. Optional attributes:
-
-    - ``differentiates = True``: it takes gradients of the network (class maps), so validation keeps graphs too, and
-      taps require a gradient even where the network is frozen;
-    - ``needs_input_gradient = True``: ``batch.images`` requires a gradient before the forward pass;
-    - ``asks_again = True``: it calls ``output.again``, which is None where features are stored; so they are not.
-    """
+class Term:
+    """One named summand of the objective: a class with a ``Config`` and a call."""
 
     Config: ClassVar[type[TermConfig]]
-    taps: tuple[str, ...]
+    taps: tuple[str, ...] = ()
+    """The feature maps it needs (names as in ``foveate.models.layer_names``)."""
+    differentiates: bool = False
+    """It takes gradients of the network (class maps), so validation keeps graphs too, and taps require a gradient even
+    where the network is frozen."""
+    needs_input_gradient: bool = False
+    """``batch.images`` requires a gradient before the forward pass."""
+    asks_again: bool = False
+    """It calls ``output.again``, which is None where features are stored; so they are not."""
+
+    def __init__(self, config: Any, context: Context) -> None:
+        """Raises ConfigError: the network cannot give what the term asks for."""
+        self.config = config
 
     def __call__(self, output: Output, batch: Batch, progress: Progress) -> torch.Tensor:
         """A scalar, averaged over the pictures that take part; zero (with a graph) when none does."""
-        ...
+        raise NotImplementedError
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether it looks at more of the network than logits and feature maps."""
+        return self.differentiates or self.needs_input_gradient or self.asks_again
+
+    @property
+    def guides_nothing(self) -> bool:
+        """Whether it looks at the logits alone."""
+        return not self.taps and not self.asks_network
+
+
+class ModuleTerm(nn.Module, Term):
+    """A term with parameters or buffers, which are trained beside the network and kept in the checkpoint."""
+
+    def __init__(self, config: Any, context: Context) -> None:
+        """See ``Term``."""
+        nn.Module.__init__(self)
+        Term.__init__(self, config, context)
 
 
 PER_PICTURE = ("targets", "masks", "has_mask", "index")

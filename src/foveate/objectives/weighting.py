@@ -42,18 +42,6 @@ class Situation:
     """Mean over the processes of a distributed run."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """An objective before training, for the checks."""
-
-    weightings: Mapping[str, "Weighting"]
-    """{term: its weighting}."""
-    taps: Mapping[str, Sequence[str]]
-    """{term: names of the feature maps that it looks at}."""
-    classification: Sequence[str]
-    """As in Situation."""
-
-
 class Weighting(nn.Module):
     """How the factor of one term changes over time. A class with a ``Config`` and ``forward(name, now)``."""
 
@@ -64,6 +52,10 @@ class Weighting(nn.Module):
     needs_tap_gradient = False
     """Whether feature maps must require a gradient, also those of a frozen network."""
 
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
     def forward(self, name: str, now: Situation) -> Weight:
         """The factor of the term ``name``."""
         raise NotImplementedError
@@ -72,8 +64,12 @@ class Weighting(nn.Module):
         """A scalar that is added to the loss and belongs to no term."""
         return None
 
-    def check(self, name: str, plan: "Plan") -> None:
+    def check(self, name: str, weightings: Mapping[str, "Weighting"], terms: Mapping[str, Any]) -> None:
         """Whether the whole objective allows this weighting for the term ``name``.
+
+        Args:
+            weightings: {term: its weighting}.
+            terms: {term: its ``Term``}.
 
         Raises:
             ConfigError: what is missing.
@@ -88,11 +84,7 @@ class Constant(Weighting):
 
     constant = True
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-
     def forward(self, name: str, now: Situation) -> Weight:
-        """1."""
         return 1.0
 
 
@@ -126,12 +118,7 @@ class Linear(Weighting):
     class Config(RampConfig):
         kind: Literal["linear"] = "linear"
 
-    def __init__(self, config: RampConfig) -> None:
-        super().__init__()
-        self.config = config
-
     def forward(self, name: str, now: Situation) -> Weight:
-        """From progress alone."""
         c = self.config
         p = now.progress.training if c.over == "training" else now.progress.share
         t = min(max((p - c.start) / (c.end - c.start), 0.0), 1.0) if c.end > c.start else float(p >= c.start)
@@ -149,7 +136,6 @@ class Cosine(Linear):
         kind: Literal["cosine"] = "cosine"
 
     def shape(self, t: float) -> float:
-        """Flat at both ends."""
         return (1 - math.cos(math.pi * t)) / 2
 
 
@@ -173,21 +159,20 @@ class Measured(Weighting):
     means: torch.Tensor
 
     def __init__(self, config: MeasuredConfig) -> None:
-        super().__init__()
-        self.smoothing, self.max = config.smoothing, config.max
+        super().__init__(config)
         self.register_buffer("means", torch.zeros(2))
 
     @torch.no_grad()
     def see(self, own: torch.Tensor, other: torch.Tensor, now: Situation) -> None:
         """Take one step's quantities (scalars) into the means; own = 0 (no picture took part) is not counted."""
         seen = now.average(torch.stack([own.detach().float(), other.detach().float()]))
-        moved = self.means.lerp(seen, 1 - self.smoothing)
+        moved = self.means.lerp(seen, 1 - self.config.smoothing)
         self.means.copy_(torch.where(seen[0] > 0, moved, self.means))
 
     def ratio(self, factor: float) -> torch.Tensor:
         """factor * other / own, at most ``max``."""
         own, other = self.means
-        return torch.where(own > 0, (factor * other / own).clamp(max=self.max), torch.ones_like(own))
+        return torch.where(own > 0, (factor * other / own).clamp(max=self.config.max), torch.ones_like(own))
 
 
 class Share(Measured):
@@ -205,24 +190,19 @@ class Share(Measured):
 
     stage = 2
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.share = config.share
-
     def forward(self, name: str, now: Situation) -> Weight:
-        """From the running means of this term and of all terms without a set share."""
         others = [weight * now.terms[n].detach().float().abs() for n, weight in now.weights.items()]
         if not others:
             return 1.0
         if self.training:
             self.see(now.terms[name].abs(), torch.stack(others).sum(), now)
-        shares = sum(w.share for w in now.weightings.values() if isinstance(w, Share))
-        return self.ratio(self.share / (1 - shares))
+        shares = sum(w.config.share for w in now.weightings.values() if isinstance(w, Share))
+        return self.ratio(self.config.share / (1 - shares))
 
-    def check(self, name: str, plan: Plan) -> None:
+    def check(self, name: str, weightings: Mapping[str, Weighting], terms: Mapping[str, Any]) -> None:
         """Some loss must be left for the others."""
-        shares = {n: w.share for n, w in plan.weightings.items() if isinstance(w, Share)}
-        if len(shares) == len(plan.weightings) or sum(shares.values()) >= 1:
+        shares = {n: w.config.share for n, w in weightings.items() if isinstance(w, Share)}
+        if len(shares) == len(weightings) or sum(shares.values()) >= 1:
             raise ConfigError(
                 f"The shares of the objective's terms {sorted(shares)} come to {sum(shares.values()):g}; below 1, and "
                 "to a term with another weighting, something of the loss must be left."
@@ -247,28 +227,23 @@ class GradientNorm(Measured):
     stage = 1
     needs_tap_gradient = True
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.target = config.ratio
-
     def forward(self, name: str, now: Situation) -> Weight:
-        """From the running means of both norms."""
         if self.training:
             reference = [now.weights[n] * now.terms[n] for n in now.classification if n in now.weights]
             taps = now.taps[name]
             self.see(
                 _gradient_norm(now.terms[name], taps), _gradient_norm(torch.stack(reference).sum(), taps), now
             )
-        return self.ratio(self.target)
+        return self.ratio(self.config.ratio)
 
-    def check(self, name: str, plan: Plan) -> None:
+    def check(self, name: str, weightings: Mapping[str, Weighting], terms: Mapping[str, Any]) -> None:
         """It needs a feature map, and a term to compare with."""
-        if not plan.taps[name]:
+        if not terms[name].taps:
             raise ConfigError(
                 f"objective.{name}.weighting gradient_norm compares gradients at the term's feature maps, but the "
                 "term looks at none; choose another weighting, for example share."
             )
-        if not any(plan.weightings[n].stage < self.stage for n in plan.classification):
+        if not any(weightings[n].stage < self.stage for n, term in terms.items() if term.guides_nothing):
             raise ConfigError(
                 f"objective.{name}.weighting gradient_norm needs a classification term, with a weighting that is "
                 "not measured itself, to compare with."
@@ -297,28 +272,18 @@ class Uncertainty(Weighting):
         kind: Literal["uncertainty"] = "uncertainty"
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         self.log_variance = nn.Parameter(torch.zeros(()))
 
     def forward(self, name: str, now: Situation) -> Weight:
-        """exp(-s), with its graph."""
         return (-self.log_variance).exp()
 
     def extra(self) -> torch.Tensor | None:
-        """s / 2."""
         return self.log_variance / 2
 
 
 # A new weighting: one class here or in a file of its own, one line in this table.
-WEIGHTINGS = Registry(
-    "weighting",
-    Constant,
-    Linear,
-    Cosine,
-    Share,
-    GradientNorm,
-    Uncertainty,
-)
+WEIGHTINGS = Registry("weighting", Constant, Linear, Cosine, Share, GradientNorm, Uncertainty)
 
 if TYPE_CHECKING:
     AnyWeightingConfig = Any

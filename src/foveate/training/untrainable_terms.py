@@ -36,12 +36,7 @@ def idle_terms(objective: Objective, model: Network) -> tuple[str, ...]:
 
     This is asked of autograd, on two blank pictures with masks, not of the settings. Leaves everything in eval mode.
     """
-    asked = {
-        name: term
-        for name, term in objective.terms.items()
-        if term.taps
-        and not any(getattr(term, a, False) for a in ("differentiates", "needs_input_gradient", "asks_again"))
-    }
+    asked = {name: term for name, term in objective.terms.items() if term.taps and not term.asks_network}
     if not asked:
         return ()
     model.eval()
