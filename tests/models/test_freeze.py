@@ -130,7 +130,7 @@ def train_step(model: Network) -> None:
 )
 def test_which_batch_statistics_move(setting: str, freeze_bn: bool, moving: set[str]) -> None:
     model = small()
-    apply_trainable(model, setting, freeze_bn)
+    apply_trainable(model, setting)
     model.eval()
     set_modes(model, setting, freeze_bn)
     before = copy.deepcopy(model.state_dict())

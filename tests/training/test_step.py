@@ -149,7 +149,7 @@ def test_the_batch_size_finder_runs_the_batch_transforms() -> None:
 def test_the_precision_trial_runs_the_batch_transforms() -> None:
     seen = Recorder()
     job = toy_job(transforms=(seen,), precision="auto", phases=[phase()])
-    apply_trainable(job.model, "all", True)
+    apply_trainable(job.model, "all")
     plan_phase(job, job.config.phases[0])
     assert len(seen.draws) >= 2
 
@@ -157,7 +157,7 @@ def test_the_precision_trial_runs_the_batch_transforms() -> None:
 def test_the_learning_rate_finder_shows_both_networks_the_same_draw_and_every_step_another() -> None:
     seen = Recorder()
     job = toy_job(transforms=(seen,), phases=[phase(lr="auto")])
-    apply_trainable(job.model, "all", True)
+    apply_trainable(job.model, "all")
     plan_phase(job, job.config.phases[0])
     untouched, moved = seen.draws[::2], seen.draws[1::2]
     assert untouched == moved

@@ -51,29 +51,28 @@ def backbone_layers(model: Network) -> list[str]:
     return sorted(owners, key=lambda name: model.module_order[name])
 
 
-def apply_trainable(model: Network, setting: str, freeze_bn: FreezeBn = True) -> FreezeSummary:
+def apply_trainable(model: Network, setting: str) -> FreezeSummary:
     """Set ``requires_grad`` of every parameter from scratch, whatever an earlier phase had set.
-
-    ``freeze_bn`` is accepted so that both functions of this file are called alike; it changes modes, not
-    gradients.
 
     Raises:
         ConfigError: an unknown setting, module or number of layers.
     """
-    layers = backbone_layers(model)
-    frozen = layers[: _frozen_layers(model, setting)]
+    layers, boundary = backbone_layers(model), _frozen_layers(model, setting)
     model.requires_grad_(True)
-    for name in frozen:
+    for name in layers[:boundary]:
         for parameter in model.backbone.get_submodule(name).parameters(recurse=False):
             parameter.requires_grad_(False)
-    order = [f"backbone.{name}".rstrip(".") for name in layers]
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    in_order = [p for path in order for p in model.get_submodule(path).parameters(recurse=False)]
-    in_order += [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
+    parts = [f"backbone.{name}".rstrip(".") for name in layers[boundary:]]
+    learning = [
+        f"{part}.{name}"
+        for part in parts
+        for name, _ in model.get_submodule(part).named_parameters(recurse=False)
+    ]
+    learning += [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
     return FreezeSummary(
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
-        first_trainable=next((names[id(p)] for p in in_order if p.requires_grad), ""),
+        first_trainable=learning[0] if learning else "",
     )
 
 

@@ -20,7 +20,7 @@ def decide_batch_size(job: Job) -> Job:
     phase = job.config.phases[-1]
     # Memory and speed are those of the phase that trains most; precision is settled after the batch size.
     name = job.config.precision if job.config.precision != "auto" else "fp32_channels_last"
-    apply_trainable(job.model, phase.trainable, phase.freeze_bn)
+    apply_trainable(job.model, phase.trainable)
     taken = Step(job, phase_objective(job, phase)[0], Precision(name)).apart()
     read: dict[int, Batch] = {}
 
@@ -29,7 +29,7 @@ def decide_batch_size(job: Job) -> Job:
         if size not in read:
             read.clear()
             read[size] = job.feeds.sample(size)
-        apply_trainable(network, phase.trainable, phase.freeze_bn)
+        apply_trainable(network, phase.trainable)
         set_modes(network, phase.trainable, phase.freeze_bn)
         network.to(memory_format=taken.precision.memory_format)  # type: ignore[call-overload]
         optimizer = build_optimizer(phase.optimizer, parameter_groups(network, 0.0, {}, None), 1e-9)

@@ -52,7 +52,7 @@ def check_batches(model: Network, config: TrainingConfig, pictures: int, copies:
         return
     side, device = model.input_size, next(model.parameters()).device
     for phase in config.phases:
-        apply_trainable(model, phase.trainable, phase.freeze_bn)
+        apply_trainable(model, phase.trainable)
         tried = copy.deepcopy(model)
         set_modes(tried, phase.trainable, phase.freeze_bn)
         try:
@@ -81,7 +81,7 @@ def _watched(phase: PhaseConfig) -> list[str]:
 
 
 def _check(job: Job, phase: PhaseConfig) -> None:
-    apply_trainable(job.model, phase.trainable, phase.freeze_bn)
+    apply_trainable(job.model, phase.trainable)
     phase_groups(phase, job.model, job.objective)
     objective, idle = phase_objective(job, phase)
     if not objective.trains:

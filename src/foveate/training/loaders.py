@@ -89,24 +89,14 @@ class Feeds:
         """The first training batch of this size, made in this process: for finders and trials."""
         return next(iter(replace(self, workers=0).train(batch_size).epoch(0)))
 
-    def _shuffled(self, batch_size: int, views: int | None = None) -> Loader:
-        return Loader(
-            self.pictures, self.labels, self.rows["train"], self.train_transform, batch_size, self.seed,
-            shuffle=True, workers=self.workers, views=views, sampling=self.sampling, rank=self.rank, world=self.world,
-            pin=self.pin,
-        )  # fmt: skip
-
     def plain(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         """Pictures of the catalog in this order, as evaluation sees them, made in this process."""
-        return replace(self, workers=0)._in_order(rows, self.train_transform.plain, batch_size).epoch(0)
+        return replace(self, workers=0)._in_order(rows, batch_size).epoch(0)
 
     def evaluation(self, split: str, batch_size: int) -> Feed:
         """A split in catalog order, not augmented."""
-        loader = self._in_order(self.rows[split], self.train_transform.plain, batch_size)
-        if self.asker is None:
-            return loader
-        asker = self.asker
-        return Questions(loader, lambda batch, epoch: asker.fixed(batch))
+        loader, asker = self._in_order(self.rows[split], batch_size), self.asker
+        return loader if asker is None else Questions(loader, lambda batch, epoch: asker.fixed(batch))
 
     def stored(
         self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
@@ -118,27 +108,28 @@ class Feeds:
         ``keep(compute)`` gives them, computed now or found where another run left them; ``tell(done, total)``
         counts the pictures.
         """
-        features = keep(lambda: self._features(split, views, batch_size, extract, tell))
-        order = (
-            self._shuffled(batch_size)
-            if views
-            else self._in_order(self.rows[split], self.train_transform.plain, batch_size)
-        )
+
+        def compute() -> torch.Tensor:
+            source = self._in_order(self.rows[split], max(batch_size, 32), augmented=bool(views))
+            shown, pictures = max(views, 1), len(source.rows)
+            every = chain.from_iterable(source.epoch(view) for view in range(shown))
+            features = torch.cat([extract(batch) for batch in counted(every, shown * pictures, tell)])
+            source.close()
+            return features.view(shown, pictures, -1)
+
+        features = keep(compute)
+        order = self._shuffled(batch_size) if views else self._in_order(self.rows[split], batch_size)
         return FeatureFeed(features, order)
 
-    def _features(
-        self, split: str, views: int, batch_size: int, extract: Callable[[Batch], torch.Tensor],
-        tell: Callable[[int, int], None],
-    ) -> torch.Tensor:  # fmt: skip
-        transform = self.train_transform if views else self.train_transform.plain
-        source = self._in_order(self.rows[split], transform, max(batch_size, 32))
-        shown, pictures = max(views, 1), len(source.rows)
-        every = chain.from_iterable(source.epoch(view) for view in range(shown))
-        features = torch.cat([extract(batch) for batch in counted(every, shown * pictures, tell)])
-        source.close()
-        return features.view(shown, pictures, -1)
+    def _shuffled(self, batch_size: int, views: int | None = None) -> Loader:
+        return Loader(
+            self.pictures, self.labels, self.rows["train"], self.train_transform, batch_size, self.seed,
+            shuffle=True, workers=self.workers, views=views, sampling=self.sampling, rank=self.rank, world=self.world,
+            pin=self.pin,
+        )  # fmt: skip
 
-    def _in_order(self, rows: np.ndarray, transform: Transform, batch_size: int) -> Loader:
+    def _in_order(self, rows: np.ndarray, batch_size: int, augmented: bool = False) -> Loader:
+        transform = self.train_transform if augmented else self.train_transform.plain
         return Loader(
             self.pictures, self.labels, rows, transform, batch_size, self.seed,
             shuffle=False, workers=self.workers, pin=self.pin,

@@ -79,7 +79,7 @@ class _Trainer:
 
     def _run_phase(self, phase: PhaseConfig, signals: Signals) -> None:
         position = self.position
-        frozen = apply_trainable(self.model, phase.trainable, phase.freeze_bn)
+        frozen = apply_trainable(self.model, phase.trainable)
         plan = plan_phase(self.job, phase)
         self.job.decisions.note(f"parameters: {phase.name}", *frozen.words(phase.trainable))
         self.job.decisions.note(f"epoch kept: {phase.name}", *rule_of_phase(phase.restore_best))
