@@ -35,46 +35,21 @@ if TYPE_CHECKING:
     from foveate.explanation import explain
     from foveate.studies.specification import Study
 
+__all__ = [
+    "Experiment", "Run", "Study", "check", "compare_backbones", "compare_masks", "explain", "explain_pictures",
+    "invert", "look", "propose_masks", "report", "study", "summit", "train",
+]  # fmt: skip
 _HOMES = {
     "Experiment": "foveate.experiment",
     "Run": "foveate.experiment",
     "Study": "foveate.studies.specification",
-    "check": "foveate.api",
-    "compare_backbones": "foveate.api",
-    "compare_masks": "foveate.api",
     "explain": "foveate.explanation",
-    "explain_pictures": "foveate.api",
-    "invert": "foveate.api",
-    "look": "foveate.api",
-    "propose_masks": "foveate.api",
-    "report": "foveate.api",
-    "study": "foveate.api",
-    "summit": "foveate.api",
-    "train": "foveate.api",
 }
-
-__all__ = [
-    "Experiment",
-    "Run",
-    "Study",
-    "check",
-    "compare_backbones",
-    "compare_masks",
-    "explain",
-    "explain_pictures",
-    "invert",
-    "look",
-    "propose_masks",
-    "report",
-    "study",
-    "summit",
-    "train",
-]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(_HOMES.get(name, "foveate.api")), name)
     raise AttributeError(f"module 'foveate' has no attribute '{name}'")

@@ -163,7 +163,7 @@ def explain_pictures(
     Raises:
         FoveateError: whatever a user can mend, in one sentence.
     """
-    runs = [item if isinstance(item, Run) else Run.open(item) for item in (run, *compare)]
+    runs = [_opened(item) for item in (run, *compare)]
     config = explain_config(method, layers, settings)
     explainers = [RunExplainer(item, config, device) for item in runs]
     given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -243,7 +243,7 @@ def summit(
     Raises:
         FoveateError: whatever a user can mend, in one sentence.
     """
-    opened = Run.open(run) if isinstance(run, Path | str) else run
+    opened = _opened(run)
     config = parse(SummitConfig, settings, source="summit")
     check_new(Path(out))
     with alone(Path(out)):
@@ -257,6 +257,10 @@ def summit(
                 made.append(invert(opened, layer=layer, channels=numbers, device=device, progress=progress))
         write_channels(found, opened, Path(out), config, split=split, inversions=made)
     return found
+
+
+def _opened(run: Run | Path | str) -> Run:
+    return run if isinstance(run, Run) else Run.open(run)
 
 
 def _class_numbers(classes: Sequence[str | int] | str | int | None, names: Sequence[str]) -> list[int] | None:
@@ -309,7 +313,7 @@ def propose_masks(
     """
     catalog = discover(Path(data), layout or LayoutConfig()).catalog
     check_place(catalog.root, Path(out), Path(data) if Path(data).is_dir() else None)
-    opened = Run.open(run) if isinstance(run, Path | str) else run
+    opened = None if run is None else _opened(run)
     with alone(Path(out)):
         proposals = propose_for(
             catalog, Path(out), config, run=opened, everything=everything, limit=limit, overwrite=overwrite,
@@ -322,8 +326,7 @@ def propose_masks(
 @refusals_in_words()
 def look(run: Run | Path | str, data: Path | str | None = None, **settings: Any) -> LookTable:
     """Are the maps right: explanation methods x scores on a run's test pictures, or on ``data``; see ``Run.look``."""
-    opened = run if isinstance(run, Run) else Run.open(run)
-    return opened.look(data, **settings)
+    return _opened(run).look(data, **settings)
 
 
 @refusals_in_words()

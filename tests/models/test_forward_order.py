@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from foveate.models.forward_order import record_order
+from foveate.models.backbone import record_order
 
 
 class Inner(nn.Module):

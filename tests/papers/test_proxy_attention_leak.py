@@ -9,7 +9,7 @@ import torch
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
-from foveate.feedback import Seen, build_feedbacks
+from foveate.feedback import FEEDBACKS, Seen
 from foveate.papers.proxy_attention.leak import LeakingResplit
 from foveate.training import fit
 from training_helpers import phase, toy_job, weights_of
@@ -80,7 +80,7 @@ def test_it_is_chosen_by_its_kind_and_read_back_though_the_core_does_not_know_it
     assert again == experiment
     assert again.hash() == experiment.hash() != Experiment().hash()
     assert "schedule:\n  - 1\n  - p" in experiment.to_yaml()
-    (built,) = build_feedbacks(experiment.feedback)
+    (built,) = map(FEEDBACKS.build, experiment.feedback)
     assert isinstance(built, LeakingResplit)
     with pytest.raises(ConfigError, match="kind must be one of"):
         Experiment.from_dict({"feedback": [{"kind": "leaking"}]})

@@ -12,7 +12,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.discover import discover
 from foveate.data.loader import Loader
 from foveate.data.transforms import Transform
-from foveate.pretext import TASKS, Asker, Normal, Questions, build_task, question_catalog
+from foveate.pretext import TASKS, Asker, Normal, Questions, question_catalog
 
 NORMAL = Normal(torch.full((3,), 0.5), torch.full((3,), 0.5))
 PLAIN = Transform((), 32)
@@ -27,7 +27,7 @@ def pictures(tree: Path) -> DecodedPictures:
 
 
 def asker(name: str, catalog: Catalog, seed: int = 0, **settings: object) -> Asker:
-    task = build_task(TASKS[name].Config(**settings))
+    task = TASKS.build(TASKS[name].Config(**settings))
     return Asker(task, seed, tuple(s.path for s in catalog.samples), NORMAL)
 
 
@@ -37,7 +37,7 @@ def load(pictures: DecodedPictures, labels: np.ndarray, batch: int, *, shuffle: 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_answers_are_dealt_out_evenly_in_each_split(name: str, pictures: DecodedPictures) -> None:
-    task = build_task(TASKS[name].Config())
+    task = TASKS.build(TASKS[name].Config())
     asked = question_catalog(pictures.catalog, task, pictures, PLAIN)
     assert asked.classes == task.classes
     assert [s.split for s in asked.samples] == [s.split for s in pictures.catalog.samples]
@@ -51,7 +51,7 @@ def test_answers_are_dealt_out_evenly_in_each_split(name: str, pictures: Decoded
 def test_evaluation_asks_the_same_in_any_batch_and_with_any_seed(
     name: str, pictures: DecodedPictures
 ) -> None:
-    task = build_task(TASKS[name].Config())
+    task = TASKS.build(TASKS[name].Config())
     asked = question_catalog(pictures.catalog, task, pictures, PLAIN)
     seen = []
     for batch, seed in ((5, 0), (48, 9)):
@@ -115,4 +115,4 @@ def test_a_task_with_one_answer_for_all_is_refused(tmp_path: Path) -> None:
         Image.fromarray(np.full((16, 16), 30 * k, dtype=np.uint8)).save(file)
     catalog = discover(tmp_path).catalog.with_splits(["train"] * 4 + ["test"] * 2)
     with pytest.raises(DataError, match=r"same answer \(colourless\)"):
-        question_catalog(catalog, build_task(TASKS["colour"].Config()), DecodedPictures(catalog, 16), PLAIN)
+        question_catalog(catalog, TASKS.build(TASKS["colour"].Config()), DecodedPictures(catalog, 16), PLAIN)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.pretext import Normal, build_task
+from foveate.pretext import TASKS, Normal
 from foveate.pretext.rotation import Rotation
 
 NORMAL = Normal(torch.full((3,), 0.5), torch.full((3,), 0.5))
@@ -19,7 +19,7 @@ def test_a_picture_turned_by_its_label_is_numpys(label: int) -> None:
 
 
 def test_four_quarter_turns_are_none() -> None:
-    task = build_task(Rotation.Config())
+    task = TASKS.build(Rotation.Config())
     image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
     turned = image
     for _ in range(4):

@@ -42,7 +42,7 @@ from foveate.experiment.subjects import (
     question_rows,
     subject_of,
 )
-from foveate.feedback import build_feedbacks
+from foveate.feedback import FEEDBACKS
 from foveate.models.build import build_network, picture_size
 from foveate.models.networks import NETWORKS, Network
 from foveate.models.store import save_model
@@ -320,7 +320,7 @@ def _job(
         batch_size=config.batch_size if config.batch_size != "auto" else 0,
         folder=out,
         transforms=build_transforms(experiment.transforms, context.counts),
-        feedbacks=build_feedbacks(experiment.feedback),
+        feedbacks=tuple(map(FEEDBACKS.build, experiment.feedback)),
         observer=observer,
         decisions=decisions,
         memory=memory,

@@ -23,7 +23,7 @@ from foveate.experiment.known_pictures import without_training
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.specification import Experiment
 from foveate.models.networks import Network
-from foveate.pretext import Asker, Normal, build_task, question_catalog
+from foveate.pretext import TASKS, Asker, Normal, question_catalog
 
 
 def subject_of(
@@ -73,7 +73,9 @@ def asker_of(experiment: Experiment, catalog: Catalog, model: Network) -> Asker 
     if experiment.task is None:
         return None
     normal = Normal(model.mean.cpu(), model.std.cpu())
-    return Asker(build_task(experiment.task), experiment.seed, tuple(s.path for s in catalog.samples), normal)
+    return Asker(
+        TASKS.build(experiment.task), experiment.seed, tuple(s.path for s in catalog.samples), normal
+    )
 
 
 def question_rows(
@@ -81,7 +83,7 @@ def question_rows(
 ) -> Catalog:
     """The catalog with the questions of the experiment's task in place of its classes."""
     pictures = open_pictures(catalog, size, experiment.data.fit, cache, progress=progress)
-    return question_catalog(catalog, build_task(experiment.task), pictures, Transform((), size))
+    return question_catalog(catalog, TASKS.build(experiment.task), pictures, Transform((), size))
 
 
 def measured(catalog: Catalog, experiment: Experiment) -> Catalog:

@@ -14,14 +14,7 @@ from foveate.feedback.proxy_attention import ProxyAttention
 from foveate.feedback.upweighting import Upweighting
 
 # A new feedback: one class in one file, one line here.
-FEEDBACKS = Registry(
-    "feedback",
-    ClassSampling,
-    Curriculum,
-    JustTrainTwice,
-    ProxyAttention,
-    Upweighting,
-)
+FEEDBACKS = Registry("feedback", ClassSampling, Curriculum, JustTrainTwice, ProxyAttention, Upweighting)
 
 if TYPE_CHECKING:
     FeedbackConfig = Any
@@ -39,9 +32,4 @@ else:
     FeedbackConfig = Annotated[SerializeAsAny[FEEDBACKS.settings], WrapValidator(_adopted)]
 
 
-def build_feedbacks(configs: tuple[Any, ...]) -> tuple[Feedback, ...]:
-    """The feedbacks of an experiment, in order."""
-    return tuple(FEEDBACKS.build(config) for config in configs)
-
-
-__all__ = ["FEEDBACKS", "Feedback", "FeedbackConfig", "Moment", "Seen", "TrainingPictures", "build_feedbacks"]
+__all__ = ["FEEDBACKS", "Feedback", "FeedbackConfig", "Moment", "Seen", "TrainingPictures"]

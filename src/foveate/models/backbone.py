@@ -1,6 +1,6 @@
 """Backbone: timm's network without its classifier, tried out; what every network of ours is built on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,6 @@ from torch import nn
 from foveate.core.errors import ConfigError, FoveateError, WeightsError, first_line
 from foveate.models.card import Card
 from foveate.models.feature_maps import to_map
-from foveate.models.forward_order import record_order
 
 
 class Backbone:
@@ -19,7 +18,7 @@ class Backbone:
         module: timm's network with num_classes=0.
         card: what it is and how pictures are prepared for it; ``input_size``, ``mean``, ``std``, ``feature_mode`` and
             ``features`` are set.
-        order: forward order of the modules (see ``models.forward_order``).
+        order: forward order of the modules (see ``record_order``).
         notes: automatic choices, in sentences for the user.
     """
 
@@ -115,3 +114,41 @@ def _remove(module: nn.Module, parts: Sequence[str]) -> tuple[str, ...]:
         parent, _, name = path.rpartition(".")
         setattr(module.get_submodule(parent), name, _Absent(path))
     return tuple(parts)
+
+
+def record_order(network: nn.Module, run: Callable[[], object]) -> dict[str, int]:
+    """{module path: position} of all modules, by when each finishes its last call during ``run()``.
+
+    The order in which modules are *defined* is not always the order in which they run (Twins defines all its patch
+    embeddings first), and freezing "everything up to here" must mean the running order.
+
+    A module that is never called itself (its parameters are read by its parent, or it is a mere list) gets
+    its nearest called ancestor's position. The root has position -1: parameters that it owns itself (class
+    token, position embedding) count as the very first layer; modules that ``run`` does not reach come last.
+    """
+    finished: dict[str, int] = {}
+    clock = iter(range(1_000_000_000))
+
+    def stamp(path: str) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            finished[path] = next(clock)
+
+        return hook
+
+    paths = {path: module for path, module in network.named_modules() if path}
+    hooks = [module.register_forward_hook(stamp(path)) for path, module in paths.items()]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    last = next(clock)
+
+    def position(path: str) -> int:
+        while path:
+            if path in finished:
+                return finished[path]
+            path = path.rpartition(".")[0]
+        return last
+
+    return {"": -1} | {path: position(path) for path in paths}

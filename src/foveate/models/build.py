@@ -5,15 +5,12 @@ model(images).logits
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
+import torch
 from torch import nn
 
-from foveate.core import (
-    providers,
-    torchvision_guard,  # noqa: F401  (before timm)
-)
+from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.errors import ConfigError, WeightsError
 from foveate.core.rng import torch_seeded
 from foveate.data.catalog import composed
@@ -22,7 +19,7 @@ from foveate.models.card import Card
 from foveate.models.networks import NETWORKS, Network
 from foveate.models.second_derivatives import differentiable_twice
 from foveate.models.settings import ModelConfig
-from foveate.models.tensor_files import Read, read_tensors
+from foveate.models.tensor_files import read_tensors
 from foveate.models.weights import (
     Weights,
     absent_parts,
@@ -71,7 +68,7 @@ def build_network(
     seed: int,
     class_ids: Sequence[str] = (),
     *,
-    read: Read = read_tensors,
+    tensors: dict[str, torch.Tensor] | None = None,
 ) -> Network:
     """The network that ``config`` describes, in training mode, on the CPU.
 
@@ -81,53 +78,39 @@ def build_network(
     Args:
         size: side of the pictures in px; None: that of the weights.
         class_ids: in the order of the logits, for ``config.keep_head``.
-        read: of the weights file; one that keeps what it read where the caller needs that, too.
+        tensors: what the weights file holds, where the caller has read it.
 
     Raises:
         ConfigError: unknown backbone or arguments, a size the network cannot take, an unknown head.
         WeightsError: weights that are missing, damaged or of another network.
     """
-    weights, read = resolve_weights(config), cache(read)
-    module, own, notes, left_out = _loaded(config, weights, picture_size(config, size), seed, read)
-    other = _other_head(weights.card, own, class_ids) if config.keep_head else "it was not asked for"
-    fitting = bool(
-        other and config.keep_head == "fitting" and weights.card and not _other_kind(weights.card, own)
-    )
-    if config.keep_head and other and not fitting:
+    weights, size = resolve_weights(config), picture_size(config, size)
+    if tensors is None:
+        tensors = read_tensors(weights.file) if weights.file else {}
+    module = _create(weights, size, config, seed)
+    differentiable_twice(module)
+    source, card = str(weights.file), weights.card
+    left_out = load_backbone(module, tensors, card, source) if weights.file else []
+    own, notes = _card(config, weights, size, module)
+    other = _other_head(card, own, class_ids) if config.keep_head else ""
+    keeps = config.keep_head and not other
+    fitting = bool(other) and config.keep_head == "fitting" and card is not None and _alike(card, own)
+    if other and not fitting:
         left_out.append(f"The head of {config.weights} is not taken over: {other}.")
-    backbone = Backbone(module, own, [*notes, *left_out] if other and not fitting else notes)
+    backbone = Backbone(module, own, notes if keeps or fitting else [*notes, *left_out])
     network: Network = NETWORKS.build(config.network, backbone, classes, seed)
-    if weights.file and not other:
-        network.notes += tuple(load_head(network, read(weights.file), str(weights.file)))
-    if weights.file and fitting:
-        old = weights.card.classes if weights.card else None
-        network.notes += (load_fitting(network, read(weights.file), old, str(weights.file)),)
+    if keeps and weights.file:
+        network.notes += tuple(load_head(network, tensors, source))
+    if fitting and card:
+        network.notes += (load_fitting(network, tensors, card.classes, source),)
     return network.train()
 
 
-def _loaded(
-    config: ModelConfig, weights: Weights, size: int, seed: int, read: Read
-) -> tuple[nn.Module, Card, list[str], list[str]]:
-    """(backbone with its weights, its card, automatic choices, what was left out of the file)."""
+def _card(config: ModelConfig, weights: Weights, size: int, backbone: nn.Module) -> tuple[Card, list[str]]:
+    """The card of a backbone whose weights are in place, and automatic choices."""
     card = weights.card
-    kwargs = {**(card.architecture_kwargs if card else {}), **config.backbone_kwargs}
-    if "in_chans" in kwargs:
-        raise ConfigError(
-            "backbone_kwargs may not hold 'in_chans': training sees three channels, and grey pictures have three equal "
-            "ones. (foveate.explain takes networks of any number of channels.)"
-        )
-    for name in _RESERVED:
-        if name in kwargs:
-            raise ConfigError(
-                f"backbone_kwargs may not hold {name!r}; it follows from the data and the other settings."
-            )
-    providers.load()  # a saved network may be a paper's
     default: Any = timm.models.get_pretrained_cfg(weights.architecture)
-    with torch_seeded(seed, "backbone"):
-        backbone = _create(weights, size, default, kwargs)
-    differentiable_twice(backbone)
     notes: list[str] = []
-    left_out = load_backbone(backbone, read(weights.file), card, str(weights.file)) if weights.file else []
     absent = absent_parts(backbone, card)
     mode = config.features
     if mode == "auto":
@@ -140,10 +123,13 @@ def _loaded(
         notes.append(
             f"{weights.file} has no card: timm's mean {default.mean} and std {default.std} are used."
         )
-    own = Card(
+    origin = weights.file.name if weights.file else None
+    if weights.download:
+        origin = f"timm: {default.tag or weights.architecture}"
+    return Card(
         architecture=weights.architecture,
-        architecture_kwargs=kwargs,
-        pretrained_on=_origin(weights),
+        architecture_kwargs=_arguments(config, card),
+        pretrained_on=card.pretrained_on if card else origin,
         input_size=(3, size, size),
         mean=config.mean or (card and card.mean) or default.mean,
         std=config.std or (card and card.std) or default.std,
@@ -151,46 +137,54 @@ def _loaded(
         network=config.network.model_dump(mode="json"),
         head=config.head if config.network.kind == "classifier" else None,
         feature_mode=mode,
-    )
-    return backbone, own, notes, left_out
+    ), notes
 
 
 def _other_head(card: Card | None, own: Card, class_ids: Sequence[str]) -> str:
     """Why the head that ``card`` describes cannot go on as ``own``'s; "" when it can."""
     if card is None or card.feature_mode is None:
         return "its card describes no head"
-    if not class_ids or [composed(name) for name in card.class_ids or ()] != [
-        composed(name) for name in class_ids
-    ]:
+    if not class_ids or list(map(composed, card.class_ids or ())) != list(map(composed, class_ids)):
         return f"it was trained for other classes than these {len(class_ids)}"
-    if _other_kind(card, own):
-        return "it is built in another way (model.network, model.head, model.features)"
-    return ""
+    return (
+        "" if _alike(card, own) else "it is built in another way (model.network, model.head, model.features)"
+    )
 
 
-def _other_kind(card: Card, own: Card) -> bool:
-    return (card.network, card.head, card.feature_mode) != (own.network, own.head, own.feature_mode)
+def _alike(card: Card, own: Card) -> bool:
+    return (card.network, card.head, card.feature_mode) == (own.network, own.head, own.feature_mode)
 
 
-def _create(weights: Weights, size: int, default: Any, kwargs: dict[str, Any]) -> nn.Module:
-    name = weights.architecture
+def _arguments(config: ModelConfig, card: Card | None) -> dict[str, Any]:
+    """What timm's network is created with, by the user's and the card's wish."""
+    kwargs = {**(card.architecture_kwargs if card else {}), **config.backbone_kwargs}
+    if "in_chans" in kwargs:
+        raise ConfigError(
+            "backbone_kwargs may not hold 'in_chans': training sees three channels, and grey pictures have three equal "
+            "ones. (foveate.explain takes networks of any number of channels.)"
+        )
+    for name in _RESERVED:
+        if name in kwargs:
+            raise ConfigError(
+                f"backbone_kwargs may not hold {name!r}; it follows from the data and the other settings."
+            )
+    return kwargs
+
+
+def _create(weights: Weights, size: int, config: ModelConfig, seed: int) -> nn.Module:
+    name, kwargs = weights.architecture, _arguments(config, weights.card)
     arguments = {"num_classes": 0, **kwargs}
+    default: Any = timm.models.get_pretrained_cfg(name)
     if default.fixed_input_size:
         arguments["img_size"] = size
     if weights.download:
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": download_source(name)}
     try:
-        return timm.create_model(name, **arguments)
+        with torch_seeded(seed, "backbone"):
+            return timm.create_model(name, **arguments)
     except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
         raise WeightsError(offline_message(name)) from error
     except Exception as error:  # what timm's networks make of strange arguments
         raise ConfigError(
             f"timm cannot build {name!r} for pictures of {size} px with {kwargs}: {reason(error)}."
         ) from error
-
-
-def _origin(weights: Weights) -> str | None:
-    if weights.download:
-        default: Any = timm.models.get_pretrained_cfg(weights.architecture)
-        return f"timm: {default.tag or weights.architecture}"
-    return weights.card.pretrained_on if weights.card else (weights.file.name if weights.file else None)

@@ -1,7 +1,7 @@
 """Freezing: which part of a network learns, and which part stays as it is.
 
 A *layer* here is a module that owns parameters itself (a convolution, a norm, a linear layer, a block's own
-scale). Layers are counted in forward order, as the network runs them (see ``forward_order``). A setting is one of
+scale). Layers are counted in forward order, as the network runs them (``record_order``). A setting is one of
 
     "head"           the head only
     "all"            everything

@@ -34,11 +34,12 @@ default_cfgs = generate_default_cfgs({"foveate_small_cnn": plain_cfg("stages.0.0
 
 
 class PooledCnn(nn.Module):
-    """Base: ``stages`` to a map, global average, dropout, one linear layer; the methods that timm asks for."""
+    """Base: ``stages`` to a map, ``pool`` to a vector, dropout, one linear layer; the methods that timm asks for."""
 
     timm_name: str
+    pools_by: str | None = "avg"
     stages: nn.Sequential
-    num_features: int
+    head_hidden_size: int
     drop_rate: float
 
     def get_classifier(self) -> nn.Module:
@@ -46,20 +47,23 @@ class PooledCnn(nn.Module):
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh last layer; 0 classes: none. ``global_pool``: only the average exists."""
-        if global_pool not in (None, "avg"):
-            raise ValueError(f"{self.timm_name} pools by the average only, not by {global_pool!r}")
+        """A fresh last layer; 0 classes: none. ``global_pool``: there is nothing to choose."""
+        if global_pool not in (None, self.pools_by):
+            raise ValueError(f"{self.timm_name} cannot pool by {global_pool!r}")
         self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.fc = nn.Linear(self.head_hidden_size, num_classes) if num_classes else nn.Identity()
+
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, K, h, w) -> (B, K)."""
+        return x.mean((2, 3))
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, K, h, w)."""
         return self.stages(x)
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """(B, K, h, w) -> (B, K) with ``pre_logits``, else (B, C)."""
-        x = x.mean((2, 3))
-        x = nn.functional.dropout(x, self.drop_rate, self.training)
+        """(B, K, h, w) -> what ``pool`` makes of it with ``pre_logits``, else (B, C)."""
+        x = nn.functional.dropout(self.pool(x), self.drop_rate, self.training)
         return x if pre_logits else self.fc(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

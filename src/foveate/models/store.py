@@ -5,7 +5,6 @@ What a run writes is enough to build its network again without a network connect
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +87,9 @@ def load_model(folder: Path) -> Network:
         **({} if card.head is None else {"head": card.head}),
     }
     config = parse(ModelConfig, settings, source=str(card_path(file)), error=WeightsError)
-    read = cache(read_tensors)
-    model = build_network(config, card.classes, card.input_size[1], seed=0, read=read)
-    load_head(model, read(file), str(file))
+    tensors = read_tensors(file)
+    model = build_network(config, card.classes, card.input_size[1], seed=0, tensors=tensors)
+    load_head(model, tensors, str(file))
     model.card, model.notes = card, ()
     return model.eval()
 

@@ -1,7 +1,7 @@
 """The tensors in a weights file, as training programs write them; nothing but tensors is ever unpickled."""
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ import torch
 from foveate.core import manifest
 from foveate.core.errors import WeightsError, first_line
 
-Read = Callable[[Path], dict[str, torch.Tensor]]
-"""``read_tensors``, or it with a memory."""
 _CONTAINERS = (
     "state_dict_ema",
     "model_ema",
@@ -53,7 +51,11 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         ) from None
     except Exception as error:  # a damaged archive may fail in any way
         raise WeightsError(f"{file} cannot be read as weights: {first_line(error)}.") from error
-    tensors = {_unwrapped(key): value for key, value in _table(content, file).items()}
+    tensors = {}
+    for key, value in _table(content, file).items():
+        for prefix in _WRAPPERS:
+            key = key.removeprefix(prefix)
+        tensors[key] = value
     for key, value in tensors.items():
         fault = _fault(value)
         if fault:
@@ -114,9 +116,3 @@ def _fault(value: torch.Tensor) -> str:
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return "as one value shown many times"  # its shape may promise more than any memory holds
     return ""
-
-
-def _unwrapped(key: str) -> str:
-    for prefix in _WRAPPERS:
-        key = key.removeprefix(prefix)
-    return key

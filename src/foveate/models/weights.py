@@ -199,11 +199,8 @@ def load_head(network: Any, tensors: Mapping[str, torch.Tensor], source: str) ->
     own = {key: value for key, value in tensors.items() if not key.startswith("backbone.")}
     if len(own) == len(tensors):
         last = next(iter(classifier_names(network.backbone)), "classifier")
-        own = {
-            f"head.classifier.{kind}": tensors[f"{last}.{kind}"]
-            for kind in ("weight", "bias")
-            if f"{last}.{kind}" in tensors
-        }
+        kinds = [kind for kind in ("weight", "bias") if f"{last}.{kind}" in tensors]
+        own = {f"head.classifier.{kind}": tensors[f"{last}.{kind}"] for kind in kinds}
     expected = {k: v for k, v in network.state_dict().items() if not k.startswith("backbone.")}
     faults = _faults(expected, own, ())
     if faults:
@@ -315,29 +312,19 @@ def _known(name: str) -> str:
 def _faults(
     expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], absent: Iterable[str]
 ) -> list[str]:
-    free = tuple(f"{part}." for part in absent)
-    missing = [
-        key
-        for key in expected
-        if key not in given and not key.startswith(free) and not key.endswith("num_batches_tracked")
-    ]
-    unexpected = [key for key in given if key not in expected]
-    shapes = [
-        f"{key} {tuple(given[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in given and given[key].shape != value.shape
-    ]
-    kinds = [
-        f"{key} {given[key].dtype} instead of {value.dtype}".replace("torch.", "")
-        for key, value in expected.items()
-        if key in given
-        and given[key].is_floating_point() != value.is_floating_point()
-        and not key.endswith("num_batches_tracked")
-    ]
-    named = (
-        ("missing", missing),
-        ("unexpected", unexpected),
-        ("of another shape", shapes),
-        ("of another kind", kinds),
-    )
-    return [f"{len(keys)} {word} ({some(keys)})" for word, keys in named if keys]
+    """What does not fit, a few words for each sort; the count of batches is no weight."""
+    free, counts = tuple(f"{part}." for part in absent), "num_batches_tracked"
+    named: dict[str, list[str]] = {"missing": [], "unexpected": [key for key in given if key not in expected]}
+    named |= {"of another shape": [], "of another kind": []}
+    for key, value in expected.items():
+        found = given.get(key)
+        if found is None:
+            if not key.startswith(free) and not key.endswith(counts):
+                named["missing"].append(key)
+            continue
+        if found.shape != value.shape:
+            named["of another shape"].append(f"{key} {tuple(found.shape)} instead of {tuple(value.shape)}")
+        if found.is_floating_point() != value.is_floating_point() and not key.endswith(counts):
+            kinds = f"{key} {found.dtype} instead of {value.dtype}"
+            named["of another kind"].append(kinds.replace("torch.", ""))
+    return [f"{len(keys)} {word} ({some(keys)})" for word, keys in named.items() if keys]

@@ -13,16 +13,7 @@ from foveate.pretext.rotation import Rotation
 from foveate.pretext.task import Normal, Task, TaskConfig
 
 # A new task: one class in one file, one line here.
-TASKS = Registry(
-    "pretext task",
-    Rotation,
-    Perturbation,
-    Jigsaw,
-    Location,
-    Colour,
-    SimCLR,
-    Dino,
-)
+TASKS = Registry("pretext task", Rotation, Perturbation, Jigsaw, Location, Colour, SimCLR, Dino)
 
 if TYPE_CHECKING:
     AnyTaskConfig = Any
@@ -30,20 +21,4 @@ else:
     AnyTaskConfig = TASKS.settings
 
 
-def build_task(config: Any) -> Task:
-    """The task that ``config.kind`` names."""
-    task: Task = TASKS.build(config)
-    return task
-
-
-__all__ = [
-    "TASKS",
-    "AnyTaskConfig",
-    "Asker",
-    "Normal",
-    "Questions",
-    "Task",
-    "TaskConfig",
-    "build_task",
-    "question_catalog",
-]
+__all__ = ["TASKS", "AnyTaskConfig", "Asker", "Normal", "Questions", "Task", "TaskConfig", "question_catalog"]

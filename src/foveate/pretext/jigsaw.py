@@ -5,13 +5,14 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from pydantic import Field
 
 from foveate.core.errors import DataError
-from foveate.pretext.task import Normal, TaskConfig
+from foveate.pretext.task import Normal, Question, Task, TaskConfig
 
 
-class Jigsaw:
+class Jigsaw(Task):
     """Tell in which of some orders the tiles of a picture were put back.
 
     Every tile is cut smaller than its place and lies at a random spot of it, on grey; otherwise lines that go on from
@@ -32,14 +33,11 @@ class Jigsaw:
         """Share of a place's side that its tile leaves free."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.every = config.every
+        super().__init__(config)
         self.orders = far_orders(config.grid**2, config.orders)
         self.classes = tuple(f"order {k}" for k in range(len(self.orders)))
 
-    def __call__(
-        self, image: torch.Tensor, label: int, rng: np.random.Generator, normal: Normal
-    ) -> tuple[torch.Tensor, int]:
+    def __call__(self, image: torch.Tensor, label: int, rng: Generator, normal: Normal) -> Question:
         """The tiles in order ``label``: place k holds the tile that was at ``orders[label][k]``.
 
         Raises:
@@ -56,16 +54,11 @@ class Jigsaw:
         for k, tile in enumerate(self.orders[label]):
             (from_y, from_x), (to_y, to_x) = divmod(int(tile), grid), divmod(k, grid)
             y, x, up, left = (int(v) for v in rng.integers(0, place - side + 1, size=4))
-            piece = image[
-                :,
-                from_y * place + y : from_y * place + y + side,
-                from_x * place + x : from_x * place + x + side,
-            ]
-            puzzle[
-                :,
-                to_y * place + up : to_y * place + up + side,
-                to_x * place + left : to_x * place + left + side,
-            ] = piece
+            top, edge, to_top, to_edge = (
+                cell * place + moved for cell, moved in ((from_y, y), (from_x, x), (to_y, up), (to_x, left))
+            )
+            piece = image[:, top : top + side, edge : edge + side]
+            puzzle[:, to_top : to_top + side, to_edge : to_edge + side] = piece
         return puzzle, label
 
 

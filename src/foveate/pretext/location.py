@@ -5,10 +5,11 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator
 from pydantic import Field
 
 from foveate.core.errors import DataError
-from foveate.pretext.task import Normal, TaskConfig
+from foveate.pretext.task import Normal, Question, Task, TaskConfig
 
 PLACES = (
     ("above left", -1, -1), ("above", -1, 0), ("above right", -1, 1), ("left", 0, -1),
@@ -16,7 +17,7 @@ PLACES = (
 )  # fmt: skip
 
 
-class Location:
+class Location(Task):
     """Tell on which of eight sides of the first patch the second one lies.
 
     The first patch, from the middle part of the picture, is shown left and its neighbour right, each enlarged to half
@@ -37,13 +38,7 @@ class Location:
 
     classes = tuple(name for name, _, _ in PLACES)
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.every = config.every
-
-    def __call__(
-        self, image: torch.Tensor, label: int, rng: np.random.Generator, normal: Normal
-    ) -> tuple[torch.Tensor, int]:
+    def __call__(self, image: torch.Tensor, label: int, rng: Generator, normal: Normal) -> Question:
         """Two patches beside each other.
 
         Raises:

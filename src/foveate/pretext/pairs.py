@@ -2,12 +2,12 @@
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
+from numpy.random import Generator
 from pydantic import Field
 
 from foveate.data.transforms import AugmentationConfig, Transform, build_transform
-from foveate.pretext.task import Normal, TaskConfig
+from foveate.pretext.task import Normal, Question, Task, TaskConfig
 
 VIEW: list[dict[str, Any]] = [
     {"kind": "crop", "scale": [0.2, 1.0], "ratio": [0.75, 4 / 3]},
@@ -21,21 +21,20 @@ VIEW: list[dict[str, Any]] = [
 """How a view differs from its picture (after Chen et al., 2020)."""
 
 
-class _Pairs:
+class _Pairs(Task):
     """Base: makes views. The network's outputs are not classes, so nothing is right or wrong; see the objective."""
 
     pairs = True
-    every = False
-    augment: tuple[dict[str, Any], ...] = ()
+    augment = ()
+    head: ClassVar[dict[str, Any]] = {"kind": "deep", "widths": (512,), "dropout": 0.0}
 
     def __init__(self, config: Any) -> None:
+        super().__init__(config)
         self.classes = tuple(f"output {k}" for k in range(config.outputs))
         self._views = AugmentationConfig(steps=tuple(VIEW))
         self._transform: Transform | None = None
 
-    def __call__(
-        self, image: torch.Tensor, label: int, rng: np.random.Generator, normal: Normal
-    ) -> tuple[torch.Tensor, int]:
+    def __call__(self, image: torch.Tensor, label: int, rng: Generator, normal: Normal) -> Question:
         """One view; there is no answer (-1)."""
         size = image.shape[-1]
         if self._transform is None or self._transform.size != size:
@@ -57,7 +56,6 @@ class SimCLR(_Pairs):
         """Width of the projection."""
 
     objective: ClassVar[dict[str, Any]] = {"contrast": {"kind": "nt_xent"}}
-    head: ClassVar[dict[str, Any]] = {"kind": "deep", "widths": (512,), "dropout": 0.0}
 
 
 class Dino(_Pairs):
@@ -73,4 +71,3 @@ class Dino(_Pairs):
         """Prototypes; the paper's 65536 are for ImageNet."""
 
     objective: ClassVar[dict[str, Any]] = {"distillation": {"kind": "self_distillation"}}
-    head: ClassVar[dict[str, Any]] = {"kind": "deep", "widths": (512,), "dropout": 0.0}

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-import numpy as np
 import torch
+from numpy.random import Generator
 from pydantic import Field, model_validator
 
 from foveate.core.errors import DataError
-from foveate.pretext.task import Normal, TaskConfig
+from foveate.pretext.task import Normal, Question, Task, TaskConfig
 
 
-class Perturbation:
+class Perturbation(Task):
     """Tell whether a square that was put somewhere into the picture is black or white (15-Scene report).
 
     ``faithful`` is what that report's program does: the square is written after normalisation with the raw values 0
@@ -37,13 +37,7 @@ class Perturbation:
 
     classes = ("black", "white")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.every = config.every
-
-    def __call__(
-        self, image: torch.Tensor, label: int, rng: np.random.Generator, normal: Normal
-    ) -> tuple[torch.Tensor, int]:
+    def __call__(self, image: torch.Tensor, label: int, rng: Generator, normal: Normal) -> Question:
         """With a square of 0 or 255 at a uniform place; see ``faithful`` for the other way.
 
         Raises:

@@ -1,8 +1,7 @@
 """Batches of pictures -> batches of questions: training asks anew in every epoch, evaluation always alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,10 +14,7 @@ from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.epoch_change import Change
 from foveate.data.loader import Loader
 from foveate.data.transforms import Transform
-from foveate.pretext.task import Normal, Task, stack
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from foveate.pretext.task import Normal, Question, Task
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Asker:
     @property
     def pairs(self) -> bool:
         """Whether there are two views of each picture and no answers."""
-        return is_paired(self.task)
+        return self.task.pairs
 
     @property
     def copies(self) -> int:
@@ -73,15 +69,13 @@ class Asker:
         return _asked(batch, questions, copies)
 
 
-def is_paired(task: Task) -> bool:
-    """Whether the task makes pairs of views."""
-    return bool(getattr(task, "pairs", False))
-
-
-def _asked(batch: Batch, questions: Sequence[tuple[torch.Tensor, int]], copies: int) -> Batch:
+def _asked(batch: Batch, questions: Sequence[Question], copies: int) -> Batch:
+    images = [image for image, _ in questions]
+    if any(image.is_floating_point() for image in images):
+        images = [image.float() for image in images]
     return replace(
         batch,
-        images=stack([image for image, _ in questions]),
+        images=torch.stack(images),
         targets=torch.tensor([answer for _, answer in questions], dtype=torch.int64),
         masks=batch.masks.repeat_interleave(copies, 0),
         has_mask=batch.has_mask.repeat_interleave(copies, 0),
@@ -92,7 +86,7 @@ def _asked(batch: Batch, questions: Sequence[tuple[torch.Tensor, int]], copies: 
 class Questions:
     """A loader whose batches are asked by ``ask(batch, epoch)``; as long as the loader, resumable as it is."""
 
-    def __init__(self, loader: Loader, ask: "Callable[[Batch, int], Batch]") -> None:
+    def __init__(self, loader: Loader, ask: Callable[[Batch, int], Batch]) -> None:
         self.loader, self.ask = loader, ask
 
     def __len__(self) -> int:
@@ -119,13 +113,13 @@ def question_catalog(catalog: Catalog, task: Task, pictures: Pictures, transform
         DataError: all training pictures have one answer, so there is nothing to learn.
     """
     labels = np.full(len(catalog), UNLABELLED, dtype=np.int64)
-    parts = [] if is_paired(task) else sorted({sample.split for sample in catalog.samples})
+    parts = [] if task.pairs else sorted({sample.split for sample in catalog.samples})
     for part in parts:
         rows = [i for i, sample in enumerate(catalog.samples) if sample.split == part]
         rows.sort(key=lambda i: catalog.samples[i].path)
         order = numpy_generator("pretext answers", part).permutation(len(rows))
         labels[np.array(rows, dtype=np.int64)[order]] = np.arange(len(rows)) % len(task.classes)
-    if getattr(task, "own_labels", False):
+    if task.own_labels:
         normal = Normal(torch.zeros(3), torch.ones(3))
         for row, sample in enumerate(catalog.samples):
             image, _ = transform(pictures.read(row)[0], None, row)

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-import numpy as np
 import torch
+from numpy.random import Generator
 
-from foveate.pretext.task import Normal, TaskConfig
+from foveate.pretext.task import Normal, Question, Task, TaskConfig
 
 
-class Rotation:
+class Rotation(Task):
     """Tell by how much a picture was turned.
 
     Source: Gidaris, Singh and Komodakis, Unsupervised representation learning by predicting image rotations, ICLR
@@ -22,11 +22,6 @@ class Rotation:
 
     classes = ("0 degrees", "90 degrees", "180 degrees", "270 degrees")
 
-    def __init__(self, config: Config) -> None:
-        self.every = config.every
-
-    def __call__(
-        self, image: torch.Tensor, label: int, rng: np.random.Generator, normal: Normal
-    ) -> tuple[torch.Tensor, int]:
+    def __call__(self, image: torch.Tensor, label: int, rng: Generator, normal: Normal) -> Question:
         """Turned counter-clockwise by ``label`` quarter turns."""
         return torch.rot90(image, label, (1, 2)), label

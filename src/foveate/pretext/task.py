@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
+from numpy.random import Generator
 
 from foveate.core.config import Config
 
 
 class TaskConfig(Config):
     """Settings every task has; each adds its own and its name as ``kind``."""
+
+
+Question = tuple[torch.Tensor, int]
+"""A picture (3, S, S), and the answer."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +28,31 @@ class Normal:
     """(3,) in [0, 1]."""
 
 
-class Task(Protocol):
-    """One pretext task: a class with a ``Config`` and these two members.
-
-    - ``classes``: names of the answers, in label order;
-    - ``every``: whether a training epoch asks each picture for each answer (else for one, drawn at random).
-
-    A task whose answer lies in the picture itself (its colour) sets ``own_labels = True`` and ignores the label that
-    it is asked for. A task with ``pairs = True`` is asked twice about each picture and gives no answer (-1): views 2k
-    and 2k + 1 belong together, and its ``objective`` says what is to be learnt. ``head`` and ``augment``, where a task
-    has them, are what a recipe takes for it (settings of the head, augmentation steps before the question).
-    """
+class Task:
+    """One pretext task: a class with a ``Config``, names of answers and a call."""
 
     Config: ClassVar[type[TaskConfig]]
-    classes: tuple[str, ...]
-    every: bool
+    classes: tuple[str, ...] = ()
+    """Names of the answers, in label order."""
+    own_labels: ClassVar[bool] = False
+    """The answer lies in the picture itself (its colour); the label that is asked for is ignored."""
+    pairs: ClassVar[bool] = False
+    """It is asked twice about each picture and gives no answer (-1): views 2k and 2k + 1 belong together."""
+    objective: ClassVar[dict[str, Any] | None] = None
+    """What a recipe takes for it: what is to be learnt of pairs, settings of the head, augmentation steps before the
+    question (None: the recipe's own)."""
+    head: ClassVar[dict[str, Any]] = {}
+    augment: ClassVar[Sequence[dict[str, Any]] | None] = None
 
-    def __call__(
-        self, image: torch.Tensor, label: int, rng: np.random.Generator, normal: Normal
-    ) -> tuple[torch.Tensor, int]:
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @property
+    def every(self) -> bool:
+        """Whether a training epoch asks each picture for each answer (else for one, drawn at random)."""
+        return bool(getattr(self.config, "every", False))
+
+    def __call__(self, image: torch.Tensor, label: int, rng: Generator, normal: Normal) -> Question:
         """One question.
 
         Args:
@@ -54,11 +64,4 @@ class Task(Protocol):
         Returns:
             (3, S, S), uint8 or float32 in the units of bytes (0 to 255), and the answer.
         """
-        ...
-
-
-def stack(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(B, 3, S, S); float32 as soon as one picture is."""
-    if any(image.is_floating_point() for image in images):
-        return torch.stack([image.float() for image in images])
-    return torch.stack(list(images))
+        raise NotImplementedError

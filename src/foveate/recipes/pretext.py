@@ -39,28 +39,21 @@ def pretext(
     chosen = TASKS.find(task)
     if faithful and "faithful" not in chosen.Config.model_fields:
         raise ConfigError(f"The task '{task}' has no faithful variant; leave --faithful out.")
-    own = getattr(chosen, "augment", AUGMENT)
-    phase = {
-        "name": "pretext",
-        "epochs": 30,
-        "lr": 1e-3,
-        "schedule": {"kind": "one_cycle"},
-        "restore_best": "val_loss",
-    }
+    phase = {"name": "pretext", "epochs": 30, "lr": 1e-3, "schedule": {"kind": "one_cycle"}}
+    own = AUGMENT if chosen.augment is None else chosen.augment
     steps = {"preset": augment} if augment else {"steps": list(own)}
-    fields = {"objective": chosen.objective} if hasattr(chosen, "objective") else {}
     return Experiment.from_dict(
         {
             "data": {"augment": {**steps, "interpolation": "bicubic"}, **data},
             "model": {
                 "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
-                "head": getattr(chosen, "head", {}),
+                "head": chosen.head,
             },
             "training": {"phases": [phase], "clip": 1.0},
             "evaluation": {"neighbours": 20},
             "task": {"kind": task, **({"faithful": True} if faithful else {})},
             "seed": seed,
-            **fields,
+            **({"objective": chosen.objective} if chosen.objective else {}),
         }
     )

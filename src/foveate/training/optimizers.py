@@ -22,16 +22,14 @@ class Optimizer(Config):
     algorithm: ClassVar[type[torch.optim.Optimizer]]
     fused: ClassVar[bool] = False
     """Whether torch has a fused kernel for it."""
+    takes: ClassVar[str] = "betas"
+    """What the algorithm takes besides the learning rate."""
     weight_decay: float = Field(default=0.05, ge=0, le=1000)
     """Applied to weight matrices and kernels only, not to biases and norms."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd and rmsprop."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """adam family."""
-
-    def options(self) -> dict[str, Any]:
-        """What the algorithm takes besides the learning rate."""
-        return {"betas": self.betas}
 
 
 class AdamW(Optimizer):
@@ -63,10 +61,7 @@ class SGD(Optimizer):
     kind: Literal["sgd"] = "sgd"
     algorithm = torch.optim.SGD
     fused = True
-
-    def options(self) -> dict[str, Any]:
-        """See ``Optimizer``."""
-        return {"momentum": self.momentum}
+    takes = "momentum"
 
 
 class RMSprop(Optimizer):
@@ -74,22 +69,11 @@ class RMSprop(Optimizer):
 
     kind: Literal["rmsprop"] = "rmsprop"
     algorithm = torch.optim.RMSprop
-
-    def options(self) -> dict[str, Any]:
-        """See ``Optimizer``."""
-        return {"momentum": self.momentum}
+    takes = "momentum"
 
 
 # A new optimizer: one class, one line here.
-OPTIMIZERS = Registry(
-    "optimizer",
-    AdamW,
-    Adam,
-    NAdam,
-    SGD,
-    RMSprop,
-    formerly="name",
-)
+OPTIMIZERS = Registry("optimizer", AdamW, Adam, NAdam, SGD, RMSprop, formerly="name")
 
 if TYPE_CHECKING:
     AnyOptimizer = Any
@@ -164,7 +148,7 @@ def _begins(name: str, prefix: str) -> bool:
 
 def build_optimizer(config: Optimizer, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     """The optimizer, fused where torch has a fused kernel for the device."""
-    options: dict[str, Any] = {"lr": lr, **config.options()}
+    options: dict[str, Any] = {"lr": lr, config.takes: getattr(config, config.takes)}
     devices = {parameter.device.type for group in groups for parameter in group["params"]}
     if config.fused and devices <= {"cpu", "cuda"}:
         options["fused"] = True

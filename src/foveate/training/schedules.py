@@ -156,7 +156,6 @@ class Plateau(Schedule):
 
     @property
     def watched(self) -> str:
-        """See ``Schedule``."""
         return self.metric
 
     def replay(self, values: list[float]) -> float:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from foveate.core.files import write_bytes
 from foveate.models.networks import Network
 
 log = logging.getLogger(__name__)
@@ -38,13 +38,16 @@ class SharedFeatures:
             settings: JSON-able; split, views, batch size, precision: whatever else changes the features.
         """
         file = self.folder / f"{self._key(model, settings)}.safetensors"
-        device = next(model.parameters()).device
-        known = _load(file)
-        if known is not None:
-            return known.to(device)
-        features = compute()
-        _save(file, features.cpu().contiguous())
-        return features
+        features = _load(file)
+        if features is None:
+            features = compute().cpu().contiguous()
+            try:
+                write_bytes(file, save({"features": features}, {"checksum": _checksum(features)}))
+            except OSError as error:
+                log.warning(
+                    "The features cannot be kept in %s (%s); the next run computes them again.", file, error
+                )
+        return features.to(next(model.parameters()).device)
 
     def _key(self, model: Network, settings: dict[str, Any]) -> str:
         digest = hashlib.sha256(self.pictures.encode())
@@ -54,20 +57,6 @@ class SharedFeatures:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:20]
-
-
-def _save(file: Path, features: torch.Tensor) -> None:
-    """Whole or not at all; a full disk costs only the memory of the work."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file({"features": features}, temporary, metadata={"checksum": _checksum(features)})
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        log.warning("The features cannot be kept in %s (%s); the next run computes them again.", file, error)
 
 
 def _load(file: Path) -> torch.Tensor | None:

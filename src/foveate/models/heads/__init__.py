@@ -8,19 +8,11 @@ from pydantic import BeforeValidator
 from foveate.core.registry import Registry, by_kind
 from foveate.core.rng import torch_seeded
 from foveate.models.heads.cosine import CosineHead
-from foveate.models.heads.head import Head, HeadConfig
-from foveate.models.heads.linear import DeepHead, LinearHead
+from foveate.models.heads.head import DeepHead, Head, HeadConfig, LinearHead
 from foveate.models.heads.mlp import MlpHead
 
 # A new head: one class in one file, one line here.
-HEADS = Registry(
-    "head",
-    LinearHead,
-    DeepHead,
-    MlpHead,
-    CosineHead,
-    formerly="name",
-)
+HEADS = Registry("head", LinearHead, DeepHead, MlpHead, CosineHead, formerly="name")
 
 if TYPE_CHECKING:
     AnyHeadConfig = Any
@@ -36,13 +28,5 @@ def build_head(config: Any, features: int, classes: int, seed: int) -> Head:
 
 
 __all__ = [
-    "HEADS",
-    "AnyHeadConfig",
-    "CosineHead",
-    "DeepHead",
-    "Head",
-    "HeadConfig",
-    "LinearHead",
-    "MlpHead",
-    "build_head",
-]
+    "HEADS", "AnyHeadConfig", "CosineHead", "DeepHead", "Head", "HeadConfig", "LinearHead", "MlpHead", "build_head",
+]  # fmt: skip

@@ -1,6 +1,6 @@
-"""The base of heads: what turns the backbone's features (B, F) into logits (B, C)."""
+"""Heads turn the backbone's features (B, F) into logits (B, C): their base, and linear layers, one or several."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -50,3 +50,23 @@ class Head(nn.Module):
     def penalty(self) -> torch.Tensor | None:
         """Scalar that the objective adds to the loss; None for a head without regularisation."""
         return None
+
+
+class LinearHead(Head):
+    """Dropout 0.2, then one linear layer (the "shallow" head of the 15-Scene report)."""
+
+    class Config(HeadConfig):
+        kind: Literal["linear"] = "linear"
+        widths: None = None
+        """It has no hidden layers."""
+
+
+class DeepHead(Head):
+    """Dropout 0.2 before each of three linear layers (640, 320, C), ReLU (15-Scene report's "deep" head)."""
+
+    class Config(HeadConfig):
+        kind: Literal["deep"] = "deep"
+        widths: Widths | None = None
+        """Units of the hidden layers, in order; None: 640, 320."""
+
+    default_widths = (640, 320)

@@ -61,10 +61,7 @@ class InceptionLike(PooledCnn):
         num_classes: int = 1000,
         in_chans: int = 3,
         stem: int = 32,
-        modules: tuple[Widths, ...] = (
-            (64, (96, 128), (16, 32), 32),
-            (128, (128, 192), (32, 96), 64),
-        ),
+        modules: tuple[Widths, ...] = ((64, (96, 128), (16, 32), 32), (128, (128, 192), (32, 96), 64)),
         drop_rate: float = 0.0,
     ) -> None:
         super().__init__()

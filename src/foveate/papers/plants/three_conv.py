@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from foveate.core import torchvision_guard  # noqa: F401  (before timm)
-from foveate.models.small_cnn import plain_cfg
+from foveate.models.small_cnn import PooledCnn, plain_cfg
 
 from timm.models import generate_default_cfgs, register_model  # isort: skip
 from timm.models import build_model_with_cfg  # isort: skip
@@ -20,12 +20,15 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-class ThreeConvCnn(nn.Module):
+class ThreeConvCnn(PooledCnn):
     """Stages of 3x3 convolution, ReLU, 2x2 max pooling; flatten; a hidden layer with ReLU; one linear layer.
 
     The hidden layer sees every place of the last map, so the number of its weights follows from ``img_size``. Weights
     start Glorot-uniform and biases at zero, as in Keras.
     """
+
+    timm_name = "foveate_three_conv"
+    pools_by = None
 
     def __init__(
         self,
@@ -56,29 +59,9 @@ class ThreeConvCnn(nn.Module):
                 nn.init.constant_(module.bias, 0.0)  # type: ignore[arg-type]
         self.reset_classifier(num_classes)
 
-    def get_classifier(self) -> nn.Module:
-        """The last linear layer, or an identity without classes."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh last layer; 0 classes: none. ``global_pool``: there is no pooling to choose."""
-        if global_pool is not None:
-            raise ValueError(f"foveate_three_conv flattens its last map; it cannot pool by {global_pool!r}")
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.head_hidden_size, num_classes) if num_classes else nn.Identity()
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, K, H / 8, W / 8)."""
-        return self.stages(x)
-
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """(B, K, h, w) -> (B, hidden) with ``pre_logits``, else (B, C)."""
-        x = nn.functional.dropout(self.hidden(x), self.drop_rate, self.training)
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, C)."""
-        return self.forward_head(self.forward_features(x))
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, K, H / 8, W / 8) -> (B, hidden)."""
+        return self.hidden(x)
 
 
 @register_model
