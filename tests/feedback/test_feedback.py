@@ -15,9 +15,8 @@ from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.data.epoch_change import Change
 from foveate.feedback import Feedback, Moment, Seen, TrainingPictures
-from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.jtt import JustTrainTwice
-from foveate.feedback.upweighting import Upweighting
+from foveate.feedback.sampling import ClassSampling, Upweighting
 from foveate.models.networks import Network
 from foveate.models.output import Output
 from foveate.training import Interrupted, fit

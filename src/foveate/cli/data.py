@@ -1,10 +1,74 @@
-"""foveate data get"""
+"""foveate check, foveate split, foveate data get"""
 
 from pathlib import Path
 
+import typer
+
 from foveate.cli.command import command
-from foveate.cli.screen import say
+from foveate.cli.flags import LAYOUT, Typed, layout_of
+from foveate.cli.screen import say, watched
 from foveate.core.errors import ConfigError
+
+
+@command(*LAYOUT)
+def check(
+    data: Path, *, typed: Typed, json: Path | None = None, csv: Path | None = None, html: Path | None = None,
+    split: Path | None = None,
+) -> None:  # fmt: skip
+    """Find what is wrong with the pictures, and which trivial cues give the class away.
+
+    Exit status 1 when there are errors, 0 when there are warnings or nothing.
+
+    Args:
+        csv: Also write the problems as CSV.
+        html: Also write a page: classes, samples of each, what was found.
+        split: Also look for leaks between the splits of this file.
+    """
+    from foveate.cli.check_screen import check_pictures
+
+    raise typer.Exit(check_pictures(data, typed, json=json, csv=csv, html=html, split=split))
+
+
+@command(*LAYOUT)
+def split(
+    data: Path, *, out: Path, typed: Typed, folds: int | None = None, val: float = 0.15, test: float = 0.15,
+    seed: int = 0,
+) -> None:  # fmt: skip
+    """Divide the pictures, stratified and by group, into a file that every run of a comparison shares.
+
+    Args:
+        out: The split file to write.
+        folds: Cross-validation folds instead of one test split.
+        val: Share for validation.
+        test: Share for the test.
+    """
+    import numpy as np
+
+    from foveate.data.audit.auditor import checked
+    from foveate.data.cache_config import CacheConfig
+    from foveate.data.discover import discover
+    from foveate.data.split import SplitConfig, save_split, split_hash
+    from foveate.data.split import split as divide
+    from foveate.experiment.prepare import keep_together
+
+    found = discover(data, layout_of(typed))
+    with watched() as screen:
+        alike = checked(found, CacheConfig(), screen.progress)["alike"]
+    # As training does: a file that divides copies would be refused by the training that follows it.
+    catalog = keep_together(found.catalog, alike)
+    result = divide(catalog, SplitConfig(folds=folds, val=val, test=test, seed=seed))
+    save_split(result.catalog, out, result.folds)
+    for note in (*found.notes, *result.notes):
+        say(note, style="dim")
+    if result.folds is not None:
+        sizes = np.bincount([fold for fold in result.folds if fold >= 0])
+        say(f"{len(sizes)} folds of {', '.join(map(str, sizes))} pictures")
+    else:
+        parts = ("train", "val", "test")
+        say(", ".join(f"{part} {len(result.catalog.indices(part, labelled=False))}" for part in parts))
+    if catalog is not found.catalog and alike:
+        say(f"{len(alike)} sets of equal or nearly alike pictures were kept together.", style="dim")
+    say(out, f", hash {split_hash(result.catalog)}")
 
 
 @command()

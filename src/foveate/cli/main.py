@@ -12,7 +12,6 @@ from foveate.cli import (
     apply,
     augment,
     backbones,
-    check,
     data,
     demo,
     explain,
@@ -21,7 +20,6 @@ from foveate.cli import (
     masks,
     names,
     plan,
-    split,
     study,
     train,
     tune,
@@ -36,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo.demo, check.check, split.split, train.train, train.pretext, backbones.compare_backbones, plan.plan,
+    demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones, plan.plan,
     apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report, tune.tune,
 ):  # fmt: skip
     app.command()(command)

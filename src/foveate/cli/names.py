@@ -50,11 +50,9 @@ def list_(
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(KNOWN)}.")
     table = _backbones() if what == "backbones" else getattr(import_module(TABLES[what][0]), TABLES[what][1])
     shown = [name for name in table if pattern in name]
-    if isinstance(table, Registry):
-        sentences = table.sentences()
-        _print([(name, *_about(table[name]), sentences[name] + _source(table[name])) for name in shown])
-    elif isinstance(table, Mapping):
-        _print([(name, *_origin(table[name])) for name in shown])
+    if isinstance(table, Mapping):
+        of = _of_class if isinstance(table, Registry) else _of_recipe
+        _print([(name, *of(table[name])) for name in shown])
     else:
         _print([(name,) for name in shown])
 
@@ -69,28 +67,26 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
         say(start + f"\n{indent}".join(lines))
 
 
-def _about(kind: type[Any]) -> tuple[str, ...]:
-    """Of an explainer: where it works, and whether it takes many passes."""
-    if not hasattr(kind, "layered"):
-        return ()
-    return "at a layer" if kind.layered else "pixels", "slow" if kind.slow else ""
-
-
-def _source(kind: type[Any]) -> str:
-    """Where an explainer comes from: the first work that its docstring names, up to the year."""
-    if not hasattr(kind, "layered"):
-        return ""
-    found = re.search(r"Sources?: (.*?\d{4}(?: \([^)]*\))?)", " ".join((kind.__doc__ or "").split()))
-    return f" [{found[1]}]" if found else ""
-
-
-def _origin(entry: Any) -> tuple[str, ...]:
-    """Of a recipe or study: the paper it belongs to, and what it is."""
+def _of_class(kind: type[Any]) -> tuple[str, ...]:
+    """What a class of a registry is; of an explainer before that where it works and whether it takes many passes, and
+    behind it the first work that its docstring names, up to the year."""
     from foveate.core.registry import first_sentence
 
-    place = getattr(entry, "__module__", "").split(".")
+    about = first_sentence(kind.__doc__)
+    if not hasattr(kind, "layered"):
+        return (about,)
+    source = re.search(r"Sources?: (.*?\d{4}(?: \([^)]*\))?)", " ".join((kind.__doc__ or "").split()))
+    place, pace = "at a layer" if kind.layered else "pixels", "slow" if kind.slow else ""
+    return place, pace, about + (f" [{source[1]}]" if source else "")
+
+
+def _of_recipe(entry: Any) -> tuple[str, ...]:
+    """Of a recipe or study: the paper it belongs to, and what it is; of a use of masks: what it is."""
+    from foveate.core.registry import first_sentence
+
     if not callable(entry):
-        return ()
+        return (about,) if (about := getattr(entry, "about", "")) else ()
+    place = getattr(entry, "__module__", "").split(".")
     return place[2] if place[:2] == ["foveate", "papers"] else "", first_sentence(entry.__doc__)
 
 

@@ -6,12 +6,11 @@ from pydantic import SerializeAsAny, WrapValidator
 
 from foveate.core import providers
 from foveate.core.registry import Registry
-from foveate.feedback.class_sampling import ClassSampling
 from foveate.feedback.curriculum import Curriculum
 from foveate.feedback.feedback import Feedback, Moment, Seen, TrainingPictures
 from foveate.feedback.jtt import JustTrainTwice
 from foveate.feedback.proxy_attention import ProxyAttention
-from foveate.feedback.upweighting import Upweighting
+from foveate.feedback.sampling import ClassSampling, Upweighting
 
 # A new feedback: one class in one file, one line here.
 FEEDBACKS = Registry("feedback", ClassSampling, Curriculum, JustTrainTwice, ProxyAttention, Upweighting)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from foveate import papers
 from foveate.experiment.specification import Experiment
+from foveate.recipes.demo import shortcut
 from foveate.recipes.finetune import finetune
 from foveate.recipes.guidance_study import guidance_study
 from foveate.recipes.guides import guidance
 from foveate.recipes.pretext import pretext
-from foveate.recipes.shortcut import shortcut
 from foveate.studies.specification import Study
 
 # A new recipe: one function in one file, one line here.

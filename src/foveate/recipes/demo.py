@@ -9,6 +9,7 @@ from foveate.data.synthetic import SyntheticConfig, write_dataset
 from foveate.experiment import Experiment, Run, run
 from foveate.recipes.guides import guidance
 from foveate.reporting.report import build_report
+from foveate.studies.specification import Study
 from foveate.training import Observer
 
 ARMS = {"plain": "none", "guided": "backgrounds+class-map"}
@@ -92,3 +93,27 @@ def figures(finished: Run) -> dict[str, Any]:
         "pictures": metrics["n"],
         "seconds": finished.result["wall_seconds"],
     }
+
+
+GUIDANCES = ("none", "spatial", "class-map", "backgrounds", "backgrounds+class-map")
+
+
+def shortcut() -> Study:
+    """The demo as a study: uses of a mask where the background gives the class away in training and not in the test.
+
+    For the pictures that ``foveate demo`` draws (``demo/pictures``); their splits are given."""
+    base = demo_experiment("none", 0).to_dict()
+    del base["seed"]
+    return Study(
+        name="A background that tells the class, in training only",
+        base=base,
+        arms={name: guidance(name) for name in GUIDANCES},
+        split="shared",
+        metrics=(
+            "test.accuracy",
+            "val.accuracy",
+            "test.backgrounds.swapped.accuracy",
+            "test.look.energy_in_mask.mean",
+            "test.nll",
+        ),
+    )

@@ -1,80 +1,71 @@
 """Ways of telling a network where to look; each is a part of an experiment, and they can be joined with "+"."""
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from foveate.core.errors import ConfigError
 
 
-def _spatial() -> dict[str, Any]:
-    """MSE between the late feature map and the mask (Learn 2 Look), weight 1."""
-    return {"objective": {"spatial": {"kind": "spatial_mse", "tap": "late"}}}
+@dataclass(frozen=True)
+class Guide:
+    """One use of masks."""
+
+    about: str
+    objective: dict[str, Any] = field(default_factory=dict)
+    """Terms beside the classification."""
+    transforms: tuple[dict[str, Any], ...] = ()
+    model: dict[str, Any] = field(default_factory=dict)
 
 
-def _class_map() -> dict[str, Any]:
-    """Share of the true class's Grad-CAM outside the mask, weight 0.3."""
-    look = {"kind": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}
-    return {"objective": {"look": look}}
-
-
-def _dice() -> dict[str, Any]:
-    """Dice between a learned projection of the late feature map and the mask, weight 1."""
-    return {"objective": {"dice": {"kind": "spatial_dice", "aggregate": "projection", "tap": "late"}}}
-
-
-def _right_reasons() -> dict[str, Any]:
-    """Share of the input gradient outside the mask (Right for the Right Reasons, without its scale), weight 1."""
-    return {"objective": {"reasons": {"kind": "right_reasons", "score": "true_class", "norm": "share"}}}
-
-
-def _attention_mining() -> dict[str, Any]:
-    """GAIN with its external supervision: class map like the mask, and nothing of the class left without it."""
-    like_mask = {"kind": "spatial_mse", "aggregate": "gradcam", "tap": "late"}
-    return {"objective": {"mining": {"kind": "attention_mining", "tap": "late"}, "look": like_mask}}
-
-
-def _counterfactual() -> dict[str, Any]:
-    """Once the object is painted out, the label no longer holds, weight 1."""
-    return {"objective": {"counterfactual": {"kind": "counterfactual"}}}
-
-
-def _attention_branch() -> dict[str, Any]:
-    """A network that weighs its features with a map of its own, which is taught the mask, weight 1."""
-    return {
-        "model": {"network": {"kind": "attention_branch"}},
-        "objective": {
+# A new use of masks: one entry here.
+GUIDES = {
+    "spatial": Guide(
+        "MSE between the late feature map and the mask (Learn 2 Look), weight 1.",
+        {"spatial": {"kind": "spatial_mse", "tap": "late"}},
+    ),
+    "class-map": Guide(
+        "Share of the true class's Grad-CAM outside the mask, weight 0.3.",
+        {"look": {"kind": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}},
+    ),
+    "dice": Guide(
+        "Dice between a learned projection of the late feature map and the mask, weight 1.",
+        {"dice": {"kind": "spatial_dice", "aggregate": "projection", "tap": "late"}},
+    ),
+    "right-reasons": Guide(
+        "Share of the input gradient outside the mask (Right for the Right Reasons, without its scale), weight 1.",
+        {"reasons": {"kind": "right_reasons", "score": "true_class", "norm": "share"}},
+    ),
+    "attention-mining": Guide(
+        "GAIN with its external supervision: class map like the mask, and nothing of the class left without it.",
+        {
+            "mining": {"kind": "attention_mining", "tap": "late"},
+            "look": {"kind": "spatial_mse", "aggregate": "gradcam", "tap": "late"},
+        },
+    ),
+    "counterfactual": Guide(
+        "Once the object is painted out, the label no longer holds, weight 1.",
+        {"counterfactual": {"kind": "counterfactual"}},
+    ),
+    "attention-branch": Guide(
+        "A network that weighs its features with a map of its own, which is taught the mask, weight 1.",
+        {
             "branch": {"kind": "cross_entropy", "on": "attention"},
             "edited": {"kind": "spatial_mse", "tap": "attention", "normalise": "none"},
         },
-    }
-
-
-def _backgrounds_half() -> dict[str, Any]:
-    """Another picture's background behind the object, in half of the pictures."""
-    return {"transforms": [{"kind": "background_swap", "p": 0.5}]}
-
-
-def _blurred() -> dict[str, Any]:
-    """A background without content behind the object, in half of the pictures."""
-    return {"transforms": [{"kind": "background_swap", "p": 0.5, "fill": "blur"}]}
-
-
-def _backgrounds() -> dict[str, Any]:
-    """Another picture's background behind the object, always."""
-    return {"transforms": [{"kind": "background_swap", "p": 1.0}]}
-
-
-GUIDES: dict[str, Callable[[], dict[str, Any]]] = {
-    "spatial": _spatial,
-    "class-map": _class_map,
-    "dice": _dice,
-    "right-reasons": _right_reasons,
-    "attention-mining": _attention_mining,
-    "counterfactual": _counterfactual,
-    "attention-branch": _attention_branch,
-    "backgrounds": _backgrounds,
-    "backgrounds-half": _backgrounds_half,
-    "blurred": _blurred,
+        model={"network": {"kind": "attention_branch"}},
+    ),
+    "backgrounds": Guide(
+        "Another picture's background behind the object, always.",
+        transforms=({"kind": "background_swap", "p": 1.0},),
+    ),
+    "backgrounds-half": Guide(
+        "Another picture's background behind the object, in half of the pictures.",
+        transforms=({"kind": "background_swap", "p": 0.5},),
+    ),
+    "blurred": Guide(
+        "A background without content behind the object, in half of the pictures.",
+        transforms=({"kind": "background_swap", "p": 0.5, "fill": "blur"},),
+    ),
 }
 
 
@@ -95,14 +86,13 @@ def guidance(name: str) -> dict[str, Any]:
             raise ConfigError(
                 f"There is no guidance '{part}'; choose none, or of {', '.join(GUIDES)} one or several joined by '+'."
             )
-        fields = GUIDES[part]()
-        twice = sorted(set(objective) & set(fields.get("objective", {})))
+        twice = sorted(set(objective) & set(GUIDES[part].objective))
         if twice:
             raise ConfigError(
                 f"The guidances of '{name}' both have a term '{twice[0]}'; leave one out, or write the objective "
                 "into a configuration file."
             )
-        objective |= fields.get("objective", {})
-        transforms += fields.get("transforms", [])
-        model |= fields.get("model", {})
+        objective |= GUIDES[part].objective
+        transforms += GUIDES[part].transforms
+        model |= GUIDES[part].model
     return {"objective": objective, "transforms": transforms} | ({"model": model} if model else {})
