@@ -15,8 +15,8 @@ from rich.text import Text
 from foveate.cli.flags import Typed, layout_of, option_of
 from foveate.cli.screen import Bars, err, say, table
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
-from foveate.data.audit.checks import only_one_class
 from foveate.data.audit.auditor import remember
+from foveate.data.audit.checks import only_one_class
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, discover
 from foveate.data.split import load_split

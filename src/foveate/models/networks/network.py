@@ -35,7 +35,7 @@ class Network(nn.Module):
         input_size: side of the pictures in px that it was built for.
         num_features: F.
         card: everything needed to build this network again.
-        module_order: forward order of the backbone's modules (see ``models.forward_order``).
+        module_order: forward order of the backbone's modules (see ``models.backbone``).
         notes: automatic choices, in sentences for the user.
         progress: where training stands, set before each training step; None before the first, and in prediction.
     """
