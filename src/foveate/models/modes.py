@@ -64,26 +64,16 @@ def untouched(model: nn.Module, *, in_place: bool = True) -> Iterator[None]:
                 parameter.grad = gradient
 
 
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-)
-
-
 @contextmanager
 def _hooks(model: nn.Module) -> Iterator[None]:
     """Hooks that were added inside the block and not removed (by a library that failed midway) go."""
-    before = [
-        (hooks, list(hooks))
-        for module in model.modules()
-        for name in _HOOKS
-        if (hooks := getattr(module, name, None)) is not None
+    tables = [
+        found
+        for m in model.modules()
+        for name, found in vars(m).items()
+        if "_hooks" in name and found is not None
     ]
+    before = [(hooks, list(hooks)) for hooks in tables if isinstance(hooks, dict)]
     try:
         yield
     finally:
@@ -96,18 +86,13 @@ def _hooks(model: nn.Module) -> Iterator[None]:
 def _random_states() -> Iterator[None]:
     """The global random states of torch, numpy and Python, put back afterwards."""
     # Trap: asking for CUDA's states initialises CUDA; where it is not in use yet there is nothing to keep.
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
-    states = (
-        torch.random.get_rng_state(),
-        torch.cuda.get_rng_state_all() if cuda else None,
-        np.random.get_state(),  # noqa: NPY002  (libraries draw from it)
-        random.getstate(),
+    cuda = (
+        range(torch.cuda.device_count()) if torch.cuda.is_available() and torch.cuda.is_initialized() else ()
     )
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002  (libraries draw from it)
     try:
-        yield
+        with torch.random.fork_rng(cuda):
+            yield
     finally:
-        torch.random.set_rng_state(states[0])
-        if states[1] is not None:
-            torch.cuda.set_rng_state_all(states[1])
-        np.random.set_state(states[2])  # noqa: NPY002
-        random.setstate(states[3])
+        np.random.set_state(states[0])  # noqa: NPY002
+        random.setstate(states[1])

@@ -1,6 +1,8 @@
 """A network in a table: its parts in forward order, what they return, how many parameters they have."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -35,18 +37,12 @@ class NetworkSummary:
     def text(self) -> str:
         """Lines for people, as Keras prints a network."""
         cells = [
-            (
-                row.name,
-                row.kind,
-                " x ".join(map(str, row.shape)) if row.shape else "",
-                f"{row.parameters:,}" if row.parameters else "",
-            )
-            for row in self.rows
+            (r.name, r.kind, " x ".join(map(str, r.shape or ())), f"{r.parameters:,}" if r.parameters else "")
+            for r in self.rows
         ]
-        widths = [max(len(cell[k]) for cell in cells) for k in range(4)]
+        a, b, c, d = (max(map(len, column)) for column in zip(*cells, strict=True))
         lines = [
-            f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:<{widths[2]}}  {count:>{widths[3]}}"
-            for name, kind, shape, count in cells
+            f"{name:<{a}}  {kind:<{b}}  {shape:<{c}}  {count:>{d}}" for name, kind, shape, count in cells
         ]
         return "\n".join([*lines, f"{self.parameters:,} parameters"])
 
@@ -56,28 +52,23 @@ def summarise_network(model: Network) -> NetworkSummary:
 
     Runs it once on a blank picture; modes stay as they are.
     """
-    rows = _parts(model)
+    parts = _parts(model)
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def remember(name: str) -> object:
-        def hook(module: nn.Module, arguments: object, output: object) -> None:
-            if isinstance(output, torch.Tensor) and name not in shapes:
-                shapes[name] = tuple(output.shape[1:])
+    def remember(name: str, module: nn.Module, arguments: object, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes.setdefault(name, tuple(output.shape[1:]))
 
-        return model.get_submodule(name).register_forward_hook(hook)
-
-    hooks = [remember(name) for name in rows]
     images = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
-    try:
-        with evaluating(model), torch.no_grad():
-            # Of other networks the backbone alone: what more they do may ask for a picture with something on it.
-            (model if model.stores_features else model.features)(images)
-    finally:
-        for hook in hooks:
-            hook.remove()  # type: ignore[attr-defined]
+    with ExitStack() as hooks, evaluating(model), torch.no_grad():
+        for name in parts:
+            hook = model.get_submodule(name).register_forward_hook(partial(remember, name))
+            hooks.callback(hook.remove)
+        # Of other networks the backbone alone: what more they do may ask for a picture with something on it.
+        (model if model.stores_features else model.features)(images)
     found: list[SummaryRow] = []
     shape = None
-    for name in rows:
+    for name in parts:
         module = model.get_submodule(name)
         count = sum(p.numel() for p in module.parameters())
         if count or (name in shapes and shapes[name] != shape):
