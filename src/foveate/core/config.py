@@ -91,10 +91,11 @@ def parse(
             given = "" if detail["type"] == "missing" else f" (got {shown(detail['input'])})"
             path = shortened(".".join(steps), 80)
             found.setdefault((path, given), []).append(in_words(detail["type"], detail["msg"]))
-        lines = [
-            f"{path}{_either(messages)}{given}".strip().removeprefix(": ")
-            for (path, given), messages in found.items()
-        ]
+        lines = []
+        for (path, given), messages in found.items():
+            first, *others = dict.fromkeys(messages)
+            words = " or ".join([first, *(other.removeprefix(" must be ") for other in others)])
+            lines.append(f"{path}{words}{given}".strip().removeprefix(": "))
         more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
         raise error(f"{source}: {'; '.join(lines[:MOST] + more)}.") from None
 
@@ -152,8 +153,3 @@ def in_words(kind: str, message: str) -> str:
         if changed
         else f": {message.removeprefix('Value error, ').removeprefix('Assertion failed, ')}"
     )
-
-
-def _either(messages: list[str]) -> str:
-    first, *others = dict.fromkeys(messages)
-    return " or ".join([first, *(other.removeprefix(" must be ") for other in others)])

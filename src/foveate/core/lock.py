@@ -58,7 +58,7 @@ def _acquire(lock: FileLock, folder: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         holder = _holder(folder)
-        if _dead(holder):
+        if holder and holder["host"] == platform.node() and not exists(holder):  # killed
             try:
                 lock.acquire(timeout=PATIENCE)
                 return
@@ -81,11 +81,6 @@ def _holder(folder: Path) -> dict[str, Any]:
             if time.monotonic() > until:  # it has the lock and is about to write who it is
                 return {}
             time.sleep(0.05)
-
-
-def _dead(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine that is gone."""
-    return bool(holder) and holder["host"] == platform.node() and not exists(holder)
 
 
 def this_process() -> dict[str, Any]:

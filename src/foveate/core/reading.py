@@ -273,9 +273,15 @@ class _Loader(yaml.SafeLoader):
         if node not in self.sizes:
             if alias:
                 raise yaml.MarkedYAMLError(problem="it contains itself", problem_mark=event.start_mark)
-            self.sizes[node] = 1 + sum(self.sizes.get(child, 1) for child in _children(node))
-            if isinstance(node, yaml.ScalarNode):
-                _check_characters(node)
+            self.sizes[node] = 1
+            if isinstance(node, yaml.MappingNode):
+                self.sizes[node] += sum(self.sizes.get(part, 1) for pair in node.value for part in pair)
+            elif isinstance(node, yaml.SequenceNode):
+                self.sizes[node] += sum(self.sizes.get(part, 1) for part in node.value)
+            elif any(character == "\0" or "\ud800" <= character <= "\udfff" for character in node.value):
+                raise yaml.MarkedYAMLError(
+                    problem="it holds characters that are no text", problem_mark=node.start_mark
+                )
         if self.sizes[node] > NODES:
             raise yaml.MarkedYAMLError(
                 problem=f"its aliases stand for more than {NODES:,} values", problem_mark=event.start_mark
@@ -311,18 +317,6 @@ class _Loader(yaml.SafeLoader):
                 problem=f"{shown(node.value)} is no number that can be used", problem_mark=node.start_mark
             )
         return value
-
-
-def _children(node: yaml.Node) -> Iterator[yaml.Node]:
-    for child in node.value if not isinstance(node, yaml.ScalarNode) else ():
-        yield from child if isinstance(child, tuple) else (child,)
-
-
-def _check_characters(node: yaml.ScalarNode) -> None:
-    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in node.value):
-        raise yaml.MarkedYAMLError(
-            problem="it holds characters that are no text", problem_mark=node.start_mark
-        )
 
 
 _TAG = "tag:yaml.org,2002:"

@@ -49,7 +49,8 @@ class PooledCnn(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A fresh last layer; 0 classes: none. ``global_pool``: there is nothing to choose."""
         if global_pool not in (None, self.pools_by):
-            raise ValueError(f"{self.timm_name} cannot pool by {global_pool!r}")
+            why = "pools by the average only" if self.pools_by else "flattens its last map"
+            raise ValueError(f"{self.timm_name} {why}; it cannot pool by {global_pool!r}")
         self.num_classes = num_classes
         self.fc = nn.Linear(self.head_hidden_size, num_classes) if num_classes else nn.Identity()
 
