@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from foveate.cli.command import command
-from foveate.cli.screen import say, show, table, watched
+from foveate.cli.screen import BOXED, say, show, table, watched
 
 
 @command()
@@ -29,7 +29,11 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
         for arm, figures in result.arms.items()
     ]
     titles = ("*network", "validation, tied", "test, untied", "95 % interval", "energy in mask")
-    show(table(titles, rows, title="The background gives the species away in training, not in the test"))
+    show(
+        table(
+            titles, rows, title="The background gives the species away in training, not in the test", **BOXED
+        )
+    )
     chance = next(iter(result.arms.values()))["energy_chance"]
     say(f"Chance: accuracy {1 / 6:.3f}, energy in mask {chance:.2f} (the object's share of the picture).")
     say(

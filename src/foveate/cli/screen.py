@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -72,6 +73,8 @@ def open_run(folder: Path) -> "Run":
     return run
 
 
+BOXED: dict[str, Any] = {"box": HEAVY_HEAD, "pad_edge": True, "header_style": "table.header"}
+"""Of a table with lines around its cells."""
 Cell = str | tuple[str, str]
 """Text as it is, or (text, style)."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from foveate.cli.screen import Bars, fail, say, show, table
+from foveate.cli.screen import BOXED, Bars, fail, say, show, table
 from foveate.studies.trial_ranking import ENOUGH, Entry, Ranking
 from foveate.studies.trials import shown
 from foveate.training import Observer
@@ -71,7 +71,7 @@ def _table(ranking: Ranking) -> Table:
         for e in entries
     ]
     titles = ("trial", ranking.metric, "epochs run", *_places(entries))
-    return table(titles, rows, title=f"The {len(entries)} best trials")
+    return table(titles, rows, title=f"The {len(entries)} best trials", **BOXED)
 
 
 def _places(entries: list[Entry]) -> list[str]:
