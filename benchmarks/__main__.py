@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, explanation, frozen, loading, startup, training
+from benchmarks import augmentation, explanation, frozen, loading, networks, startup, training
 from benchmarks.measure import machine
 from benchmarks.photos import draw_photos, open_photos
 from benchmarks.table import record
@@ -19,8 +19,9 @@ BENCHMARKS = {
     "startup": startup.run,
     "explanation": explanation.run,
     "augmentation": augmentation.run,
+    "networks": networks.run,
 }
-DRAWN = {"explanation", "augmentation"}
+DRAWN = {"explanation", "augmentation", "networks"}
 """Those that make their own pictures."""
 
 

@@ -15,9 +15,9 @@ from foveate.objectives import Context, Objective, Progress
 from foveate.papers.fine_grained.recipes import NETWORKS
 from foveate.recipes import STUDIES
 from foveate.studies.specification import Study
-from training_helpers import experiment, phase
+from training_helpers import Heard, experiment, phase
 
-NAMES = ["fine-grained-fbsd", "fine-grained-mmal", "fine-grained-compare"]
+NAMES = ["fine-grained-fbsd", "fine-grained-mmal", "fine-grained-compare", "fine-grained-transfer"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,6 +92,10 @@ def test_ids_beyond_the_number_of_classes_are_names(kind: str, strange: Path, tm
     done: Run = run(small(kind), strange, tmp_path / "run")
     assert set(done.predictions.class_ids) == {"17", "4780", "90210"}
     assert done.predictions.probabilities.shape[1] == 3
+    assert done.model.card.class_ids == ("17", "4780", "90210")
+    assert set(done.catalog.labels.tolist()) == {0, 1, 2}
+    again = done.predict(strange / "4780", device="cpu")
+    assert set(again.class_ids) == {"17", "4780", "90210"}
     assert set(done.predictions.label) == {0, 1, 2}
 
 
@@ -105,6 +109,55 @@ def test_no_part_is_drawn_anew_after_loading(kind: str, tree: Path, tmp_path: Pa
     np.testing.assert_allclose(again.probabilities, done.predictions.probabilities, atol=1e-5)
     first, second = (Run(tmp_path / "run").model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_validation_accuracy_is_not_that_of_the_training_pictures(tree: Path, tmp_path: Path) -> None:
+    """The classes of the training pictures are exchanged: what is learnt is wrong for all others."""
+    for number in range(3):
+        for place, file in enumerate(sorted((tree / "images" / f"class{number}").iterdir())):
+            split = "train" if place < 10 else "val" if place < 13 else "test"
+            shown = (number + 1) % 3 if split == "train" else number
+            other = tmp_path / "turned" / split / f"class{shown}" / file.name
+            other.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, other)
+    asked = experiment(training={"phases": [phase(epochs=25, lr=0.02)]})
+    done = run(asked, tmp_path / "turned", tmp_path / "run")
+    last = done.history[-1]
+    assert last["train_accuracy"] > 0.6
+    assert last["val_accuracy"] < 0.2
+    assert done.result["metrics"]["val"]["accuracy"] == pytest.approx(last["val_accuracy"])
+
+
+@pytest.mark.slow
+def test_from_one_set_to_another(tree: Path, tmp_path: Path) -> None:
+    """Five classes with the network of a run on three: what has a row for each class is new, and told."""
+    first = run(small("fbsd"), tree, tmp_path / "first")
+    for number, file in enumerate(sorted((tree / "images").rglob("*.png"))):
+        place = tmp_path / "five" / f"kind {number % 5}" / file.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+    study = STUDIES["fine-grained-transfer"]()
+    arms = {cell.arm: cell.experiment.model for cell in study.cells()}
+    changes = {"weights": str(first.folder), "network": {"kind": "fbsd", "width": 16}}
+    told: dict[str, str] = {}
+    for arm in ("other classes", "other classes, backbone alone"):
+        model = arms[arm].model_dump(mode="json") | changes
+        heard = Heard()
+        values = merge(
+            small("fbsd").to_dict(), {"model": model, "training": {"phases": [phase(epochs=1, lr=1e-9)]}}
+        )
+        done = run(Experiment.from_dict(values), tmp_path / "five", tmp_path / arm, observer=heard)
+        told[arm] = " ".join(heard.messages)
+        before, after = first.model.state_dict(), done.model.state_dict()
+        same = {n for n in before if n.endswith("weight") and before[n].shape == after[n].shape
+                and torch.allclose(before[n], after[n], atol=1e-5)}  # fmt: skip
+        assert {n for n in before if n.startswith("backbone.") and n.endswith("weight")} <= same
+        last = {f"classifiers.{level}.4.weight" for level in range(4)}
+        assert not last & same
+        assert ("parts.0.0.weight" in same) == (arm == "other classes")
+    assert "classifiers.3.4.weight" in told["other classes"]
+    assert "start anew" in told["other classes"]
+    assert "start anew" not in told["other classes, backbone alone"]
 
 
 def test_without_validation_pictures_there_is_no_validation_accuracy(tree: Path, tmp_path: Path) -> None:

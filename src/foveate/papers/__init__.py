@@ -43,4 +43,5 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "fine-grained-fbsd": fine_grained.fine_grained_fbsd,
     "fine-grained-mmal": fine_grained.fine_grained_mmal,
     "fine-grained-compare": fine_grained.fine_grained_compare,
+    "fine-grained-transfer": fine_grained.fine_grained_transfer,
 }

@@ -157,3 +157,32 @@ def fine_grained_compare() -> Study:
         seeds=SEEDS,
         metrics=METRICS + BOXES,
     )
+
+
+def fine_grained_transfer() -> Study:
+    """FBSD that begins with an earlier run on other classes (``--weights runs/first``), as the report's on aircraft.
+
+    From that run all is taken over but the layers with a row for each class, or its backbone alone; beside them the
+    weights that the first run began with.
+    """
+    shared = base(lr=2e-3)
+    return Study(
+        name="Look-alike classes: from one set to another",
+        base={
+            **shared,
+            "model": {
+                **NETWORKS["fbsd"]["model"], "backbone": None, "weights": "runs/first", "keep_head": "fitting"
+            },
+            "objective": {
+                **NETWORKS["fbsd"]["objective"],
+                "classification": {"kind": "cross_entropy", "weight": 0},
+            },
+        },
+        arms={
+            "pretrained": {"model": {"backbone": BACKBONE, "weights": "pretrained", "keep_head": False}},
+            "other classes": {},
+            "other classes, backbone alone": {"model.keep_head": False},
+        },
+        seeds=SEEDS,
+        metrics=METRICS,
+    )  # fmt: skip
