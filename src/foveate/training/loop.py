@@ -88,9 +88,8 @@ class _Trainer:
             phase.optimizer, phase_groups(phase, self.model, self.job.objective), plan.lr
         )
         self.scaler = plan.step.precision.scaler(self.device, position.scaler)
-        if self._resumed_optimizer:
-            checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
-            self._resumed_optimizer = {}
+        checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
+        self._resumed_optimizer = {}
         if self.config.ema and self.ema is None:
             self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
         steps = math.ceil(len(plan.train) / self.config.accumulate)
@@ -179,9 +178,8 @@ class _Trainer:
             raise TrainingError(self._not_finite(raw, values))
         self.accelerator.backward(self.scaler.scale(loss / self.config.accumulate))
         if self.job.feeds.labelled:
-            values["accuracy"] = float(
-                (done.output.logits.detach().argmax(dim=1) == done.batch.labels).float().mean()
-            )
+            right = done.output.logits.detach().argmax(dim=1) == done.batch.labels
+            values["accuracy"] = float(right.float().mean())
         if len(done.terms) > 1:
             values |= {f"weight_{name}": weight for name, weight in weights.items()}
             values |= {f"share_{name}": abs(weight * values[name]) for name, weight in weights.items()}
