@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 
 from foveate.cli.main import app
 from foveate.experiment import Run
-from foveate.reporting.augmentations import GAP, LINE, MARGIN, SIDE
+from foveate.reporting.augmentations import SIDE
+from foveate.reporting.raster import GAP, LINE, MARGIN
 
 
 def preview(*arguments: object) -> Result:

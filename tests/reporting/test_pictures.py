@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foveate.data import decode as decode_module
 from foveate.reporting.pictures import THUMBNAIL, gallery_picture, thumbnail
 
 
@@ -60,7 +61,7 @@ def test_what_cannot_be_shown_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:900])
     assert thumbnail(tmp_path / "cut.png") == (None, "picture cannot be read")
     Image.new("RGB", (40, 40)).save(tmp_path / "big.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(decode_module, "MAX_PIXELS", 1000)
     assert thumbnail(tmp_path / "big.png") == (None, "picture too large to draw")
 
 

@@ -163,7 +163,7 @@ def test_points_of_a_range(low: int, count: int, step: int, whole: bool) -> None
     assert points is not None
     assert points == pytest.approx([(low + k * step) * factor for k in range(count + 1)])
     assert all(isinstance(point, int if whole else float) for point in points)
-    assert (points[0], points[-1]) == pytest.approx(domain.ends())
+    assert (points[0], points[-1]) == pytest.approx(domain.span)
 
 
 def test_labels_tell_values_apart() -> None:

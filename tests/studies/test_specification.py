@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.core.errors import ConfigError
@@ -31,6 +31,7 @@ def test_axes_multiply_with_arms_in_order() -> None:
     assert terms["classification"].label_smoothing == 0.1
 
 
+@settings(deadline=None)
 @given(
     arms=st.integers(1, 4),
     blocks=st.integers(0, 3),

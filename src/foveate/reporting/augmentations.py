@@ -1,13 +1,11 @@
 """A contact sheet of augmentations: rows are pictures, columns what becomes of them, with masks and labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 
 from foveate.augmentation import TRANSFORMS, build_transforms
 from foveate.core.config import parse
@@ -23,23 +21,13 @@ from foveate.data.square import Fit
 from foveate.data.steps import STEPS
 from foveate.data.transforms import AugmentationConfig, build_transform
 from foveate.models.networks import Network
-from foveate.reporting.canvas import PRINT
 from foveate.reporting.pictures import outlined
-from foveate.reporting.raster import fitting, load_font, png
+from foveate.reporting.raster import Cell, grid, png
 
 SHOWN = Progress(epoch=1000, share=0.75, training=0.75)
 """Where training stands on the sheet: what grows has nearly grown."""
-SIDE, GAP, LINE, MARGIN = 168, 8, 17, 24
-"""Of a picture, between pictures, of a line of text, around all; in px."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One picture on the sheet."""
-
-    picture: Image.Image
-    caption: list[str]
-    """Its lines."""
+SIDE = 168
+"""Of a picture in px."""
 
 
 def write_augmentations(
@@ -74,11 +62,12 @@ def write_augmentations(
     pictures = DecodedPictures(catalog.subset(rows), model.input_size, fit)
     images, masks, has_mask = pictures.read_many(range(len(rows)))
     raw = Batch(images, torch.from_numpy(catalog.labels[rows]), masks, has_mask, torch.arange(len(rows)))
-    cells = [("as it is", _cells(raw, images, catalog))]
-    for name, make in columns:
+    made = [_cells(raw, images, catalog)]
+    for _, make in columns:
         batch, shown = make(raw, model)
-        cells.append((name, _cells(batch, shown, catalog)))
-    write_bytes(out, png(_drawn(cells)))
+        made.append(_cells(batch, shown, catalog))
+    cells = [cell for row in zip(*made, strict=True) for cell in row]
+    write_bytes(out, png(grid(cells, len(made), ["as it is", *names])))
     return [catalog.samples[row].path for row in rows]
 
 
@@ -136,34 +125,13 @@ def _cells(batch: Batch, images: torch.Tensor, catalog: Catalog) -> list[Cell]:
     found = []
     for k in range(len(batch)):
         mask = batch.masks[k, 0].numpy() if bool(batch.has_mask[k]) else None
-        picture = outlined(images[k].permute(1, 2, 0).numpy(), mask, SIDE)
-        found.append(Cell(picture, _words(batch.targets[k], catalog.classes)))
+        target, names = batch.targets[k], catalog.classes
+        if target.is_floating_point():  # mixed: the shares above 1 %, the largest first, a line each
+            shares = sorted(
+                ((share, label) for label, share in enumerate(target.tolist()) if share > 0.01), reverse=True
+            )
+            words = [f"{share:.2f} {names[label]}" for share, label in shares]
+        else:
+            words = [names[int(target)]]
+        found.append((outlined(images[k].permute(1, 2, 0).numpy(), mask, SIDE), words))
     return found
-
-
-def _words(target: torch.Tensor, classes: Sequence[str]) -> list[str]:
-    """The label in words; of a mixed one the shares above 1 %, the largest first, a line each."""
-    if not target.is_floating_point():
-        return [classes[int(target)]]
-    shares = sorted(((share, k) for k, share in enumerate(target.tolist()) if share > 0.01), reverse=True)
-    return [f"{share:.2f} {classes[k]}" for share, k in shares]
-
-
-def _drawn(columns: Sequence[tuple[str, list[Cell]]]) -> Image.Image:
-    rows = len(columns[0][1])
-    below = max(2, *(len(cell.caption) for _, cells in columns for cell in cells)) * LINE
-    width = MARGIN * 2 + len(columns) * (SIDE + GAP) - GAP
-    height = MARGIN * 2 + LINE + rows * (SIDE + below + GAP) - GAP
-    sheet = Image.new("RGB", (width, height), PRINT.paper)
-    draw = ImageDraw.Draw(sheet)
-    bold, small = load_font(13, bold=True), load_font(11)
-    for k, (name, cells) in enumerate(columns):
-        x = MARGIN + k * (SIDE + GAP)
-        draw.text((x, MARGIN - 4), fitting(name, SIDE, bold), fill=PRINT.ink, font=bold)
-        for row, cell in enumerate(cells):
-            y = MARGIN + LINE + row * (SIDE + below + GAP)
-            sheet.paste(cell.picture, (x, y))
-            for line, text in enumerate(cell.caption):
-                place = (x, y + SIDE + 3 + line * (LINE - 3))
-                draw.text(place, fitting(text, SIDE, small), fill=PRINT.muted, font=small)
-    return sheet

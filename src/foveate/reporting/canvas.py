@@ -53,12 +53,17 @@ PRINT = Colours(
     arms=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"),
 )  # fmt: skip
 """Those of the style sheet's light page."""
-_VARIABLES = {
-    PAGE.ink: "--ink", PAGE.muted: "--muted", PAGE.grid: "--line", PAGE.band: "--band", PAGE.paper: "--paper",
-    PAGE.good: "--good", PAGE.miss: "--miss",
-}  # fmt: skip
-_VARIABLES |= {color: f"--series-{i}" for i, color in enumerate(PAGE.series, start=1)}
+_VARIABLES = {getattr(PAGE, role): f"--{role}" for role in ("ink", "muted", "band", "paper", "good", "miss")}
+_VARIABLES |= {PAGE.grid: "--line"} | {color: f"--series-{i}" for i, color in enumerate(PAGE.series, start=1)}
 _VARIABLES |= {color: f"--arm-{i}" for i, color in enumerate(PAGE.arms, start=1)}
+
+
+_STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "foveate", "font.size": 10, "text.parse_math": False,
+    "axes.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "axes.axisbelow": True, "axes.unicode_minus": True, "grid.linewidth": 0.7, "figure.facecolor": "none",
+    "legend.frameon": False, "legend.fontsize": 9,
+}  # fmt: skip
 
 
 def whole_percent() -> PercentFormatter:
@@ -69,30 +74,11 @@ def whole_percent() -> PercentFormatter:
 @contextmanager
 def drawing(colours: Colours = PAGE) -> Iterator[None]:
     """Matplotlib's settings while a figure is made AND written."""
+    grid = ("axes.edgecolor", "grid.color", "xtick.color", "ytick.color")
+    muted = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")
     settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "foveate",
-        "font.size": 10,
-        "text.color": colours.ink,
-        "text.parse_math": False,
-        "axes.edgecolor": colours.grid,
-        "axes.labelcolor": colours.muted,
-        "axes.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.unicode_minus": True,
-        "grid.color": colours.grid,
-        "grid.linewidth": 0.7,
-        "xtick.color": colours.grid,
-        "ytick.color": colours.grid,
-        "xtick.labelcolor": colours.muted,
-        "ytick.labelcolor": colours.muted,
-        "figure.facecolor": "none",
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-    }
+        **_STYLE, **dict.fromkeys(grid, colours.grid), **dict.fromkeys(muted, colours.muted), "text.color": colours.ink
+    }  # fmt: skip
     with mpl.rc_context(settings):
         yield
 

@@ -13,17 +13,14 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from foveate.core.files import sha256_of_file, write_bytes, write_csv, write_json
-from foveate.core.manifest import WEIGHTS
+from foveate.core.files import write_bytes, write_csv, write_json
 from foveate.data.decode import read_image
-from foveate.experiment.records import versions_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig
-from foveate.reporting.inversions import PACKAGES, check_new, safe_name, to_picture
-from foveate.reporting.raster import captioned, png
+from foveate.reporting.inversions import check_new, safe_name, to_picture, write_manifest
+from foveate.reporting.raster import grid, png
 
-SCHEMA = 1
 SIDE = 160
 """Of an example picture in px."""
 
@@ -62,32 +59,22 @@ def write_channels(
     )
     write_json(out / "graph.json", found.graph(names))
     for (layer, channel), rows in found.examples.items():
-        pictures, captions = [], []
+        cells = []
         for row in rows:
-            sample = run.catalog.samples[row]
             image = read_image(run.catalog.file(row), at_least=SIDE)
-            pictures.append(ImageOps.fit(image, (SIDE, SIDE), Image.Resampling.LANCZOS))
-            captions.append((names[sample.label], ""))
-        write_bytes(
-            out / "pictures" / safe_name(layer) / f"{channel}.png",
-            png(captioned(pictures, captions, columns=9)),
-        )
+            name = names[run.catalog.samples[row].label]
+            cells.append((ImageOps.fit(image, (SIDE, SIDE), Image.Resampling.LANCZOS), [name]))
+        sheet = grid(cells, across=9, lines=1)
+        write_bytes(out / "pictures" / safe_name(layer) / f"{channel}.png", png(sheet))
     for inversion in inversions:
         for number, image in zip(inversion.numbers, inversion.images, strict=True):
             file = out / "inversions" / safe_name(inversion.layer or "") / f"{number}.png"
             write_bytes(file, png(to_picture(image)))
-    write_json(
-        out / "manifest.json",
-        {
-            "schema_version": SCHEMA,
-            "run": str(run.folder.resolve()),
-            "weights_sha256": sha256_of_file(run.folder / WEIGHTS),
-            "layers": list(found.layers),
-            "split": split,
-            "pictures": dict(zip(names, found.pictures.tolist(), strict=True)),
-            "settings": config.model_dump(mode="json"),
-            "inversion": inversions[0].settings if inversions else None,
-            "versions": versions_of(*PACKAGES),
-        },
-    )
-    return out
+    facts = {
+        "layers": list(found.layers),
+        "split": split,
+        "pictures": dict(zip(names, found.pictures.tolist(), strict=True)),
+        "settings": config.model_dump(mode="json"),
+        "inversion": inversions[0].settings if inversions else None,
+    }
+    return write_manifest(out, run, facts)

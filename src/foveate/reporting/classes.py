@@ -86,34 +86,28 @@ def distribution(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> Ma
         height = 0.7 + 0.26 * len(classes) if named else 3.0
         figure = Figure(figsize=(7.4, height), layout="constrained")
         axes = figure.add_subplot()
-        start = np.zeros(len(classes), dtype=np.int64)
+        start, place = np.zeros(len(classes), dtype=np.int64), np.arange(len(classes))
         for color, (name, values) in zip(PAGE.series, counts.items(), strict=False):
-            place, size = np.arange(len(classes)), values[order]
+            look: dict[str, Any] = {"color": color, "alpha": 0.75, "linewidth": 0, "label": name}
             if named:
-                axes.barh(
-                    place, size, left=start, height=0.7, color=color, alpha=0.75, linewidth=0, label=name
-                )
+                axes.barh(place, values[order], left=start, height=0.7, **look)
             else:
-                axes.bar(
-                    place, size, bottom=start, width=1.0, color=color, alpha=0.75, linewidth=0, label=name
-                )
-            start = start + size
-        count_axis = axes.xaxis if named else axes.yaxis
-        count_axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+                axes.bar(place, values[order], bottom=start, width=1.0, **look)
+            start = start + values[order]
+        (axes.xaxis if named else axes.yaxis).set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.grid(visible=False, axis="y" if named else "x")
         if named:
-            axes.set_yticks(np.arange(len(classes)), [shorten(name) for name in classes])
+            axes.set_yticks(place, [shorten(name) for name in classes])
             axes.invert_yaxis()
             axes.set_xlabel("pictures")
-            axes.grid(visible=False, axis="y")
-            beside: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
             for row, value in enumerate(total.tolist()):
-                axes.annotate(str(value), (value, row), fontsize=9, **beside)
+                at: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+                axes.annotate(str(value), (value, row), fontsize=9, **at)
             axes.set_xlim(0, max(1, total.max()) * 1.08)
             axes.tick_params(axis="y", length=0)
         else:
             axes.set_xlabel("classes, largest first")
             axes.set_ylabel("pictures")
-            axes.grid(visible=False, axis="x")
         if len(counts) > 1:
             # In inches above the axes, so that it does not move with the number of classes.
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1 + 0.06 / height), ncols=4, handlelength=1.2)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError, RunError
@@ -48,6 +47,7 @@ from foveate.reporting.explanation_folder import (
     record_of,
 )
 from foveate.reporting.overlays import overlay
+from foveate.reporting.pictures import scaled
 from foveate.reporting.raster import png
 from foveate.reporting.sheet import SIDE, Row, Sheet, View, write_sheets
 from foveate.training import Observer
@@ -56,34 +56,38 @@ PACKAGES = ("foveate", "torch", "timm", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
-class _Named:
-    """A run under the name it has in this folder; "" where it is the only one."""
+class _View:
+    """One column: a run's maps by one method at one layer."""
 
+    run: int
+    """Its place among the runs."""
+    column: Column
     name: str
-    explainer: RunExplainer
-
-    def view(self, column: Column) -> str:
-        """The name of a column: [run/]method[@layer]."""
-        return f"{self.name}/{column.key}" if self.name else column.key
-
-    def folder(self, column: Column) -> str:
-        parts = ([self.name] if self.name else []) + [column.key.replace("@", "-")]
-        return "/".join(re.sub(r"[^\w.+-]", "_", part) for part in parts)
+    """[run/]method[@layer], as in the manifest."""
+    folder: str
+    """Of its overlays."""
 
 
 class _Writer:
     def __init__(
         self, explainers: Sequence[RunExplainer], catalog: Catalog, out: Path, observer: Observer
     ) -> None:
-        names = run_names([e.run.folder for e in explainers]) if len(explainers) > 1 else [""]
-        self.runs = [_Named(name, explainer) for name, explainer in zip(names, explainers, strict=True)]
+        self.explainers, self.config = explainers, explainers[0].config
+        self.names = run_names([e.run.folder for e in explainers]) if len(explainers) > 1 else [""]
+        """Of the runs in this folder; "" where there is one."""
         self.catalog, self.out, self.observer = catalog, Path(out), observer
-        self.config = explainers[0].config
+        self.views = []
+        for number, (name, explainer) in enumerate(zip(self.names, explainers, strict=True)):
+            for column in explainer.columns:
+                parts = [name, column.key] if name else [column.key]
+                folders = [*parts[:-1], column.key.replace("@", "-")]
+                folder = "/".join(["overlays", *(re.sub(r"[^\w.+-]", "_", part) for part in folders)])
+                self.views.append(_View(number, column, "/".join(parts), folder))
 
     def write(self) -> Explanations:
         self.refuse_other()
-        for run in self.runs:
-            run.explainer.check(self.catalog)
+        for explainer in self.explainers:
+            explainer.check(self.catalog)
         write_json(self.out / MANIFEST, self._manifest(finished=False))
         for left in self.out.rglob(".*.tmp"):
             left.unlink(missing_ok=True)  # of a killed process
@@ -93,7 +97,7 @@ class _Writer:
             self.observer.message(f"{kept} of {total} pictures are explained already and stay as they are.")
         self.observer.progress("explaining pictures", kept, total)
         broken: dict[int, str] = {}
-        for rows in in_chunks(todo, min(run.explainer.at_once for run in self.runs)):
+        for rows in in_chunks(todo, min(explainer.at_once for explainer in self.explainers)):
             for row, found in self._explained(rows, broken):
                 self._write_picture(row, found)
                 kept += 1
@@ -116,7 +120,7 @@ class _Writer:
     ) -> Iterator[tuple[int, list[Explained]]]:
         """(row, as each run sees it); a picture that cannot be read goes into ``broken``, {row: why}."""
         try:
-            found = [run.explainer.explain(self.catalog, rows, self.observer.progress) for run in self.runs]
+            found = [one.explain(self.catalog, rows, self.observer.progress) for one in self.explainers]
         except DecodeError as error:
             if len(rows) == 1:
                 broken[rows[0]] = str(error)
@@ -147,17 +151,16 @@ class _Writer:
                     f"{self.out} holds other explanations: {_difference(key, known, value)}; name another folder, or "
                     "repeat the old settings to go on."
                 )
-        for run, known in zip(self.runs, before["runs"], strict=True):
-            now = run.explainer.paths  # an earlier version may have meant other modules by the same names
+        for explainer, known in zip(self.explainers, before["runs"], strict=True):
+            now = explainer.paths  # an earlier version may have meant other modules by the same names
             if known["layers"] != now:
                 raise DataError(
                     f"{self.out} holds maps of other modules: {known['layers']} there and {now} now; name another "
                     "folder."
                 )
         listed = {sample.path for sample in self.catalog.samples}
-        gone = [p["path"] for p in before["pictures"] if p["path"] not in listed]
-        for path in gone:
-            if (self.out / maps_name(path)).is_file():
+        for path in (picture["path"] for picture in before["pictures"]):
+            if path not in listed and (self.out / maps_name(path)).is_file():
                 raise DataError(
                     f"{self.out} holds the explanation of {path}, which is not among the pictures now; name another "
                     "folder, or name that picture too."
@@ -167,47 +170,42 @@ class _Writer:
     def _identity(self) -> dict[str, Any]:
         """What all explanations of one folder share."""
         return {
-            "runs": [{"name": r.name, "weights_sha256": r.explainer.weights_hash} for r in self.runs],
+            "runs": [
+                {"name": name, "weights_sha256": explainer.weights_hash}
+                for name, explainer in zip(self.names, self.explainers, strict=True)
+            ],
             "root": str(self.catalog.root),
             **self.config.model_dump(mode="json"),
         }
 
     def _manifest(self, *, finished: bool) -> dict[str, Any]:
+        shown = [
+            name or e.run.folder.resolve().name for name, e in zip(self.names, self.explainers, strict=True)
+        ]
         runs = [
             {
-                "name": run.name or run.explainer.run.folder.resolve().name,
-                "folder": str(run.explainer.run.folder.resolve()),
-                "weights_sha256": run.explainer.weights_hash,
-                "experiment_hash": run.explainer.run.experiment.hash(),
-                "backbone": run.explainer.model.card.architecture,
-                "size": run.explainer.size,
-                "fit": run.explainer.fit,
-                "classes": list(run.explainer.classes),
-                "layers": run.explainer.paths,
+                "name": name, "folder": str(explainer.run.folder.resolve()), "weights_sha256": explainer.weights_hash,
+                "experiment_hash": explainer.run.experiment.hash(), "backbone": explainer.model.card.architecture,
+                "size": explainer.size, "fit": explainer.fit, "classes": list(explainer.classes),
+                "layers": explainer.paths,
             }
-            for run in self.runs
-        ]
+            for name, explainer in zip(shown, self.explainers, strict=True)
+        ]  # fmt: skip
         columns = [
             {
-                "name": run.view(column),
-                "run": run.name or run.explainer.run.folder.resolve().name,
-                "method": column.method.kind,
-                "layer": column.layer or None,
-                "module": run.explainer.paths.get(column.layer),
-                "signed": column.method.signed,
-                "overlays": f"overlays/{run.folder(column)}",
+                "name": view.name, "run": shown[view.run], "method": view.column.method.kind,
+                "layer": view.column.layer or None, "module": self._module(view) or None,
+                "signed": view.column.method.signed, "overlays": view.folder,
             }
-            for run in self.runs
-            for column in run.explainer.columns
-        ]
+            for view in self.views
+        ]  # fmt: skip
         methods = {
             method.kind: {
-                "settings": method.model_dump(mode="json", exclude={"kind"}),
-                "layered": method.layered,
+                "settings": method.model_dump(mode="json", exclude={"kind"}), "layered": method.layered,
                 "chunk": self.config.chunk or method.chunk,
             }
             for method in self.config.methods
-        }
+        }  # fmt: skip
         return {
             "schema_version": SCHEMA,
             "finished": finished,
@@ -219,7 +217,7 @@ class _Writer:
             "evidence": self.config.evidence,
             "precision": self.config.precision,
             "seed": self.config.seed,
-            "device": str(self.runs[0].explainer.device),
+            "device": str(self.explainers[0].device),
             "versions": versions_of(*PACKAGES),
             "identity": self._identity,
             "pictures": [{"path": sample.path} for sample in self.catalog.samples],
@@ -227,13 +225,13 @@ class _Writer:
             "sheets": [],
         }
 
+    def _module(self, view: _View) -> str:
+        """What the layer of a column means in its network; "" where it has none."""
+        return self.explainers[view.run].paths.get(view.column.layer, "")
+
     def _overlays(self, path: str) -> dict[str, str]:
         """{column: file below the folder}."""
-        return {
-            run.view(column): f"overlays/{run.folder(column)}/{named(path, '.png')}"
-            for run in self.runs
-            for column in run.explainer.columns
-        }
+        return {view.name: f"{view.folder}/{named(path, '.png')}" for view in self.views}
 
     def _done(self, row: int) -> bool:
         """Whether a picture's files are there and belong to the picture as it is now."""
@@ -253,13 +251,12 @@ class _Writer:
         picture = read_image(file)
         overlays = self._overlays(path)
         arrays: dict[str, np.ndarray] = {}
-        for run, item in zip(self.runs, found, strict=True):
-            for column in run.explainer.columns:
-                raw = item.maps[column.key]
-                arrays[run.view(column)] = raw
-                values = lay_over(raw, column, item.frame, self.config.evidence)
-                drawn = overlay(picture, values, specks=not column.layer)
-                write_bytes(self.out / overlays[run.view(column)], png(drawn))
+        for view in self.views:
+            item = found[view.run]
+            arrays[view.name] = item.maps[view.column.key]
+            values = lay_over(arrays[view.name], view.column, item.frame, self.config.evidence)
+            drawn = overlay(picture, values, specks=not view.column.layer)
+            write_bytes(self.out / overlays[view.name], png(drawn))
         frame = found[0].frame
         record = {
             "path": path,
@@ -269,10 +266,8 @@ class _Writer:
             "label": next((item.label for item in found if item.label is not None), None),
             "answers": [
                 {
-                    "prediction": item.prediction,
-                    "probability": item.probability,
-                    "target": item.target,
-                    "target_probability": item.target_probability,
+                    name: getattr(item, name)
+                    for name in ("prediction", "probability", "target", "target_probability")
                 }
                 for item in found
             ],
@@ -286,42 +281,32 @@ class _Writer:
         return record | {"maps": maps_name(path), "overlays": self._overlays(path)}
 
     def _sheet(self, pictures: Sequence[Mapping[str, Any]]) -> Sheet:
-        views = [
-            View(run.name, column.method.kind, column.layer, run.explainer.paths.get(column.layer, ""))
-            for run in self.runs
-            for column in run.explainer.columns
-        ]
-        first = self.runs[0].explainer.run
-        names = [run.name for run in self.runs] if self.runs[0].name else [first.folder.resolve().name]
-        backbones = list(dict.fromkeys(run.explainer.model.card.architecture for run in self.runs))
+        names = self.names if self.names[0] else [self.explainers[0].run.folder.resolve().name]
         return Sheet(
             title=self.catalog.root.name or str(self.catalog.root),
             runs=tuple(names),
-            network=", ".join(backbones),
-            views=tuple(views),
+            network=", ".join(dict.fromkeys(one.model.card.architecture for one in self.explainers)),
+            views=tuple(
+                View(self.names[v.run], v.column.method.kind, v.column.layer, self._module(v))
+                for v in self.views
+            ),
             target=self.config.target,
             size=len(pictures),
-            cropped=any(
-                run.explainer.fit.startswith("crop") or "@" in run.explainer.fit for run in self.runs
-            ),
+            cropped=any(explainer.fit.startswith("crop") for explainer in self.explainers),
         )
 
     def _rows(self, rows: Sequence[int], pictures: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
         """One at a time: thumbnails are made when their page is written."""
         for row, record in zip(rows, pictures, strict=True):
             arrays = read_arrays(self.out / record["maps"])
-            picture = read_image(self.catalog.file(row), at_least=2 * SIDE)
-            scale = SIDE / max(picture.size)
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
+            picture = scaled(read_image(self.catalog.file(row), at_least=2 * SIDE), SIDE)
             cells = []
-            for run in self.runs:
-                explainer = run.explainer
+            for view in self.views:
+                explainer = self.explainers[view.run]
                 frame = Frame(record["width"], record["height"], explainer.fit, explainer.size)
-                for column in explainer.columns:
-                    raw = arrays[run.view(column)]
-                    values = lay_over(raw, column, frame, self.config.evidence, picture.size)
-                    cells.append(overlay(picture, values, specks=not column.layer))
+                raw = arrays[view.name]
+                values = lay_over(raw, view.column, frame, self.config.evidence, picture.size)
+                cells.append(overlay(picture, values, specks=not view.column.layer))
             yield Row(record["path"], record["label"], picture, tuple(cells), record["answers"])
 
 

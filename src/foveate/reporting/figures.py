@@ -13,13 +13,10 @@ from foveate.reporting.canvas import PAGE, drawing, svg, whole_percent
 
 Series = list[tuple[int, float]]
 
+Line = tuple[str, str, str]
+"""(column, label, style: "solid", "dashed", ...)"""
 SHARE, WEIGHT = "train_share_", "train_weight_"
 """Columns of the history: a term's share of the weighted training loss, and its weight."""
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
 
 
 def series(history: Sequence[dict[str, Any]], column: str) -> Series:
@@ -41,48 +38,30 @@ def phases(history: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
 
 
 def curve(
-    history: Sequence[dict[str, Any]],
-    lines: Sequence[tuple[str, str, str]],
-    *,
-    name: str,
-    title: str,
-    best: int | None = None,
-    percent: bool = False,
-    log: bool = False,
-) -> Markup | None:
-    """One panel over epochs; ``lines`` are (column, label, style: "solid", "dashed", ...). None without any
-    value.
-
-    Phases are shaded in turn; ``best`` marks one epoch.
-    """
+    history: Sequence[dict[str, Any]], lines: Sequence[Line], *, name: str, title: str, best: int | None = None,
+    percent: bool = False, log: bool = False,
+) -> Markup | None:  # fmt: skip
+    """One panel over epochs; None without any value. Phases are shaded in turn; ``best`` marks one epoch."""
     drawn = [(label, style, series(history, column)) for column, label, style in lines]
     drawn = [(label, style, points) for label, style, points in drawn if points]
     if not drawn:
         return None
     with drawing():
-        figure, axes = _axes(5.4, 3.1)
-        _shade(axes, phases(history))
+        figure, axes = _panel(history)
         for color, (label, style, points) in zip(PAGE.series * len(drawn), drawn, strict=False):
             x, y = zip(*points, strict=True)
-            marker = "o" if len(points) < 3 else None
-            axes.plot(
-                x, y, color=color, linestyle=style, linewidth=1.8, label=label, marker=marker, markersize=4
-            )
+            marker: dict[str, Any] = {"marker": "o" if len(points) < 3 else None, "markersize": 4}
+            axes.plot(x, y, color=color, linestyle=style, linewidth=1.8, label=label, **marker)
         first, last = history[0]["epoch"], history[-1]["epoch"]
         if best is not None:
             axes.axvline(best, color=PAGE.ink, linewidth=1, linestyle=(0, (2, 2)))
             right = best > (first + last) / 2
             axes.annotate(
-                f"best: {best}",
-                (best, 0 if percent else 1),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(-4 if right else 4, 5 if percent else -12),
-                textcoords="offset points",
-                ha="right" if right else "left",
-                fontsize=9,
+                f"best: {best}", (best, 0 if percent else 1), xycoords=axes.get_xaxis_transform(),
+                xytext=(-4 if right else 4, 5 if percent else -12), textcoords="offset points",
+                ha="right" if right else "left", fontsize=9,
                 bbox={"facecolor": PAGE.paper, "alpha": 0.8, "linewidth": 0, "pad": 1.5},
-            )
-        _epoch_axis(axes, history)
+            )  # fmt: skip
         if percent:
             axes.yaxis.set_major_formatter(whole_percent())
         if log and all(value > 0 for _, _, points in drawn for _, value in points):
@@ -90,34 +69,64 @@ def curve(
             # The default writes powers as mathtext, which an SVG with real text cannot show.
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
-        columns = min(4, len(drawn))
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=columns, handlelength=1.6)
+        _legend(axes, len(drawn))
         words = "; ".join(f"{label} ends at {points[-1][1]:.3g}" for label, _, points in drawn)
         return svg(figure, name=name, label=f"{title} over {last - first + 1} epochs: {words}")
 
 
-def _epoch_axis(axes: Axes, history: Sequence[dict[str, Any]]) -> None:
-    axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    axes.grid(visible=False, axis="x")
+def shares(history: Sequence[dict[str, Any]], *, name: str, title: str) -> Markup | None:
+    """Stacked areas over epochs: what part of the weighted training loss each term is. None without shares.
+
+    In epochs in which one term alone is trained nothing was recorded, and nothing is drawn.
+    """
+    columns = [c for c in _columns(history, SHARE) if any(value > 0 for _, value in series(history, c))]
+    if len(columns) < 2:
+        return None
+    rows = {row["epoch"]: [row.get(c) or 0.0 for c in columns] for row in history}
+    rows = {epoch: values for epoch, values in rows.items() if any(values)}
+    labels = [_words(column, SHARE) for column in columns]
+    with drawing():
+        figure, axes = _panel(history)
+        for number, (color, label) in enumerate(zip(PAGE.series * len(labels), labels, strict=False)):
+            below = [sum(values[:number]) for values in rows.values()]
+            own = [values[number] for values in rows.values()]
+            axes.bar(
+                list(rows), own, bottom=below, width=1.0, color=color, alpha=0.6, linewidth=0, label=label
+            )
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(whole_percent())
+        _legend(axes, len(labels))
+        first, last = min(rows), max(rows)
+        words = "; ".join(
+            f"{label} from {begin:.0%} to {end:.0%}"
+            for label, begin, end in zip(labels, rows[first], rows[last], strict=True)
+        )
+        return svg(figure, name=name, label=f"{title} in epochs {first} to {last}: {words}")
 
 
-def _shade(axes: Axes, spans: Sequence[tuple[str, int, int]]) -> None:
-    total = spans[-1][2] - spans[0][1] + 1
+def _panel(history: Sequence[dict[str, Any]]) -> tuple[Figure, Axes]:
+    """Axes over the epochs, every second phase shaded."""
+    figure = Figure(figsize=(5.4, 3.1), layout="constrained")
+    axes = figure.add_subplot()
+    spans = phases(history)
+    begin, end = history[0]["epoch"], history[-1]["epoch"]
     for number, (phase, first, last) in enumerate(spans):
         if number % 2:
             axes.axvspan(first - 0.5, last + 0.5, color=PAGE.band, linewidth=0, zorder=0)
-        if len(spans) > 1 and (last - first + 1) / total > 0.012 * len(phase) + 0.02:
+        if len(spans) > 1 and (last - first + 1) / (end - begin + 1) > 0.012 * len(phase) + 0.02:
             axes.annotate(
-                phase,
-                (first - 0.5, 1),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(3, 2),
-                textcoords="offset points",
-                fontsize=8,
-                color=PAGE.muted,
-            )
+                phase, (first - 0.5, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2),
+                textcoords="offset points", fontsize=8, color=PAGE.muted,
+            )  # fmt: skip
+    axes.set_xlim(begin - 0.5, end + 0.5)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    axes.grid(visible=False, axis="x")
+    return figure, axes
+
+
+def _legend(axes: Axes, lines: int) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=min(4, lines), handlelength=1.6)
 
 
 def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str) -> Markup:
@@ -150,17 +159,17 @@ def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str
         return svg(figure, name=name, label=label)
 
 
-def loss_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def loss_lines(history: Sequence[dict[str, Any]]) -> list[Line]:
     """The totals solid, each term of the objective dashed (a single term is the total, hence left out)."""
     totals = [("train_loss", "training", "solid"), ("val_loss", "validation", "solid")]
-    known = {"train_loss", "train_accuracy"}
-    columns = [c for c in history[0] if c.startswith("train_") and c not in known] if history else []
-    columns = [c for c in columns if not c.startswith((SHARE, WEIGHT))]
-    terms = [(c, c.removeprefix("train_").replace("_", " "), "dashed") for c in columns if not _is_metric(c)]
+    metrics = ("accuracy", "f1", "recall", "precision", "auc")
+    columns = [c for c in _columns(history, "train_") if not c.startswith((SHARE, WEIGHT))]
+    columns = [c for c in columns if c != "train_loss" and not any(word in c for word in metrics)]
+    terms = [(c, _words(c, "train_"), "dashed") for c in columns]
     return totals + (terms if len(terms) > 1 else [])
 
 
-def branch_panels(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+def branch_panels(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[Line]]]:
     """(title, name, lines) of the validation figures of each of a network's branches; none where it has none."""
     panels = []
     for title, name, first in (
@@ -174,61 +183,25 @@ def branch_panels(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, lis
     return panels
 
 
-def share_columns(history: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(column, label) of the terms that ever had a share of the loss; none where there is a single one."""
-    columns = [c for c in history[0] if c.startswith(SHARE)] if history else []
-    used = [c for c in columns if any(value > 0 for _, value in series(history, c))]
-    return [(c, c.removeprefix(SHARE).replace("_", " ")) for c in used] if len(used) > 1 else []
-
-
-def shares(history: Sequence[dict[str, Any]], *, name: str, title: str) -> Markup | None:
-    """Stacked areas over epochs: what part of the weighted training loss each term is. None without shares.
-
-    In epochs in which one term alone is trained nothing was recorded, and nothing is drawn.
-    """
-    columns = share_columns(history)
-    if not columns:
-        return None
-    rows = [(row["epoch"], [row.get(c) or 0.0 for c, _ in columns]) for row in history]
-    rows = [(epoch, values) for epoch, values in rows if any(values)]
-    epochs = [epoch for epoch, _ in rows]
-    with drawing():
-        figure, axes = _axes(5.4, 3.1)
-        _shade(axes, phases(history))
-        for number, (color, (_, label)) in enumerate(zip(PAGE.series * len(columns), columns, strict=False)):
-            below = [sum(values[:number]) for _, values in rows]
-            own = [values[number] for _, values in rows]
-            axes.bar(epochs, own, bottom=below, width=1.0, color=color, alpha=0.6, linewidth=0, label=label)
-        _epoch_axis(axes, history)
-        axes.set_ylim(0, 1)
-        axes.yaxis.set_major_formatter(whole_percent())
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=min(4, len(columns)), handlelength=1.6)
-        words = "; ".join(
-            f"{label} from {first:.0%} to {last:.0%}"
-            for (_, label), first, last in zip(columns, rows[0][1], rows[-1][1], strict=True)
-        )
-        return svg(figure, name=name, label=f"{title} in epochs {rows[0][0]} to {rows[-1][0]}: {words}")
-
-
-def weight_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def weight_lines(history: Sequence[dict[str, Any]]) -> list[Line]:
     """One line for each term's weight; none where no weight changes."""
-    columns = [c for c in history[0] if c.startswith(WEIGHT)] if history else []
+    columns = _columns(history, WEIGHT)
     moving = any(len({round(v, 6) for _, v in series(history, c)}) > 1 for c in columns)
-    return [(c, c.removeprefix(WEIGHT).replace("_", " "), "solid") for c in columns] if moving else []
+    return [(c, _words(c, WEIGHT), "solid") for c in columns] if moving else []
 
 
-def rate_lines(history: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def rate_lines(history: Sequence[dict[str, Any]]) -> list[Line]:
     """One line for each learning rate; one that equals an earlier one is dashed, so that both are seen."""
-    columns = [c for c in history[0] if c.startswith("lr")] if history else []
-    seen: list[Series] = []
-    lines = []
-    for column in columns:
-        points = series(history, column)
-        label = column.removeprefix("lr").strip("_") or "learning rate"
-        lines.append((column, label, "dashed" if points in seen else "solid"))
-        seen.append(points)
-    return lines
+    columns = _columns(history, "lr")
+    points = [series(history, column) for column in columns]
+    styles = ["dashed" if own in points[:i] else "solid" for i, own in enumerate(points)]
+    labels = [column.removeprefix("lr").strip("_") or "learning rate" for column in columns]
+    return list(zip(columns, labels, styles, strict=True))
 
 
-def _is_metric(column: str) -> bool:
-    return any(word in column for word in ("accuracy", "f1", "recall", "precision", "auc"))
+def _columns(history: Sequence[dict[str, Any]], beginning: str) -> list[str]:
+    return [c for c in history[0] if c.startswith(beginning)] if history else []
+
+
+def _words(column: str, beginning: str) -> str:
+    return column.removeprefix(beginning).replace("_", " ")

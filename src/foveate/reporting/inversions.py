@@ -7,7 +7,7 @@ DIR/manifest.json   what was made and how; written last, so a folder with it is 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from foveate.core.manifest import WEIGHTS
 from foveate.experiment.records import versions_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
-from foveate.reporting.raster import captioned, png
+from foveate.reporting.raster import grid, png
 
 SCHEMA = 1
+SIDE = 224
+"""Least side of a picture on the sheet in px."""
 PACKAGES = ("foveate", "torch", "timm", "torchvision", "numpy", "pillow")
 
 
@@ -55,42 +57,37 @@ def write_inversion(found: Inversion, out: Path, run: RunFolder | None, class_na
     """
     check_new(out)
     names = names_of(found, class_names)
-    pictures = [to_picture(image) for image in found.images]
-    entries: list[dict[str, Any]] = []
-    for i, (number, name, picture) in enumerate(zip(found.numbers, names, pictures, strict=True)):
+    scale = max(1, -(-SIDE // min(found.images.shape[2:])))  # whole, so that a pixel stays a pixel
+    entries: dict[str, dict[str, Any]] = {}
+    cells = []
+    for i, (number, name, image) in enumerate(zip(found.numbers, names, found.images, strict=True)):
         file = fitting(safe_name(name), ".png")
-        if any(entry["file"] == file for entry in entries):
+        if file in entries:
             file = fitting(safe_name(name), f"-{i}.png")
+        picture = to_picture(image)
         write_bytes(out / file, png(picture))
-        entries.append(
-            {
-                "file": file,
-                "name": name,
-                "number": number,
-                "first_score": float(found.scores[0, i]),
-                "score": float(found.final[i]),
-                "probability": None if found.probabilities is None else float(found.probabilities[i]),
-            }
-        )
-    captions = [
-        (entry["name"], f"p {entry['probability']:.2f}" if found.layer is None else f"{entry['score']:.2f}")
-        for entry in entries
-    ]
-    write_bytes(out / "sheet.png", png(captioned(pictures, captions)))
+        score, probability = float(found.final[i]), None
+        if found.probabilities is not None:
+            probability = float(found.probabilities[i])
+        entries[file] = {
+            "file": file, "name": name, "number": number, "first_score": float(found.scores[0, i]), "score": score,
+            "probability": probability,
+        }  # fmt: skip
+        large = picture.resize([scale * side for side in picture.size], Image.Resampling.NEAREST)
+        cells.append((large, [name, f"p {probability:.2f}" if found.layer is None else f"{score:.2f}"]))
+    write_bytes(out / "sheet.png", png(grid(cells, across=5)))
     rows = [[step + 1, *map(float, row)] for step, row in enumerate(found.scores)]
     write_csv(out / "scores.csv", ["update", *names], rows)
-    write_json(
-        out / "manifest.json",
-        {
-            "schema_version": SCHEMA,
-            "run": None if run is None else str(run.folder.resolve()),
-            "weights_sha256": None if run is None else sha256_of_file(run.folder / WEIGHTS),
-            "layer": found.layer,
-            "settings": found.settings,
-            "pictures": entries,
-            "versions": versions_of(*PACKAGES),
-        },
-    )
+    facts = {"layer": found.layer, "settings": found.settings, "pictures": list(entries.values())}
+    return write_manifest(out, run, facts)
+
+
+def write_manifest(out: Path, run: RunFolder | None, facts: Mapping[str, Any]) -> Path:
+    """What was made, of which run, with which versions: the last file of the folder ``out``, which is returned."""
+    weights = None if run is None else sha256_of_file(run.folder / WEIGHTS)
+    folder = None if run is None else str(run.folder.resolve())
+    made: dict[str, Any] = {"schema_version": SCHEMA, "run": folder, "weights_sha256": weights}
+    write_json(out / "manifest.json", {**made, **facts, "versions": versions_of(*PACKAGES)})
     return out
 
 

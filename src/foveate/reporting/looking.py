@@ -1,137 +1,115 @@
-"""The section on where the network looks: energies beside their chance levels, the gallery, explained pictures."""
+"""Where the network looks, in the report of a run: energies and their chance levels, pictures with maps over them."""
 
 import re
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from foveate.core.files import sha256_of_file
 from foveate.core.manifest import WEIGHTS
 from foveate.evaluation.evaluators.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import pictures
 from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
+from foveate.reporting.pictures import data_uri, gallery_picture, thumbnail
 from foveate.training.changed_pictures import FOLDER as CHANGED
 
 EXPLAINED = 12
 """Explained pictures in the report; their own sheet shows all."""
-
-_LOOK_WORDS = {
+_MAPS = {
     ENERGY: ("Class map", "what speaks for the true class (Grad-CAM)"),
     TAP_ENERGY: ("Tap map", "mean activation at the last tap"),
     CENTRE: ("Centred blob", "control: a map that always looks at the middle"),
     CHANCE: ("Uniform map", "chance: the object's share of the picture"),
 }
+_BACKGROUNDS = {
+    "original": ("Unchanged", "these pictures as they are"),
+    "swapped": ("Swapped", "the background of a picture of another class, its object painted out"),
+    "blurred": ("Blurred", "the own background, object painted out, as 4\u00a0×\u00a04 blended colours"),
+    "grey": ("Grey", "one grey everywhere"),
+    "noise": ("Noise", "a random colour in every pixel"),
+    "removed": ("Object removed", "the object painted out from its surroundings"),
+}
 
 
 def look(table: PredictionTable, split: str | None) -> dict[str, Any] | None:
     """Means over the pictures on which ALL of the main columns can be measured, so that they compare."""
-    present = [name for name in _LOOK_WORDS if name in table.look]
+    present = [name for name in _MAPS if name in table.look]
     if split is None or not present:
         return None
     rows = table.of_split(split)
     measurable = np.all([np.isfinite(rows.look[name]) for name in present], axis=0)
     if not measurable.any():
         return None
-    means = {name: float(np.mean(rows.look[name][measurable], dtype=np.float64)) for name in present}
-    several = measurable.sum() > 1
-    entries = [
-        {
-            "name": _LOOK_WORDS[name][0],
-            "what": _LOOK_WORDS[name][1],
-            "mean": means[name],
-            "std": float(np.std(rows.look[name][measurable], ddof=1, dtype=np.float64)) if several else None,
-            "control": name in (CENTRE, CHANCE),
-        }
-        for name in present
-    ]
-    taps = [
-        {
-            "tap": name.removeprefix(TAP_ENERGY + "_"),
-            "of_tap": _mean_of(rows, name, measurable),
-            "of_class": _mean_of(rows, name.removeprefix("tap_"), measurable),
-        }
-        for name in rows.look
-        if name.startswith(TAP_ENERGY + "_")
-    ]
-    right, wrong = measurable & rows.correct, measurable & ~rows.correct
+
+    def of(name: str, where: np.ndarray = measurable, spread: bool = False) -> float | None:
+        values = rows.look[name][where].astype(np.float64) if name in rows.look else np.empty(0)
+        values = values[np.isfinite(values)]
+        if len(values) <= spread:
+            return None
+        return float(values.std(ddof=1) if spread else values.mean())
+
+    right = measurable & rows.correct
+    taps = [name for name in rows.look if name.startswith(f"{TAP_ENERGY}_")]
     return {
-        "entries": entries,
-        "taps": taps,
-        "means": means,
-        "energy": means.get(ENERGY),
-        "chance": means.get(CHANCE),
-        "centre": means.get(CENTRE),
+        "entries": [
+            (*_MAPS[name], of(name), of(name, spread=True), name in (CENTRE, CHANCE)) for name in present
+        ],
+        "taps": [(t.removeprefix(f"{TAP_ENERGY}_"), of(t.removeprefix("tap_")), of(t)) for t in taps],
+        "energy": of(ENERGY),
+        "chance": of(CHANCE),
+        "centre": of(CENTRE),
         "n": int(measurable.sum()),
         "n_split": len(rows),
-        "right": _mean_of(rows, ENERGY, right),
-        "wrong": _mean_of(rows, ENERGY, wrong),
+        "right": of(ENERGY, right),
+        "wrong": of(ENERGY, measurable & ~right),
         "n_right": int(right.sum()),
-        "n_wrong": int(wrong.sum()),
+        "n_wrong": int((measurable & ~right).sum()),
     }
 
 
-def _mean_of(rows: PredictionTable, name: str, where: np.ndarray) -> float | None:
-    if name not in rows.look or not where.any():
-        return None
-    values = rows.look[name][where].astype(np.float64)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else None
-
-
 def gallery(run: RunFolder) -> list[dict[str, Any]]:
+    """The pictures that training kept with their maps, wrong answers first."""
     if run.maps is None:
         return []
-    row_of = {path: i for i, path in enumerate(run.predictions.path.tolist())}
-    result = []
+    table, chance = run.predictions, run.predictions.look.get(CHANCE)
+    row_of = {path: i for i, path in enumerate(table.path.tolist())}
+    found = []
     for k, index in enumerate(run.maps.index.tolist()):
         path = run.listed[index]["path"] if 0 <= index < len(run.listed) else None
         i = row_of.get(path) if path is not None else None
         image, mask = run.maps.image[k], run.maps.mask[k]
         plain = "picture and mask" if mask.any() else "picture"
-        views: list[dict[str, Any]] = [
-            {"name": plain, "uri": pictures.gallery_picture(image, mask, None), "energy": None}
-        ]
+        views: list[tuple[str, str, float | None]] = [(plain, gallery_picture(image, mask, None), None)]
         for name, values in run.maps.maps.items():
-            energy = _energy_of(run.predictions, i, name) if i is not None else None
-            views.append(
-                {"name": name, "uri": pictures.gallery_picture(image, mask, values[k]), "energy": energy}
-            )
-        chance = run.predictions.look.get(CHANCE)
-        known = i is not None and run.predictions.label[i] >= 0
-        result.append(
-            {
-                "path": path or f"catalog row {index}",
-                "views": views,
-                "label": run.class_names[run.predictions.label[i]] if known else None,
-                "prediction": run.class_names[run.predictions.prediction[i]] if i is not None else None,
-                "confidence": float(run.predictions.confidence[i]) if i is not None else None,
-                "correct": bool(run.predictions.correct[i]) if known else None,
-                "chance": float(chance[i]) if chance is not None and i is not None else None,
-            }
-        )
-    return sorted(result, key=lambda item: item["correct"] is not False)
+            energy = None if i is None else _energy(table, i, name)
+            views.append((name, gallery_picture(image, mask, values[k]), energy))
+        item: dict[str, Any] = dict.fromkeys(("label", "prediction", "confidence", "correct", "chance"))
+        if i is not None:
+            item["prediction"] = run.class_names[table.prediction[i]]
+            item["confidence"] = float(table.confidence[i])
+            item["chance"] = None if chance is None else float(chance[i])
+            if table.label[i] >= 0:
+                item |= {"label": run.class_names[table.label[i]], "correct": bool(table.correct[i])}
+        found.append({"path": path or f"catalog row {index}", "views": views, **item})
+    return sorted(found, key=lambda item: item["correct"] is not False)
 
 
-def _energy_of(table: PredictionTable, row: int, map_name: str) -> float | None:
+def _energy(table: PredictionTable, row: int, map_name: str) -> float | None:
     """The look column that belongs to a map of the gallery; None when the table has none."""
-    if map_name == "class map":
-        column = ENERGY
-    elif not map_name.startswith("tap "):
-        return None
-    else:
-        named = f"{TAP_ENERGY}_{map_name.removeprefix('tap ')}"
-        column = named if named in table.look else TAP_ENERGY
-    values = table.look.get(column)
-    return None if values is None else float(values[row])
+    columns = [ENERGY]
+    if map_name != "class map":
+        columns = [f"{TAP_ENERGY}_{map_name.removeprefix('tap ')}", TAP_ENERGY]
+        columns *= map_name.startswith("tap ")
+    return next((float(table.look[column][row]) for column in columns if column in table.look), None)
 
 
 def changed(run: RunFolder) -> list[dict[str, Any]]:
     """Sheets of pictures that a feedback showed changed, in the order of the epochs."""
     found = []
     for file in sorted((run.folder / CHANGED).glob("*.png")):
-        uri, why = pictures.thumbnail(file, side=1400)
+        uri, why = thumbnail(file, side=1400)
         words = re.sub(r"^from epoch 0*(\d+), (feedback \d+)", r"From epoch \1 on, \2:", file.stem)
         found.append({"words": words, "uri": uri, "why": why})
     return found
@@ -140,28 +118,66 @@ def changed(run: RunFolder) -> list[dict[str, Any]]:
 def explained(run: RunFolder) -> dict[str, Any] | None:
     """What ``foveate explain`` left in the run's folder; None where there is nothing finished."""
     folder = run.folder / FOLDER
-    if not (folder / MANIFEST).is_file():
-        return None
-    manifest = Explanations.open(folder).manifest
-    if not manifest["finished"]:
+    manifest = Explanations.open(folder).manifest if (folder / MANIFEST).is_file() else None
+    if manifest is None or not manifest["finished"]:
         return None
     weights = run.folder / WEIGHTS
     if not weights.is_file() or manifest["runs"][0]["weights_sha256"] != sha256_of_file(weights):
-        return {"stale": True, "n": len(manifest["pictures"]), "items": []}
+        return {"stale": True}
     items = []
     for picture in manifest["pictures"][:EXPLAINED]:
-        views = []
-        for column in manifest["columns"]:
-            uri, why = pictures.thumbnail(folder / picture["overlays"][column["name"]])
-            views.append({"name": column["name"], "uri": uri, "why": why})
+        names = [column["name"] for column in manifest["columns"]]
+        views = [(name, *thumbnail(folder / picture["overlays"][name])) for name in names]
         answer, label = picture["answers"][0], picture["label"]
-        items.append(
-            {
-                "path": picture["path"],
-                "views": views,
-                "label": label,
-                "correct": None if label is None else answer["prediction"] == label,
-                **answer,
-            }
-        )
-    return {"stale": False, "n": len(manifest["pictures"]), "items": items, "sheet": manifest["sheets"][0]}
+        correct = None if label is None else answer["prediction"] == label
+        items.append({"path": picture["path"], "views": views, "label": label, "correct": correct, **answer})
+    return {
+        "stale": False, "n": len(manifest["pictures"]), "items": items, "sheet": manifest["sheets"][0]
+    }  # fmt: skip
+
+
+def backgrounds(run: RunFolder) -> dict[str, Any] | None:
+    """Answers with other backgrounds, from ``background_tests.csv``, and some of these pictures; None without tests."""
+    table = run.background_table
+    if table is None:
+        return None
+    summary = table.summary()
+    original = table.prediction["original"] == table.label
+    entries = {}
+    for test, predicted in table.prediction.items():
+        now = predicted == table.label
+        counts = {"lost": int((original & ~now).sum()), "won": int((~original & now).sum())}
+        entries[test] = {
+            "name": _BACKGROUNDS[test][0],
+            "what": _BACKGROUNDS[test][1],
+            **summary[test],
+            **counts,
+        }
+    row_of = {path: i for i, path in enumerate(table.path.tolist())}
+    sheet, items = run.background_sheet, []
+    for k, path in enumerate(sheet.path.tolist() if sheet else ()):
+        i = row_of.get(path)
+        if sheet is None or i is None:
+            continue
+        views = []
+        for test in (name for name in sheet.pictures if name in table.prediction):
+            image, answer = sheet.pictures[test][k], int(table.prediction[test][i])
+            outlined = gallery_picture(image, sheet.mask[k], None) if test == "original" else ""
+            uri = outlined or data_uri(Image.fromarray(image), quality=85)
+            correct = answer == table.label[i]
+            views.append(
+                (
+                    _BACKGROUNDS[test][0],
+                    uri,
+                    correct,
+                    run.class_names[answer],
+                    float(table.probability[test][i]),
+                )
+            )
+        lent = int(table.background_label[i])
+        label, other = run.class_names[int(table.label[i])], run.class_names[lent] if lent >= 0 else None
+        items.append({"path": path, "label": label, "background_label": other, "views": views})
+    return {
+        "n": len(table), "split": table.split, "chance": summary["chance_majority"], "tests": entries,
+        "as_background": summary.get("swapped", {}).get("as_background"), "sheet": items,
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from importlib import resources
 from typing import Any
@@ -26,7 +26,8 @@ def templates() -> Environment:
     )
     environment.filters |= {
         "percent": percent, "number": number, "thousands": thousands, "breakable": breakable, "px": "{:.1f}".format,
-        "uri": partial(data_uri, quality=85), "markdown": markdown, "latex": latex,
+        "uri": partial(data_uri, quality=85), "markdown": markdown, "latex": latex, "text": value_text,
+        "leaves": leaves,
     }  # fmt: skip
     return environment
 
@@ -38,14 +39,13 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
     return templates().get_template(template).render(script=Markup(script), script_hash=digest, **context)
 
 
-def flat(tree: Mapping[str, Any], skip: tuple[str, ...] = (), prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted name, text) of every leaf, for the record at a report's end."""
-    result: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        if key in skip:
-            continue
-        if isinstance(value, Mapping):
-            result.extend(flat(value, prefix=f"{prefix}{key}."))
-        else:
-            result.append((f"{prefix}{key}", value_text(value)))
-    return result
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every leaf of nested plain values."""
+    inner = value
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        inner = dict(enumerate(value))
+    if not isinstance(inner, dict):
+        yield place, value
+        return
+    for name, part in inner.items():
+        yield from leaves(part, f"{place}.{name}".lstrip("."))

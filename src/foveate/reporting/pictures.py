@@ -2,13 +2,13 @@
 
 import base64
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
+from foveate.data.decode import DecodeError, read_image
 from foveate.reporting.overlays import overlay
 
 THUMBNAIL = 220
@@ -23,34 +23,24 @@ def data_uri(image: Image.Image, quality: int = 80) -> str:
 
 
 def thumbnail(path: Path, side: int = THUMBNAIL) -> tuple[str | None, str]:
-    """(data URI, "") of the picture at ``path``, upright by its EXIF; or (None, reason in words)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                opened.draft("RGB", (2 * side, 2 * side))  # large JPEG: decode at a fraction of the size
-                image = ImageOps.exif_transpose(opened)
-                image = _rgb(image)
-                image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    except FileNotFoundError:
+    """(data URI, "") of the picture at ``path``; or (None, reason in words)."""
+    if not path.exists():
         return None, "picture no longer at its place"
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return None, "picture too large to draw"
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError):
-        return None, "picture cannot be read"
+    try:
+        image = read_image(path, at_least=2 * side)
+    except DecodeError as error:
+        large = isinstance(error.__cause__, Image.DecompressionBombError)
+        return None, "picture too large to draw" if large else "picture cannot be read"
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return data_uri(image), ""
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        values = (values - values.min()) / max(float(np.ptp(values)), 1e-12) * 255
-        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+def scaled(
+    image: Image.Image, side: int, resampling: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
+    """The picture with ``side`` px on its longest side."""
+    width, height = (max(1, round(length * (side / max(image.size)))) for length in image.size)
+    return image.resize((width, height), resampling)
 
 
 def gallery_picture(
@@ -67,9 +57,8 @@ def outlined(
     image: np.ndarray, mask: np.ndarray | None, side: int, values: np.ndarray | None = None
 ) -> Image.Image:
     """The picture of ``gallery_picture``, its longest side ``side`` px."""
-    scale = side / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    shown = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    shown = scaled(Image.fromarray(image), side, Image.Resampling.BICUBIC)
+    size = shown.size
     if values is not None:
         full = Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
         shown = overlay(shown, np.asarray(full))

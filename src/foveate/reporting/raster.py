@@ -1,4 +1,4 @@
-"""Sheets drawn with Pillow: text that fits, captioned pictures in rows, PNG bytes."""
+"""Sheets drawn with Pillow: text that fits, pictures in rows with words below, PNG bytes."""
 
 import io
 from collections.abc import Sequence
@@ -7,8 +7,13 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE, COLUMNS, GAP, LINE = 224, 5, 12, 22
-"""Of ``captioned``: shortest side of a picture, pictures in a row, space, height of a line of text; in px."""
+from foveate.reporting.canvas import PRINT
+
+GAP, LINE, MARGIN = 8, 17, 24
+"""Of ``grid``: between pictures, of a line of text, around all; in px."""
+
+Cell = tuple[Image.Image, list[str]]
+"""A picture, and the lines of text below it."""
 
 
 def png(picture: Image.Image) -> bytes:
@@ -35,25 +40,41 @@ def fitting(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
     return "…"
 
 
-def captioned(
-    pictures: Sequence[Image.Image], captions: Sequence[tuple[str, str]], columns: int = COLUMNS
-) -> Image.Image:
-    """Pictures of one size in rows, below each its name and a figure."""
-    scale = max(1, -(-SIDE // min(pictures[0].size)))  # whole, so that a pixel stays a pixel
-    width, height = (side * scale for side in pictures[0].size)
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    font = load_font(14)
-    sheet = Image.new(
-        "RGB", (columns * (width + GAP) + GAP, rows * (height + LINE + GAP) + GAP), (255, 255, 255)
-    )
-    draw = ImageDraw.Draw(sheet)
-    for i, (picture, (name, figure)) in enumerate(zip(pictures, captions, strict=True)):
-        x, y = GAP + (i % columns) * (width + GAP), GAP + (i // columns) * (height + LINE + GAP)
-        sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (x, y))
-        room = width - font.getlength(f"  {figure}")
-        draw.text((x, y + height + 3), fitting(name, room, font), fill=(20, 20, 20), font=font)
-        draw.text(
-            (x + width - font.getlength(figure), y + height + 3), figure, fill=(110, 110, 110), font=font
-        )
+class Pen:
+    """Text on a sheet."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self.draw = ImageDraw.Draw(image)
+
+    def text(
+        self, x: float, y: float, text: str, width: float, *, size: int = 14, colour: str = PRINT.ink,
+        bold: bool = False, centre: bool = False,
+    ) -> None:  # fmt: skip
+        """One line in ``width`` pixels; what does not fit is shortened in the middle."""
+        font = load_font(size, bold)
+        short = fitting(text, width, font)
+        if centre:
+            x += (width - font.getlength(short)) / 2
+        self.draw.text((x, y), short, fill=colour, font=font)
+
+
+def grid(cells: Sequence[Cell], across: int, heads: Sequence[str] = (), lines: int = 2) -> Image.Image:
+    """Pictures of one size in rows of ``across``, with room for ``lines`` below each; ``heads`` stand above columns."""
+    side, height = cells[0][0].size
+    across = min(across, len(cells))
+    down, top = -(-len(cells) // across), MARGIN + LINE * bool(heads)
+    step = height + max(lines, *(len(words) for _, words in cells)) * LINE + GAP
+    size = (2 * MARGIN + across * (side + GAP) - GAP, top + down * step - GAP + MARGIN)
+    sheet = Image.new("RGB", size, PRINT.paper)
+    pen = Pen(sheet)
+    for k, head in enumerate(heads):
+        pen.text(MARGIN + k * (side + GAP), MARGIN - 4, head, side, size=13, bold=True)
+    for k, (picture, words) in enumerate(cells):
+        x, y = MARGIN + k % across * (side + GAP), top + k // across * step
+        sheet.paste(picture, (x, y))
+        for line, text in enumerate(words):
+            colour = PRINT.muted if heads or line else PRINT.ink
+            pen.text(
+                x, y + height + 3 + line * (LINE - 3), text, side, size=11 if heads else 13, colour=colour
+            )
     return sheet

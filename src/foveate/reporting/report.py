@@ -12,16 +12,14 @@ from typing import Any
 from foveate.core import manifest
 from foveate.core.errors import RunError
 from foveate.core.files import write_text
-from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import summarise
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import backgrounds, looking, matrix, sections
+from foveate.reporting import looking, sections
+from foveate.reporting.matrix import confusion_svg
 from foveate.reporting.overlays import colorbar
-from foveate.reporting.page import flat, render_page
-from foveate.reporting.text import duration, percent, thousands, value_text
+from foveate.reporting.page import render_page
+from foveate.reporting.text import duration, thousands, value_text
 
-PAIRS = 12
-QUARANTINED_SHOWN = 200
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -43,64 +41,45 @@ def build_report(run_folder: Path, out: Path | None = None) -> Path:
             f"{folder} has no predictions.csv: the training is unfinished; run the same command again to go on."
         )
     target = Path(out) if out is not None else folder / "report.html"
-    write_text(target, render(run))
+    write_text(target, render_page("run.html.j2", context(run)))
     return target
-
-
-def render(run: RunFolder) -> str:
-    """The HTML of ``run``."""
-    return render_page("run.html.j2", {"colorbar": colorbar(), **context(run)})
 
 
 def context(run: RunFolder) -> dict[str, Any]:
     """Everything the template shows."""
-    split = next((s for s in ("test", "val", "train") if s in run.predictions.splits), None)
-    summary = summarise(run.predictions, split) if split else None
-    names = dict(zip(run.predictions.class_ids, run.class_names, strict=True))
-    root = run.data_root
+    table = run.predictions
+    split = next((s for s in ("test", "val", "train") if s in table.splits), None)
+    summary = summarise(table, split) if split else None
+    root, name, noted = run.data_root, run.folder.resolve().name, run.noted
+    decisions = noted.get("decisions") or []
     return {
-        "title": root.name if root and root.name else run.folder.resolve().name,
-        "run_name": run.folder.resolve().name,
-        "names": names,
-        "split": split,
+        "title": root.name if root and root.name else name,
+        "run": run,
+        "run_name": name,
+        "names": dict(zip(table.class_ids, run.class_names, strict=True)),
         "split_name": SPLIT_NAMES.get(split or "", split or ""),
+        "split_names": SPLIT_NAMES,
         "summary": summary,
-        "learnt": _learnt(run.predictions) if split != "train" else None,
+        "learnt": table.of_split("train") if "train" in table.splits and split != "train" else None,
         "facts": _facts(run),
-        "notices": _notices(run, summary),
-        "decisions": [
-            {key: value_text(text) for key, text in d.items()} for d in run.noted.get("decisions") or []
-        ],
-        "quarantined": run.noted.get("quarantined") or [],
-        "quarantined_shown": QUARANTINED_SHOWN,
+        "unchecked": manifest.unchecked(run.folder),
+        "leaks": [d["value"] for d in decisions if "LEAK" in str(d.get("value"))],
+        "stated": _at(run.stated, "metrics", split or "", "accuracy"),
+        "decisions": [{key: value_text(text) for key, text in d.items()} for d in decisions],
+        "quarantined": noted.get("quarantined") or [],
         "curves": sections.curves(run),
-        "matrix": matrix.confusion_svg(summary["confusion"], run.class_names) if summary else None,
-        "pairs": summary["confused_pairs"][:PAIRS] if summary else [],
-        "n_pairs": len(summary["confused_pairs"]) if summary else 0,
-        "calibration": sections.calibration(run.predictions, summary),
-        "mistakes": sections.mistakes(run, split),
-        "look": looking.look(run.predictions, split),
+        "matrix": confusion_svg(summary["confusion"], run.class_names) if summary else None,
+        "calibration": sections.calibration(table, summary) if summary else None,
+        "mistakes": sections.mistakes(run, split) if split else None,
+        "look": looking.look(table, split),
         "gallery": looking.gallery(run),
         "explained": looking.explained(run),
         "changed": looking.changed(run),
-        "gallery_masks": run.maps is not None and bool(run.maps.mask.any()),
-        "backgrounds": backgrounds.tests(run),
-        "split_names": SPLIT_NAMES,
-        "groups": sections.groups(summary),
-        "attributes": sections.attributes(summary),
-        "experiment_text": run.settings_text,
-        "environment": flat(run.noted, skip=("decisions", "quarantined", "network")),
-        "network_text": run.noted.get("network"),
+        "backgrounds": looking.backgrounds(run),
+        "environment": {k: v for k, v in noted.items() if k not in ("decisions", "quarantined", "network")},
         "distribution": sections.distribution(run),
+        "colorbar": colorbar(),
     }
-
-
-def _learnt(table: PredictionTable) -> dict[str, int] | None:
-    """How many training pictures are named correctly, where they were measured."""
-    if "train" not in table.splits:
-        return None
-    rows = table.of_split("train")
-    return {"n": len(rows), "correct": int(rows.correct.sum())}
 
 
 def _facts(run: RunFolder) -> list[tuple[str, str]]:
@@ -109,14 +88,11 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
     shown = [f"{thousands(n)} {name}" for name, n in counts.items() if n]
     masks = sum(bool(row.get("mask")) for row in rows)
     weights = _at(run.card, "pretrained_on")
-    if not run.settings.get(
-        "start"
-    ):  # else the settings name what the pretext run began with, the card all of it
+    if not run.settings.get("start"):
+        # else the settings name what the pretext run began with, the card all of it
         weights = _at(run.settings, "model", "weights") or weights
     seed, backbone = _at(run.settings, "seed"), _at(run.settings, "model", "backbone")
-    finished = datetime.datetime.fromtimestamp(
-        (run.folder / "predictions.csv").stat().st_mtime, tz=datetime.UTC
-    )
+    finished = (run.folder / "predictions.csv").stat().st_mtime
     epochs = run.history if run.has("history.csv") else []
     seconds = sum(row["seconds"] for row in epochs if row.get("seconds") is not None)
     facts = [
@@ -128,7 +104,7 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
         ("Random seed", "not recorded" if seed is None else str(seed)),
         ("Epochs", str(len(epochs) or "") + (f" in {duration(seconds)}" if seconds else "")),
         ("Run", run.folder.resolve().name),
-        ("Date", finished.strftime("%Y-%m-%d")),
+        ("Date", datetime.datetime.fromtimestamp(finished, tz=datetime.UTC).strftime("%Y-%m-%d")),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -138,42 +114,3 @@ def _at(tree: Any, *steps: str) -> Any:
     for step in steps:
         tree = tree.get(step) if isinstance(tree, dict) else None
     return tree
-
-
-def _notices(run: RunFolder, summary: dict[str, Any] | None) -> list[str]:
-    """What a reader must know before believing the headline."""
-    old = manifest.unchecked(run.folder)
-    notices = [old] if old else []
-    if summary is None:
-        return [
-            *notices,
-            "No picture here has a label, so nothing can be measured; the answers are in predictions.csv.",
-        ]
-    if summary["split"] != "test":
-        notices.append(
-            "This run has no labelled test pictures. All figures are those of the "
-            f"{SPLIT_NAMES[summary['split']]} pictures, on which choices were made; expect less on new ones."
-        )
-    notices += [str(d["value"]) for d in run.noted.get("decisions") or [] if "LEAK" in str(d.get("value"))]
-    task = run.settings.get("task")
-    if isinstance(task, dict):
-        notices.append(
-            f"This is a pretext run: its classes are the answers to the task '{task.get('kind')}', not those of the "
-            "data set. Mistakes are shown as the pictures are, before the question was made of them."
-        )
-    width = summary["accuracy_high"] - summary["accuracy_low"]
-    if width > 0.1:
-        notices.append(
-            f"{summary['n']} pictures are few: the interval is {100 * width:.0f} points wide, and smaller "
-            "differences between two runs on this set can be chance."
-        )
-    if summary["accuracy_low"] <= summary["chance_majority"]:
-        notices.append("The accuracy is not clearly above that of always answering the most frequent class.")
-    stated = _at(run.stated, "metrics", summary["split"], "accuracy")
-    if isinstance(stated, int | float) and abs(stated - summary["accuracy"]) > 1e-6:
-        notices.append(
-            f"result.json states an accuracy of {percent(stated, 2)}, predictions.csv gives "
-            f"{percent(summary['accuracy'], 2)}. One of them was changed or belongs to another evaluation; "
-            "this report uses predictions.csv."
-        )
-    return notices

@@ -1,4 +1,4 @@
-"""What each section of the report shows, from the prediction table and the history."""
+"""What sections of a run's report show, from the prediction table and the history."""
 
 from typing import Any
 
@@ -14,13 +14,12 @@ from foveate.evaluation.calibration import (
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import figures, pictures
+from foveate.reporting import figures
 from foveate.reporting.classes import class_pictures
+from foveate.reporting.pictures import thumbnail
 from foveate.reporting.text import percent
 
 MISTAKES = 12
-VALUES = 12
-"""Values of an attribute that a table shows."""
 
 
 def curves(run: RunFolder) -> dict[str, Any] | None:
@@ -33,31 +32,24 @@ def curves(run: RunFolder) -> dict[str, Any] | None:
         ("val_accuracy", "validation", "solid"),
         ("val_macro_f1", "validation macro F1", "dashed"),
     ]
-    panels = [
-        (
-            "Accuracy",
-            figures.curve(history, accuracy, name="accuracy", title="Accuracy", best=best, percent=True),
+    losses, weights = figures.loss_lines(history), figures.weight_lines(history)
+    rates = figures.rate_lines(history)
+    panels = {
+        "Accuracy": figures.curve(
+            history, accuracy, name="accuracy", title="Accuracy", best=best, percent=True
         ),
-        ("Loss", figures.curve(history, figures.loss_lines(history), name="loss", title="Loss", best=best)),
-        *(
-            (title, figures.curve(history, lines, name=name, title=title, percent=name == "branches"))
+        "Loss": figures.curve(history, losses, name="loss", title="Loss", best=best),
+        **{
+            title: figures.curve(history, lines, name=name, title=title, percent=name == "branches")
             for title, name, lines in figures.branch_panels(history)
-        ),
-        ("Share of the loss", figures.shares(history, name="shares", title="Share of the weighted loss")),
-        (
-            "Weight of each term",
-            figures.curve(history, figures.weight_lines(history), name="weights", title="Weight", log=True),
-        ),
-        (
-            "Learning rate",
-            figures.curve(history, figures.rate_lines(history), name="rate", title="Learning rate", log=True),
-        ),
-    ]
-    best_row = next((row for row in history if row["epoch"] == best), None)
+        },
+        "Share of the loss": figures.shares(history, name="shares", title="Share of the weighted loss"),
+        "Weight of each term": figures.curve(history, weights, name="weights", title="Weight", log=True),
+        "Learning rate": figures.curve(history, rates, name="rate", title="Learning rate", log=True),
+    }
     return {
-        "panels": [(title, drawing) for title, drawing in panels if drawing is not None],
-        "best": best,
-        "best_value": best_row["val_accuracy"] if best_row else None,
+        "panels": [(title, drawing) for title, drawing in panels.items() if drawing is not None],
+        "best": next((row for row in history if row["epoch"] == best), None),
         "phases": figures.phases(history),
     }
 
@@ -68,85 +60,50 @@ def distribution(run: RunFolder) -> dict[str, Any] | None:
     if not known:
         return None
     names = list(dict.fromkeys([*run.class_names, *(row["label"] for row in known)]))
-    index = {name: label for label, name in enumerate(names)}
-    rows = [(row["path"], index[row["label"]], row["split"]) for row in known]
+    labels = {name: label for label, name in enumerate(names)}
+    rows = [(row["path"], labels[row["label"]], row["split"]) for row in known]
     return class_pictures(run.data_root, names, rows)
 
 
-def calibration(table: PredictionTable, summary: dict[str, Any] | None) -> dict[str, Any] | None:
-    if summary is None:
-        return None
+def calibration(table: PredictionTable, summary: dict[str, Any]) -> dict[str, Any]:
     rows = table.of_split(summary["split"])
-    gap = summary["mean_confidence"] - summary["accuracy"]
     label = (
         f"Reliability diagram: calibration error {percent(summary['ece'])}, "
         f"mean confidence {percent(summary['mean_confidence'])}, accuracy {percent(summary['accuracy'])}"
     )
     result: dict[str, Any] = {
         "figure": figures.reliability_diagram(summary["reliability"], name="reliability", label=label),
-        "gap": gap,
-        "temperature": None,
+        "gap": summary["mean_confidence"] - summary["accuracy"],
     }
     if "val" in table.splits and summary["split"] != "val":
         validation = table.of_split("val")
         temperature = fit_temperature(log_probabilities(validation.probabilities), validation.label)
-        confidence = scale(rows.probabilities, temperature).max(axis=1)
-        result |= {
+        confidence, logs = (
+            scale(rows.probabilities, temperature).max(axis=1),
+            log_probabilities(rows.probabilities),
+        )
+        result["scaled"] = {
             "temperature": temperature,
-            "scaled_ece": expected_calibration_error(confidence, rows.correct),
-            "scaled_nll": negative_log_likelihood(
-                log_probabilities(rows.probabilities), rows.label, temperature
-            ),
-            "n_validation": len(validation),
+            "ece": expected_calibration_error(confidence, rows.correct),
+            "nll": negative_log_likelihood(logs, rows.label, temperature),
+            "n": len(validation),
         }
     return result
 
 
-def mistakes(run: RunFolder, split: str | None) -> dict[str, Any]:
-    if split is None:
-        return {"n": 0, "shown": []}
+def mistakes(run: RunFolder, split: str) -> dict[str, Any]:
     rows = run.predictions.of_split(split)
     wrong = np.flatnonzero(~rows.correct)
-    worst = wrong[np.argsort(-rows.loss[wrong], kind="stable")][:MISTAKES]
     shown = []
-    for i in worst:
-        path = str(rows.path[i])
-        if run.data_root is None:
-            uri, why = None, "place of the pictures not recorded"
-        else:
-            uri, why = pictures.thumbnail(run.data_root / path)
+    for i in wrong[np.argsort(-rows.loss[wrong], kind="stable")][:MISTAKES]:
+        uri, why = None, "place of the pictures not recorded"
+        if run.data_root is not None:
+            uri, why = thumbnail(run.data_root / str(rows.path[i]))
         shown.append(
             {
-                "path": path,
-                "uri": uri,
-                "why": why,
-                "label": run.class_names[rows.label[i]],
-                "prediction": run.class_names[rows.prediction[i]],
-                "confidence": float(rows.confidence[i]),
+                "path": str(rows.path[i]), "uri": uri, "why": why, "label": run.class_names[rows.label[i]],
+                "prediction": run.class_names[rows.prediction[i]], "confidence": float(rows.confidence[i]),
                 "of_label": float(rows.probabilities[i, rows.label[i]]),
-                "loss": float(rows.loss[i]),
             }
-        )
+        )  # fmt: skip
     return {"n": len(wrong), "shown": shown}
-
-
-def groups(summary: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Group accuracies, worst first; None when every picture is its own group."""
-    groups = summary["groups"] if summary else None
-    if summary is None or groups is None or groups["n"] >= summary["n"]:
-        return None
-    worst = sorted(groups["per_group"], key=lambda g: (g["accuracy"], -g["n"]))
-    return {"n": groups["n"], "mean": groups["mean_accuracy"], "worst": worst[:8]}
-
-
-def attributes(summary: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """{attribute: accuracy of its weakest values, the worst, and how many values are left out}."""
-    found = summary.get("attributes", {}) if summary else {}
-    return {
-        name: {
-            **entry,
-            "weakest": sorted(entry["values"], key=lambda value: value["accuracy"])[:VALUES],
-            "left": max(0, len(entry["values"]) - VALUES),
-        }
-        for name, entry in found.items()
-    }

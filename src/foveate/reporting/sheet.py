@@ -8,13 +8,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from foveate.core.files import write_bytes, write_text
 from foveate.reporting.canvas import PRINT
 from foveate.reporting.overlays import colorbar, legend
 from foveate.reporting.page import render_page
-from foveate.reporting.raster import fitting, load_font, png
+from foveate.reporting.raster import Pen, load_font, png
 from foveate.reporting.text import percent
 from foveate.training import Observer
 
@@ -119,27 +119,6 @@ def write_sheets(
 GAP, GROUP_GAP, MARGIN, LINE = 8, 26, 30, 19
 
 
-class _Pen:
-    """Text on the PNG sheet."""
-
-    def __init__(self, image: Image.Image) -> None:
-        self.draw = ImageDraw.Draw(image)
-
-    def text(
-        self, x: float, y: float, text: str, width: float, *, size: int = 14, colour: str = PRINT.ink,
-        bold: bool = False, centre: bool = False,
-    ) -> None:  # fmt: skip
-        """One line in ``width`` pixels; what does not fit is shortened in the middle."""
-        font = load_font(size, bold)
-        short = fitting(text, width, font)
-        if centre:
-            x += (width - font.getlength(short)) / 2
-        self.draw.text((x, y), short, fill=colour, font=font)
-
-    def line(self, x0: float, x1: float, y: float) -> None:
-        self.draw.line((x0, y, x1, y), fill=PRINT.grid, width=1)
-
-
 def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) -> Image.Image:
     """The sheet as one picture. ``number``: which page of how many."""
     lefts, x = [], MARGIN + SIDE + GROUP_GAP
@@ -151,7 +130,7 @@ def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) ->
     top = MARGIN + 96 + (2 + several) * (LINE + 3)
     heights = [row.picture.height + 2 * LINE + 24 for row in page]
     image = Image.new("RGB", (width, top + sum(heights) + MARGIN - 10), PRINT.paper)
-    pen = _Pen(image)
+    pen = Pen(image)
     right = width - MARGIN
     pen.text(MARGIN, MARGIN - 4, sheet.title, right - MARGIN, size=24, bold=True)
     paged = f"    page {number[0]} of {number[1]}" if number[1] > 1 else ""
@@ -177,14 +156,14 @@ def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) ->
             pen.text(left, line + LINE, named or "pixels", SIDE, size=12, colour=PRINT.muted, centre=True)
     y = top
     for row, height in zip(page, heights, strict=True):
-        pen.line(MARGIN, right, y - 10)
+        pen.draw.line((MARGIN, y - 10, right, y - 10), fill=PRINT.grid, width=1)
         _draw_row(image, pen, sheet, row, lefts, y)
         y += height
     return image
 
 
 def _draw_row(
-    image: Image.Image, pen: _Pen, sheet: Sheet, row: Row, lefts: Sequence[Sequence[int]], y: int
+    image: Image.Image, pen: Pen, sheet: Sheet, row: Row, lefts: Sequence[Sequence[int]], y: int
 ) -> None:
     indent = (SIDE - row.picture.width) // 2
     image.paste(row.picture, (MARGIN + indent, y))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import confused_pairs
 from foveate.experiment import Run
-from foveate.reporting.matrix import confusion_svg
 from foveate.studies.engine import folder_of
 from foveate.studies.specification import Study
 from foveate.studies.tables import Column, Table
@@ -39,9 +39,8 @@ class Confusion:
 
 def confusion_counts(rows: PredictionTable) -> np.ndarray:
     """(C, C) int64 of labelled rows, rows = true class, columns = predicted."""
-    counts = np.zeros((len(rows.class_ids),) * 2, dtype=np.int64)
-    np.add.at(counts, (rows.label, rows.prediction), 1)
-    return counts
+    found: np.ndarray = confusion_matrix(rows.label, rows.prediction, labels=range(len(rows.class_ids)))
+    return found
 
 
 def confusions(study: Study, folder: Path) -> list[Confusion]:
@@ -49,20 +48,15 @@ def confusions(study: Study, folder: Path) -> list[Confusion]:
     sums: dict[tuple[str, str], Confusion] = {}
     for cell in study.cells():
         run = Run(folder_of(folder, cell))
-        if not run.finished:
-            continue
-        table = run.predictions
-        split = "test" if "test" in table.splits else "val"
-        if split not in table.splits:
-            continue
-        counts = confusion_counts(table.of_split(split))
-        before = sums.get((cell.block, cell.arm))
-        classes = tuple(run.environment["classes"])
-        if before is not None:
-            counts = counts + before.counts
-        sums[cell.block, cell.arm] = Confusion(
-            cell.block, cell.arm, split, classes, counts, 1 + (before.seeds if before else 0)
-        )
+        splits = run.predictions.splits if run.finished else ()
+        split = "test" if "test" in splits else "val"
+        if split in splits:
+            counts, seeds = confusion_counts(run.predictions.of_split(split)), 1
+            before = sums.get((cell.block, cell.arm))
+            if before is not None:
+                counts, seeds = counts + before.counts, 1 + before.seeds
+            classes = tuple(run.environment["classes"])
+            sums[cell.block, cell.arm] = Confusion(cell.block, cell.arm, split, classes, counts, seeds)
     return list(sums.values())
 
 
@@ -72,19 +66,5 @@ def pairs_table(found: Confusion, top: int = PAIRS) -> Table:
         (f"{a} / {b}", str(there), str(back), f"{100 * share:.1f}%")
         for a, b, there, back, share in found.pairs[:top]
     )
-    columns = (
-        Column("Pair", number=False), Column("first as second"), Column("second as first"), Column("Share of both"),
-    )  # fmt: skip
-    return Table("Confused pairs", columns, rows)
-
-
-def drawn(found: Confusion) -> dict[str, object]:
-    """What the report shows of one model."""
-    hits, total = int(np.trace(found.counts)), int(found.counts.sum())
-    seeds = "" if found.seeds == 1 else f", {found.seeds} seeds"
-    return {
-        "title": ", ".join(part for part in (found.block, found.arm) if part),
-        "summary": f"{hits} of {total} {found.split} answers right{seeds}",
-        "matrix": confusion_svg(found.counts.tolist(), found.classes),
-        "pairs": pairs_table(found),
-    }
+    names = ("first as second", "second as first", "Share of both")
+    return Table("Confused pairs", (Column("Pair", number=False), *map(Column, names)), rows)

@@ -1,6 +1,6 @@
 """Which drawings a study's report has, by section; each goes into the page or into files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
-from foveate.reporting.study_figures import TOGETHER, Line, along, differences, mean_curve
+from foveate.reporting.study_figures import TOGETHER, Points, along, differences, forest, mean_curve
 from foveate.studies import arm_axes as axes
 from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Curve, Trim, columns, mean_curves, phase_starts
-from foveate.studies.number_format import Digits, digits
+from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.specification import POOLED
 from foveate.studies.tables import Measured, heading
 
 MAIN_COLUMNS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
@@ -59,17 +60,40 @@ def difference_drawings(results: StudyResults, analysis: Analysis, number: int =
     """Paired differences, a drawing for each metric; ``number`` is the block's."""
     found = []
     for i, metric in enumerate(judged(results), start=1):
-        known = {
-            a: c for a, c in analysis.comparisons.get(metric.name, {}).items() if c.difference is not None
-        }
-        if not known:
-            continue
-        form = digits(analysis, metric)
-        words = "; ".join(f"{arm} {form.difference(c.difference, sign=True)}" for arm, c in known.items())
-        label = f"{metric.title}, paired differences from {results.baseline}: {words}"
-        draw = partial(differences, results, analysis, metric)
-        found.append(Drawing(f"differences-{number}-{i}-{_slug(metric.name)}", heading(metric), label, draw))
+        known, words = _known(analysis, metric)
+        if known:
+            label = f"{metric.title}, paired differences from {results.baseline}: {'; '.join(words)}"
+            name = f"differences-{number}-{i}-{_slug(metric.name)}"
+            draw = partial(differences, results, analysis, metric)
+            found.append(Drawing(name, heading(metric), label, draw))
     return found
+
+
+def forest_drawings(measured: Measured) -> list[Drawing]:
+    """Each set's paired difference and all sets together: one for each metric and pooled table, if there are sets."""
+    found = []
+    for number, (name, (results, analysis)) in enumerate(measured.items(), start=1):
+        sets = results.names.values() if results.unit == "set" else ()
+        rows = [(place, measured[name.removesuffix(POOLED) + place][1]) for place in sets]
+        for i, metric in enumerate(judged(results) if rows else (), start=1):
+            known, words = _known(analysis, metric, " over {} sets")
+            if known:
+                title = heading(metric) + (f", {name}" if name != POOLED else "")
+                label = f"{metric.title}, differences from {results.baseline}: {'; '.join(words)}"
+                draw = partial(forest, [*rows, (POOLED, analysis)], metric, known)
+                found.append(Drawing(f"forest-{number}-{i}", title, label, draw))
+    return found
+
+
+def _known(analysis: Analysis, metric: Metric, pairs: str = "") -> tuple[list[str], list[str]]:
+    """Arms with a difference, and these differences in words."""
+    known = analysis.comparisons.get(metric.name, {}).items()
+    compared = {arm: c for arm, c in known if c.difference is not None}
+    form = digits(analysis, metric)
+    words = [
+        f"{arm} {form.difference(c.difference, sign=True)}{pairs.format(c.n)}" for arm, c in compared.items()
+    ]
+    return list(compared), words
 
 
 def curve_drawings(results: StudyResults, trim: Trim, number: int = 1) -> tuple[list[Drawing], list[Drawing]]:
@@ -91,10 +115,10 @@ def curve_drawings(results: StudyResults, trim: Trim, number: int = 1) -> tuple[
         label = f"{title}, mean over seeds, to epoch {last}: {ends}"
         begun = [epoch for epoch in starts if epoch <= last]
         draw = partial(mean_curve, curves, results.baseline, percent=percent, phases=begun)
-        name = f"curve-{number}-{i}-{_slug(column)}"
-        (main if column in MAIN_COLUMNS else terms).append(
-            Drawing(name, title, label, draw, len(curves) > TOGETHER)
+        found = Drawing(
+            f"curve-{number}-{i}-{_slug(column)}", title, label, draw, wide=len(curves) > TOGETHER
         )
+        (main if column in MAIN_COLUMNS else terms).append(found)
     return main, terms
 
 
@@ -106,23 +130,21 @@ def axis_drawings(results: StudyResults, analysis: Analysis, number: int = 1) ->
         values = sorted({value for line in methods.values() for value, _ in line})
         # Sizes and weights are compared by ratio; a zero has no logarithm, so then steps are equally wide.
         place = {v: float(np.log2(v)) if values[0] > 0 else float(i) for i, v in enumerate(values)}
+        below = axis_title(axis)
         for i, metric in enumerate(judged(results), start=1):
-            form, summaries = digits(analysis, metric), analysis.summaries.get(metric.name, {})
-            lines = [
-                _line(
-                    method or metric.title,
-                    any(arm == results.baseline for _, arm in arms),
-                    [(place[value], analysis, arm) for value, arm in arms if arm in summaries],
-                    metric,
-                    form,
+            lines = {
+                method or metric.title: _points(
+                    metric, ((place[value], analysis, arm) for value, arm in arms)
                 )
                 for method, arms in methods.items()
-            ]
-            name = f"axis-{number}-{k}-{i}-{_slug(metric.name)}"
-            ticks = [(place[v], f"{v:g}") for v in values]
-            found += _along(
-                name, f"{heading(metric)} over {axis_title(axis)}", lines, ticks, axis_title(axis), metric
+            }
+            baseline = next(
+                (m or metric.title for m, arms in methods.items() if results.baseline in dict(arms).values()),
+                None,
             )
+            name = f"axis-{number}-{k}-{i}-{_slug(metric.name)}"
+            ticks = {place[v]: f"{v:g}" for v in values}
+            found += _along(name, f"{heading(metric)} over {below}", lines, baseline, ticks, below, metric)
     return found
 
 
@@ -132,51 +154,43 @@ def block_drawings(measured: Measured) -> list[Drawing]:
     if len(measured) < 2:
         return []
     first = next(results for results, _ in measured.values())
+    ticks = {float(place): block for place, block in enumerate(measured)}
+    analyses = [analysis for _, analysis in measured.values()]
     found = []
     for i, metric in enumerate(judged(first), start=1):
-        forms = [digits(analysis, metric) for _, analysis in measured.values()]
-        lines = [
-            _line(
-                arm,
-                arm == first.baseline,
-                [
-                    (float(place), analysis, arm)
-                    for place, (_, analysis) in enumerate(measured.values())
-                    if arm in analysis.summaries.get(metric.name, {})
-                ],
-                metric,
-                forms[0],
-            )
+        lines = {
+            arm: _points(metric, ((place, one, arm) for place, one in zip(ticks, analyses, strict=True)))
             for arm in first.arms
-        ]
-        ticks = [(float(place), block) for place, block in enumerate(measured)]
-        found += _along(f"blocks-{i}-{_slug(metric.name)}", heading(metric), lines, ticks, "", metric)
+        }
+        name = f"blocks-{i}-{_slug(metric.name)}"
+        found += _along(name, heading(metric), lines, first.baseline, ticks, "", metric)
     return found
 
 
-def _line(
-    name: str, baseline: bool, points: Sequence[tuple[float, Analysis, str]], metric: Metric, form: Digits
-) -> Line:
+def _points(metric: Metric, arms: Iterable[tuple[float, Analysis, str]]) -> Points:
+    """Of (place, analysis, arm), what was measured."""
     found = []
-    for place, analysis, arm in points:
-        s = analysis.summaries[metric.name][arm]
-        low, high = (s.mean if end is None else end for end in (s.low, s.high))
-        found.append((place, form.shown(s.mean), form.shown(low), form.shown(high)))
-    return Line(name, baseline, tuple(found))
+    for place, analysis, arm in arms:
+        s = analysis.summaries.get(metric.name, {}).get(arm)
+        if s:
+            values = (s.mean if value is None else value for value in (s.mean, s.low, s.high))
+            mean, low, high = (100 * value if metric.percent else value for value in values)
+            found.append((place, mean, low, high))
+    return found
 
 
 def _along(
-    name: str, title: str, lines: list[Line], ticks: list[tuple[float, str]], below: str, metric: Metric
-) -> list[Drawing]:
-    lines = [line for line in lines if line.points]
+    name: str, title: str, lines: Mapping[str, Points], baseline: str | None, ticks: Mapping[float, str], below: str,
+    metric: Metric,
+) -> list[Drawing]:  # fmt: skip
+    lines = {line: points for line, points in lines.items() if points}
     if not lines:
         return []
-    names = dict(ticks)
     words = "; ".join(
-        f"{line.name}: " + ", ".join(f"{mean:.4g} at {names[place]}" for place, mean, *_ in line.points)
-        for line in lines
+        f"{line}: " + ", ".join(f"{mean:.4g} at {ticks[place]}" for place, mean, *_ in points)
+        for line, points in lines.items()
     )
-    draw = partial(along, lines, ticks, below, percent=metric.percent)
+    draw = partial(along, lines, baseline, ticks, below, percent=metric.percent)
     return [Drawing(name, title, f"{metric.title}. {words}", draw, wide=len(lines) > TOGETHER)]
 
 

@@ -5,8 +5,7 @@ Each function makes a figure in the colours it is given, inside ``canvas.drawing
 
 import math
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,8 +17,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from foveate.reporting.canvas import NARROW_PERCENT, Colours
 from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Curve
-from foveate.studies.number_format import digits
+from foveate.studies.number_format import Digits, digits
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.specification import POOLED
+from foveate.studies.statistics import Comparison
 from foveate.studies.tables import SEEN
 
 TOGETHER = 6
@@ -35,15 +36,10 @@ DASHES: tuple[Any, ...] = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-
-@dataclass(frozen=True)
-class Line:
-    """Means with intervals at places along an axis, in the unit that people read."""
-
-    name: str
-    baseline: bool
-    points: tuple[tuple[float, float, float, float], ...]
-    """(place, mean, low, high)"""
+Points = Sequence[tuple[float, float, float, float]]
+"""(place, mean, low, high) along an axis, in the unit that people read."""
+DrawLine = Callable[[Axes, str, str, Any, int, float], None]
+"""(axes, name of the line, colour, dashes, number of its marker, how far it stands aside)."""
 
 
 def differences(results: StudyResults, analysis: Analysis, metric: Metric, colours: Colours) -> Figure:
@@ -54,11 +50,8 @@ def differences(results: StudyResults, analysis: Analysis, metric: Metric, colou
     form = digits(analysis, metric)
     comparisons = analysis.comparisons[metric.name]
     arms = [arm for arm in results.arms if arm in comparisons and comparisons[arm].difference is not None]
-    names = [two_lines(arm) for arm in arms]
-    figure = Figure(figsize=(5.4, 0.95 + 0.38 * len(arms)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _below([two_lines(arm) for arm in arms], 0.38, metric, colours)
     axes.use_sticky_edges = False
-    axes.axvline(0, color=colours.ink, linewidth=1)
     for row, arm in enumerate(arms):
         c = comparisons[arm]
         outcome = analysis.outcomes[metric.name][arm]
@@ -75,29 +68,62 @@ def differences(results: StudyResults, analysis: Analysis, metric: Metric, colou
         axes.scatter(
             points, row + 0.2 + 0.12 * spread, s=13, color=colours.muted, alpha=0.75, linewidths=0, zorder=2
         )
-        if c.low is not None and c.high is not None:
-            ends = (form.shown(c.low), form.shown(c.high))
-            axes.plot(ends, (row - 0.1,) * 2, color=color, linewidth=2.4, solid_capstyle="butt", zorder=3)
-        axes.plot(
-            form.shown(c.difference or 0.0), row - 0.1, marker="D", markersize=6.5, color=color, zorder=4,
-            markerfacecolor=color if outcome in SEEN else colours.paper, markeredgewidth=1.6,
+        filling = color if outcome in SEEN else colours.paper
+        _interval(
+            axes, form, c, row - 0.1, color, 2.4, marker="D", markersize=6.5, markerfacecolor=filling,
+            markeredgewidth=1.6,
         )  # fmt: skip
+    return figure
+
+
+def forest(
+    rows: Sequence[tuple[str, Analysis]], metric: Metric, arms: Sequence[str], colours: Colours
+) -> Figure:
+    """Squares are sets with their intervals over seeds, the diamond is their mean with its interval over sets."""
+    lines = [
+        (arm, name, analysis)
+        for arm in arms
+        for name, analysis in ([("", None)] if len(arms) > 1 else []) + list(rows)
+    ]
+    figure, axes = _below([name or arm for arm, name, _ in lines], 0.28, metric, colours)
+    for line, (arm, name, analysis) in enumerate(lines):
+        c = analysis and analysis.comparisons.get(metric.name, {}).get(arm)
+        if analysis and c and c.difference is not None:
+            pooled = name == POOLED
+            color, width = (colours.arms[0], 2.4) if pooled else (colours.muted, 1.4)
+            _interval(axes, digits(analysis, metric), c, line, color, width, marker="D" if pooled else "s")
+    return figure
+
+
+def _below(names: Sequence[str], height: float, metric: Metric, colours: Colours) -> tuple[Figure, Axes]:
+    """A row for each name, around a line at a difference of zero."""
+    figure = Figure(figsize=(5.4, 0.95 + height * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=colours.ink, linewidth=1)
     size = 8.5 if any("\n" in name for name in names) else 10
-    axes.set_yticks(range(len(arms)), names, color=colours.ink, fontsize=size, linespacing=0.95)
-    axes.set_ylim(len(arms) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names, color=colours.ink, fontsize=size, linespacing=0.95)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
     unit = "difference in percentage points" if metric.percent else "difference"
-    axes.set_xlabel(
-        unit + {"higher": ", higher is better", "lower": ", lower is better", "neither": ""}[metric.better]
-    )
-    return figure
+    good = {"higher": ", higher is better", "lower": ", lower is better", "neither": ""}[metric.better]
+    axes.set_xlabel(unit + good)
+    return figure, axes
+
+
+def _interval(
+    axes: Axes, form: Digits, c: Comparison, row: float, color: str, width: float, **marker: Any
+) -> None:
+    if c.low is not None and c.high is not None:
+        ends = (form.shown(c.low), form.shown(c.high))
+        axes.plot(ends, (row, row), color=color, linewidth=width, solid_capstyle="butt", zorder=3)
+    axes.plot(form.shown(c.difference or 0.0), row, color=color, zorder=4, **marker)
 
 
 def mean_curve(
-    curves: dict[str, Curve],
+    curves: Mapping[str, Curve],
     baseline: str,
     colours: Colours,
     *,
@@ -108,23 +134,18 @@ def mean_curve(
 
     ``phases``: epochs at which a phase begins, marked by a line before them.
     """
-    others = [arm for arm in curves if arm != baseline]
-    if len(curves) <= TOGETHER:
-        figure, (axes,) = _panels(1)
-        for arm, curve in curves.items():
-            if arm == baseline:
-                _band(axes, curve, colours.ink, "solid")
-            else:
-                i = others.index(arm)
-                _band(axes, curve, colours.arms[i % len(colours.arms)], DASHES[i % len(DASHES)])
-        _legend(axes, len(curves))
-    else:
-        figure, panels = _panels(len(others))
-        for axes, arm in zip(panels, others, strict=True):
-            if baseline in curves:
-                _band(axes, curves[baseline], colours.ink, DASHES[1])
-            _band(axes, curves[arm], colours.arms[0], "solid")
-            axes.set_title(two_lines(arm, 32), loc="left", fontsize=9, color=colours.arms[0])
+
+    def band(axes: Axes, arm: str, color: str, dashes: Any, number: int, aside: float) -> None:
+        curve = curves[arm]
+        spread = np.nan_to_num(curve.std)
+        if spread.any():
+            low, high = curve.mean - spread, curve.mean + spread
+            axes.fill_between(curve.epoch, low, high, color=color, alpha=0.13, linewidth=0)
+        marker = "o" if len(curve.epoch) < 3 else None
+        line: dict[str, Any] = {"linestyle": dashes, "linewidth": 1.8, "marker": marker, "markersize": 4}
+        axes.plot(curve.epoch, curve.mean, color=color, label=elide(arm), **line)
+
+    figure = _panels(list(curves), baseline, "epoch", colours, band)
     for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.margins(x=0.01)
@@ -132,48 +153,77 @@ def mean_curve(
             axes.axvline(epoch - 0.5, color=colours.muted, linewidth=0.9, linestyle=(0, (2, 3)), zorder=0.5)
         if percent:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g}{NARROW_PERCENT}"))
-    _finish(figure, "epoch")
     return figure
 
 
 def along(
-    lines: Sequence[Line], ticks: Sequence[tuple[float, str]], title: str, colours: Colours, *, percent: bool
+    lines: Mapping[str, Points],
+    baseline: str | None,
+    ticks: Mapping[float, str],
+    title: str,
+    colours: Colours,
+    *,
+    percent: bool,
 ) -> Figure:
-    """Means with intervals over ``ticks`` (place, name); many lines stand one by one beside the baseline's."""
-    places = [place for place, _ in ticks]
-    gap = min((b - a for a, b in pairwise(sorted(places))), default=1.0)
-    base = [line for line in lines if line.baseline]
-    if len(lines) <= TOGETHER:
-        figure, (axes,) = _panels(1)
-        others = [line.name for line in lines if not line.baseline]
-        for i, line in enumerate(lines):
-            # Moved apart, so that intervals do not hide each other.
-            aside = (i - (len(lines) - 1) / 2) * gap * 0.4 / max(len(lines), 1)
-            k = others.index(line.name) if not line.baseline else -1
-            color = colours.ink if line.baseline else colours.arms[k % len(colours.arms)]
-            _intervals(axes, line, color, DASHES[k % len(DASHES)] if k >= 0 else "solid", MARKERS[i], aside)
-        if len(lines) > 1:
-            _legend(axes, len(lines))
-    else:
-        rest = [line for line in lines if not line.baseline]
-        figure, panels = _panels(len(rest))
-        for axes, line in zip(panels, rest, strict=True):
-            for reference in base:
-                _intervals(axes, reference, colours.ink, DASHES[1], MARKERS[1], -0.06 * gap)
-            _intervals(axes, line, colours.arms[0], "solid", MARKERS[0], 0.06 * gap)
-            axes.set_title(two_lines(line.name, 32), loc="left", fontsize=9, color=colours.arms[0])
-    longest = max(len(name) for _, name in ticks)
+    """Means with intervals over ``ticks`` {place: name}; many lines stand one by one beside the baseline's."""
+    # Moved apart, so that intervals do not hide each other.
+    gap = min((b - a for a, b in pairwise(sorted(ticks))), default=1.0)
+
+    def intervals(axes: Axes, name: str, color: str, dashes: Any, number: int, aside: float) -> None:
+        x, y, low, high = (np.array(values) for values in zip(*lines[name], strict=True))
+        axes.errorbar(
+            x + aside * gap, y, yerr=np.maximum((y - low, high - y), 0), color=color, linewidth=1.7, elinewidth=1.1,
+            capsize=2.5, marker=MARKERS[number], markersize=5.5, label=elide(name), linestyle=dashes,
+        )  # fmt: skip
+
+    figure = _panels(list(lines), baseline, title, colours, intervals)
+    longest = max(len(name) for name in ticks.values())
     crowded = longest * len(ticks) > (56 if len(lines) <= TOGETHER else 22)
+    unit = NARROW_PERCENT if percent else ""
     for axes in figure.axes:
-        axes.xaxis.set_major_locator(FixedLocator(places))
+        axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticklabels([elide(name, 22) for _, name in ticks])
+        axes.set_xticklabels([elide(name, 22) for name in ticks.values()])
         if crowded:
             axes.tick_params(axis="x", labelrotation=30)
-        axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda v, _: f"{v:g}" + (NARROW_PERCENT if percent else ""))
-        )
-    _finish(figure, title)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}{unit}"))
+    return figure
+
+
+def _panels(
+    names: Sequence[str], baseline: str | None, below: str, colours: Colours, draw: DrawLine
+) -> Figure:
+    """One panel of half the page's width, or rows of four small ones with common axes, each with the baseline."""
+    others = [name for name in names if name != baseline]
+    if len(names) <= TOGETHER:
+        figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        for i, name in enumerate(names):
+            k = 0 if name == baseline else others.index(name)
+            color = colours.ink if name == baseline else colours.arms[k % len(colours.arms)]
+            aside = (i - (len(names) - 1) / 2) * 0.4 / len(names)
+            draw(axes, name, color, DASHES[k % len(DASHES)], i, aside)
+        across = max(1, min(len(names), int(62 / (max(len(elide(name)) for name in names) + 9))))
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.02), "borderaxespad": 0}
+        if len(names) > 1:
+            axes.legend(ncols=across, handlelength=2.6, **place)
+    else:
+        across, down = min(PANELS, len(others)), math.ceil(len(others) / PANELS)
+        figure = Figure(figsize=(11, 0.5 + 2.1 * down), layout="constrained")
+        grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes in grid[len(others) :]:
+            axes.remove()
+        for axes, name in zip(grid, others, strict=False):
+            if baseline in names:
+                draw(axes, str(baseline), colours.ink, DASHES[1], 1, -0.06)
+            draw(axes, name, colours.arms[0], "solid", 0, 0.06)
+            axes.set_title(two_lines(name, 32), loc="left", fontsize=9, color=colours.arms[0])
+        for axes in figure.axes[-across:]:
+            axes.tick_params(labelbottom=True)
+    for axes in figure.axes:
+        axes.grid(visible=False, axis="x")
+    for axes in figure.axes[-PANELS:]:
+        axes.set_xlabel(below)
     return figure
 
 
@@ -188,52 +238,3 @@ def elide(text: str, length: int = 34) -> str:
     if len(text) <= length:
         return text
     return f"{text[: length // 2].rstrip()}…{text[-(length - length // 2 - 1) :].lstrip()}"
-
-
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    """One panel of half the page's width, or rows of four small ones with common axes."""
-    if n == 1:
-        figure = Figure(figsize=(5.4, 3.4), layout="constrained")
-        return figure, [figure.add_subplot()]
-    across, down = min(PANELS, n), math.ceil(n / PANELS)
-    figure = Figure(figsize=(11, 0.5 + 2.1 * down), layout="constrained")
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in grid[n:]:
-        axes.remove()
-    for axes in grid[max(0, n - across) : n]:
-        axes.tick_params(labelbottom=True)
-    return figure, list(grid[:n])
-
-
-def _finish(figure: Figure, title: str) -> None:
-    panels = figure.axes
-    for axes in panels:
-        axes.grid(visible=False, axis="x")
-    for axes in panels[-PANELS:]:
-        axes.set_xlabel(title)
-
-
-def _band(axes: Axes, curve: Curve, color: str, dashes: Any) -> None:
-    spread = np.nan_to_num(curve.std)
-    if spread.any():
-        low, high = curve.mean - spread, curve.mean + spread
-        axes.fill_between(curve.epoch, low, high, color=color, alpha=0.13, linewidth=0)
-    marker = "o" if len(curve.epoch) < 3 else None
-    axes.plot(
-        curve.epoch, curve.mean, color=color, linestyle=dashes, linewidth=1.8, label=elide(curve.arm), marker=marker,
-        markersize=4,
-    )  # fmt: skip
-
-
-def _intervals(axes: Axes, line: Line, color: str, dashes: Any, marker: str, aside: float) -> None:
-    x, y, low, high = (np.array(values) for values in zip(*line.points, strict=True))
-    axes.errorbar(
-        x + aside, y, yerr=np.maximum((y - low, high - y), 0), color=color, linewidth=1.7, elinewidth=1.1, capsize=2.5,
-        marker=marker, markersize=5.5, label=elide(line.name), linestyle=dashes,
-    )  # fmt: skip
-
-
-def _legend(axes: Axes, n: int) -> None:
-    longest = max(len(str(text)) for text in axes.get_legend_handles_labels()[1])
-    across = max(1, min(n, int(62 / (longest + 9))))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=across, handlelength=2.6, borderaxespad=0)

@@ -8,19 +8,20 @@ import yaml
 from foveate.core.errors import StudyError
 from foveate.core.files import write_text
 from foveate.experiment import Run
-from foveate.experiment.specification import Experiment
+from foveate.reporting.page import leaves
 from foveate.reporting.study import build_study_report, write_figures
-from foveate.reporting.study_confusion import confusions, drawn
+from foveate.reporting.study_confusion import confusions
 from foveate.reporting.table_files import to_csv, write_tables, written
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import folder_of
 from foveate.studies.learning_curves import Trim
 from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
-from foveate.studies.study_reader import open_study, read_study, split_hashes
-from foveate.studies.tables import Measured, Table
+from foveate.studies.study_reader import open_study, read_study
+from foveate.studies.tables import Measured
 
-REPORT = "report.html"
+NOTHING: tuple[Any, ...] = ("", None, [], {})
+"""Settings that say nothing."""
 
 
 def is_study(folder: Path) -> bool:
@@ -63,21 +64,17 @@ def publish_study(
     write_text(folder / "settings.csv", to_csv(settings[0]))
     write_text(folder / "settings.md", "\n".join(written(table, "md") for table in settings))
     write_figures(folder / "figures", measured, trim=trim)
-    return build_study_report(measured, out or folder / REPORT, info, trim=trim)
-
-
-def settings_tables(folder: Path) -> list[Table]:
-    """What each model was trained with and, where models start from pretext runs, how these went."""
-    study = open_study(folder)
-    pretext = pretext_table(study, folder)
-    return [settings_table(study, folder), *([pretext] if pretext else [])]
+    return build_study_report(measured, out or folder / "report.html", info, trim=trim)
 
 
 def study_info(folder: Path) -> dict[str, Any]:
     """What the numbers do not say: name, command, environment, what each arm changes, splits, the base experiment."""
     study = open_study(folder)
-    runs = [Run(folder_of(folder, cell)) for cell in study.cells()]
-    environment = next((run.environment for run in runs if run.finished), {})
+    done = [(cell, run) for cell in study.cells() if (run := Run(folder_of(folder, cell))).finished]
+    environment = done[0][1].environment if done else {}
+    hashes: dict[str, dict[int, str]] = {block: {} for block in study.block_names}
+    for cell, run in done:
+        hashes[cell.block][cell.pair] = run.result["split_hash"]
     pictures = "" if study.data else f" --data {environment.get('data', 'DATA')}"
     shown = ("data", "versions", "python", "platform", "processors", "threads", "accelerator")
     return {
@@ -85,9 +82,9 @@ def study_info(folder: Path) -> dict[str, Any]:
         "command": f"foveate study run study.yaml{pictures} --out {folder}",
         "environment": {name: environment[name] for name in shown if name in environment},
         "arm_differences": arm_differences(study),
-        "split_hashes": split_hashes(folder),
-        "settings": settings_tables(folder),
-        "confusions": [drawn(found) for found in confusions(study, folder)],
+        "split_hashes": hashes,
+        "settings": list(filter(None, (settings_table(study, folder), pretext_table(study, folder)))),
+        "confusions": confusions(study, folder),
         "experiment": yaml.safe_dump(study.base, sort_keys=False, allow_unicode=True),
     }
 
@@ -97,43 +94,14 @@ def arm_differences(study: Study) -> dict[str, list[str]]:
     first = {
         cell.arm: cell.experiment for cell in reversed(study.cells()) if cell.block == study.block_names[0]
     }
-    baseline = _flat(first[study.baseline_arm])
+    settings = {arm: dict(leaves(experiment.to_dict())) for arm, experiment in first.items()}
+    baseline = settings[study.baseline_arm]
     found = {}
-    for arm, experiment in first.items():
-        fields = _flat(experiment)
-        changed = [
-            f"{name}: {value} (baseline: {baseline[name]})"
-            for name, value in fields.items()
-            if name in baseline and value != baseline[name]
-        ]
-        added = [
-            f"{name}: {value}" for name, value in fields.items() if name not in baseline and _says(value)
-        ]
-        left = [
-            f"without {name}: {value}"
-            for name, value in baseline.items()
-            if name not in fields and _says(value)
-        ]
-        found[arm] = [*changed, *added, *left]
+    for arm, mine in settings.items():
+        both = [name for name in mine if name in baseline and mine[name] != baseline[name]]
+        added = [name for name in mine if name not in baseline and mine[name] not in NOTHING]
+        left = [name for name in baseline if name not in mine and baseline[name] not in NOTHING]
+        found[arm] = [f"{name}: {mine[name]} (baseline: {baseline[name]})" for name in both]
+        found[arm] += [f"{name}: {mine[name]}" for name in added]
+        found[arm] += [f"without {name}: {baseline[name]}" for name in left]
     return found
-
-
-def _says(value: Any) -> bool:
-    return value not in ("", None, [], {})
-
-
-def _flat(experiment: Experiment) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-
-    def walk(place: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                walk(f"{place}.{name}".lstrip("."), inner)
-        elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
-            for number, inner in enumerate(value):
-                walk(f"{place}.{number}", inner)
-        else:
-            flat[place] = value
-
-    walk("", experiment.to_dict())
-    return flat

@@ -6,20 +6,10 @@ from typing import Any
 
 from foveate.core.files import csv_text, write_text
 from foveate.reporting.page import templates
+from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.results import Metric
-from foveate.studies.tables import (
-    Column,
-    Measured,
-    Table,
-    comparisons_table,
-    failures,
-    means_table,
-    means_tables,
-    picture_verdicts,
-    verdicts,
-    where_n,
-)
+from foveate.studies.tables import Column, Measured, Table
 
 COMPARISON_COLUMNS = (
     "block", "metric", "title", "arm", "n", "mean", "std", "low", "high", "pairs", "difference", "difference_std",
@@ -36,7 +26,7 @@ def write_tables(folder: Path, measured: Measured) -> list[Path]:
     """
     content = {"tables": list(_tables(measured)), "lists": list(_lists(measured))}
     title = next((results.name for results, _ in measured.values()), "")
-    failed = [sentence for results, _ in measured.values() for sentence in failures(results)]
+    failed = [sentence for results, _ in measured.values() for sentence in tables.failures(results)]
     files = {"table.csv": means_csv(measured), "comparisons.csv": comparisons_csv(measured)}
     for ending in ("md", "tex", "html"):
         page = templates().get_template(f"tables.{ending}.j2")
@@ -59,11 +49,11 @@ def to_csv(table: Table) -> str:
 
 def means_csv(measured: Measured) -> str:
     """The report's layout in one wide table; with blocks, their name stands in the first column."""
-    unequal = bool(where_n(list(measured.values())))
+    unequal = bool(tables.where_n(list(measured.values())))
     columns: tuple[Column, ...] = ()
     rows: list[tuple[str | None, ...]] = []
     for block, (results, analysis) in measured.items():
-        table = means_table(results, analysis, block, n="column" if unequal else "")
+        table = tables.means_table(results, analysis, block, n="column" if unequal else "")
         columns = (Column("Block", number=False), *table.columns) if block else table.columns
         rows.extend((block, *row) if block else row for row in table.rows)
     return to_csv(Table("", columns, tuple(rows)))
@@ -100,8 +90,8 @@ def _comparison(analysis: Analysis, metric: Metric, arm: str) -> dict[str, Any]:
 
 def _tables(measured: Measured) -> Iterator[Table]:
     for block, (results, analysis) in measured.items():
-        yield from means_tables(results, analysis, block)
-        compared = comparisons_table(results, analysis, block)
+        yield from tables.means_tables(results, analysis, block)
+        compared = tables.comparisons_table(results, analysis, block)
         if compared.rows:
             yield compared
 
@@ -109,11 +99,11 @@ def _tables(measured: Measured) -> Iterator[Table]:
 def _lists(measured: Measured) -> Iterator[tuple[str, list[str]]]:
     for block, (results, analysis) in measured.items():
         where = f", {block}" if block else ""
-        for title, sentences in verdicts(results, analysis):
+        for title, sentences in tables.verdicts(results, analysis):
             yield f"Verdicts{where}: {title}", sentences
-        other = picture_verdicts(analysis)
+        other = tables.picture_verdicts(analysis)
         if other:
             yield f"Verdicts{where}: test accuracy, on other pictures of the same kind", other
-        failed = failures(results)
+        failed = tables.failures(results)
         if failed:
             yield f"Failed cells{where}", failed

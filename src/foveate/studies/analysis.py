@@ -15,10 +15,6 @@ PICTURE_METRIC = "test.accuracy"
 class Analysis:
     """What tables and reports print. Same results, same analysis, to the last digit."""
 
-    name: str
-    arms: tuple[str, ...]
-    baseline: str
-    metrics: tuple[Metric, ...]
     alpha: float
     summaries: dict[str, dict[str, Summary]]
     """{metric: {arm: summary}}; an arm without any value is absent."""
@@ -46,43 +42,37 @@ def analyse(results: StudyResults, alpha: float = 0.05) -> Analysis:
     summaries: dict[str, dict[str, Summary]] = {}
     comparisons: dict[str, dict[str, Comparison]] = {}
     for metric in results.metrics:
-        values = results.values.get(metric.name, {})
-        summaries[metric.name] = {
-            arm: summarise(
-                [values[arm][seed] for seed in results.seeds if seed in values[arm]],
-                level=1 - alpha,
-                overlap=results.overlap,
-            )
+        by_arm = results.values.get(metric.name, {})
+        values = {
+            arm: [by_arm[arm][seed] for seed in results.seeds if seed in by_arm.get(arm, {})]
             for arm in results.arms
-            if any(seed in values.get(arm, {}) for seed in results.seeds)
+        }
+        summaries[metric.name] = {
+            arm: summarise(x, level=1 - alpha, overlap=results.overlap) for arm, x in values.items() if x
         }
         comparisons[metric.name] = _comparisons(results, metric, others, alpha)
-    if PICTURE_METRIC in comparisons:
-        for arm, seen in pictures.items():
-            known = comparisons[PICTURE_METRIC][arm]
-            both = replace(seen.detectable, seeds=known.detectable.seeds, note=known.detectable.note)
-            pictures[arm] = replace(seen, detectable=both)
-            comparisons[PICTURE_METRIC][arm] = replace(known, detectable=both)
-    outcomes = {
-        metric.name: {arm: outcome(one, metric, alpha) for arm, one in comparisons[metric.name].items()}
-        for metric in results.metrics
-    }
-    verdicts = {
-        metric.name: {
-            arm: verdict(one, metric, alpha) + _only_these(metric, one, pictures.get(arm), alpha)
-            for arm, one in comparisons[metric.name].items()
-        }
-        for metric in results.metrics
-    }
-    accuracy = next(
-        (metric for metric in results.metrics if metric.name == PICTURE_METRIC),
-        Metric(PICTURE_METRIC, "Test accuracy", percent=True),
-    )
-    return Analysis(
-        results.name, results.arms, results.baseline, results.metrics, alpha, summaries, comparisons, outcomes,
-        verdicts, pictures, {arm: picture_verdict(one, accuracy, alpha) for arm, one in pictures.items()},
-        notes=(*notes, *_notes(results, others, comparisons, alpha)),
-    )  # fmt: skip
+    for arm, known in comparisons.get(PICTURE_METRIC, {}).items():
+        if arm in pictures:
+            seen = replace(pictures[arm].detectable, seeds=known.detectable.seeds, note=known.detectable.note)
+            pictures[arm] = replace(pictures[arm], detectable=seen)
+            comparisons[PICTURE_METRIC][arm] = replace(known, detectable=seen)
+    outcomes: dict[str, dict[str, Outcome]] = {}
+    verdicts: dict[str, dict[str, str]] = {}
+    for metric in results.metrics:
+        found = comparisons[metric.name]
+        outcomes[metric.name] = {arm: outcome(one, metric, alpha) for arm, one in found.items()}
+        verdicts[metric.name] = {arm: verdict(one, metric, alpha) for arm, one in found.items()}
+        for arm, one in pictures.items() if metric.name == PICTURE_METRIC else ():
+            # The seeds agree on a difference that other pictures need not show.
+            agreed = outcomes[metric.name][arm] not in ("none", "unknown")
+            if agreed and one.low is not None and one.high is not None and (one.p_holm or 0) > alpha:
+                interval = interval_words(one.low, one.high, metric)
+                verdicts[metric.name][arm] += f"; other pictures may not show it (interval {interval})"
+    known_accuracy = (metric for metric in results.metrics if metric.name == PICTURE_METRIC)
+    accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
+    said = {arm: picture_verdict(one, accuracy, alpha) for arm, one in pictures.items()}
+    notes += _notes(results, others, comparisons, alpha)
+    return Analysis(alpha, summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes))
 
 
 def _comparisons(
@@ -94,49 +84,30 @@ def _comparisons(
         arm: compare(a, b, alpha=alpha, family=family, overlap=results.overlap, unit=results.unit)
         for arm, (a, b, _) in pairs.items()
     }
-    adjusted = holm({arm: one.p for arm, one in found.items()})
-    total = len(results.seeds)
-    return {
-        arm: replace(
-            one,
-            p_holm=adjusted[arm],
-            note="; ".join(
-                filter(None, [one.note, f"{one.n} of {total} {results.unit}s" if 0 < one.n < total else ""])
-            ),
-        )
-        for arm, one in found.items()
-    }
+    adjusted, total = holm({arm: one.p for arm, one in found.items()}), len(results.seeds)
+    for arm, one in found.items():
+        part = f"{one.n} of {total} {results.unit}s" if 0 < one.n < total else ""
+        found[arm] = replace(one, p_holm=adjusted[arm], note="; ".join(filter(None, [one.note, part])))
+    return found
 
 
 def _pictures(
     results: StudyResults, others: tuple[str, ...], alpha: float
 ) -> tuple[dict[str, PictureComparison], list[str]]:
     """Comparisons on test pictures with Holm over the arms, and what to know about these pictures."""
-    base = results.pictures.get(results.baseline, {})
-    notes: list[str] = []
-    usable = []
-    for arm in others:
-        answers = results.pictures.get(arm, {})
-        if not any(seed in answers for seed in base):
-            continue
-        if same_pictures(base, answers):
-            usable.append(arm)
-        else:
-            notes.append(
-                f"{arm} was tested on other pictures than {results.baseline}: no comparison by picture."
-            )
-    found = {}
-    for arm in usable:
-        one = compare_pictures(
-            {seed: base[seed] for seed in results.seeds if seed in base},
-            results.pictures[arm],
-            alpha=alpha,
-            family=len(usable),
-        )
-        if one is not None:
-            found[arm] = one
-    adjusted = holm({arm: one.p for arm, one in found.items()})
-    found = {arm: replace(one, p_holm=adjusted[arm]) for arm, one in found.items()}
+    known = results.pictures.get(results.baseline, {})
+    base = {seed: known[seed] for seed in results.seeds if seed in known}
+    answers = {arm: results.pictures.get(arm, {}) for arm in others}
+    answers = {arm: one for arm, one in answers.items() if base.keys() & one.keys()}
+    usable = [arm for arm, one in answers.items() if same_pictures(base, one)]
+    notes = [
+        f"{arm} was tested on other pictures than {results.baseline}: no comparison by picture."
+        for arm in answers
+        if arm not in usable
+    ]
+    compared = {arm: compare_pictures(base, answers[arm], alpha=alpha, family=len(usable)) for arm in usable}
+    adjusted = holm({arm: one.p for arm, one in compared.items() if one})
+    found = {arm: replace(one, p_holm=adjusted[arm]) for arm, one in compared.items() if one}
     if found:
         notes.append(_about_pictures(max(found.values(), key=lambda one: one.seeds), results.unit))
     return found, notes
@@ -161,15 +132,6 @@ def _about_pictures(one: PictureComparison, unit: str) -> str:
         f"Seeds were tested on different pictures, {one.pictures} in all: in one seed, {worth}. The training sets of "
         "such splits overlap, so intervals over seeds are somewhat too narrow (Nadeau and Bengio 2003)."
     )
-
-
-def _only_these(metric: Metric, one: Comparison, seen: PictureComparison | None, alpha: float) -> str:
-    """A warning when the seeds agree on a difference that other pictures need not show."""
-    if metric.name != PICTURE_METRIC or seen is None or seen.low is None or seen.high is None:
-        return ""
-    if outcome(one, metric, alpha) in ("none", "unknown") or seen.p_holm is None or seen.p_holm <= alpha:
-        return ""
-    return f"; other pictures may not show it (interval {interval_words(seen.low, seen.high, metric)})"
 
 
 def _notes(

@@ -18,7 +18,7 @@ from foveate.core.errors import ConfigError, FoveateError
 from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
 from foveate.core.intervals import LEVEL, of_mean
 from foveate.core.rng import numpy_generator
-from foveate.data.cache import Pictures, open_pictures
+from foveate.data.cache import open_pictures
 from foveate.data.cache_config import cache_folder
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import in_order
@@ -39,23 +39,18 @@ CONTROL = "8 x 8 pixels"
 RESAMPLES = 2_000
 ALL = (0.0, 1.0)
 """Interval of a share when all pictures are of one group."""
-COLUMNS = (
-    "rank", "rank_low", "rank_high", "backbone", "probe", "probe_low", "probe_high", "behind", "behind_low",
-    "behind_high", "neighbours", "neighbours_low", "neighbours_high", "features", "parameters", "memory",
-    "epoch_seconds", "feature_seconds", "probe_seconds", "size", "pictures",
-)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackboneRow:
     """One backbone. Shares in [0, 1]; intervals have 95 %, over the pictures."""
 
-    backbone: str
     rank: int | None
     """By the linear probe, from 1; None for the control."""
     rank_low: int | None
     rank_high: int | None
     """The ranks that it has on other pictures of the same kind."""
+    backbone: str
     probe: float
     """Accuracy of the linear probe."""
     probe_low: float
@@ -111,20 +106,13 @@ class BackboneComparison:
         """Backbones that are not clearly behind the best, it included."""
         return tuple(row.backbone for row in self.ranked if row.behind_low <= 0)
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "schema_version": SCHEMA_VERSION, "rows": [asdict(row) for row in self.rows], "chance": self.chance,
-            "notes": list(self.notes), "failures": self.failures, "folds": self.folds, "classes": list(self.classes),
-        }  # fmt: skip
-
     def save_json(self, path: Path) -> None:
         """Everything."""
-        write_json(path, self.as_dict())
+        write_json(path, {"schema_version": SCHEMA_VERSION, **asdict(self)})
 
     def save_csv(self, path: Path) -> None:
         """One row a backbone."""
-        write_csv(path, COLUMNS, [asdict(row) for row in self.rows])
+        write_csv(path, list(BackboneRow.__dataclass_fields__), [asdict(row) for row in self.rows])
 
 
 def compare_backbones(
@@ -194,19 +182,15 @@ class _Answers:
     """The columns that are no accuracy."""
 
 
+@dataclass(frozen=True)
 class _Bench:
     """The same pictures and folds for every backbone."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        folds: np.ndarray,
-        config: DataConfig,
-        device: torch.device,
-        observer: Observer,
-    ) -> None:
-        self.catalog, self.folds, self.config = catalog, folds, config
-        self.device, self.observer = device, observer
+    catalog: Catalog
+    folds: np.ndarray
+    config: DataConfig
+    device: torch.device
+    observer: Observer
 
     def measure(self, name: str) -> _Answers:
         """Features, probes and cost of one backbone.
@@ -219,14 +203,9 @@ class _Bench:
         ).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         features, seconds = self._features(model.eval(), name)
         cost = training_cost(model)
-        return self._probe(
-            features,
-            parameters=cost.parameters,
-            memory=cost.memory,
-            epoch_seconds=cost.seconds_per_picture * len(self.catalog),
-            feature_seconds=seconds,
-            size=model.input_size,
-        )
+        epoch = cost.seconds_per_picture * len(self.catalog)
+        facts = {"parameters": cost.parameters, "memory": cost.memory, "epoch_seconds": epoch}
+        return self._probe(features, **facts, feature_seconds=seconds, size=model.input_size)
 
     def control(self) -> _Answers:
         """The picture shrunk to 8 x 8."""
@@ -281,9 +260,8 @@ class _Bench:
 
     def _batches(self, size: int) -> Any:
         """(B, 3, size, size) uint8, in the order of the catalog."""
-        pictures: Pictures = open_pictures(
-            self.catalog, size, self.config.fit, self.config.cache, progress=self.observer.progress
-        )
+        config, report = self.config, self.observer.progress
+        pictures = open_pictures(self.catalog, size, config.fit, config.cache, progress=report)
         rows = np.arange(len(self.catalog))
         loader = in_order(pictures, self.catalog.labels, rows, size, BATCH)
         return (batch.images for batch in loader.epoch(0))
@@ -315,7 +293,6 @@ def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) ->
     names = sorted(
         (name for name in answers if name != CONTROL), key=lambda name: -answers[name].probe[judged].mean()
     )
-    everyone = [*names, CONTROL]
     groups = [s.group or f"path:{s.path}" for s in (catalog.samples[i] for i in judged)]
     drawn = _draws(groups)  # (R, n)
     table = np.stack([drawn @ answers[name].probe[judged] / drawn.sum(axis=1) for name in names])  # (M, R)
@@ -324,19 +301,26 @@ def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) ->
     # The first was chosen for its luck too: the more others there are, the less a lead over one of them says.
     level = 1 - (1 - LEVEL) / len(names)
 
-    def row(place: int, name: str) -> BackboneRow:
-        one, control = answers[name], name == CONTROL
-        hits = one.probe[judged]
+    rows = []
+    for place, name in enumerate([*names, CONTROL]):
+        one = answers[name]
+        hits, near = one.probe[judged], one.neighbours[judged]
         behind = of_mean(best - hits, span=(-1, 1), groups=groups, level=level) or (-1.0, 1.0)
-        low, high = (None, None) if control else np.percentile(ranks[place], (2.5, 97.5))
-        return BackboneRow(
-            name, None if control else place + 1, None if low is None else int(np.floor(low)),
-            None if high is None else int(np.ceil(high)), float(hits.mean()), *(of_mean(hits, groups=groups) or ALL),
-            float((best - hits).mean()), *(behind if place else (0.0, 0.0)), float(one.neighbours[judged].mean()),
-            *(of_mean(one.neighbours[judged], groups=groups) or ALL), pictures=len(judged), **one.facts,
-        )  # fmt: skip
-
-    return tuple(row(place, name) for place, name in enumerate(everyone))
+        found: dict[str, Any] = {
+            "rank": None, "rank_low": None, "rank_high": None, "probe": float(hits.mean()),
+            "behind": float((best - hits).mean()), "neighbours": float(near.mean()),
+        }  # fmt: skip
+        if name != CONTROL:
+            low, high = np.percentile(ranks[place], (2.5, 97.5))
+            found |= {"rank": place + 1, "rank_low": int(np.floor(low)), "rank_high": int(np.ceil(high))}
+        for column, (low, high) in (
+            ("probe", of_mean(hits, groups=groups) or ALL),
+            ("behind", behind if place else (0.0, 0.0)),
+            ("neighbours", of_mean(near, groups=groups) or ALL),
+        ):
+            found |= {f"{column}_low": low, f"{column}_high": high}
+        rows.append(BackboneRow(backbone=name, pictures=len(judged), **found, **one.facts))
+    return tuple(rows)
 
 
 def _draws(groups: Sequence[str]) -> np.ndarray:

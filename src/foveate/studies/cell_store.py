@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from foveate.core.memo import read_memo, write_memo
 from foveate.data.audit.auditor import state_of_files
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.discover import discover
+from foveate.data.layout_settings import LayoutConfig
 from foveate.data.training_masks import ProposedMasks
 from foveate.experiment.records import version_of
 from foveate.studies.specification import Cell
@@ -26,13 +26,11 @@ class CellStore:
     """
 
     def __init__(self, data: Path, threads: int) -> None:
-        self.data, self.threads = data, threads
-
-    @cached_property
-    def _machine(self) -> str:
         import torch
 
-        return f"{version_of('foveate')} {torch.__version__} {self.threads}"
+        self.data, self._folder = data, cache_folder(CacheConfig()) / "cells"
+        self._machine = f"{version_of('foveate')} {torch.__version__} {threads}"
+        self._states: dict[LayoutConfig, str] = {}
 
     def _entry(self, cell: Cell, decisions: list[dict[str, Any]]) -> Path:
         layout = cell.experiment.data.layout
@@ -43,14 +41,6 @@ class CellStore:
             f"{cell.experiment.hash()} {self._states[layout]} {self._machine} {choices} {self._named(cell)}"
         )
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
-
-    @cached_property
-    def _states(self) -> dict[Any, str]:
-        return {}
-
-    @cached_property
-    def _folder(self) -> Path:
-        return cache_folder(CacheConfig()) / "cells"
 
     def _named(self, cell: Cell) -> str:
         """The files that the experiment names, which lie elsewhere than the pictures."""
@@ -70,11 +60,9 @@ class CellStore:
         if known is None:
             return False
         source = Path(known["folder"])
-        if source == folder.resolve() or not (source / "result.json").is_file():
-            return False
-        if differences(source):
-            return False  # computed again; reading that other study says what changed
-        if keep_weights and not (source / WEIGHTS).is_file():
+        usable = source != folder.resolve() and (source / "result.json").is_file()
+        # Where its files changed it is computed again; reading that other study says what changed.
+        if not usable or differences(source) or (keep_weights and not (source / WEIGHTS).is_file()):
             return False
         temporary = folder.with_name(f".{folder.name}.copy")
         shutil.rmtree(temporary, ignore_errors=True)

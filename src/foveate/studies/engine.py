@@ -9,7 +9,8 @@ import os
 import queue
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,6 @@ class StudyObserver:
     def failed(self, cell: Cell, error: str) -> None:
         """A cell failed; the others go on."""
 
-    def message(self, text: str) -> None:
-        """Something worth telling happened."""
-
-
-@dataclass
-class _Work:
-    """What is left to do, and how it goes."""
-
-    pending: list[Cell]
-    total: int
-    done: int
-    seconds: list[float] = field(default_factory=list)
-
 
 def run_study(
     study: Study, data: Path | str | None, out: Path | str, *, jobs: int = 1, threads: int | None = None,
@@ -88,73 +76,40 @@ def run_study(
         )
     folders = {name: Path(path) for name, path in study.data.items()} if data is None else {"": Path(data)}
     cells = study.cells()
+    unique = list({cell.key: cell for cell in cells}.values())
     threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
     refuse_other(study, out)  # before a lock is left there
-    missing = [cell.experiment.model for cell in cells if not is_finished(out, cell)]
+    missing = [cell.experiment.model for cell in unique if not is_finished(out, cell)]
     for model in {model.model_dump_json(): model for model in missing}.values():
         resolve_weights(model)  # before any work: a block may need another network than the first
     with alone(out):
-        claim(study, out)
+        refuse_other(study, out)
+        write_text(out / "study.yaml", study.to_yaml())
+        folds = study.split == "folds"
         write_csv(
             out / "cells.csv",
-            ("block", "arm", "seed", "fold", "cell")
-            if study.split == "folds"
-            else ("block", "arm", "seed", "cell"),
-            [(c.block, c.arm, c.seed, *(() if c.fold is None else (c.fold,)), c.key) for c in cells],
+            ("block", "arm", "seed", *(["fold"] * folds), "cell"),
+            [(c.block, c.arm, c.seed, *([c.fold] * folds), c.key) for c in cells],
         )
         for file in (out / "cells").rglob("*.failed.json"):
             file.unlink()  # what failed is tried again
-        stores = {name: CellStore(path, threads) for name, path in folders.items()}
-        unique = list({cell.key: cell for cell in cells}.values())
-        shared = _decisions_in(out)
-        hire = _Crew(study, folders, out, jobs, threads, quarantine, observer, stores)
         before = [cell for cell in unique if not is_finished(out, cell)]
         kept = [cell for cell in unique if cell not in before]
         for cell in kept:
             manifest.check(folder_of(out, cell))
         observer.begin(len(unique), kept, [c for c in before if (folder_of(out, c) / "checkpoint").is_dir()])
-        copied: list[Cell] = []
-        for start in {cell.start.key: cell.start for cell in before if cell.start}.values():
-            stores[start.place].fetch(start, folder_of(out, start), [], True)
-        tried: list[Cell] = []
-        seconds: list[float] = []
-        if before and not shared and _undecided(before):
-            # One cell alone measures what is to be decided for all; another study may have done so.
-            if stores[before[0].place].fetch(before[0], folder_of(out, before[0]), [], study.keep_weights):
-                copied.append(before[0])
-            else:
-                first = _Work(before[:1], len(unique), len(unique) - len(before))
-                hire.run(first, [])
-                tried, seconds = before[:1], first.seconds
-            shared = _adopt_decisions(out, before)
-        copied += [
-            c for c in before if stores[c.place].fetch(c, folder_of(out, c), shared, study.keep_weights)
-        ]
-        if copied:
-            observer.reused(copied)
-        # A first cell that failed was told already; the next call tries it again.
-        pending = [cell for cell in before if not is_finished(out, cell) and cell not in tried]
-        # What only measures another cell's network comes after all training, so that it need not wait.
-        pending.sort(key=lambda cell: cell.key in hire.twins)
-        done = sum(is_finished(out, cell) for cell in unique)
-        hire.run(_Work(pending, len(unique), done, seconds), shared)
+        _Engine(study, folders, out, jobs, threads, quarantine, observer, unique).run(before)
         for place in folders:
             shutil.rmtree(out / "cells" / place / SHARED, ignore_errors=True)
     return out
 
 
-def claim(study: Study, out: Path) -> None:
-    """Make ``out`` this study's folder, or check that it is; seeds and arms may be added to a study.
+def refuse_other(study: Study, out: Path) -> None:
+    """Check that ``out`` is new or this study's folder; seeds and arms may be added to a study.
 
     Raises:
         StudyError: it holds another study, or something else.
     """
-    refuse_other(study, out)
-    write_text(out / "study.yaml", study.to_yaml())
-
-
-def refuse_other(study: Study, out: Path) -> None:
-    """See ``claim``; writes nothing."""
     file = out / "study.yaml"
     if file.is_file():
         found = Study.from_yaml(file)
@@ -215,69 +170,101 @@ def _adopt_decisions(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     return list(shared.values())
 
 
-class _Crew:
-    """Hands cells to workers and notes what becomes of them."""
+class _Engine:
+    """Takes cells from other studies or hands them to workers, and notes what becomes of them."""
 
     def __init__(
         self, study: Study, folders: dict[str, Path], out: Path, jobs: int, threads: int, quarantine: bool,
-        observer: StudyObserver, stores: dict[str, CellStore],
+        observer: StudyObserver, cells: Sequence[Cell],
     ) -> None:  # fmt: skip
         self.study, self.folders, self.out, self.jobs, self.threads = study, folders, out, jobs, threads
-        self.quarantine, self.observer, self.stores = quarantine, observer, stores
+        self.quarantine, self.observer, self.cells = quarantine, observer, cells
+        self.stores = {name: CellStore(path, threads) for name, path in folders.items()}
         self.twins = twins(study.cells())
+        self.decisions = _decisions_in(out)
+        self.seconds: list[float] = []
 
-    def run(self, work: _Work, decisions: list[dict[str, Any]]) -> None:
-        """Compute the pending cells."""
-        if not work.pending:
-            return
-        if self.jobs == 0:
-            for cell in work.pending:
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Finish these cells."""
+        for start in {cell.start.key: cell.start for cell in cells if cell.start}.values():
+            self.stores[start.place].fetch(start, folder_of(self.out, start), [], True)
+        copied: list[Cell] = []
+        tried: list[Cell] = []
+        if cells and not self.decisions and _undecided(cells):
+            # One cell alone measures what is to be decided for all; another study may have done so.
+            first = cells[0]
+            if self._fetch(first):
+                copied = [first]
+            else:
+                tried = [first]
+                self._compute(tried)
+            self.decisions = _adopt_decisions(self.out, cells)
+        copied += [cell for cell in cells if self._fetch(cell)]
+        if copied:
+            self.observer.reused(copied)
+        # A first cell that failed was told already; the next call tries it again.
+        pending = [cell for cell in cells if not is_finished(self.out, cell) and cell not in tried]
+        # What only measures another cell's network comes after all training, so that it need not wait.
+        self._compute(sorted(pending, key=lambda cell: cell.key in self.twins))
+
+    def _fetch(self, cell: Cell) -> bool:
+        folder, keep = folder_of(self.out, cell), self.study.keep_weights
+        return self.stores[cell.place].fetch(cell, folder, self.decisions, keep)
+
+    def _compute(self, cells: Sequence[Cell]) -> None:
+        if self.jobs == 0 or not cells:
+            for cell in cells:
                 self.observer.started(cell)
-                self._note(cell, attempt(self._task(cell, decisions)), work, decisions)
+                self._note(cell, attempt(self._task(cell)))
             return
-        tasks: queue.Queue[Cell] = queue.Queue()
-        for cell in work.pending:
-            tasks.put(cell)
-        answers: queue.Queue[tuple[Cell, dict[str, Any] | None]] = queue.Queue()
-        workers = [
-            Worker(self.threads, self.out / "cells" / f"worker-{k}.log")
-            for k in range(min(self.jobs, len(work.pending)))
-        ]
-        for worker in workers:
-            worker.start(tasks, answers, lambda cell: self._task(cell, decisions))
-        left = len(work.pending)
+        count = min(self.jobs, len(cells))
+        workers = [Worker(self.threads, self.out / "cells" / f"worker-{k}.log") for k in range(count)]
+        free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[tuple[Cell, dict[str, Any] | None]] = queue.SimpleQueue()
+
+        def ask(cell: Cell) -> None:
+            worker = free.get()
+            answers.put((cell, None))
+            answers.put((cell, worker.ask(self._task(cell))))
+            free.put(worker)
+
+        pool = ThreadPoolExecutor(count)
         try:
+            for worker in workers:
+                free.put(worker)
+            for cell in cells:
+                pool.submit(ask, cell)
+            left = len(cells)
             while left:
                 cell, answer = answers.get()
                 if answer is None:
                     self.observer.started(cell)
-                    continue
-                left -= 1
-                self._note(cell, answer, work, decisions)
+                else:
+                    left -= 1
+                    self._note(cell, answer)
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
                 worker.stop()
 
-    def _task(self, cell: Cell, decisions: list[dict[str, Any]]) -> dict[str, Any]:
+    def _task(self, cell: Cell) -> dict[str, Any]:
         twin = self.twins.get(cell.key)
         return {
             "experiment": cell.experiment.to_dict(), "data": str(self.folders[cell.place]),
-            "folder": str(folder_of(self.out, cell)), "quarantine": self.quarantine, "decisions": decisions,
+            "folder": str(folder_of(self.out, cell)), "quarantine": self.quarantine, "decisions": self.decisions,
             "keep": self.study.keep_weights, "twin": str(folder_of(self.out, twin)) if twin else None,
         }  # fmt: skip
 
-    def _note(self, cell: Cell, answer: dict[str, Any], work: _Work, decisions: list[dict[str, Any]]) -> None:
+    def _note(self, cell: Cell, answer: dict[str, Any]) -> None:
         if "error" in answer:
-            write_json(
-                self.out / "cells" / f"{cell.key}.failed.json", {"cell": str(cell), "error": answer["error"]}
-            )
+            failed = {"cell": str(cell), "error": answer["error"]}
+            write_json(self.out / "cells" / f"{cell.key}.failed.json", failed)
             self.observer.failed(cell, answer["error"])
             return
-        work.done += 1
-        work.seconds.append(answer["seconds"])
-        self.stores[cell.place].remember(cell, folder_of(self.out, cell), decisions)
+        self.seconds.append(answer["seconds"])
+        self.stores[cell.place].remember(cell, folder_of(self.out, cell), self.decisions)
         if cell.start:
             self.stores[cell.place].remember(cell.start, folder_of(self.out, cell.start), [])
-        remaining = work.total - work.done
-        mean = sum(work.seconds) / len(work.seconds)
-        self.observer.done(cell, work.done, work.total, mean * remaining / max(1, self.jobs))
+        total, done = len(self.cells), sum(is_finished(self.out, one) for one in self.cells)
+        left = sum(self.seconds) / len(self.seconds) * (total - done) / max(1, self.jobs)
+        self.observer.done(cell, done, total, left)

@@ -63,40 +63,30 @@ def choose_metrics(names: Sequence[str], class_ids: Sequence[str] = ()) -> tuple
     """
     if not names:
         return tuple(METRICS.values())
-    chosen = []
-    for name in names:
-        split, _, place = name.partition(".")
-        if name in METRICS:
-            chosen.append(METRICS[name])
-        elif (scored := _explainer_score(name)) is not None:
-            chosen.append(scored)
-        elif split in _SPLITS and name == split + EACH_CLASS:
-            chosen += [_f1_metric(split, class_id) for class_id in class_ids]
-        elif split in _SPLITS and place.startswith("f1."):
-            chosen.append(_f1_metric(split, place.removeprefix("f1.")))
-        elif split in _SPLITS and place:
-            chosen.append(Metric(name, name))
-        else:
-            raise ConfigError(
-                f"There is no metric '{name}'; choose of {', '.join(METRICS)}, or a place in result.json such as "
-                "test.top.3, or test.f1.* for the F1 of every class."
-            )
-    return tuple(chosen)
+    return tuple(metric for name in names for metric in _named(name, class_ids))
 
 
-def _explainer_score(name: str) -> Metric | None:
-    """The metric that ``split.look.<method>_<score>.mean`` means (see ``evaluation.explainers``); else None."""
-    split, _, rest = name.partition(".look.")
-    for method in EXPLAINERS:
-        for scores in GROUPS.values():
-            for score in scores:
-                if rest == f"{method}_{score.name}.mean":
-                    return Metric(name, f"{score.title} ({method}, {split})", score.better)
-    return None
-
-
-def _f1_metric(split: str, class_id: str) -> Metric:
-    return Metric(f"{split}.f1.{class_id}", f"{split.capitalize()} F1, {class_id}")
+def _named(name: str, class_ids: Sequence[str]) -> list[Metric]:
+    split, _, place = name.partition(".")
+    if name in METRICS:
+        return [METRICS[name]]
+    if split not in _SPLITS or not place:
+        raise ConfigError(
+            f"There is no metric '{name}'; choose of {', '.join(METRICS)}, or a place in result.json such as "
+            "test.top.3, or test.f1.* for the F1 of every class."
+        )
+    if place.startswith("f1."):
+        wanted = class_ids if name == split + EACH_CLASS else [place.removeprefix("f1.")]
+        return [Metric(f"{split}.f1.{one}", f"{split.capitalize()} F1, {one}") for one in wanted]
+    # "split.look.<method>_<score>.mean", see evaluation.explainers.
+    scored = [
+        Metric(name, f"{score.title} ({method}, {split})", score.better)
+        for method in EXPLAINERS
+        for scores in GROUPS.values()
+        for score in scores
+        if place == f"look.{method}_{score.name}.mean"
+    ]
+    return scored[:1] or [Metric(name, name)]
 
 
 def measure(run: Run, metrics: Sequence[Metric]) -> dict[str, float]:

@@ -69,11 +69,7 @@ def same_pictures(baseline: Mapping[int, Pictures], arm: Mapping[int, Pictures])
 
 
 def compare_pictures(
-    baseline: Mapping[int, Pictures],
-    arm: Mapping[int, Pictures],
-    *,
-    alpha: float = 0.05,
-    family: int = 1,
+    baseline: Mapping[int, Pictures], arm: Mapping[int, Pictures], *, alpha: float = 0.05, family: int = 1
 ) -> PictureComparison | None:
     """Compare the answers of two arms picture by picture; None when no seed has both.
 
@@ -114,19 +110,11 @@ def compare_pictures(
     elif len(seeds) > 1 and not d.any():
         p = 1.0
     return PictureComparison(
-        difference=float((d.sum(axis=1) / sizes).mean()),
-        low=low,
-        high=high,
-        p=p,
-        p_holm=p,
-        seeds=len(seeds),
-        pictures=tested.shape[1],
-        shared=bool(tested.all()),
-        resolution=float(1 / sizes.mean()),
-        standard_error=float(np.sqrt(accuracy * (1 - accuracy) / sizes.mean())),
-        detectable=seen,
+        float((d.sum(axis=1) / sizes).mean()), low, high, p, p_holm=p, seeds=len(seeds), pictures=tested.shape[1],
+        shared=bool(tested.all()), resolution=float(1 / sizes.mean()),
+        standard_error=float(np.sqrt(accuracy * (1 - accuracy) / sizes.mean())), detectable=seen,
         by_seed={seed: _mcnemar(baseline[seed].correct, arm[seed].correct) for seed in seeds},
-    )
+    )  # fmt: skip
 
 
 def _aligned(a: list[Pictures], b: list[Pictures]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

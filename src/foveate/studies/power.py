@@ -6,7 +6,7 @@ often two networks are right and wrong on the same pictures.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -24,6 +24,8 @@ pictures): 0.72 to 0.83. The lower end asks for more pictures."""
 SMALL = 1e-12
 LARGEST = 10_000_000
 """Pictures or seeds beyond which a search gives up."""
+Power = Callable[[int, float], float]
+"""(pictures or seeds, difference) -> chance to show it."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,9 @@ class Plan:
 
 
 def plan(
-    pictures: int,
-    seeds: int,
-    accuracy: float,
-    *,
-    spread: float | None = None,
-    correlation: float = CORRELATION,
-    arms: int = 1,
-    difference: float | None = None,
-    alpha: float = 0.05,
-    power: float = POWER,
-) -> Plan:
+    pictures: int, seeds: int, accuracy: float, *, spread: float | None = None, correlation: float = CORRELATION,
+    arms: int = 1, difference: float | None = None, alpha: float = 0.05, power: float = POWER,
+) -> Plan:  # fmt: skip
     """Answer both questions of planning.
 
     Without ``spread`` it is what the pictures alone bring about: if two arms disagree on a share D of the N pictures
@@ -100,10 +94,10 @@ def plan(
         ConfigError: a number is out of range, or accuracy + difference exceeds 1.
     """
     _check(
-        accuracy, difference, pictures=pictures, seeds=seeds, spread=spread, correlation=correlation, arms=arms,
-        alpha=alpha, power=power,
+        difference, accuracy=accuracy, pictures=pictures, seeds=seeds, spread=spread, correlation=correlation,
+        arms=arms, alpha=alpha, power=power,
     )  # fmt: skip
-    level, room = alpha / arms, 1 - accuracy
+    level, room, judged = alpha / arms, 1 - accuracy, seeds >= FEWEST
 
     def different(n: int, d: float) -> float:
         return independent_power(n, d, accuracy=accuracy, alpha=level)
@@ -112,37 +106,22 @@ def plan(
         return paired_power(n, d, accuracy=accuracy, correlation=correlation, alpha=level)
 
     def width(n: int, d: float) -> float:
-        return (
-            spread if spread is not None else picture_spread(n, d, accuracy=accuracy, correlation=correlation)
-        )
+        return picture_spread(n, d, accuracy=accuracy, correlation=correlation) if spread is None else spread
 
-    def paired(n: int, s: int, d: float) -> float:
+    def paired(n: int, d: float, s: int = seeds) -> float:
         return seeds_power(s, d, spread=width(n, d), alpha=level)
 
-    def smallest(power_of: Callable[[float], float]) -> float | None:
-        return _smallest(power_of, room, power)
+    def design(name: str, shows: Power, *, by_pictures: bool, judged: bool = True) -> Design:
+        detectable = _smallest(lambda d: shows(pictures, d), room, power) if judged else None
+        return Design(name, detectable, _fewest(shows, difference, 2, power) if by_pictures else None)
 
-    def fewest(power_of: Callable[[int, float], float], start: int) -> int | None:
-        return None if difference is None else _fewest(lambda n: power_of(n, difference), start, power)
-
-    judged = seeds >= FEWEST
+    several = design(
+        f"{seeds} seeds each, same pictures", paired, by_pictures=judged and spread is None, judged=judged
+    )
     designs = (
-        Design(
-            "one run each, other pictures",
-            detectable=smallest(lambda d: different(pictures, d)),
-            pictures=fewest(different, 2),
-        ),
-        Design(
-            "one run each, same pictures",
-            detectable=smallest(lambda d: same(pictures, d)),
-            pictures=fewest(same, 2),
-        ),
-        Design(
-            f"{seeds} seeds each, same pictures",
-            detectable=smallest(lambda d: paired(pictures, seeds, d)) if judged else None,
-            pictures=fewest(lambda n, d: paired(n, seeds, d), 2) if judged and spread is None else None,
-            seeds=fewest(lambda s, d: paired(pictures, s, d), FEWEST),
-        ),
+        design("one run each, other pictures", different, by_pictures=True),
+        design("one run each, same pictures", same, by_pictures=True),
+        replace(several, seeds=_fewest(lambda s, d: paired(pictures, d, s), difference, FEWEST, power)),
     )
     interval = wilson(round(accuracy * pictures), pictures)
     assert interval is not None
@@ -158,32 +137,19 @@ def reading(made: Plan) -> str:
     """The plan in one sentence."""
     alone, paired = made.designs[1], made.designs[2]
     if made.difference is not None:
-        aim = f"To show a gain of {_points(made.difference)}"
-        by_pictures = (
-            f"{alone.pictures} test pictures for networks as they are"
-            if alone.pictures
-            else "no number of pictures"
-        )
-        by_seeds = (
-            f"{paired.seeds} seeds on {made.pictures} for training again"
-            if paired.seeds
-            else "no number of seeds"
-        )
-        return f"{aim} takes {by_pictures}, or {by_seeds}."
+        pictures = f"{alone.pictures} test pictures for networks as they are"
+        seeds = f"{paired.seeds} seeds on {made.pictures} for training again"
+        pictures = pictures if alone.pictures else "no number of pictures"
+        seeds = seeds if paired.seeds else "no number of seeds"
+        return f"To show a gain of {_points(made.difference)} takes {pictures}, or {seeds}."
+    if made.seeds < FEWEST:
+        return f"{made.seeds} seeds are too few to judge training; take {FEWEST} or more."
     if paired.detectable is None:
-        return (
-            f"{made.seeds} seeds are too few to judge training; take {FEWEST} or more."
-            if made.seeds < FEWEST
-            else f"On {made.pictures} pictures with {made.seeds} seeds not even an arm without any mistake would show."
-        )
-    others = (
-        f"for other pictures too only a gain of {_points(alone.detectable)} is sure to show, however many the seeds"
-        if alone.detectable is not None
-        else "for other pictures too no gain is sure to show, however many the seeds"
-    )
+        return f"On {made.pictures} pictures with {made.seeds} seeds not even an arm without any mistake would show."
+    sure = "no gain" if alone.detectable is None else f"only a gain of {_points(alone.detectable)}"
     return (
-        f"Training again on these pictures shows a gain of {_points(paired.detectable)} or more; "
-        f"{others} (one picture is {_points(made.resolution)})."
+        f"Training again on these pictures shows a gain of {_points(paired.detectable)} or more; for other "
+        f"pictures too {sure} is sure to show, however many the seeds (one picture is {_points(made.resolution)})."
     )
 
 
@@ -243,16 +209,18 @@ def _smallest(power_of: Callable[[float], float], room: float, power: float) -> 
     return float(brentq(lambda difference: power_of(difference) - power, 1e-9, room, xtol=1e-8))
 
 
-def _fewest(power_of: Callable[[int], float], start: int, power: float) -> int | None:
-    """The smallest number from ``start`` on with enough power; power is taken to grow with the number."""
+def _fewest(shows: Power, difference: float | None, start: int, power: float) -> int | None:
+    """The smallest number from ``start`` on that shows ``difference``; power is taken to grow with the number."""
+    if difference is None:
+        return None
     low, high = start - 1, start
-    while power_of(high) < power:
+    while shows(high, difference) < power:
         low, high = high, high * 2
         if high > LARGEST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power_of(middle) >= power else (middle, high)
+        low, high = (low, middle) if shows(middle, difference) >= power else (middle, high)
     return high
 
 
@@ -260,21 +228,24 @@ def _points(share: float) -> str:
     return f"{share * 100:.1f} points"
 
 
-def _check(accuracy: float, difference: float | None, **values: float | None) -> None:
-    rules = (
-        ("pictures", values["pictures"], (2, math.inf), "2 or more"),
-        ("seeds", values["seeds"], (1, math.inf), "1 or more"),
-        ("accuracy", accuracy, (SMALL, 1 - SMALL), "between 0 and 1, for example 0.9 for 90 %"),
-        ("spread", values["spread"], (SMALL, 1 - SMALL), "a share, for example 0.02 for 2 points"),
-        ("correlation", values["correlation"], (0, 1 - SMALL), "from 0 to below 1"),
-        ("arms", values["arms"], (1, math.inf), "1 or more"),
-        ("difference", difference, (SMALL, math.inf), "a share, for example 0.03 for 3 points"),
-        ("alpha", values["alpha"], (SMALL, 1 - SMALL), "between 0 and 1"),
-        ("power", values["power"], ((values["alpha"] or 0) + SMALL, 1 - SMALL), "between alpha and 1"),
-    )
-    for name, value, (low, high), rule in rules:
+def _check(difference: float | None, **values: float | None) -> None:
+    rules = {
+        "pictures": (2, math.inf, "2 or more"),
+        "seeds": (1, math.inf, "1 or more"),
+        "accuracy": (SMALL, 1 - SMALL, "between 0 and 1, for example 0.9 for 90 %"),
+        "spread": (SMALL, 1 - SMALL, "a share, for example 0.02 for 2 points"),
+        "correlation": (0, 1 - SMALL, "from 0 to below 1"),
+        "arms": (1, math.inf, "1 or more"),
+        "difference": (SMALL, math.inf, "a share, for example 0.03 for 3 points"),
+        "alpha": (SMALL, 1 - SMALL, "between 0 and 1"),
+        "power": ((values["alpha"] or 0) + SMALL, 1 - SMALL, "between alpha and 1"),
+    }
+    values["difference"] = difference
+    for name, (low, high, rule) in rules.items():
+        value = values[name]
         if value is not None and not low <= value <= high:
             raise ConfigError(f"A plan's {name} must be {rule}; got {value}.")
+    accuracy = values["accuracy"] or 0
     if difference is not None and accuracy + difference > 1:
         raise ConfigError(
             f"A gain of {_points(difference)} over an accuracy of {accuracy:g} exceeds 100 %; "

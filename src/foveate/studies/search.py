@@ -70,9 +70,12 @@ class Domain(Config):
             and all(isinstance(n, int) for n in numbers)
         )
 
-    def ends(self) -> tuple[Any, ...]:
-        """All choices, or both ends of the range."""
-        return self.choices if self.choices is not None else (self.low, self.high)
+    @property
+    def span(self) -> tuple[int | float, int | float]:
+        """Smallest and largest value of a range."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
 
     def points(self, current: Any) -> list[Any] | None:
         """Every value in order; None for a continuous range."""
@@ -81,10 +84,17 @@ class Domain(Config):
         step = self.step or (1 if self.whole(current) else None)
         if step is None:
             return None
-        assert self.low is not None
-        assert self.high is not None
-        points = [self.low + k * step for k in range(round((self.high - self.low) / step) + 1)]
+        low, high = self.span
+        points = [low + k * step for k in range(round((high - low) / step) + 1)]
         return points if self.whole(current) else [float(np.round(point, 12)) for point in points]
+
+    def stored(self, value: Any) -> Any:
+        """A value as the database keeps it: a choice as text."""
+        return value if self.choices is None else label(value)
+
+    def value(self, stored: Any) -> Any:
+        """The value that ``stored`` stands for."""
+        return stored if self.choices is None else {label(choice): choice for choice in self.choices}[stored]
 
 
 def label(value: Any) -> str:
@@ -186,13 +196,13 @@ class Search(Config):
                     f"space.{path} is a whole number (now {current}); low {domain.low}, high {domain.high} and "
                     "step must be whole numbers, too."
                 )
-            found = set()
-            for value in domain.ends():
+            found, ends = set(), domain.choices or domain.span
+            for value in ends:
                 try:
                     found.add(self.experiment_of(base, {path: value}, 0).hash())
                 except ConfigError as error:
                     raise ConfigError(f"space.{path} cannot be {value!r}: {error}") from None
-            if len(found) < len(domain.ends()):
+            if len(found) < len(ends):
                 raise ConfigError(
                     f"space.{path} does not change the result of a run, so there is nothing to search."
                 )
@@ -207,18 +217,15 @@ def at(values: Any, path: str) -> Any:
     """
     place, seen = values, ""
     for step in path.split("."):
-        if isinstance(place, dict):
-            known: list[str] = list(place)
-        else:
-            known = [str(i) for i in range(len(place))] if isinstance(place, list) else []
+        inside = (
+            enumerate(place) if isinstance(place, list) else place.items() if isinstance(place, dict) else ()
+        )
+        known = {str(name): value for name, value in inside}
         if step not in known:
             where = f"'{seen}' of the experiment" if seen else "the experiment"
-            holds = (
-                f"holds {', '.join(known)}"
-                if known
-                else f"is {place!r}, with nothing inside; set it under 'experiment' first"
-            )
+            empty = f"is {place!r}, with nothing inside; set it under 'experiment' first"
+            holds = f"holds {', '.join(known)}" if known else empty
             raise ConfigError(f"space.{path} does not exist: {where} {holds}.")
-        place = place[step] if isinstance(place, dict) else place[int(step)]
+        place = known[step]
         seen = f"{seen}.{step}".lstrip(".")
     return place

@@ -56,7 +56,6 @@ def connect(url: str) -> "RDBStorage":
     Raises:
         ConfigError: not a URL, its driver is missing, or the database does not answer.
     """
-    optuna = load_optuna()
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -70,11 +69,10 @@ def connect(url: str) -> "RDBStorage":
     sqlite = url.startswith("sqlite")
     options: dict[str, Any] = {"connect_args": {"timeout": 120}} if sqlite else {"pool_pre_ping": True}
     try:
-        storage: RDBStorage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+        storage: RDBStorage = load_optuna().storages.RDBStorage(url, engine_kwargs=options)
     except ImportError as error:
-        raise ConfigError(
-            f"The storage {shown} needs a database driver: {error.__cause__ or error}."
-        ) from None
+        why = error.__cause__ or error
+        raise ConfigError(f"The storage {shown} needs a database driver: {why}.") from None
     except (SQLAlchemyError, RuntimeError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise ConfigError(f"The storage {shown} cannot be opened ({reason}).") from None
@@ -116,12 +114,11 @@ class SearchDatabase:
         self._lock = FileLock(out / "tune.lock")
         name = search.name or out.resolve().name
         out.mkdir(parents=True, exist_ok=True)
-        pruners = self._optuna.pruners
-        pruner = (
-            pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=search.warmup_epochs)
-            if search.pruner == "median"
-            else pruners.NopPruner()
-        )
+        pruner = self._optuna.pruners.NopPruner()
+        if search.pruner == "median":
+            pruner = self._optuna.pruners.MedianPruner(
+                n_warmup_steps=search.warmup_epochs
+            )  # after five trials
         with self._lock:
             self.storage = connect(url)
             self.study = self._optuna.create_study(
@@ -169,28 +166,26 @@ class SearchDatabase:
             trials = self.trials()
             for trial in trials:
                 if trial.state == running and not self.alive(trial) and not self._stuck(trial):
-                    self._sign(self._trial_id(trial.number))
                     return self._claimed(trial.number, again=True)
             for trial in trials[: self.total]:
-                trial_id = self._trial_id(trial.number)
                 # In a database without this folder's lock another machine may be faster.
-                if trial.state == waiting and self.storage.set_trial_state_values(trial_id, running):
-                    self._sign(trial_id)
+                if trial.state == waiting and self.storage.set_trial_state_values(
+                    self._trial_id(trial.number), running
+                ):
                     return self._claimed(trial.number, again=bool(trial.params))
         return None
 
     def _claimed(self, number: int, *, again: bool) -> Claim:
+        trial_id = self._trial_id(number)
+        owner = {**this_process(), "machine": _machine(), "since": time.time()}
+        self.storage.set_trial_user_attr(trial_id, "owner", owner)
         # Every trial has its own random numbers, so that a search that was killed tries what an unbroken one tries.
         samplers, seed = self._optuna.samplers, key(self.base.seed, "sampler", number) % 2**32
         sampler = samplers.TPESampler if self.search.sampler == "tpe" else samplers.RandomSampler
         self.study.sampler = sampler(seed=seed)
-        trial_id = self._trial_id(number)
         if self.search.sampler == "grid":
             point = self.search.grid_point(self.base, number)
-            stored = {
-                path: label(value) if self.search.space[path].choices is not None else value
-                for path, value in point.items()
-            }
+            stored = {path: self.search.space[path].stored(value) for path, value in point.items()}
             self.storage.set_trial_system_attr(trial_id, "fixed_params", stored)  # as enqueue_trial does
         trial = self._optuna.trial.Trial(self.study, trial_id)
         settings = {path: self._suggest(trial, path, domain) for path, domain in self.search.space.items()}
@@ -199,25 +194,17 @@ class SearchDatabase:
     def _suggest(self, trial: "Trial", path: str, domain: Domain) -> Any:
         """The trial's value: the one it has, else one that the sampler draws."""
         if domain.choices is not None:
-            known = {label(value): value for value in domain.choices}
-            return known[trial.suggest_categorical(path, list(known))]
-        assert domain.low is not None
-        assert domain.high is not None
+            return domain.value(trial.suggest_categorical(path, [label(value) for value in domain.choices]))
+        low, high = domain.span
         if domain.whole(at(self._values, path)):
-            step = int(domain.step or 1)
-            return trial.suggest_int(path, int(domain.low), int(domain.high), step=step, log=domain.log)
-        return trial.suggest_float(path, domain.low, domain.high, step=domain.step, log=domain.log)
+            return trial.suggest_int(path, int(low), int(high), step=int(domain.step or 1), log=domain.log)
+        return trial.suggest_float(path, low, high, step=domain.step, log=domain.log)
 
     def settings_of(self, trial: "FrozenTrial") -> dict[str, Any]:
         """{place: value} of a trial that has all its settings; else {}."""
         if set(trial.params) != set(self.search.space):
             return {}
-        return {
-            path: {label(choice): choice for choice in domain.choices}[trial.params[path]]
-            if domain.choices is not None
-            else trial.params[path]
-            for path, domain in self.search.space.items()
-        }
+        return {path: domain.value(trial.params[path]) for path, domain in self.search.space.items()}
 
     def release(self, claim: Claim) -> None:
         """Leave the trial to whoever comes next; its settings stay."""
@@ -255,10 +242,6 @@ class SearchDatabase:
         signs += [trial.datetime_start.timestamp()] if trial.datetime_start else []
         return time.time() - max(signs) < PATIENCE
 
-    def _sign(self, trial_id: int) -> None:
-        owner = {**this_process(), "machine": _machine(), "since": time.time()}
-        self.storage.set_trial_user_attr(trial_id, "owner", owner)
-
     def _stuck(self, trial: "FrozenTrial") -> bool:
         """Note how far the trial was when it was killed; whether it is given up now."""
         trial_id = self._trial_id(trial.number)
@@ -279,29 +262,16 @@ class SearchDatabase:
         """The trial's run folder."""
         return self.out / "trials" / str(number)
 
-    def note(self, claim: Claim, name: str, value: Any) -> None:
-        """Keep a JSON-able fact with the trial."""
-        claim.trial.set_user_attr(name, value)
-
     def twin(self, claim: Claim, experiment_hash: str) -> "FrozenTrial | None":
         """An earlier trial of the very same experiment."""
-        for trial in self.trials()[: claim.number]:
-            if trial.user_attrs.get("experiment_hash") == experiment_hash:
-                return trial
-        return None
+        earlier = self.trials()[: claim.number]
+        return next((t for t in earlier if t.user_attrs.get("experiment_hash") == experiment_hash), None)
 
-    def complete(self, claim: Claim, value: float) -> None:
-        """The trial is over, with this value."""
-        self.study.tell(claim.trial, value, skip_if_finished=True)
-
-    def prune(self, claim: Claim) -> None:
-        """The trial was ended early."""
-        self.study.tell(claim.trial, state=self._states.PRUNED, skip_if_finished=True)
-
-    def fail(self, claim: Claim, error: str) -> None:
-        """The trial failed."""
-        self.note(claim, "error", error)
-        self.study.tell(claim.trial, state=self._states.FAIL, skip_if_finished=True)
+    def end(self, claim: Claim, state: str, value: float | None = None, error: str | None = None) -> None:
+        """The trial is COMPLETE with this value, was PRUNED, or had to FAIL with this error."""
+        if error is not None:
+            claim.trial.set_user_attr("error", error)
+        self.study.tell(claim.trial, value, state=self._states[state], skip_if_finished=True)
 
     def importance(self) -> dict[str, float]:
         """{place: share of what the settings explain together}, largest first, by Optuna's own estimate."""

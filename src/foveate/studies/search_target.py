@@ -11,18 +11,7 @@ from foveate.training.phases import PhaseConfig, better
 
 COLUMNS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 """Columns of history.csv beside the terms of the objective, without ``val_``."""
-RESULTS = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "top",
-    "nll",
-    "brier",
-    "ece",
-    "groups",
-    "look",
-    "backgrounds",
-)
+RESULTS = (*COLUMNS[1:], "top", "nll", "brier", "ece", "groups", "look", "backgrounds")
 """First names of the figures in result.json."""
 SMALLER_IS_BETTER = ("loss", "nll", "brier", "ece")
 
@@ -65,17 +54,14 @@ class Target:
         if self.name.startswith("val."):
             place: Any = run.result["metrics"]["val"]
             for step in self.name.split(".")[1:]:
-                if not isinstance(place, Mapping) or place.get(step) is None:
-                    known = (
-                        [name for name, value in place.items() if value is not None]
-                        if isinstance(place, Mapping)
-                        else []
-                    )
+                inside = place.items() if isinstance(place, Mapping) else ()
+                known = {name: value for name, value in inside if value is not None}
+                if step not in known:
                     raise ConfigError(
                         f"The run has no '{self.name}': '{step}' was not measured on the validation pictures; there is "
                         f"{', '.join(known) or 'nothing inside'}."
                     )
-                place = place[step]
+                place = known[step]
             if isinstance(place, bool) or not isinstance(place, int | float):
                 raise ConfigError(f"'{self.name}' is no number but {type(place).__name__}; name one figure.")
             return float(place)
@@ -113,14 +99,12 @@ def target_of(search: Search, base: Experiment) -> Target:
     smaller = last in SMALLER_IS_BETTER or last in base.objective
     direction = search.direction or ("minimize" if smaller else "maximize")
     column = name.replace("val.", "val_", 1)
-    if column not in columns:
-        if search.pruner != "none":
-            raise ConfigError(
-                f"'{name}' is known only at the end of a run, so that no trial can be ended early by it; "
-                "set pruner: none, or choose a val_ column."
-            )
-        return Target(name, direction, None)
-    return Target(name, direction, column)
+    if column not in columns and search.pruner != "none":
+        raise ConfigError(
+            f"'{name}' is known only at the end of a run, so that no trial can be ended early by it; "
+            "set pruner: none, or choose a val_ column."
+        )
+    return Target(name, direction, column if column in columns else None)
 
 
 def _changes_meaning(metric: str, path: str) -> bool:
@@ -145,6 +129,6 @@ def kept_epoch(history: Sequence[Mapping[str, Any]], phases: Sequence[PhaseConfi
             continue
         if column != watched:
             watched, best = column, None
-        if better(column, float(row[column]), None if best is None else float(best[column])):
+        if better(column, float(row[column]), float(best[column]) if best else None):
             best = row
     return best if best is not None and phases[number].restore_best else history[-1]

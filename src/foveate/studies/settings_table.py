@@ -16,73 +16,59 @@ def settings_table(study: Study, folder: Path) -> Table:
     Settings are those of the experiment's last phase; epochs are those that were trained, over all seeds.
     """
     cells = study.cells()
-    rows = []
-    shown: set[str] = set()
+    groups: list[Sequence[Cell]] = []
     for block in study.block_names:
         for arm in study.arm_changes():
-            same = [c for c in cells if (c.block, c.arm) == (block, arm)]
-            starts = [c.start for c in same if c.start]
-            if starts and starts[0].key not in shown:
-                shown.add(starts[0].key)
-                rows.append(_row(block, starts, folder))
-            rows.append(_row(block, same, folder))
-    columns = tuple(Column(name, number=False) for name in ("Block", "Model", *_columns(rows)))
-    table = tuple((row.pop("Block"), row.pop("Model"), *row.values()) for row in rows)
-    if study.block_names == ("",):
-        columns, table = columns[1:], tuple(row[1:] for row in table)
-    return Table("Settings", columns, table)
+            same = [cell for cell in cells if (cell.block, cell.arm) == (block, arm)]
+            starts = [cell.start for cell in same if cell.start]
+            known = {group[0].key for group in groups}
+            groups += [starts, same] if starts and starts[0].key not in known else [same]
+    rows = [_row(group, folder) for group in groups]
+    columns = tuple(Column(name, number=False) for name in rows[0])
+    return _without_blocks(Table("Settings", columns, tuple(tuple(row.values()) for row in rows)), study)
 
 
 def pretext_table(study: Study, folder: Path) -> Table | None:
     """How well the pretext runs do what they were asked, and how good their features are; None without any."""
-    starts = {c.start.key: c.start for c in study.cells() if c.start}
     rows = []
-    for start in starts.values():
+    for start in {cell.start.key: cell.start for cell in study.cells() if cell.start}.values():
         run = Run(folder_of(folder, start))
-        if not run.finished:
-            continue
-        metrics = run.result["metrics"]
-        rows.append(
-            (
-                start.block, start.arm, _weights(start.experiment), str(start.seed),
-                *(_accuracy(metrics.get(split)) for split in ("val", "test")),
-                _accuracy(metrics.get("test", metrics.get("val", {})).get("neighbours")),
-            )
-        )  # fmt: skip
+        if run.finished:
+            metrics = run.result["metrics"]
+            asked = [metrics.get("val"), metrics.get("test")]
+            asked.append(metrics.get("test", metrics.get("val", {})).get("neighbours"))
+            names = (start.block, start.arm, _weights(start.experiment), str(start.seed))
+            rows.append((*names, *map(_accuracy, asked)))
     names = ("Block", "Task", "From", "Seed")
     numbers = ("Validation accuracy", "Test accuracy", "k-NN of the features, classes")
-    columns = (*(Column(n, number=False) for n in names), *(Column(n) for n in numbers))
-    if study.block_names == ("",):
-        columns, rows = columns[1:], [row[1:] for row in rows]
-    return Table("Pretext runs", columns, tuple(rows)) if rows else None
+    columns = (*(Column(name, number=False) for name in names), *map(Column, numbers))
+    return _without_blocks(Table("Pretext runs", columns, tuple(rows)), study) if rows else None
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return [name for name in rows[0] if name not in ("Block", "Model")]
+def _without_blocks(table: Table, study: Study) -> Table:
+    if study.block_names != ("",):
+        return table
+    return Table(table.title, table.columns[1:], tuple(row[1:] for row in table.rows))
 
 
-def _row(block: str, cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
-    experiment = cells[0].experiment
-    phase = experiment.training.phases[-1]
-    optimizer = (
-        phase.optimizer.kind.upper() if phase.optimizer.kind == "sgd" else phase.optimizer.kind.capitalize()
-    )
-    schedule = phase.schedule.kind.replace("_", " ")
-    size = experiment.data.size
+def _row(cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
+    experiment, start = cells[0].experiment, cells[0].start
+    phase, size = experiment.training.phases[-1], experiment.data.size
+    optimizer = phase.optimizer.kind
     return {
-        "Block": block,
+        "Block": cells[0].block,
         "Model": cells[0].arm,
         "Pictures": f"{size} px" if size else "as the weights",
         "Learning rate": f"{phase.lr:g}" if isinstance(phase.lr, float) else str(phase.lr),
-        "Schedule": schedule,
-        "Optimizer": optimizer,
+        "Schedule": phase.schedule.kind.replace("_", " "),
+        "Optimizer": optimizer.upper() if optimizer == "sgd" else optimizer.capitalize(),
         "Loss": _loss(experiment),
         "Batch": str(experiment.training.batch_size),
         "Epochs": _epochs(cells, folder),
         "Linear layers of the head": _layers(experiment),
         "Augmentation": _augmentation(experiment),
         "Backbone": _backbone(experiment),
-        "Starts from": cells[0].start.arm if cells[0].start else _weights(experiment),
+        "Starts from": start.arm if start else _weights(experiment),
     }
 
 

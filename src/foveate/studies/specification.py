@@ -109,10 +109,11 @@ class Study(Config):
         """{arm: changes, laid over the base in this order}."""
         choices: list[list[tuple[str, Changes]]] = [list(self.arms.items())] if self.arms else []
         for axis, values in self.axes.items():
-            if isinstance(values, dict):
-                choices.append(list(values.items()))
-            else:
-                choices.append([(f"{axis.rsplit('.', 1)[-1]} {value}", {axis: value}) for value in values])
+            name = axis.rpartition(".")[2]
+            labelled = (
+                values if isinstance(values, dict) else {f"{name} {value}": {axis: value} for value in values}
+            )
+            choices.append(list(labelled.items()))
         if not choices:
             return {"base": []}
         return {

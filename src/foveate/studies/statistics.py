@@ -118,14 +118,8 @@ def summarise(values: Values, *, level: float = 0.95, overlap: float = 0.0) -> S
 
 
 def compare(
-    baseline: Values,
-    arm: Values,
-    *,
-    alpha: float = 0.05,
-    family: int = 1,
-    overlap: float = 0.0,
-    unit: str = "seed",
-) -> Comparison:
+    baseline: Values, arm: Values, *, alpha: float = 0.05, family: int = 1, overlap: float = 0.0, unit: str = "seed"
+) -> Comparison:  # fmt: skip
     """The paired difference of an arm to the baseline, by the paired t test.
 
     When every pair differs by the same amount (possible with few test pictures: "one picture more in each seed") the t
@@ -154,41 +148,38 @@ def compare(
             "give those of the seeds that both have."
         )
     n = len(a)
+    difference = b - a
+    common: dict[str, Any] = {"family": family, "unit": unit}
+    if n:
+        means = {"baseline": a.mean(), "arm": b.mean(), "difference": difference.mean()}
+        common |= {name: float(value) for name, value in means.items()}
     if n < 2:
         note = f"{n} {'pair' if n == 1 else 'pairs'}: nothing can be said about chance"
-        first, second, difference = (float(a[0]), float(b[0]), float(b[0] - a[0])) if n else (None,) * 3
-        return Comparison(
-            n, Detectable(None, note=note), first, second, difference, family=family, note=note, unit=unit
-        )
-    difference = b - a
-    means: dict[str, Any] = {
-        "baseline": float(a.mean()),
-        "arm": float(b.mean()),
-        "family": family,
-        "unit": unit,
-    }
+        return Comparison(n, Detectable(None, note=note), note=note, **common)
     # Trap: 0.8 - 0.7 and 0.9 - 0.8 differ in the last bit; equal differences must count as equal.
     scale = float(np.abs(np.concatenate([a, b])).max())
     if _constant(difference, scale):
         middle = float(np.median(difference))
         equal = abs(middle) <= max(1e-9 * scale, 1e-150)
         p = 1.0 if equal else None if overlap else 2.0 ** (1 - n)
-        words = "the arms are equal" if equal else "the difference is the same"
+        note = f"{'the arms are equal' if equal else 'the difference is the same'} in each of {n} {unit}s"
+        common["difference"] = 0.0 if equal else middle
         return Comparison(
-            n, detectable(0.0, n), **means, difference=0.0 if equal else middle, std=0.0, p=p, p_holm=p,
-            test="sign-flip", note=f"{words} in each of {n} {unit}s",
-        )  # fmt: skip
+            n, detectable(0.0, n), std=0.0, p=p, p_holm=p, test="sign-flip", note=note, **common
+        )
     std = float(difference.std(ddof=1))
     low, high = _interval(difference, 1 - alpha, overlap)
     p = float(ttest_rel(b, a).pvalue)
     if overlap:
         p = float(2 * student_t.sf(abs(difference.mean()) / _error(difference, overlap), n - 1))
-    d = float(difference.mean()) / std
-    seen = detectable(std * float(np.sqrt(1 + n * overlap)), n, alpha=alpha, family=family)
+    d = common["difference"] / std
+    # Hedges (1981): the factor that makes d unbiased, Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2)), df = n - 1.
+    hedges = float(np.exp(gammaln((n - 1) / 2) - gammaln((n - 2) / 2)) / np.sqrt((n - 1) / 2))
     return Comparison(
-        n, seen, **means, difference=float(difference.mean()), std=std,
-        low=low, high=high, p=p, p_holm=p, cohen_d=d, hedges_g=d * _hedges(n - 1) if n >= FEWEST else None,
-        test="corrected t" if overlap else "t", note="" if n >= FEWEST else f"{n} pairs are too few to judge",
+        n, detectable(std * float(np.sqrt(1 + n * overlap)), n, alpha=alpha, family=family), std=std, low=low,
+        high=high, p=p, p_holm=p, cohen_d=d, hedges_g=d * hedges if n >= FEWEST else None,
+        test="corrected t" if overlap else "t",
+        note="" if n >= FEWEST else f"{n} pairs are too few to judge", **common,
     )  # fmt: skip
 
 
@@ -263,8 +254,3 @@ def _interval(x: np.ndarray, level: float, overlap: float) -> tuple[float, float
 def _error(x: np.ndarray, overlap: float) -> float:
     """Standard error of the mean, with overlapping training sets counted."""
     return float(sem(x) * np.sqrt(1 + len(x) * overlap))
-
-
-def _hedges(df: int) -> float:
-    """Hedges (1981): the factor that makes d unbiased, Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2))."""
-    return float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2))

@@ -57,18 +57,6 @@ def read_study(folder: Path | str) -> dict[str, StudyResults]:
     return found
 
 
-def split_hashes(folder: Path | str) -> dict[str, dict[int, str]]:
-    """{block: {pair: hash of a split whose test pictures all arms share}} of the finished cells."""
-    folder = Path(folder)
-    study = open_study(folder)
-    found: dict[str, dict[int, str]] = {block: {} for block in study.block_names}
-    for cell in study.cells():
-        run = Run(folder_of(folder, cell))
-        if run.finished:
-            found[cell.block][cell.pair] = run.result["split_hash"]
-    return found
-
-
 def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> tuple[str, ...]:
     """Arms must share their test pictures; a note where they divide the others differently."""
     first: dict[tuple[str, int], Cell] = {}
@@ -116,8 +104,8 @@ def _overlap(runs: list[Run]) -> float:
 def _results(
     study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run], notes: tuple[str, ...]
 ) -> StudyResults:
-    mine = [runs[cell.key] for cell in cells]
-    metrics = choose_metrics(study.metrics, _class_ids(mine))
+    done = [runs[cell.key] for cell in cells if runs[cell.key].finished]
+    metrics = choose_metrics(study.metrics, tuple(done[0].environment["class_ids"]) if done else ())
     arms = tuple(study.arm_changes())
     values: dict[str, dict[str, dict[int, float]]] = {m.name: {arm: {} for arm in arms} for m in metrics}
     pictures: dict[str, dict[int, Pictures]] = {arm: {} for arm in arms}
@@ -125,35 +113,25 @@ def _results(
     failures = {}
     for cell in cells:
         run = runs[cell.key]
-        if not run.finished:
-            failed = folder / "cells" / f"{cell.key}.failed.json"
-            if failed.is_file():
-                failures[cell.arm, cell.pair] = str(read_json(failed, dict, StudyError).get("error"))
+        if run.finished:
+            for name, value in measure(run, metrics).items():
+                values[name][cell.arm][cell.pair] = value
+            histories[cell.arm][cell.pair] = numbers(run)
+            if tested := _pictures(run):
+                pictures[cell.arm][cell.pair] = tested
             continue
-        for name, value in measure(run, metrics).items():
-            values[name][cell.arm][cell.pair] = value
-        histories[cell.arm][cell.pair] = numbers(run)
-        tested = _pictures(run)
-        if tested:
-            pictures[cell.arm][cell.pair] = tested
+        failed = folder / "cells" / f"{cell.key}.failed.json"
+        if failed.is_file():
+            failures[cell.arm, cell.pair] = str(read_json(failed, dict, StudyError).get("error"))
     folds = study.split == "folds"
     measured = tuple(m for m in metrics if any(values[m.name].values()))
     return StudyResults(
-        name=study.name,
-        arms=arms,
-        baseline=study.baseline_arm,
-        seeds=tuple(dict.fromkeys(cell.pair for cell in cells)),
-        metrics=measured,
-        values={m.name: values[m.name] for m in measured},
-        pictures=pictures,
-        histories=histories,
-        failures=failures,
-        axes=axis_values(study),
+        study.name, arms, study.baseline_arm, tuple(dict.fromkeys(cell.pair for cell in cells)), measured,
+        {m.name: values[m.name] for m in measured}, pictures, histories, failures, axis_values(study),
         unit="fold" if folds else "seed",
         names={cell.pair: f"seed {cell.seed}, fold {cell.fold}" for cell in cells} if folds else {},
-        overlap=_overlap([run for run in mine if run.finished]) if folds else 0.0,
-        notes=notes,
-    )
+        overlap=_overlap(done) if folds else 0.0, notes=notes,
+    )  # fmt: skip
 
 
 def over_sets(sets: Mapping[str, StudyResults]) -> StudyResults:
@@ -195,12 +173,6 @@ def _shared(results: StudyResults, names: Iterable[str]) -> list[int]:
         {pair for name in names for pair in results.values.get(name, {}).get(arm, ())} for arm in results.arms
     ]
     return sorted(set.intersection(*found))
-
-
-def _class_ids(runs: list[Run]) -> tuple[str, ...]:
-    """The classes of the first finished cell; they are the same in all."""
-    done = next((run for run in runs if run.finished), None)
-    return tuple(done.environment["class_ids"]) if done else ()
 
 
 def _pictures(run: Run) -> Pictures | None:

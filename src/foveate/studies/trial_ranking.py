@@ -1,6 +1,7 @@
 """Ranking: what a search has found, the winning experiment, and how far the figures can be trusted."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,7 @@ class Ranking:
 
     def top(self, n: int) -> list[Entry]:
         """The n best trials that were computed, best first."""
-        known = self.of("complete")
-        return sorted(known, key=lambda entry: (_badness(entry, self.maximize), entry.number))[:n]
+        return best_first(self.of("complete"), self.maximize)[:n]
 
     @property
     def ties(self) -> int:
@@ -89,9 +89,11 @@ class Ranking:
             )
 
 
-def _badness(entry: Entry, maximize: bool) -> float:
-    assert entry.value is not None
-    return -entry.value if maximize else entry.value
+def best_first(entries: Iterable[Entry], maximize: bool) -> list[Entry]:
+    """Those with a value; of equal ones the first."""
+    known = [(entry.value, entry) for entry in entries if entry.value is not None]
+    known.sort(key=lambda one: (-one[0] if maximize else one[0], one[1].number))
+    return [entry for _, entry in known]
 
 
 def _cell(value: Any) -> Any:
@@ -111,38 +113,33 @@ NAMES = {
 
 def rank(database: SearchDatabase) -> Ranking:
     """Read the database."""
-    entries = tuple(
-        Entry(
-            number=trial.number,
-            state=NAMES[trial.state.name],
-            value=trial.value if trial.state.name == "COMPLETE" else None,
-            settings=database.settings_of(trial),
-            epochs=trial.user_attrs.get("effort", {}).get("epochs"),
-            seconds=trial.user_attrs.get("effort", {}).get("seconds"),
-            copy_of=trial.user_attrs.get("copy_of"),
-            error=trial.user_attrs.get("error"),
-        )
-        for trial in database.trials()
-    )
-    complete = [entry for entry in entries if entry.value is not None]
+    entries = []
+    for trial in database.trials():
+        known, state = trial.user_attrs, NAMES[trial.state.name]
+        effort, value = known.get("effort", {}), trial.value if state == "complete" else None
+        entries.append(
+            Entry(
+                trial.number, state, value, database.settings_of(trial), effort.get("epochs"), effort.get("seconds"),
+                known.get("copy_of"), known.get("error"),
+            )
+        )  # fmt: skip
     maximize = database.target.sign > 0
-    best = min(complete, key=lambda entry: (_badness(entry, maximize), entry.number), default=None)
+    ranked = best_first(entries, maximize)
+    best = ranked[0] if ranked else None
     experiment = database.search.experiment_of(database.base, best.settings, best.number) if best else None
+    computed = {entry.value for entry in ranked if entry.copy_of is None}
+    enough = sum(entry.copy_of is None for entry in ranked) >= ENOUGH and len(computed) > 1
+    importance = database.importance() if enough else None
+    interval = _interval(database, best) if best else None
     return Ranking(
-        database.target.name,
-        entries,
-        best,
-        experiment,
-        _interval(database, best),
-        _importance(database, complete),
-        maximize,
-    )
+        database.target.name, tuple(entries), best, experiment, interval, importance, maximize
+    )  # fmt: skip
 
 
-def _interval(database: SearchDatabase, best: Entry | None) -> tuple[float, float] | None:
+def _interval(database: SearchDatabase, best: Entry) -> tuple[float, float] | None:
     *places, last = database.target.name.replace("val_", "val.", 1).split(".")
-    run = RunFolder(database.folder(best.number)) if best else None
-    if last != "accuracy" or run is None or not run.finished:
+    run = RunFolder(database.folder(best.number))
+    if last != "accuracy" or not run.finished:
         return None
     place: Any = run.result["metrics"]
     for step in places:
@@ -150,11 +147,3 @@ def _interval(database: SearchDatabase, best: Entry | None) -> tuple[float, floa
     if not isinstance(place, dict) or place.get("accuracy_low") is None:
         return None
     return place["accuracy_low"], place["accuracy_high"]
-
-
-def _importance(database: SearchDatabase, complete: list[Entry]) -> dict[str, float] | None:
-    computed = [entry for entry in complete if entry.copy_of is None]
-    if len(computed) < ENOUGH or len({entry.value for entry in computed}) == 1:
-        return None
-    found: dict[str, float] = database.importance()
-    return found

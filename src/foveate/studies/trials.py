@@ -84,72 +84,70 @@ def work(task: Task, observer: Observer, run_trial: RunTrial = run) -> None:
     database = task.database()
     try:
         with watch_signals() as stopped, stopped.held():
-            while (claim := _next(database, stopped)) is not None:
+            while True:
+                check(stopped)
+                claim = database.claim()
+                if claim is None:
+                    return
                 try:
                     with database.at_work(claim):
                         _Trial(task, database, claim, observer, stopped, run_trial).go()
-                except RunInterrupted as error:
+                except BaseException as error:
                     database.release(claim)
-                    raise Interrupted(f"Trial {claim.number}: {error}") from None
-                except BaseException:
-                    database.release(claim)
+                    if isinstance(error, RunInterrupted):
+                        raise Interrupted(f"Trial {claim.number}: {error}") from None
                     raise
-                _hopeless(database)
+                over = [trial for trial in database.trials() if trial.state.is_finished()]
+                if len(over) >= HOPELESS and all(trial.state.name == "FAIL" for trial in over):
+                    raise StudyError(
+                        f"All of the first {len(over)} trials failed; the last one: "
+                        f"{over[-1].user_attrs.get('error')} Mend what they share and choose a new --out."
+                    )
     finally:
         database.close()
 
 
-def _next(database: SearchDatabase, stopped: Callable[[], bool]) -> Claim | None:
+def check(stopped: Callable[[], bool]) -> None:
+    """End a search that is stopped from outside.
+
+    Raises:
+        Interrupted: it is.
+    """
     if stopped():
-        raise stopped_search()
-    return database.claim()
+        raise Interrupted("Stopped; finished trials are kept. Run the same command again to go on.")
 
 
-def stopped_search() -> Interrupted:
-    """What a search that is stopped from outside ends with."""
-    return Interrupted("Stopped; finished trials are kept. Run the same command again to go on.")
-
-
-def _hopeless(database: SearchDatabase) -> None:
-    over = [trial for trial in database.trials() if trial.state.is_finished()]
-    if len(over) >= HOPELESS and all(trial.state.name == "FAIL" for trial in over):
-        raise StudyError(
-            f"All of the first {len(over)} trials failed; the last one: {over[-1].user_attrs.get('error')} "
-            "Mend what they share and choose a new --out."
-        )
-
-
+@dataclass(frozen=True)
 class _Trial:
     """One trial from its settings to its value."""
 
-    def __init__(
-        self, task: Task, database: SearchDatabase, claim: Claim, observer: Observer, stopped: Callable[[], bool],
-        run_trial: RunTrial,
-    ) -> None:  # fmt: skip
-        self.task, self.database, self.claim, self.observer = task, database, claim, observer
-        self.stopped, self.run_trial = stopped, run_trial
-        self.folder = database.folder(claim.number)
+    task: Task
+    database: SearchDatabase
+    claim: Claim
+    observer: Observer
+    stopped: Callable[[], bool]
+    run_trial: RunTrial
 
     def go(self) -> None:
         """Run it and tell the database."""
+        folder = self.database.folder(self.claim.number)
         if self.claim.again:
             self._say("is taken up again where it was left")
         try:
             experiment = self.task.experiment(self.claim.settings, self.claim.number)
-            self.database.note(self.claim, "experiment_hash", experiment.hash())
+            self.claim.trial.set_user_attr("experiment_hash", experiment.hash())
             if self._copied(experiment):
                 return
             started = time.monotonic()
             watcher = _Watcher(self.observer, self.database, self.claim, self.stopped)
             finished = self.run_trial(
-                experiment, self.task.data, self.folder, quarantine=self.task.quarantine, observer=watcher
+                experiment, self.task.data, folder, quarantine=self.task.quarantine, observer=watcher
             )
             value = self._value(finished)
         except _Pruned:
-            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
-            self.database.prune(self.claim)
+            shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+            self.database.end(self.claim, "PRUNED")
             self._say("ended early: at this epoch it is worse than the median of the complete trials")
-            return
         except FAULTS as error:
             full_disk = isinstance(error, TrainingError) and error.__cause__ is not None
             if full_disk or isinstance(error, RunInterrupted | Interrupted | _Fatal):
@@ -157,18 +155,18 @@ class _Trial:
             if isinstance(error, FoveateError):
                 self._fail(str(error))
             else:
-                write_text(self.folder / "error.txt", traceback.format_exc())
-                self._fail(f"{type(error).__name__}: {error} (see {self.folder / 'error.txt'}).")
-            return
-        if not math.isfinite(value):
-            self._fail(f"{self.task.target.name} is {value}.")
-            return
-        self.database.complete(self.claim, value)
-        best = self.database.study.best_trial
-        self._say(
-            f"{self.task.target.name} {value:.4g} in {time.monotonic() - started:.0f} s; best so far {best.value:.4g} "
-            f"(trial {best.number})"
-        )
+                write_text(folder / "error.txt", traceback.format_exc())
+                self._fail(f"{type(error).__name__}: {error} (see {folder / 'error.txt'}).")
+        else:
+            if not math.isfinite(value):
+                self._fail(f"{self.task.target.name} is {value}.")
+                return
+            self.database.end(self.claim, "COMPLETE", value)
+            best = self.database.study.best_trial
+            self._say(
+                f"{self.task.target.name} {value:.4g} in {time.monotonic() - started:.0f} s; best so far "
+                f"{best.value:.4g} (trial {best.number})"
+            )
 
     def _value(self, finished: Finished) -> float:
         found = finished.result
@@ -179,7 +177,7 @@ class _Trial:
                     f"{found.get(name)} instead of {expected}); restore them, or choose another --out."
                 )
         effort = {"epochs": len(finished.history), "seconds": found.get("train_seconds")}
-        self.database.note(self.claim, "effort", effort)
+        self.claim.trial.set_user_attr("effort", effort)
         try:
             return self.task.target.read(finished)
         except ConfigError as error:
@@ -191,30 +189,24 @@ class _Trial:
         while twin is not None and not twin.state.is_finished():
             if twin.state.name != "RUNNING" or not self.database.alive(twin):
                 return False
-            if self.stopped():
-                raise stopped_search()
+            check(self.stopped)
             time.sleep(0.5)
             twin = self.database.twin(self.claim, experiment.hash())
         if twin is None:
             return False
-        self.database.note(self.claim, "copy_of", twin.user_attrs.get("copy_of", twin.number))
-        if twin.state.name == "COMPLETE" and twin.value is not None:
-            self.database.complete(self.claim, twin.value)
-        elif twin.state.name == "PRUNED":
-            self.database.prune(self.claim)
-        else:
-            self.database.fail(self.claim, str(twin.user_attrs.get("error")))
+        self.claim.trial.set_user_attr("copy_of", twin.user_attrs.get("copy_of", twin.number))
+        value = twin.value if twin.state.name == "COMPLETE" else None
+        self.database.end(self.claim, twin.state.name, value, twin.user_attrs.get("error"))
         self._say(f"has the settings of trial {twin.number}, whose outcome it takes over")
         return True
 
     def _fail(self, error: str) -> None:
-        self.database.fail(self.claim, error)
+        self.database.end(self.claim, "FAIL", error=error)
         self._say(f"failed: {error}")
 
     def _say(self, text: str) -> None:
-        settings = ", ".join(
-            f"{path.rsplit('.', 1)[-1]} {shown(value)}" for path, value in self.claim.settings.items()
-        )
+        chosen = self.claim.settings.items()
+        settings = ", ".join(f"{path.rsplit('.', 1)[-1]} {shown(value)}" for path, value in chosen)
         self.observer.message(f"Trial {self.claim.number} of {self.database.total} ({settings}) {text}")
 
 
@@ -239,16 +231,14 @@ class _Watcher(Observer):
         self.told = set(database.trials()[claim.number].intermediate_values)
 
     def phase(self, name: str, epochs: int, steps: int) -> None:
-        if self.stopped():
-            raise stopped_search()
+        check(self.stopped)
         self.observer.phase(f"trial {self.claim.number}, {name}", epochs, steps)
 
     def step(self, done: int, total: int, pictures: int) -> None:
         self.observer.step(done, total, pictures)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        if self.stopped():
-            raise stopped_search()
+        check(self.stopped)
         self.observer.progress(what, done, total)
 
     def epoch(self, row: dict[str, Any]) -> None:
@@ -259,11 +249,8 @@ class _Watcher(Observer):
         if column not in row:
             known = ", ".join(name for name in row if name.startswith("val_"))
             raise _Fatal(f"history.csv has no column '{column}'; there is {known}.")
-        if self.database.search.pruner == "none":
-            return
-        if row["epoch"] not in self.told and math.isfinite(
-            row[column]
-        ):  # a run that goes on may repeat an epoch
+        new = row["epoch"] not in self.told  # a run that goes on may repeat an epoch
+        if self.database.search.pruner != "none" and new and math.isfinite(row[column]):
             self.told.add(row["epoch"])
             self.claim.trial.report(row[column], row["epoch"])
             if self.claim.trial.should_prune():

@@ -24,7 +24,7 @@ from foveate.experiment.prepare import prepare
 from foveate.models.build import build_network
 from foveate.studies.search import Search
 from foveate.studies.trial_ranking import Ranking, rank
-from foveate.studies.trials import Interrupted, Task, stopped_search, work
+from foveate.studies.trials import Interrupted, Task, check, work
 from foveate.training import Observer
 from foveate.training.interrupt import watch_signals
 
@@ -112,16 +112,15 @@ def _hire(task: Task, jobs: int, make_observer: MakeObserver) -> None:
         worker.start()
     if main:
         signal.signal(signal.SIGINT, before)
-    told = False
     with watch_signals() as stopped, stopped.held():
-        while any(worker.is_alive() for worker in workers):
-            if stopped() and not told:
-                told = True
-                for worker in workers:
-                    worker.terminate()  # SIGTERM: they finish the step and save
+        while any(worker.is_alive() for worker in workers) and not stopped():
             time.sleep(0.1)
-    if told:
-        raise stopped_search()
+        if stopped():
+            for worker in workers:
+                worker.terminate()  # SIGTERM: they finish the step and save
+        for worker in workers:
+            worker.join()
+        check(stopped)
     if not errors.empty():
         raise StudyError(errors.get())
     killed = [worker for worker in workers if worker.exitcode]
@@ -145,9 +144,8 @@ def _worker(task: Task, make_observer: MakeObserver, threads: int, errors: Any) 
     observer = make_observer()
     try:
         work(task, observer)
-    except Interrupted:
-        return
     except FoveateError as error:
-        errors.put(str(error))
+        if not isinstance(error, Interrupted):
+            errors.put(str(error))
     finally:
         observer.close()

@@ -28,33 +28,20 @@ PATIENCE = 30
 
 
 class Worker:
-    """The engine's end: one worker process and the thread that talks to it; a process that dies is replaced."""
+    """The engine's end: one worker process; one that dies is replaced."""
 
     def __init__(self, threads: int, log: Path) -> None:
         self.threads, self.log = threads, log
         self.process: subprocess.Popen[str] | None = None
         self.stopping = False
 
-    def start(self, tasks: "queue.Queue[Any]", answers: "queue.Queue[Any]", task: Any) -> None:
-        """Take cells from ``tasks`` until none is left."""
-
-        def talk() -> None:
-            while not self.stopping:
-                try:
-                    cell = tasks.get_nowait()
-                except queue.Empty:
-                    return
-                answers.put((cell, None))
-                answer = self._ask(task(cell))
-                if not self.stopping:
-                    answers.put((cell, answer))
-
-        threading.Thread(target=talk, daemon=True).start()
-
-    def _ask(self, task: dict[str, Any]) -> dict[str, Any]:
-        if self.process is None:
+    def ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Have a cell computed; what ``attempt`` says of it."""
+        if self.process is None and not self.stopping:
             self.process = self._hire()
         process = self.process
+        if process is None:
+            return {"error": "The study was stopped."}
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -69,9 +56,8 @@ class Worker:
         status = process.wait()
         self.process = None
         self._close(process)
-        reason = (
-            "it was killed, perhaps for want of memory" if status == -signal.SIGKILL else f"status {status}"
-        )
+        reason = "it was killed, perhaps for want of memory"
+        reason = reason if status == -signal.SIGKILL else f"status {status}"
         return {"error": f"The worker process ended before its cell was done ({reason}); see {self.log}."}
 
     def _hire(self) -> "subprocess.Popen[str]":
@@ -142,14 +128,9 @@ def attempt(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_cell(
-    experiment: dict[str, Any],
-    data: str,
-    folder: str,
-    quarantine: bool,
-    decisions: list[dict[str, Any]],
-    keep: bool,
-    twin: str | None = None,
-) -> None:
+    experiment: dict[str, Any], data: str, folder: str, quarantine: bool, decisions: list[dict[str, Any]],
+    keep: bool, twin: str | None = None,
+) -> None:  # fmt: skip
     """Train and evaluate one cell.
 
     Args:
@@ -181,8 +162,14 @@ def run_cell(
             write_json(place / FILE, decisions)
         shared = place.parent / SHARED
         run(
-            specification, data, place, quarantine=quarantine, shared=shared, trained=trained, starts=place.parent
-        )  # fmt: skip
+            specification,
+            data,
+            place,
+            quarantine=quarantine,
+            shared=shared,
+            trained=trained,
+            starts=place.parent,
+        )
         if not keep:
             (place / WEIGHTS).unlink(missing_ok=True)
 
