@@ -128,9 +128,6 @@ class Screen(StudyObserver):
         self.failures += 1
         say(("failed", "bold red"), f" {cell}: {error}")
 
-    def message(self, text: str) -> None:
-        say(text, style="dim")
-
 
 def _listed(cells: Sequence[Cell]) -> str:
     """Cells by block and arm, with their seeds."""

@@ -24,6 +24,7 @@ from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Trim, phase_starts, write_curves
 from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.statistics import ALPHA
 from foveate.studies.tables import Measured
 
 FOLDED_ROWS = 24
@@ -64,7 +65,7 @@ def write_figures(folder: Path, measured: Measured, *, trim: Trim = "shortest") 
 
 def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest") -> dict[str, Any]:
     """Everything the template shows."""
-    first, analysis = next(iter(measured.values()))
+    first, _ = next(iter(measured.values()))
     said, *others = (tables.notes(*study) for study in measured.values())
     notices = [
         note for note in said if all(note in notes for notes in others)
@@ -82,7 +83,7 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
         "results": first,
         "baseline": first.baseline,
         "unit": first.unit,
-        "alpha": analysis.alpha,
+        "alpha": ALPHA,
         "many": len(first.arms) > TOGETHER,
         "tables": tables,
         "few": few,

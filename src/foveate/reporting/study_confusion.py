@@ -60,11 +60,11 @@ def confusions(study: Study, folder: Path) -> list[Confusion]:
     return list(sums.values())
 
 
-def pairs_table(found: Confusion, top: int = PAIRS) -> Table:
+def pairs_table(found: Confusion) -> Table:
     """The pairs of classes that one model mistakes most."""
     rows = tuple(
         (f"{a} / {b}", str(there), str(back), f"{100 * share:.1f}%")
-        for a, b, there, back, share in found.pairs[:top]
+        for a, b, there, back, share in found.pairs[:PAIRS]
     )
     names = ("first as second", "second as first", "Share of both")
     return Table("Confused pairs", (Column("Pair", number=False), *map(Column, names)), rows)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.statistics import Comparison, Summary, compare, holm, summarise
+from foveate.studies.statistics import ALPHA, Comparison, Summary, compare, holm, summarise
 from foveate.studies.verdict import Outcome, interval_words, outcome, picture_verdict, verdict
 
 PICTURE_METRIC = "test.accuracy"
@@ -15,7 +15,6 @@ PICTURE_METRIC = "test.accuracy"
 class Analysis:
     """What tables and reports print. Same results, same analysis, to the last digit."""
 
-    alpha: float
     summaries: dict[str, dict[str, Summary]]
     """{metric: {arm: summary}}; an arm without any value is absent."""
     comparisons: dict[str, dict[str, Comparison]]
@@ -32,13 +31,13 @@ class Analysis:
     """What a reader must know about the whole: missing cells, shared test pictures, number of tests."""
 
 
-def analyse(results: StudyResults, alpha: float = 0.05) -> Analysis:
+def analyse(results: StudyResults) -> Analysis:
     """Summaries, comparisons with the baseline, and verdicts, for every metric and arm.
 
     Holm's correction counts the arms of one metric that have a p-value; metrics are not corrected for each other.
     """
     others = tuple(arm for arm in results.arms if arm != results.baseline)
-    pictures, notes = _pictures(results, others, alpha)
+    pictures, notes = _pictures(results, others)
     summaries: dict[str, dict[str, Summary]] = {}
     comparisons: dict[str, dict[str, Comparison]] = {}
     for metric in results.metrics:
@@ -48,9 +47,9 @@ def analyse(results: StudyResults, alpha: float = 0.05) -> Analysis:
             for arm in results.arms
         }
         summaries[metric.name] = {
-            arm: summarise(x, level=1 - alpha, overlap=results.overlap) for arm, x in values.items() if x
+            arm: summarise(x, overlap=results.overlap) for arm, x in values.items() if x
         }
-        comparisons[metric.name] = _comparisons(results, metric, others, alpha)
+        comparisons[metric.name] = _comparisons(results, metric, others)
     for arm, known in comparisons.get(PICTURE_METRIC, {}).items():
         if arm in pictures:
             seen = replace(pictures[arm].detectable, seeds=known.detectable.seeds, note=known.detectable.note)
@@ -60,28 +59,26 @@ def analyse(results: StudyResults, alpha: float = 0.05) -> Analysis:
     verdicts: dict[str, dict[str, str]] = {}
     for metric in results.metrics:
         found = comparisons[metric.name]
-        outcomes[metric.name] = {arm: outcome(one, metric, alpha) for arm, one in found.items()}
-        verdicts[metric.name] = {arm: verdict(one, metric, alpha) for arm, one in found.items()}
+        outcomes[metric.name] = {arm: outcome(one, metric) for arm, one in found.items()}
+        verdicts[metric.name] = {arm: verdict(one, metric) for arm, one in found.items()}
         for arm, one in pictures.items() if metric.name == PICTURE_METRIC else ():
             # The seeds agree on a difference that other pictures need not show.
             agreed = outcomes[metric.name][arm] not in ("none", "unknown")
-            if agreed and one.low is not None and one.high is not None and (one.p_holm or 0) > alpha:
+            if agreed and one.low is not None and one.high is not None and (one.p_holm or 0) > ALPHA:
                 interval = interval_words(one.low, one.high, metric)
                 verdicts[metric.name][arm] += f"; other pictures may not show it (interval {interval})"
     known_accuracy = (metric for metric in results.metrics if metric.name == PICTURE_METRIC)
     accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
-    said = {arm: picture_verdict(one, accuracy, alpha) for arm, one in pictures.items()}
-    notes += _notes(results, others, comparisons, alpha)
-    return Analysis(alpha, summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes))
+    said = {arm: picture_verdict(one, accuracy) for arm, one in pictures.items()}
+    notes += _notes(results, others, comparisons)
+    return Analysis(summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes))
 
 
-def _comparisons(
-    results: StudyResults, metric: Metric, others: tuple[str, ...], alpha: float
-) -> dict[str, Comparison]:
+def _comparisons(results: StudyResults, metric: Metric, others: tuple[str, ...]) -> dict[str, Comparison]:
     pairs = {arm: results.paired(metric.name, arm) for arm in others}
     family = max(1, sum(len(seeds) > 1 for *_, seeds in pairs.values()))
     found = {
-        arm: compare(a, b, alpha=alpha, family=family, overlap=results.overlap, unit=results.unit)
+        arm: compare(a, b, family=family, overlap=results.overlap, unit=results.unit)
         for arm, (a, b, _) in pairs.items()
     }
     adjusted, total = holm({arm: one.p for arm, one in found.items()}), len(results.seeds)
@@ -92,7 +89,7 @@ def _comparisons(
 
 
 def _pictures(
-    results: StudyResults, others: tuple[str, ...], alpha: float
+    results: StudyResults, others: tuple[str, ...]
 ) -> tuple[dict[str, PictureComparison], list[str]]:
     """Comparisons on test pictures with Holm over the arms, and what to know about these pictures."""
     known = results.pictures.get(results.baseline, {})
@@ -105,7 +102,7 @@ def _pictures(
         for arm in answers
         if arm not in usable
     ]
-    compared = {arm: compare_pictures(base, answers[arm], alpha=alpha, family=len(usable)) for arm in usable}
+    compared = {arm: compare_pictures(base, answers[arm], family=len(usable)) for arm in usable}
     adjusted = holm({arm: one.p for arm, one in compared.items() if one})
     found = {arm: replace(one, p_holm=adjusted[arm]) for arm, one in compared.items() if one}
     if found:
@@ -135,10 +132,7 @@ def _about_pictures(one: PictureComparison, unit: str) -> str:
 
 
 def _notes(
-    results: StudyResults,
-    others: tuple[str, ...],
-    comparisons: dict[str, dict[str, Comparison]],
-    alpha: float,
+    results: StudyResults, others: tuple[str, ...], comparisons: dict[str, dict[str, Comparison]]
 ) -> list[str]:
     notes = list(results.notes)
     if results.failures:
@@ -149,9 +143,9 @@ def _notes(
     if tested > 1:
         notes.append(
             f"Holm corrects for the {len(others)} arms within each metric, not for the {tested} metrics: with no "
-            f"difference anywhere, about {alpha * 100:g} % of the metrics would still show one."
+            f"difference anywhere, about {ALPHA * 100:g} % of the metrics would still show one."
             if len(others) > 1
             else f"{tested} metrics were tested without a correction between them: with no difference anywhere, about "
-            f"{alpha * 100:g} % of them would still show one."
+            f"{ALPHA * 100:g} % of them would still show one."
         )
     return notes

@@ -90,6 +90,6 @@ def fixed(value: float, places: int) -> str:
     return text.removeprefix("-") if not float(text) else text
 
 
-def p_text(p: float | None, alpha: float = 0.05) -> str | None:
+def p_text(p: float | None) -> str | None:
     """As in the verdicts, without the letter: "0.02", "<0.001"."""
-    return None if p is None else p_words(p, alpha).removeprefix("p").replace("=", "").replace(" ", "")
+    return None if p is None else p_words(p).removeprefix("p").replace("=", "").replace(" ", "")

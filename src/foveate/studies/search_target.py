@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from foveate.core.errors import ConfigError, RunError
 from foveate.experiment import Experiment
+from foveate.experiment.run_folder import RunFolder
 from foveate.studies.search import Search
 from foveate.training.phases import PhaseConfig, better
 
@@ -14,19 +15,6 @@ COLUMNS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 RESULTS = (*COLUMNS[1:], "top", "nll", "brier", "ece", "groups", "look", "backgrounds")
 """First names of the figures in result.json."""
 SMALLER_IS_BETTER = ("loss", "nll", "brier", "ece")
-
-
-class Finished(Protocol):
-    """What a target reads of a run (``foveate.experiment.Run`` has it)."""
-
-    @property
-    def experiment(self) -> Experiment: ...
-
-    @property
-    def history(self) -> Sequence[Mapping[str, Any]]: ...
-
-    @property
-    def result(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -39,12 +27,7 @@ class Target:
     column: str | None
     """The column of history.csv that tells how a trial goes on, epoch by epoch; None: there is none."""
 
-    @property
-    def sign(self) -> int:
-        """1 when larger is better, else -1."""
-        return 1 if self.direction == "maximize" else -1
-
-    def read(self, run: Finished) -> float:
+    def read(self, run: RunFolder) -> float:
         """The figure of a finished run: of the weights that were kept.
 
         Raises:

@@ -22,6 +22,8 @@ from foveate.core.errors import DataError
 Values = npt.ArrayLike
 
 POWER = 0.8
+ALPHA = 0.05
+"""Of every test: a p-value up to it, after Holm, is called a difference."""
 FEWEST = 3
 """Pairs below which no verdict is given: two differences hardly say how far a third would lie."""
 

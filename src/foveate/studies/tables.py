@@ -8,6 +8,7 @@ from typing import Literal
 from foveate.studies.analysis import Analysis
 from foveate.studies.number_format import digits, fixed, p_text
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.statistics import ALPHA
 from foveate.studies.verdict import Outcome
 
 DASH = "–"
@@ -180,12 +181,12 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
             rows.append(
                 (
                     heading(metric), arm, str(c.n), form.difference(c.difference, sign=True),
-                    form.interval(c.low, c.high), p_text(c.p_holm, analysis.alpha),
+                    form.interval(c.low, c.high), p_text(c.p_holm),
                     None if c.hedges_g is None else fixed(c.hedges_g, 2), form.difference(c.detectable.smallest),
                     OUTCOMES[outcome].replace("seeds", f"{results.unit}s"),
                 )
             )  # fmt: skip
-    level = f"{100 * (1 - analysis.alpha):.4g} % interval"
+    level = f"{100 * (1 - ALPHA):.4g} % interval"
     names = (
         "Metric",
         "Arm",

@@ -123,7 +123,7 @@ def rank(database: SearchDatabase) -> Ranking:
                 known.get("copy_of"), known.get("error"),
             )
         )  # fmt: skip
-    maximize = database.target.sign > 0
+    maximize = database.target.direction == "maximize"
     ranked = best_first(entries, maximize)
     best = ranked[0] if ranked else None
     experiment = database.search.experiment_of(database.base, best.settings, best.number) if best else None

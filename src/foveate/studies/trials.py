@@ -12,9 +12,10 @@ from typing import Any
 from foveate.core.errors import ConfigError, FoveateError, StudyError, TrainingError
 from foveate.core.files import write_text
 from foveate.experiment import Experiment, run
+from foveate.experiment.run_folder import RunFolder
 from foveate.studies.search import Search
 from foveate.studies.search_database import Claim, SearchDatabase
-from foveate.studies.search_target import Finished, Target, target_of
+from foveate.studies.search_target import Target, target_of
 from foveate.training import Observer
 from foveate.training.interrupt import Interrupted as RunInterrupted
 from foveate.training.interrupt import watch_signals
@@ -28,7 +29,7 @@ FAULTS = (
 """What settings that do not go together may raise, here or in a library: the trial fails and the others go on. Not what
 the disk or the database raises."""
 
-RunTrial = Callable[..., Finished]
+RunTrial = Callable[..., RunFolder]
 """(experiment, data, folder, quarantine=, observer=) -> a finished run; ``foveate.experiment.run`` is one."""
 
 
@@ -168,7 +169,7 @@ class _Trial:
                 f"{best.value:.4g} (trial {best.number})"
             )
 
-    def _value(self, finished: Finished) -> float:
+    def _value(self, finished: RunFolder) -> float:
         found = finished.result
         for name, expected in self.task.pictures.items():
             if found.get(name) != expected:

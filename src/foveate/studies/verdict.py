@@ -4,7 +4,7 @@ from typing import Literal
 
 from foveate.studies.picture_comparison import PictureComparison
 from foveate.studies.results import Metric
-from foveate.studies.statistics import FEWEST, Comparison
+from foveate.studies.statistics import ALPHA, FEWEST, Comparison
 
 Outcome = Literal["better", "worse", "different", "none", "unknown"]
 """different: there is a difference in a metric without a good direction; none: no detectable difference;
@@ -14,23 +14,23 @@ DURATIONS = ("epoch", "seconds", "minutes", "hours")
 """Words in a metric's name that make "lower" read "faster"."""
 
 
-def outcome(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> Outcome:
+def outcome(comparison: Comparison, metric: Metric) -> Outcome:
     """What the comparison shows, by its p-value after Holm; fewer than 3 pairs show nothing."""
     if comparison.n < FEWEST or comparison.p_holm is None or comparison.difference is None:
         return "unknown"
-    result = _judged(comparison.difference, comparison.p_holm, metric, alpha)
+    result = _judged(comparison.difference, comparison.p_holm, metric)
     # No spread: the test by signs could not have answered otherwise.
     return "unknown" if result == "none" and comparison.std == 0 and comparison.difference != 0 else result
 
 
-def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
+def verdict(comparison: Comparison, metric: Metric) -> str:
     """One sentence without a full stop, for a table's cell.
 
     "no detectable difference (this design would see 3.1 points)",
     "better: higher by 4.2 points (interval 1.0 to 7.4, p = 0.02 after Holm)",
     "faster by 24 % (5.0 epochs, interval 1.2 to 8.8, p = 0.02 after Holm)", "too few seeds to tell (2 pairs)".
     """
-    result = outcome(comparison, metric, alpha)
+    result = outcome(comparison, metric)
     few = f"too few {comparison.unit}s to tell"
     if comparison.n < FEWEST or comparison.difference is None:
         return f"{few} ({comparison.n} {'pair' if comparison.n == 1 else 'pairs'})"
@@ -39,7 +39,7 @@ def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
     if comparison.p_holm is None:
         return f"{few} (no spread to test){note}"
     if result == "unknown":
-        by_sign = f"{p_words(comparison.p_holm, alpha)}{holm}"
+        by_sign = f"{p_words(comparison.p_holm)}{holm}"
         return f"{few} (no spread to test; by sign alone {by_sign}){note}"
     if result == "none":
         see = _would_see(comparison, metric)
@@ -50,12 +50,12 @@ def verdict(comparison: Comparison, metric: Metric, alpha: float = 0.05) -> str:
         evidence += [amount] if amount else []
     if comparison.low is not None and comparison.high is not None:
         evidence.append(f"interval {interval_words(comparison.low, comparison.high, metric)}")
-    evidence.append(p_words(comparison.p_holm, alpha) + holm)
+    evidence.append(p_words(comparison.p_holm) + holm)
     prefix = "" if result == "different" or _is_duration(metric) else f"{result}: "
     return f"{prefix}{claim} ({', '.join(evidence)}){note}"
 
 
-def picture_verdict(comparison: PictureComparison, metric: Metric, alpha: float = 0.05) -> str:
+def picture_verdict(comparison: PictureComparison, metric: Metric) -> str:
     """One sentence on training again AND other pictures of the same kind, for the accuracy ``metric``."""
     n = comparison.pictures
     base = f"{n} test pictures, one is {amount_words(comparison.resolution, metric)}"
@@ -63,14 +63,14 @@ def picture_verdict(comparison: PictureComparison, metric: Metric, alpha: float 
         return f"too few seeds to tell ({base})"
     if comparison.low is None or comparison.high is None:
         return f"no picture was answered differently ({base})"
-    result = _judged(comparison.difference, comparison.p_holm, metric, alpha)
+    result = _judged(comparison.difference, comparison.p_holm, metric)
     interval = f"interval {interval_words(comparison.low, comparison.high, metric)}"
     if result == "none":
         smallest = comparison.detectable.smallest
         see = "" if smallest is None else f", this design would see {amount_words(smallest, metric)}"
         return f"no difference that other pictures must show ({interval}{see}; {base})"
     direction = "higher" if comparison.difference > 0 else "lower"
-    p = p_words(comparison.p_holm, alpha)
+    p = p_words(comparison.p_holm)
     return (
         f"on other pictures too: {direction} by {amount_words(comparison.difference, metric)} "
         f"({interval}, {p}; {base})"
@@ -100,19 +100,19 @@ def number_words(value: float, metric: Metric) -> str:
     return text.replace("-", "−")
 
 
-def p_words(p: float, alpha: float = 0.05) -> str:
-    """ "p = 0.02"; never rounded to the other side of ``alpha``."""
+def p_words(p: float) -> str:
+    """ "p = 0.02"; never rounded to the other side of ``ALPHA``."""
     if p < 0.001:
         return "p < 0.001"
     for digits in (2, 3, 4, 5):
         text = f"{p:.{digits}g}"
-        if (float(text) <= alpha) == (p <= alpha):
+        if (float(text) <= ALPHA) == (p <= ALPHA):
             break
     return f"p = {text}"
 
 
-def _judged(difference: float, p: float, metric: Metric, alpha: float) -> Outcome:
-    if p > alpha or difference == 0:
+def _judged(difference: float, p: float, metric: Metric) -> Outcome:
+    if p > ALPHA or difference == 0:
         return "none"
     if metric.better == "neither":
         return "different"
