@@ -60,6 +60,8 @@ def mended(line: str) -> list[str]:
         names = words.index("--backbones") + 1  # a file instead of a download
         words[names] = re.sub(r"(^|,)(\w+)(?=,|$)", r"\1weights/\2.safetensors", words[names])
         words += [] if "--size" in words else ["--size", "32"]
+    if "--from-masks" in words and "--run" not in words:
+        words += ["--weights", "weights/net.safetensors"]  # a file instead of a download
     if words[:2] == ["study", "run"]:
         # A sentence may name a study alone.
         words += [] if "--data" in words else ["--data", "pictures"]

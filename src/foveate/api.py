@@ -31,6 +31,7 @@ from foveate.explanation.inversion import Inversion
 from foveate.explanation.inversion import invert as invert_network
 from foveate.explanation.probe import Progress
 from foveate.explanation.summit import Summit, SummitConfig
+from foveate.models.build import build_network
 from foveate.recipes import STUDIES, finetune
 from foveate.reporting.channels import write_channels
 from foveate.reporting.contact import build_contact_sheets
@@ -289,6 +290,8 @@ def propose_masks(
     config: ProposeConfig | None = None,
     *,
     run: Run | Path | str | None = None,
+    weights: str | None = None,
+    backbone: str | None = None,
     layout: LayoutConfig | None = None,
     everything: bool = False,
     limit: int | None = None,
@@ -296,13 +299,14 @@ def propose_masks(
     device: str = "auto",
     observer: Observer | None = None,
 ) -> list[Proposal]:
-    """Propose masks by GrabCut for pictures that have none: PNG files, proposals.csv and review.html in ``out``.
+    """Propose masks for pictures that have none: PNG files, proposals.csv and review.html in ``out``.
 
     Args:
         data: the pictures; boxes among them are used as a prior.
         out: folder of the masks, later given as ``--masks``; killed, the same call goes on with what is missing.
         config: prior and settings of GrabCut.
-        run: a finished run whose class maps are the prior.
+        run: a finished run whose class maps are the prior, or whose network learns from the masks that are drawn.
+        weights, backbone: the network that learns from drawn masks, where there is no run (as in ``train``).
         layout: how to read the data folder, where its names do not say it.
         everything: also pictures that have a mask, to compare with.
         limit: only so many pictures, spread evenly.
@@ -314,10 +318,14 @@ def propose_masks(
     catalog = discover(Path(data), layout or LayoutConfig()).catalog
     check_place(catalog.root, Path(out), Path(data) if Path(data).is_dir() else None)
     opened = None if run is None else _opened(run)
+    network = None
+    if config is not None and config.prior == "masks" and opened is None:
+        model = finetune(weights=weights or "pretrained", backbone=backbone).model
+        network = build_network(model, classes=2, size=None, seed=0)
     with alone(Path(out)):
         proposals = propose_for(
-            catalog, Path(out), config, run=opened, everything=everything, limit=limit, overwrite=overwrite,
-            device=device, observer=observer,
+            catalog, Path(out), config, run=opened, network=network, everything=everything, limit=limit,
+            overwrite=overwrite, device=device, observer=observer,
         )  # fmt: skip
         build_contact_sheets(catalog, proposals, Path(out))
     return proposals

@@ -39,8 +39,8 @@ SURFACE = {
     "study run": "study --out --backbone --weights --size LAYOUT --set --data --seeds --arm --block --jobs --threads "
     "--quarantine",
     "study show": "folder --trim",
-    "masks propose": "data --out LAYOUT --prior --run --share --iterations --limit --all --overwrite --set "
-    "--device",
+    "masks propose": "data --out --backbone --weights LAYOUT --prior --from-masks --run --share --iterations --limit "
+    "--all --overwrite --set --device",
     "masks compare": "data proposed LAYOUT --values --out",
     "predict": "run paths --out --layout --tta --device",
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "

@@ -6,24 +6,26 @@ from pathlib import Path
 from foveate.cli.command import AtLeastOne, command
 from foveate.cli.flags import LAYOUT, Typed, assigned, layout_of, numbers
 from foveate.cli.screen import fail, open_run, say, show, table, watched
+from foveate.core.errors import ConfigError
 
 SHOWN = 10
 """Failed pictures named on the screen; the table names all."""
 
 
-@command(*LAYOUT)
+@command("backbone", "weights", *LAYOUT)
 def propose(
-    data: Path, *, out: Path, typed: Typed, prior: str = "auto", run: Path | None = None, share: float = 0.5,
-    iterations: int = 5, limit: AtLeastOne = None, all_: bool = False, overwrite: bool = False,
-    set_: list[str] | None = None, device: str = "auto",
+    data: Path, *, out: Path, typed: Typed, prior: str = "auto", from_masks: bool = False,
+    run: Path | None = None, share: float = 0.5, iterations: int = 5, limit: AtLeastOne = None, all_: bool = False,
+    overwrite: bool = False, set_: list[str] | None = None, device: str = "auto",
 ) -> None:  # fmt: skip
-    """Propose masks with GrabCut: a tree of PNG files, a table of the doubtful, and a sheet to review them.
+    """Propose masks with GrabCut or from a few drawn ones: files, a table of the doubtful, a sheet to review.
 
     Args:
         out: Folder of the masks: new, or one that was begun (then it goes on).
-        prior: Where the object is expected: centre, box, class-map, or auto (boxes if any, else a run's class map if
-            given, else the centre).
-        run: A finished run, for the prior class-map.
+        prior: Where the object is expected: centre, box, class-map, masks (see --from-masks), or auto (boxes if any,
+            else a run's class map if given, else the centre).
+        from_masks: Learn from the masks that are there what is object, and propose it for all others (no GrabCut).
+        run: A finished run, for the prior class-map or for --from-masks.
         share: Area of the centre prior, as a share of the picture.
         iterations: Rounds of GrabCut.
         all_: Also pictures that have a mask already.
@@ -35,13 +37,17 @@ def propose(
     from foveate.data.grabcut import ProposeConfig
     from foveate.experiment.mask_proposals import EMPTY, FAILED, TABLE
 
-    values = assigned(set_, {"prior": prior, "share": share, "iterations": iterations})
+    if from_masks and prior not in ("auto", "masks"):
+        raise ConfigError(f"--from-masks takes no other prior; leave --prior {prior} or --from-masks out.")
+    values = assigned(
+        set_, {"prior": "masks" if from_masks else prior, "share": share, "iterations": iterations}
+    )
     config = parse(ProposeConfig, values, source="The command line")
     opened = None if run is None else open_run(run)
     with watched(kept="the masks made so far") as screen:
         proposals = api.propose_masks(
-            data, out, config, run=opened, layout=layout_of(typed), everything=all_, limit=limit,
-            overwrite=overwrite, device=device, observer=screen,
+            data, out, config, run=opened, weights=typed.get("weights"), backbone=typed.get("backbone"),
+            layout=layout_of(typed), everything=all_, limit=limit, overwrite=overwrite, device=device, observer=screen,
         )  # fmt: skip
     states = Counter(proposal.state for proposal in proposals)
     proposed = [proposal for proposal in proposals if proposal.state == "proposed"]

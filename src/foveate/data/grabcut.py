@@ -5,8 +5,9 @@ GrabCut (Rother, Kolmogorov, Blake: "GrabCut: interactive foreground extraction 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Literal
 
 import numpy as np
@@ -39,8 +40,9 @@ BAND = 0.04
 class ProposeConfig(Config):
     """How masks are proposed."""
 
-    prior: Literal["auto", "centre", "box", "class-map"] = "auto"
-    """Where the object is expected: in the middle, in the boxes of the data set, or where a trained network looks.
+    prior: Literal["auto", "centre", "box", "class-map", "masks"] = "auto"
+    """Where the object is expected: in the middle, in the boxes of the data set, where a trained network looks, or
+    where the masks that are there teach a network to see it (without GrabCut).
     auto: the boxes of a picture that has any, else the class map if a run was given, else the middle."""
     shape: Literal["ellipse", "rectangle"] = "ellipse"
     """Of the centre prior."""
@@ -76,6 +78,7 @@ USED = {
     "centre": ("shape", "share", "core", "rim"),
     "box": ("box_core",),
     "class-map": ("tap", "sure_object", "sure_background", "rim"),
+    "masks": (),
 }
 """{prior: the fields of ``ProposeConfig`` that it reads, besides those that all read}"""
 
@@ -261,19 +264,33 @@ def cut(
     found = grab_cut(image, seeds, iterations=iterations, seed=seed)
     mask = tidy(found, regions)
     difference = contrast(image, mask)
-    if not mask.any():
-        return Cut(mask, difference, ("nothing was found",))
-    edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
-    share = mask.mean()
-    reasons = {
-        "covers nearly everything": share > FULL,
-        "very small": share < SMALL,
-        "touches all four sides": all(edge.any() for edge in edges),
+    further = {
         "in several pieces, of which the largest is kept": (mask & found).sum() < WHOLE * found.sum(),
-        "low contrast": difference < FAINT,
         "fills little of its box": regions is not None and mask.sum() < FILLED * regions.sum(),
     }
-    return Cut(mask, difference, tuple(reason for reason, holds in reasons.items() if holds))
+    return Cut(mask, difference, doubts(mask, difference, further))
+
+
+def doubts(
+    mask: np.ndarray, difference: float, further: Mapping[str, bool] = MappingProxyType({})
+) -> tuple[str, ...]:
+    """Reasons to look at a mask (H, W) bool, in words.
+
+    Args:
+        difference: its ``contrast``.
+        further: {reason: whether it holds}.
+    """
+    if not mask.any():
+        return ("nothing was found",)
+    edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    reasons = {
+        "covers nearly everything": mask.mean() > FULL,
+        "very small": mask.mean() < SMALL,
+        "touches all four sides": all(edge.any() for edge in edges),
+        "low contrast": difference < FAINT,
+        **further,
+    }
+    return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 def working_size(size: tuple[int, int], side: int) -> tuple[int, int]:

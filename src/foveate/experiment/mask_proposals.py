@@ -26,9 +26,12 @@ from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
 from foveate.data.grabcut import USED, ProposeConfig, opencv, to_picture
 from foveate.data.mask_matching import mirrored
+from foveate.evaluation.subject import pick_device
+from foveate.experiment.learned_masks import LearnedMasks, digest_of_sources
 from foveate.experiment.picture_cut import ClassMaps, cut_picture
 from foveate.experiment.records import Record
 from foveate.experiment.run_folder import RunFolder
+from foveate.models.networks import Network
 from foveate.training import Observer
 
 TABLE = "proposals.csv"
@@ -52,7 +55,7 @@ class Proposal:
     state: str
     """proposed; empty (nothing was found, no mask); failed (no mask); edited (not as it was proposed: kept)."""
     prior: str
-    """centre, box or class-map; "" when unknown."""
+    """centre, box, class-map or masks; "" when unknown."""
     share: float | None = None
     """The object's share of the picture."""
     contrast: float | None = None
@@ -67,6 +70,7 @@ def propose_masks(
     config: ProposeConfig | None = None,
     *,
     run: RunFolder | None = None,
+    network: Network | None = None,
     everything: bool = False,
     limit: int | None = None,
     overwrite: bool = False,
@@ -79,7 +83,8 @@ def propose_masks(
         catalog: the pictures. Boxes count as a prior, not as a mask.
         out: the folder of the masks; what is there already is kept.
         run: a finished run whose class maps are the prior, of the picture's class (of the predicted one when the
-            picture has no label that the run knows).
+            picture has no label that the run knows); or whose network learns from masks.
+        network: for the prior masks, where there is no run.
         everything: also pictures that have a mask, to compare with; their box prior is the mask's bounding box.
         limit: only so many pictures, spread evenly over the catalog.
         overwrite: replace masks that were proposed with other settings; never what was drawn or edited by hand.
@@ -95,6 +100,10 @@ def propose_masks(
     opencv()
     if config.prior == "class-map" and run is None:
         raise ConfigError("The prior class-map needs a trained run; name its folder (--run RUN).")
+    if config.prior == "masks" and (run is None) == (network is None):
+        raise ConfigError(
+            "The prior masks needs a network that looks at the pictures: a run (--run RUN), or weights (--weights)."
+        )
     if run is not None and config.prior in ("centre", "box"):
         raise ConfigError(
             f"The prior {config.prior} uses no run; leave the run out, or choose class-map or auto."
@@ -103,15 +112,22 @@ def propose_masks(
         raise ConfigError(f"{run.folder} is not finished; run its train command again first.")
     check_place(catalog.root, out)
     catalog = _without_own(catalog, out)
+    drawn = catalog
     todo = _tasks(catalog, config, run, everything, observer)
     if limit is not None and limit < len(todo):
         todo = [todo[i] for i in np.linspace(0, len(todo) - 1, limit).round().astype(int)]
-    settings = _settings(config, run)
+    settings = _settings(config, run, network, drawn)
     found = {task.row: _existing(task, settings[task.prior], out, overwrite) for task in todo}
     kept = sum(proposal is not None for proposal in found.values())
     if kept:
         observer.message(f"{kept} masks of {out} are there already and stay as they are.")
-    maps = None if run is None else ClassMaps(run, catalog, config.tap, device)
+    maps: ClassMaps | LearnedMasks | None = None
+    if config.prior == "masks" and not all(found.values()):
+        looks = network if network is not None else run.model  # type: ignore[union-attr]
+        maps = LearnedMasks(looks, drawn, pick_device(device), observer.progress)
+        observer.message(maps.words())
+    elif run is not None:
+        maps = ClassMaps(run, catalog, config.tap, device)
     result = []
     for done, task in enumerate(todo):
         result.append(found[task.row] or _propose(task, catalog, out, config, settings[task.prior], maps))
@@ -214,14 +230,18 @@ def _tasks(
     return tasks
 
 
-def _settings(config: ProposeConfig, run: RunFolder | None) -> dict[str, str]:
+def _settings(
+    config: ProposeConfig, run: RunFolder | None, network: Network | None, drawn: Catalog
+) -> dict[str, str]:
     """{prior: 12 hex digits of everything that decides on its masks besides the picture and its boxes}."""
     weights = sha256_of_file(run.folder / "model.safetensors") if run is not None else ""
+    if config.prior == "masks":
+        weights += digest_of_sources(network, drawn)
     common = {"iterations": config.iterations, "side": config.side}
     digests = {}
     for prior, fields in USED.items():
         values = common | {name: getattr(config, name) for name in fields}
-        values["weights"] = weights if prior == "class-map" else ""
+        values["weights"] = weights if prior in ("class-map", "masks") else ""
         digests[prior] = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
     return digests
 
@@ -282,7 +302,12 @@ def _digest(pixels: np.ndarray) -> str:
 
 
 def _propose(
-    task: _Task, catalog: Catalog, out: Path, config: ProposeConfig, settings: str, maps: "ClassMaps | None"
+    task: _Task,
+    catalog: Catalog,
+    out: Path,
+    config: ProposeConfig,
+    settings: str,
+    maps: "ClassMaps | LearnedMasks | None",
 ) -> Proposal:
     """Make and write one mask; whatever is wrong with the picture becomes its proposal's doubt."""
     path = task.sample.path

@@ -1,4 +1,4 @@
-"""One picture of a catalog -> its cut: the prior from the middle, from its boxes, or from where a run looks."""
+"""One picture of a catalog -> its cut: from the middle, from its boxes, from where a run looks, from drawn masks."""
 
 import numpy as np
 import torch
@@ -22,14 +22,19 @@ from foveate.data.grabcut import (
 )
 from foveate.data.square import resize, unfit
 from foveate.evaluation.subject import pick_device
+from foveate.experiment.learned_masks import LearnedMasks, cut_of
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.maps import class_map
 
 
 def cut_picture(
-    row: int, catalog: Catalog, prior: str, config: ProposeConfig, maps: "ClassMaps | None" = None
+    row: int,
+    catalog: Catalog,
+    prior: str,
+    config: ProposeConfig,
+    maps: "ClassMaps | LearnedMasks | None" = None,
 ) -> tuple[tuple[int, int], Cut]:
-    """(width, height) of the upright picture in ``row``, and what GrabCut found in it at the working size.
+    """(width, height) of the upright picture in ``row``, and what was found in it at the working size.
 
     Raises:
         DataError: the picture or its boxes cannot be read, or the prior marks nothing.
@@ -55,7 +60,10 @@ def cut_picture(
         seeds = seeds_from_boxes(regions, config.box_core)
     else:
         assert maps is not None
-        seeds = seeds_from_map(maps.of(row, picture, size, working), config)
+        values = maps.of(row, picture, size, working)
+        if isinstance(maps, LearnedMasks):
+            return size, cut_of(np.asarray(picture.resize(working, Image.Resampling.BILINEAR)), values)
+        seeds = seeds_from_map(values, config)
     image = np.asarray(picture.resize(working, Image.Resampling.BILINEAR))
     return size, cut(
         image, seeds, iterations=config.iterations, seed=key("grabcut", sample.path), regions=regions
