@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from foveate.data.annotations import find_mask, read_mask
-from foveate.data.annotations.mask_values import object_of
+from foveate.data.annotations.picture_masks import object_of
 
 SIZE = (96, 80)
 

@@ -81,7 +81,7 @@ def test_soft_masks_keep_the_area() -> None:
 
 
 def test_an_unknown_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="squash, crop or pad"):
+    with pytest.raises(ValueError, match="one of squash, crop and pad"):
         resize(gradient(), 8, "stretch")  # type: ignore[arg-type]
 
 
@@ -103,7 +103,7 @@ def test_a_map_of_the_square_is_laid_back_over_the_picture(fit: Fit, width: int,
         interior = seen & np.pad(np.ones((target[1] - 4, target[0] - 4), dtype=bool), 2)
         assert np.abs(back - expected)[interior].max() < 14, "a shift of one pixel of the square is 4"
         assert abs((back - expected)[interior].mean()) < 4
-    with pytest.raises(ValueError, match="squash, crop or pad"):
+    with pytest.raises(ValueError, match="one of squash, crop and pad"):
         unfit(square[..., 0], (width, height), "stretch", (8, 8))  # type: ignore[arg-type]
 
 

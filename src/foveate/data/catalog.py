@@ -6,6 +6,7 @@ Everything that trains, measures or explains starts from a Catalog. It is writte
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -75,10 +76,11 @@ class Catalog:
             raise DataError(
                 f"Two classes share one id in {self.root}: {sorted(self.class_ids)}; rename a folder."
             )
-        if len({sample.path for sample in self.samples}) != len(self.samples):
-            seen: set[str] = set()
-            twice = next(s.path for s in self.samples if s.path in seen or seen.add(s.path))  # type: ignore[func-returns-value]
-            raise DataError(f"{twice} is listed twice in {self.root}; keep one row for each picture.")
+        paths = Counter(sample.path for sample in self.samples)
+        if len(paths) < len(self.samples):
+            raise DataError(
+                f"{paths.most_common(1)[0][0]} is listed twice in {self.root}; keep one row for each picture."
+            )
         for sample in self.samples:
             if not -1 <= sample.label < len(self.classes):
                 raise DataError(
@@ -101,14 +103,8 @@ class Catalog:
 
     def indices(self, split: str, *, labelled: bool = True) -> np.ndarray:
         """Rows of ``split`` in catalog order, (n,) int64; unlabelled rows only with ``labelled=False``."""
-        return np.array(
-            [
-                i
-                for i, s in enumerate(self.samples)
-                if s.split == split and not (labelled and s.label == UNLABELLED)
-            ],
-            dtype=np.int64,
-        )
+        wanted = [s.split == split and not (labelled and s.label == UNLABELLED) for s in self.samples]
+        return np.flatnonzero(wanted).astype(np.int64)
 
     def file(self, row: int) -> Path:
         """Absolute path of the picture in ``row``."""
@@ -169,7 +165,7 @@ class Catalog:
         root."""
         known = (
             (self.attributes,) if self.attributes else ()
-        )  # catalogs without any keep the hashes they had before
+        )  # those without any keep the hashes they had before
         digest = hashlib.sha256(repr((self.classes, self.class_ids, *known)).encode())
         for s in sorted(self.samples, key=lambda sample: sample.path):
             digest.update(repr((s.path, s.label, s.split, s.mask, s.group, *s.attributes)).encode())
@@ -177,16 +173,9 @@ class Catalog:
 
     def to_csv(self, path: Path) -> None:
         """Write one row a picture: path, label (class name), class_id, split, group, mask, attributes."""
+        names, ids = (*self.classes, ""), (*self.class_ids, "")  # the last is at UNLABELLED
         rows = [
-            (
-                s.path,
-                "" if s.label == UNLABELLED else self.classes[s.label],
-                "" if s.label == UNLABELLED else self.class_ids[s.label],
-                s.split,
-                s.group,
-                s.mask,
-                *s.attributes,
-            )
+            (s.path, names[s.label], ids[s.label], s.split, s.group, s.mask, *s.attributes)
             for s in self.samples
         ]
         write_csv(Path(path), (*COLUMNS, *(ATTRIBUTE + name for name in self.attributes)), rows)

@@ -64,7 +64,14 @@ def discover(data: Path, config: LayoutConfig | None = None) -> Discovery:
     """
     config = config or LayoutConfig()
     found = _discover(data, config)
-    catalog, said = _with_attributes(_with_groups(found.catalog, config), config)
+    catalog = found.catalog
+    if config.group is not None and not column_of(config.group):
+        groups = _words(catalog, config.group)
+        if "" in groups:
+            path = catalog.samples[groups.index("")].path
+            raise DataError(f"Group '{config.group}' finds nothing in the path {path}; mend it.")
+        catalog = catalog.with_column("group", groups)
+    catalog, said = _with_attributes(catalog, config)
     notes = (
         *found.notes,
         *said,
@@ -246,16 +253,6 @@ def _find_masks(
 def _path_rule(rule: str | None) -> LabelOf | None:
     """The rule's word of a path; None without a rule, and when it names a column."""
     return None if rule is None or column_of(rule) else word_of(rule, folders=True)
-
-
-def _with_groups(catalog: Catalog, config: LayoutConfig) -> Catalog:
-    if config.group is None or column_of(config.group):
-        return catalog
-    groups = _words(catalog, config.group)
-    if "" in groups:
-        path = catalog.samples[groups.index("")].path
-        raise DataError(f"Group '{config.group}' finds nothing in the path {path}; mend it.")
-    return catalog.with_column("group", groups)
 
 
 def _words(catalog: Catalog, rule: str) -> list[str]:

@@ -179,12 +179,8 @@ def seeds_from_map(values: np.ndarray, config: ProposeConfig) -> np.ndarray:
     known = np.isfinite(values)
     seeds = np.full(values.shape, LIKELY_BACKGROUND, dtype=np.uint8)
     if known.any():
-        levels = (
-            config.sure_background,
-            (config.sure_background + config.sure_object) / 2,
-            config.sure_object,
-        )
-        low, middle, high = np.quantile(values[known], levels)
+        first, last = config.sure_background, config.sure_object
+        low, middle, high = np.quantile(values[known], (first, (first + last) / 2, last))
         filled = np.where(known, values, middle)
         seeds[known & (filled > middle)] = LIKELY_OBJECT
         if high > low:
@@ -208,8 +204,8 @@ def grab_cut(image: np.ndarray, seeds: np.ndarray, *, iterations: int, seed: int
         DataError: the seeds have no object or no background (a flat class map, a picture of a few pixels).
     """
     cv2 = opencv()
-    background = (seeds == BACKGROUND) | (seeds == LIKELY_BACKGROUND)
-    if background.all() or not background.any():
+    background = np.isin(seeds, (BACKGROUND, LIKELY_BACKGROUND))
+    if len(np.unique(background)) < 2:
         missing = "object" if background.all() else "background"
         raise DataError(f"the prior marks no {missing}, so there is nothing to tell apart")
     labels = seeds.copy()
@@ -221,20 +217,18 @@ def grab_cut(image: np.ndarray, seeds: np.ndarray, *, iterations: int, seed: int
         )
     except cv2.error as error:
         raise DataError(f"OpenCV gave up ({str(error.err or error).strip()})") from error
-    return np.asarray((labels == OBJECT) | (labels == LIKELY_OBJECT))
+    return np.isin(labels, (OBJECT, LIKELY_OBJECT))
 
 
 def tidy(mask: np.ndarray, regions: np.ndarray | None = None) -> np.ndarray:
     """(H, W) bool: the largest piece of ``mask``, holes filled; with ``regions`` (H, W) bool that of each region."""
-    whole = mask if regions is None else mask & regions
     areas, count = ndimage.label(np.ones_like(mask) if regions is None else regions)
     kept = np.zeros_like(mask)
     for area in range(1, count + 1):
-        pieces, found = ndimage.label(whole & (areas == area))
-        if found:
-            sizes = np.bincount(pieces.ravel())
-            sizes[0] = 0
-            kept |= pieces == sizes.argmax()
+        pieces, _ = ndimage.label(mask & (areas == area))
+        sizes = np.bincount(pieces.ravel())[1:]
+        if len(sizes):
+            kept |= pieces == 1 + sizes.argmax()
     return np.asarray(ndimage.binary_fill_holes(kept))
 
 

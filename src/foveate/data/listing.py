@@ -68,23 +68,16 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     """What lies in ``folder`` and is not left behind by a file manager, by name."""
     try:
         with os.scandir(folder) as entries:
-            kept = [
-                entry
-                for entry in entries
-                if not entry.name.startswith(".") and entry.name.lower() not in IGNORED_NAMES
-            ]
+            kept = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED_NAMES]
     except OSError as error:
         raise DataError(
             f"The folder {folder} cannot be listed: {error.strerror}; mend it or move it away."
         ) from error
     for entry in kept:
-        if not entry.name.isascii():
-            _check_name(entry.name, folder)
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"The file name {entry.name!r} in {folder} is not valid UTF-8; rename the file."
+            ) from None
     return sorted(kept, key=lambda entry: entry.name)
-
-
-def _check_name(name: str, folder: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"The file name {name!r} in {folder} is not valid UTF-8; rename the file.") from None

@@ -75,8 +75,7 @@ def resolve_workers(
 
 
 class Loader:
-    """Batches of uint8 pictures, masks, labels and rows. Close it (or leave its ``with`` block) to end its
-    workers.
+    """Batches of uint8 pictures, masks, labels and rows. Close it (or leave its ``with`` block) to end its workers.
 
     Args:
         pictures: the pictures of the catalog.
@@ -88,9 +87,7 @@ class Loader:
         shuffle: draw a new order each epoch; otherwise in the order of ``rows``.
         workers: processes; 0 uses one background thread.
         views: augment by epoch % views, so that each picture has only this many augmented views.
-        rank, world: this process and their number in distributed training. Ranks get disjoint pictures and
-        equally
-            many batches.
+        rank, world: this process and their number; ranks get disjoint pictures and equally many batches.
         sampling: "natural" or "balanced"; balanced needs ``shuffle`` and labels.
         pin: put batches into page-locked memory (needs CUDA).
 

@@ -66,10 +66,8 @@ def stem(path: str) -> str:
 def bare(key: str) -> list[tuple[str, str]]:
     """[(what makes the name one of a mask, the picture's key)]."""
     folder, slash, name = key.rpartition("/")
-    matches = [(i, affix.fullmatch(name)) for i, affix in enumerate(_AFFIXES)]
-    return [
-        (f"{match['word'].lower()} {i}", f"{folder}{slash}{match['stem']}") for i, match in matches if match
-    ]
+    matches = enumerate(affix.fullmatch(name) for affix in _AFFIXES)
+    return [(f"{m['word'].lower()} {i}", f"{folder}{slash}{m['stem']}") for i, m in matches if m]
 
 
 def beside(files: Sequence[str], pictures: Iterable[str]) -> tuple[list[tuple[str, str]], list[str]]:
@@ -79,36 +77,26 @@ def beside(files: Sequence[str], pictures: Iterable[str]) -> tuple[list[tuple[st
     ``mustang_gt.jpg`` among many is a picture.
     """
     by_stem = {stem(picture): picture for picture in sorted(pictures, reverse=True)}
-    named: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    named: dict[str, dict[str, str]] = defaultdict(dict)
     for file in files:
         for word, key in bare(stem(file)):
-            named[word].append((file, by_stem.get(key)))
+            named[word][file] = by_stem.get(key, "")
     matched: dict[str, str] = {}
-    alone: dict[str, None] = {}
-    for pairs in named.values():
-        found = {file: picture for file, picture in pairs if picture is not None}
-        if found and len(found) >= FLAT_SHARE * len(pairs):
-            matched |= found
-            alone |= {file: None for file, picture in pairs if picture is None}
-    return [(picture, file) for file, picture in matched.items()], [
-        file for file in alone if file not in matched
-    ]
+    for own in named.values():
+        found = sum(map(bool, own.values()))
+        if found and found >= FLAT_SHARE * len(own):
+            matched = own | matched | {file: picture for file, picture in own.items() if picture}
+    alone = [file for file, picture in matched.items() if not picture]
+    return [(picture, file) for file, picture in matched.items() if picture], alone
 
 
-def _tagged(key: str) -> list[str]:
-    """What may be the picture's key in ``<key>-<class>-<number>``: class names may hold hyphens."""
+def _keys(key: str) -> list[str]:
+    """What may be the picture's key in a mask's: all of it, without the word of a mask, or ``<key>`` of Label Studio's
+    ``<key>-<class>-<number>``, where class names may hold hyphens."""
     match = _TAGGED.fullmatch(key)
     cuts = [] if match is None else [i for i, letter in enumerate(match[1]) if letter == "-"]
-    return [key[:cut] for cut in reversed(cuts) if "/" not in key[cut:]]
-
-
-def _without_split(key: str) -> str:
-    first, _, rest = key.partition("/")
-    return rest if rest and split_of(first) else key
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
+    tagged = [key[:cut] for cut in reversed(cuts) if "/" not in key[cut:]]
+    return [key, *(picture for _, picture in bare(key)), *tagged]
 
 
 class Lookup:
@@ -116,22 +104,20 @@ class Lookup:
 
     def __init__(self, pictures: Iterable[str]) -> None:
         self.pictures = list(pictures)
-        self.exact: dict[str, str | None] = {}
-        self.splitless: dict[str, str | None] = {}
-        self.flat: dict[str, str | None] = {}
-        for picture in self.pictures:
-            key = mirrored(picture)
-            for table, name in (
-                (self.exact, key),
-                (self.splitless, _without_split(key)),
-                (self.flat, key.rsplit("/", 1)[-1]),
-            ):
-                table[name] = None if name in table else picture
         self.known = set(self.pictures)
+        self.exact: dict[str, str] = {}
+        self.splitless: dict[str, str] = {}
+        self.flat: dict[str, str] = {}
         self.by_name: dict[str, list[str]] = defaultdict(list)
         for picture in self.pictures:
-            self.by_name[picture.rsplit("/", 1)[-1]].append(picture)
-        self.folders = {_folder(picture) for picture in self.pictures}
+            key = mirrored(picture)
+            first, _, rest = key.partition("/")
+            splitless = rest if rest and split_of(first) else key
+            tables = (self.exact, key), (self.splitless, splitless), (self.flat, os.path.basename(key))
+            for table, name in tables:
+                table[name] = "" if name in table else picture
+            self.by_name[os.path.basename(picture)].append(picture)
+        self.folders = set(map(os.path.dirname, self.pictures))
 
     def match(
         self, files: Sequence[tuple[str, str]], *, may_be_class: bool = False
@@ -143,12 +129,11 @@ class Lookup:
             may_be_class: the folder lies where classes do, and its files could be pictures that are numbered as those
                 of another class are; then they are masks only when every class has some, named otherwise than pictures.
         """
-        matched, unmatched = self._match(files, (self.exact, self.splitless))
+        matched, unmatched = _match(files, self.exact, self.splitless)
         if not matched and len(self.folders) >= 2:
             # One flat folder for all classes. By stem alone is weak evidence, so nearly all must fit.
-            flat = [(path, key.rsplit("/", 1)[-1]) for path, key in files]
-            by_stem, rest = self._match(flat, (self.flat,))
-            everywhere = {_folder(picture) for picture, _ in by_stem} == self.folders
+            by_stem, rest = _match([(path, os.path.basename(key)) for path, key in files], self.flat)
+            everywhere = {os.path.dirname(picture) for picture, _ in by_stem} == self.folders
             otherwise = all(os.path.basename(picture) != os.path.basename(path) for picture, path in by_stem)
             if len(by_stem) >= FLAT_SHARE * len(files) and ((everywhere and otherwise) or not may_be_class):
                 return by_stem, rest
@@ -172,16 +157,13 @@ class Lookup:
                 return alike[0]
         return None
 
-    @staticmethod
-    def _match(
-        files: Sequence[tuple[str, str]], tables: Sequence[dict[str, str | None]]
-    ) -> tuple[list[tuple[str, str]], list[str]]:
-        matched, unmatched = [], []
-        for path, key in files:
-            keys = [key, *(picture for _, picture in bare(key)), *_tagged(key)]
-            picture = next((table[k] for k in keys for table in tables if table.get(k)), None)
-            if picture is None:
-                unmatched.append(path)
-            else:
-                matched.append((picture, path))
-        return matched, unmatched
+
+def _match(
+    files: Sequence[tuple[str, str]], *tables: dict[str, str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """[(picture, mask path)] and the mask paths without a picture, by (mask path, key)."""
+    found = [
+        (next((table[k] for k in _keys(key) for table in tables if table.get(k)), ""), path)
+        for path, key in files
+    ]
+    return [pair for pair in found if pair[0]], [path for picture, path in found if not picture]

@@ -9,8 +9,7 @@ such a name that mirrors nothing holds pictures (a class may be called "mask").
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from foveate.core.errors import DataError
@@ -33,16 +32,6 @@ TREES = {
     "marks": "",
 }
 """{lower-case folder name: kind}, the preferred first; "" = recognised, but used only when asked for."""
-
-
-@dataclass
-class Tree:
-    """A folder that may hold masks."""
-
-    prefix: str
-    kind: str
-    files: list[tuple[str, str]] = field(default_factory=list)
-    """[(path, key)]: the key is what remains of the path without the tree's own folders and the suffix."""
 
 
 def find_masks(
@@ -110,7 +99,13 @@ class _Search:
             left = [name for name in self.found.others if name not in finds.documents]
             use_sidecars(finds, self.root, [(name, document_key(name)) for name in left], lookup)
         elif asked.is_file():
-            self._file(asked, lookup)
+            name = asked.relative_to(self.root).as_posix() if inside else str(asked)
+            if not use_file(finds, self.root, name, lookup, asked=True):
+                formats = ", ".join(reader.title for reader in DOCUMENTS.values())
+                raise DataError(
+                    f"{asked} is neither a table of boxes nor annotations of pictures of {self.root} that are read "
+                    f"here ({formats})."
+                )
         elif not done:
             self._tree(asked, chosen, lookup)
         if by_task and not any(ref.startswith("labelstudio:") for ref in finds.references.values()):
@@ -145,7 +140,7 @@ class _Search:
     def _trees_and_beside(self, paths: Sequence[str], *, used: bool) -> Lookup:
         """Tell masks from pictures by where they lie and how they are called; ``used``: and use them."""
         finds = self.finds
-        trees: dict[str, Tree] = {}
+        trees: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
         plain = []
         for path in paths:
             place = None if path in self.listed else _tree_of(path)
@@ -153,7 +148,7 @@ class _Search:
                 plain.append(path)
             else:
                 prefix, kind, key = place
-                trees.setdefault(prefix, Tree(prefix, kind)).files.append((path, key))
+                trees[prefix, kind].append((path, key))
         free = [path for path in plain if path not in self.listed]
         paired, alone = beside(free, plain if self.pictures is None else self.pictures)
         finds.files.update([*(path for _, path in paired), *alone])
@@ -164,23 +159,29 @@ class _Search:
             self._take(paired, kind, f"files beside the pictures, as {paired[0][1]}", alone)
         elif paired:
             finds.notes.append(f"Files beside the pictures, as {paired[0][1]}, are masks that are not used.")
-        wrapped = _wrapped(plain)
-        order = list(TREES)
+        split = [path.split("/") for path in plain]
+        # Folders that hold a folder which only wraps class folders (``images``), so that masks may lie beside that.
+        wrapped = {
+            "/".join(parts[:i])
+            for parts in split
+            for i, part in enumerate(parts[:-2])
+            if part.lower() in WRAPPERS
+        }
+        rank = {name: place for place, name in enumerate(TREES)}
         unfit = []
-        for tree in sorted(
-            trees.values(), key=lambda t: (order.index(t.prefix.split("/")[-1].lower()), t.prefix)
-        ):
-            apart = self.pictures is not None or tree.prefix.rpartition("/")[0] in wrapped
-            matched, unmatched = lookup.match(tree.files, may_be_class=not apart)
+        for prefix, kind in sorted(trees, key=lambda t: (rank[os.path.basename(t[0]).lower()], t[0])):
+            files = trees[prefix, kind]
+            apart = self.pictures is not None or os.path.dirname(prefix) in wrapped
+            matched, unmatched = lookup.match(files, may_be_class=not apart)
             if not matched:
-                unfit.append(f"{tree.prefix}/")
+                unfit.append(f"{prefix}/")
                 continue
-            finds.files.update(path for path, _ in tree.files)
-            if used and tree.kind:
-                self._take(matched, tree.kind, f"{tree.prefix}/", unmatched)
+            finds.files.update(path for path, _ in files)
+            if used and kind:
+                self._take(matched, kind, f"{prefix}/", unmatched)
             else:
                 finds.notes.append(
-                    f"{tree.prefix}/ mirrors the pictures, so it is no class; its masks are not used."
+                    f"{prefix}/ mirrors the pictures, so it is no class; its masks are not used."
                 )
         if unfit:
             finds.notes.append(
@@ -203,16 +204,6 @@ class _Search:
             )
             for cut in (0, len(prefix))
         )
-
-    def _file(self, asked: Path, lookup: Lookup) -> None:
-        """Use the file that was asked for."""
-        name = asked.relative_to(self.root).as_posix() if asked.is_relative_to(self.root) else str(asked)
-        if not use_file(self.finds, self.root, name, lookup, asked=True):
-            formats = ", ".join(reader.title for reader in DOCUMENTS.values())
-            raise DataError(
-                f"{asked} is neither a table of boxes nor annotations of pictures of {self.root} that are read here "
-                f"({formats})."
-            )
 
     def _tree(self, asked: Path, inside: str | None, lookup: Lookup) -> None:
         """Use the folder of masks that was asked for; ``inside``: where it lies in the data folder."""
@@ -258,14 +249,3 @@ def _tree_of(path: str) -> tuple[str, str, str] | None:
             below = below[1:]
         return "/".join(parts[: i + 1]), kind, stem("/".join([*before, *below]))
     return None
-
-
-def _wrapped(paths: Iterable[str]) -> set[str]:
-    """Folders that hold a folder which only wraps class folders (``images``), so that masks may lie beside that."""
-    split = [path.split("/") for path in paths]
-    return {
-        "/".join(parts[:i])
-        for parts in split
-        for i, part in enumerate(parts[:-2])
-        if part.lower() in WRAPPERS
-    }

@@ -31,7 +31,7 @@ def whole(fit: Fit, size: int) -> tuple[Fit, int]:
     Raises:
         ConfigError: the square is smaller than what the network sees of it.
     """
-    shape, _, side = fit.partition("@")
+    shape, _, side = _known(fit).partition("@")
     if side and int(side) < size:
         raise ConfigError(
             f"data.fit is '{fit}', a square of {side} px, of which the network is to see {size} px; make it larger, or "
@@ -102,38 +102,33 @@ def unfit(
         seen = unfit(np.pad(np.ones_like(shown), margins), size, shape, target, outer)
         over = unfit(np.pad(shown, margins, mode="edge"), size, shape, target, outer)
         return np.where(seen >= 0.5, over, np.float32(np.nan))
-    match shape.removesuffix("_bicubic"):
-        case "squash":
-            return np.asarray(square.resize(target, Image.Resampling.BILINEAR))
-        case "pad":
-            (width, height), (left, top) = _placed(size, side)
-            scale = square.width / side, square.height / side
-            box = (left * scale[0], top * scale[1], (left + width) * scale[0], (top + height) * scale[1])
-            return np.asarray(square.resize(target, Image.Resampling.BILINEAR, box=box))
-        case "crop":
-            x, y = target[0] / size[0], target[1] / size[1]
-            edges = _centre_square(size)
-            left, top, right, bottom = (round(edge * k) for edge, k in zip(edges, (x, y, x, y), strict=True))
-            over = np.full((target[1], target[0]), np.nan, dtype=np.float32)
-            inner = square.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BILINEAR)
-            over[top:bottom, left:right] = np.asarray(inner)[: bottom - top, : right - left]
-            return over
-    raise ValueError(f"fit is '{fit}'; use squash, crop or pad, each also with _bicubic.")
+    kind = shape.removesuffix("_bicubic")
+    if kind == "squash":
+        return np.asarray(square.resize(target, Image.Resampling.BILINEAR))
+    if kind == "pad":
+        (width, height), (left, top) = _placed(size, side)
+        scale = square.width / side, square.height / side
+        box = (left * scale[0], top * scale[1], (left + width) * scale[0], (top + height) * scale[1])
+        return np.asarray(square.resize(target, Image.Resampling.BILINEAR, box=box))
+    x, y = target[0] / size[0], target[1] / size[1]
+    first, high, last, low = (
+        round(edge * k) for edge, k in zip(_centre_square(size), (x, y, x, y), strict=True)
+    )
+    over = np.full((target[1], target[0]), np.nan, dtype=np.float32)
+    inner = square.resize((max(1, last - first), max(1, low - high)), Image.Resampling.BILINEAR)
+    over[high:low, first:last] = np.asarray(inner)[: low - high, : last - first]
+    return over
 
 
 def _fit(image: Image.Image, size: int, fit: Fit, resample: Image.Resampling, padding: int) -> Image.Image:
     shape, side = whole(fit, size)
-    match shape.removesuffix("_bicubic"):
-        case "squash":
-            square = image.resize((side, side), resample)
-        case "crop":
-            square = image.resize((side, side), resample, box=_centre_square(image.size))
-        case "pad":
-            placed, corner = _placed(image.size, side)
-            square = Image.new(image.mode, (side, side), (padding,) * len(image.getbands()))
-            square.paste(image.resize(placed, resample), corner)
-        case _:
-            raise ValueError(f"fit is '{fit}'; use squash, crop or pad, each also with _bicubic.")
+    kind = shape.removesuffix("_bicubic")
+    placed, corner = _placed(image.size, side) if kind == "pad" else ((side, side), (0, 0))
+    square = image.resize(placed, resample, box=_centre_square(image.size) if kind == "crop" else None)
+    if kind == "pad":
+        around = Image.new(image.mode, (side, side), (padding,) * len(image.getbands()))
+        around.paste(square, corner)
+        square = around
     start = (side - size) // 2
     return square if side == size else square.crop((start, start, start + size, start + size))
 

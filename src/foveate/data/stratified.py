@@ -102,9 +102,9 @@ def assign(
     if several:
         for part, wanted in zip(parts, ideal.sum(axis=1), strict=True):
             if wanted >= 1 and part not in place.values():
-                _fill(labels, list(groups.values()), place, part)
+                _move(labels, list(groups.values()), place, part, spared=True)
     if keep is not None:
-        _bring_back(labels, list(groups.values()), place, keep)
+        _move(labels, list(groups.values()), place, keep, spared=False)
     return [place[row] for row in pool]
 
 
@@ -131,27 +131,22 @@ def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) 
     return best
 
 
-def _fill(labels: np.ndarray, groups: list[list[int]], place: dict[int, str], part: str) -> None:
-    """Move into the empty ``part`` the smallest group of every class, out of the part that has most groups of it."""
+def _move(
+    labels: np.ndarray, groups: list[list[int]], place: dict[int, str], part: str, *, spared: bool
+) -> None:
+    """Move into ``part`` the smallest group of every class that it lacks; ``spared``: out of the part that has most
+    groups of the class, and only where another stays there."""
     for label in sorted({int(labels[row]) for row in place}):
         having: dict[str, list[list[int]]] = defaultdict(list)
         for group in groups:
             if label in labels[group]:
                 having[place[group[0]]].append(group)
-        most = max(having.values(), key=len)
-        if part not in having and len(most) > 1:
+        most: list[list[int]] = max(having.values(), key=len)
+        if not spared:
+            most = [group for group in groups if label in labels[group]]
+        if part not in having and not (spared and len(most) == 1):
             smallest: list[int] = min(most, key=len)
             place.update(dict.fromkeys(smallest, part))
-
-
-def _bring_back(labels: np.ndarray, groups: list[list[int]], place: dict[int, str], keep: str) -> None:
-    """Move the smallest group of every class that ``keep`` lacks into ``keep``."""
-    present = {int(labels[row]) for row, part in place.items() if part == keep}
-    for label in sorted({int(labels[row]) for row in place} - present):
-        if any(place[row] == keep and labels[row] == label for row in place):
-            continue  # came with an earlier group
-        smallest = min((g for g in groups if label in labels[g]), key=len)
-        place.update(dict.fromkeys(smallest, keep))
 
 
 def groups_of(catalog: Catalog, rows: Iterable[int]) -> dict[str, list[int]]:

@@ -99,7 +99,11 @@ class PictureTable:
                 columns[role] = column
         if "path" not in columns:
             return None
-        clean = {name: [_clean(text) for text in texts] for name, texts in table.items()}
+        stripped = {name: [text.strip() for text in texts] for name, texts in table.items()}
+        clean = {
+            name: ["" if text.lower() in NOTHING else text for text in texts]
+            for name, texts in stripped.items()
+        }
         cells: dict[str, Sequence[str]] = {role: clean[column] for role, column in columns.items()}
         unsaid, flag = 0, ""
         one_hot: tuple[str, ...] = ()
@@ -212,7 +216,9 @@ def read_manifest(
             picture,
             index.get(label, UNLABELLED),
             split_of(split),
-            _mask(base, mask),
+            mask
+            if not mask or mask.partition(":")[0].partition("[")[0] in READERS
+            else f"png:{relative(base, mask)}",
             composed(group),
             tuple(composed(table.cells[role][row]) for role in attributes),
         )
@@ -293,16 +299,6 @@ def _by_name(pictures: Iterable[str], texts: Iterable[str]) -> dict[str, str]:
         if matches and len(best := matches[max(matches)]) == 1:
             found[text] = best[0]
     return found
-
-
-def _mask(base: Path, text: str) -> str:
-    kind = text.partition(":")[0].partition("[")[0]
-    return text if not text or kind in READERS else f"png:{relative(base, text)}"
-
-
-def _clean(text: str) -> str:
-    text = text.strip()
-    return "" if text.lower() in NOTHING else text
 
 
 def relative(base: Path, text: str) -> str:

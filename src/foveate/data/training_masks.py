@@ -81,7 +81,12 @@ def training_masks(
     rows = np.asarray(rows, dtype=np.int64)
     use = config.use
     if isinstance(use, ProposedMasks):
-        catalog = _proposed(catalog, rows, use.proposed)
+        masks = [sample.mask for sample in catalog.samples]
+        paths = [sample.path for sample in catalog.samples]
+        found = find_masks(catalog.root, scan(catalog.root), masks=use.proposed, kind="png", pictures=paths)
+        for row in rows.tolist():
+            masks[row] = found.references.get(paths[row], "")
+        catalog = catalog.with_column("mask", masks)
     pictures = open_pictures(catalog)
     masked = [row for row in rows.tolist() if catalog.samples[row].mask]
     masked.sort(key=lambda row: catalog.samples[row].path)
@@ -92,30 +97,20 @@ def training_masks(
         kept = []
     elif isinstance(use, int | PerClass):
         kept, how = _drawn(catalog, masked, use, seed)
+    elif isinstance(use, ProposedMasks):
+        how = f"masks of {use.proposed} in place of the pictures' own"
     told = f"{len(kept)} of {len(rows)} pictures"
-    if use == "all":
+    if use == "all" or isinstance(use, ProposedMasks):
         return pictures, told, how
-    if isinstance(use, ProposedMasks):
-        return pictures, told, f"masks of {use.proposed} in place of the pictures' own"
     source = np.where([bool(sample.mask) for sample in catalog.samples], np.arange(len(catalog)), -1)
     if use == "shuffled":
         source[masked] = _exchanged(pictures, catalog, masked, seed)
     source[np.setdiff1d(rows, kept)] = -1
-    places = np.full((len(catalog), 2), -1.0)
-    if use in REDRAWN:
-        places[kept] = [
-            numpy_generator(seed, "mask's place", catalog.samples[row].path).random(2) for row in kept
-        ]
-    return OtherMasks(pictures, source, places, use if isinstance(use, str) else ""), told, how
-
-
-def _proposed(catalog: Catalog, rows: np.ndarray, folder: Path) -> Catalog:
-    paths = [sample.path for sample in catalog.samples]
-    found = find_masks(catalog.root, scan(catalog.root), masks=folder, kind="png", pictures=paths).references
-    masks = [sample.mask for sample in catalog.samples]
-    for row in rows.tolist():
-        masks[row] = found.get(paths[row], "")
-    return catalog.with_column("mask", masks)
+    places = {
+        row: numpy_generator(seed, "mask's place", catalog.samples[row].path).random(2)
+        for row in (kept if use in REDRAWN else ())
+    }
+    return OtherMasks(pictures, source, places, str(use)), told, how
 
 
 def _drawn(catalog: Catalog, masked: Sequence[int], use: int | PerClass, seed: int) -> tuple[list[int], str]:
@@ -142,10 +137,8 @@ def _drawn(catalog: Catalog, masked: Sequence[int], use: int | PerClass, seed: i
         counts = dict(Counter(counts) + Counter(rest))
         how = "drawn by the seed, in proportion to the classes"
     kept = []
-    for label, own in members.items():
-        order = numpy_generator(seed, "masks", names[label]).permutation(
-            own
-        )  # more masks: the same ones and further
+    for label, own in members.items():  # more masks: the same ones and further
+        order = numpy_generator(seed, "masks", names[label]).permutation(own)
         kept += order[: counts.get(label, 0)].tolist()
     return sorted(kept), how
 
@@ -155,12 +148,8 @@ def _exchanged(pictures: Pictures, catalog: Catalog, masked: Sequence[int], seed
     if len(masked) < 2:
         raise ConfigError("data.masks.use is shuffled, but one training picture alone has a mask.")
     rows = np.array(masked)
-    areas = np.concatenate(
-        [
-            pictures.read_many(part)[1].float().mean(dim=(1, 2, 3)).numpy()
-            for part in np.split(rows, range(CHUNK, len(rows), CHUNK))
-        ]
-    )
+    parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+    areas = np.concatenate([pictures.read_many(p)[1].float().mean(dim=(1, 2, 3)).numpy() for p in parts])
     taken = np.empty_like(rows)
     by_area = np.argsort(areas, kind="stable")
     for k, part in enumerate(np.array_split(by_area, min(SIZE_CLASSES, len(rows) // 2))):
@@ -169,28 +158,24 @@ def _exchanged(pictures: Pictures, catalog: Catalog, masked: Sequence[int], seed
     return taken
 
 
-def _box(mask: torch.Tensor, place: tuple[float, float] | None) -> torch.Tensor:
-    """The box around a mask (1, S, S), or one as large at ``place``, in shares of the room that is left."""
+REDRAWN = ("boxes", "random_boxes", "whole")
+"""Uses that draw another mask in place of each."""
+
+
+def _redrawn(mask: torch.Tensor, use: str, place: np.ndarray) -> torch.Tensor:
+    """The whole picture, the box around a mask (1, S, S), or one as large at ``place``, in shares of the room left."""
+    if use == "whole":
+        return torch.full_like(mask, 255)
     ys, xs = torch.nonzero(mask[0] > 127, as_tuple=True)
     drawn = torch.zeros_like(mask)
     if len(ys):
         top, left = int(ys.min()), int(xs.min())
         height, width = int(ys.max()) + 1 - top, int(xs.max()) + 1 - left
-        if place is not None:
-            top, left = (
-                int(share * (mask.shape[-1] - side + 1))
-                for share, side in zip(place, (height, width), strict=True)
-            )
+        if use == "random_boxes":
+            room = mask.shape[-1] + 1 - np.array([height, width])
+            top, left = (place * room).astype(int).tolist()
         drawn[:, top : top + height, left : left + width] = 255
     return drawn
-
-
-REDRAWN: dict[str, Callable[[torch.Tensor, tuple[float, float]], torch.Tensor]] = {
-    "boxes": lambda mask, place: _box(mask, None),
-    "random_boxes": _box,
-    "whole": lambda mask, place: torch.full_like(mask, 255),
-}
-"""{use: (mask (1, S, S) uint8, a random place) -> the mask in its stead}."""
 
 
 class OtherMasks(Pictures):
@@ -198,11 +183,13 @@ class OtherMasks(Pictures):
 
     Args:
         source: (N,) the row whose mask a row has; -1 = none.
-        places: (N, 2) a random place for each row whose mask is redrawn; negative: it is not.
-        use: how, a key of ``REDRAWN`` where any is redrawn.
+        places: {row whose mask is redrawn: a random place, (2,)}.
+        use: how, one of ``REDRAWN`` where any is redrawn.
     """
 
-    def __init__(self, pictures: Pictures, source: np.ndarray, places: np.ndarray, use: str) -> None:
+    def __init__(
+        self, pictures: Pictures, source: np.ndarray, places: dict[int, np.ndarray], use: str
+    ) -> None:
         self._pictures, self._source, self._places, self._use = pictures, source, places, use
         self.size = pictures.size
         self.has_masks = bool((source >= 0).any())
@@ -211,16 +198,14 @@ class OtherMasks(Pictures):
         return len(self._pictures)
 
     def name(self, row: int) -> str:
-        """See ``Pictures.name``."""
         return self._pictures.name(row)
 
     def read(self, row: int) -> Item:
-        """See ``Pictures.read``."""
         image, mask, _ = self._pictures.read(row)
         source = int(self._source[row])
         if source < 0:
             return image, torch.zeros_like(mask), False
         if source != row:
             mask = self._pictures.read(source)[1]
-        across, down = self._places[row].tolist()
-        return image, mask if across < 0 else REDRAWN[self._use](mask, (across, down)), True
+        place = self._places.get(row)
+        return image, mask if place is None else _redrawn(mask, self._use, place), True

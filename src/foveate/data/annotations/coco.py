@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.data.annotations.documents import Checked, Document, DocumentReader, Entry, read_json
-from foveate.data.shapes import Box, Polygon, Runs, Shape, polygon_of, unpack_runs
+from foveate.data.shapes import Box, Runs, Shape, polygon_of, unpack_runs
 
 
 class _Image(Checked):
@@ -67,14 +67,10 @@ class CocoReader(DocumentReader):
         if not polygons:
             x0, y0, across, down = _numbers(part.bbox, "bbox")
             return [Box((x0, y0, x0 + across, y0 + down))]
-        return [_polygon(polygon) for polygon in polygons]
-
-
-def _polygon(values: Any) -> Polygon:
-    """From x0, y0, x1, y1 ... or from pairs."""
-    if isinstance(values, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in values):
-        values = [number for pair in values for number in pair]
-    return polygon_of(_numbers(values, "polygon"))
+        for k, values in enumerate(polygons):  # of x0, y0, x1, y1 ... or of pairs
+            if isinstance(values, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in values):
+                polygons[k] = [number for pair in values for number in pair]
+        return [polygon_of(_numbers(values, "polygon")) for values in polygons]
 
 
 def _numbers(values: Any, what: str) -> list[float]:

@@ -50,15 +50,12 @@ class CvatReader(DocumentReader):
             x, y, rx, ry = read("cx", "cy", "rx", "ry")
             return [ellipse(x, y, rx, ry, turn)]
         if part.tag == "mask":
-            return [_bitmap(part.get("rle", ""), *map(round, read("left", "top", "width", "height")))]
+            left, top, width, height = map(round, read("left", "top", "width", "height"))
+            if min(width, height) < 1 or width * height > MAX_PIXELS:
+                raise ValueError(f"it is {width} x {height} pixels large")
+            # Run lengths go along the rows of the box and begin with background.
+            runs = [round(number(run, "rle")) for run in part.get("rle", "").split(",")]
+            return [Bitmap(unrolled(runs, width, height).reshape(height, width), left, top)]
         x0, y0, x1, y1 = read("xtl", "ytl", "xbr", "ybr")
         centre = ((x0 + x1) / 2, (y0 + y1) / 2)
         return [turned_box(x0, y0, x1, y1, turn, centre) if turn else Box((x0, y0, x1, y1))]
-
-
-def _bitmap(rle: str, left: int, top: int, width: int, height: int) -> Bitmap:
-    """Run lengths go along the rows of the box and begin with background."""
-    runs = [round(number(run, "rle")) for run in rle.split(",")]
-    if min(width, height) < 1 or width * height > MAX_PIXELS:
-        raise ValueError(f"it is {width} x {height} pixels large")
-    return Bitmap(unrolled(runs, width, height).reshape(height, width), left, top)

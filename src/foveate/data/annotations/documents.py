@@ -72,10 +72,8 @@ class Document:
     def upright(self) -> bool:
         """Whether some shapes fit the turned size only: the exporter writes the sizes of pictures as stored beside
         shapes drawn on the upright ones. Then that holds for the pictures too whose shapes fit both ways."""
-        ways = (
-            _ways(entry) for entry in self.entries.values() if entry.size and entry.size[0] != entry.size[1]
-        )
-        return any(turned and not said for said, turned in ways)
+        sized = (entry for entry in self.entries.values() if entry.size and entry.size[0] != entry.size[1])
+        return any(_ways(entry) == (False, True) for entry in sized)
 
 
 class DocumentReader(Reader):
@@ -172,12 +170,11 @@ class DocumentReader(Reader):
             sides = f"{entry.size[0]} x {entry.size[1]}"
             raise MaskError(name, f"the picture {entry.file_name} is said to have {sides} pixels")
         swapped = entry.size[::-1]
-        if entry.size == picture or swapped != picture:
-            return entry.size, ""
-        # The document gives the size of the picture as stored. Were the shapes drawn on that, or on the upright one?
-        said, turned = _ways(entry)
-        if turned and (document.upright or not said):
-            return swapped, "upright"
+        if entry.size != picture == swapped:
+            # The size of the picture as stored is given. Were the shapes drawn on that, or on the upright one?
+            said, turned = _ways(entry)
+            if turned and (document.upright or not said):
+                return swapped, "upright"
         return entry.size, ""
 
 

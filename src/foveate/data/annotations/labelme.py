@@ -60,14 +60,11 @@ class LabelmeReader(DocumentReader):
             return [ellipse(x0, y0, radius, radius)]
         left, top = min(x0, x1), min(y0, y1)
         if kind == "mask":
-            return [Bitmap(_bitmap(part.mask), round(left), round(top))]
+            try:
+                content = base64.b64decode(part.mask or "", validate=True)
+                with load_image("mask", content=content) as image:
+                    return [Bitmap(np.asarray(image.convert("L")) > 0, round(left), round(top))]
+            except (binascii.Error, DecodeError) as error:
+                reason = getattr(error, "reason", error)
+                raise ValueError(f"its mask is no PNG in base64 ({reason})") from None
         return [Box((left, top, max(x0, x1), max(y0, y1)))]
-
-
-def _bitmap(text: str | None) -> np.ndarray:
-    """(h, w) bool of a PNG in base64."""
-    try:
-        with load_image("mask", content=base64.b64decode(text or "", validate=True)) as image:
-            return np.asarray(image.convert("L")) > 0
-    except (binascii.Error, DecodeError) as error:
-        raise ValueError(f"its mask is no PNG in base64 ({getattr(error, 'reason', error)})") from None

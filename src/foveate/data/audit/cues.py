@@ -128,20 +128,18 @@ def probe(
     cues = []
     for done, (name, vectors) in enumerate(_vectors(facts).items(), start=1):
         rows = np.array([row for row in vectors if catalog.labels[row] != UNLABELLED], dtype=np.int64)
-        rows = _sample(_enough(rows, catalog.labels, blocks), catalog.labels, limit, seed)
-        if len(rows):
+        known, of_class = np.unique(catalog.labels[rows]), catalog.labels[rows]
+        rich = [
+            c for c in known if len(np.unique(blocks[rows[of_class == c]])) >= _FOLDS
+        ]  # a block for every fold
+        if len(rich) > 1:
+            rows = _sample(rows[np.isin(of_class, rich)], catalog.labels, limit, seed)
             features = np.array([vectors[row] for row in rows], dtype=np.float32)
             labels = catalog.labels[rows]
             cues.append(_judge(name, features, labels, blocks[rows], margin, seed, catalog.has_masks))
         if progress is not None:
             progress("cues", done, len(_KINDS))
     return cues
-
-
-def _enough(rows: np.ndarray, labels: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Rows of the classes that have a block for every fold; none unless two classes have."""
-    rich = [c for c in np.unique(labels[rows]) if len(np.unique(blocks[rows][labels[rows] == c])) >= _FOLDS]
-    return rows[np.isin(labels[rows], rich)] if len(rich) > 1 else rows[:0]
 
 
 def _sample(rows: np.ndarray, labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
