@@ -20,6 +20,8 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.explanation.maps import class_and_tap_map, min_max
 
 FIXED = ("index", "image", "mask")
+COUNT = 12
+"""Pictures at most."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,8 @@ def read_arrays(path: Path, needed: Sequence[str] = ()) -> dict[str, np.ndarray]
     return arrays
 
 
-def choose_rows(
-    table: PredictionTable, catalog: Catalog, *, split: str = "test", count: int = 12
-) -> np.ndarray:
-    """Catalog rows of ``count`` pictures of ``split`` for the gallery: half wrong, half right.
+def choose_rows(table: PredictionTable, catalog: Catalog, *, split: str = "test") -> np.ndarray:
+    """Catalog rows of twelve pictures of ``split`` for the gallery: half wrong, half right.
 
     Drawn at random, not picked: a gallery of the best cases proves nothing. The draw is seeded by the
     catalog, so that the runs of a study show the same pictures where their answers agree. Only pictures with
@@ -106,8 +106,8 @@ def choose_rows(
         rows = rows.subset(masked)
     order = numpy_generator(catalog.hash, "gallery").permutation(len(rows))
     wrong, right = order[~rows.correct[order]], order[rows.correct[order]]
-    n_wrong = min(len(wrong), max(count // 2, count - len(right)))
-    chosen = [*wrong[:n_wrong], *right[: count - n_wrong]]
+    n_wrong = min(len(wrong), max(COUNT // 2, COUNT - len(right)))
+    chosen = [*wrong[:n_wrong], *right[: COUNT - n_wrong]]
     return np.array([row_of[path] for path in rows.path[chosen].tolist()], dtype=np.int64)
 
 

@@ -80,12 +80,8 @@ class ClassMaps:
         self.fit = run.experiment.data.fit
         self.tap = tap or run.experiment.evaluation.look_tap
         index = {composed(name): i for i, name in enumerate(run.catalog.class_ids)}
-        self.labels = [
-            UNLABELLED
-            if s.label == UNLABELLED
-            else index.get(composed(catalog.class_ids[s.label]), UNLABELLED)
-            for s in catalog.samples
-        ]
+        ids = (*map(composed, catalog.class_ids), "")  # of an unlabelled picture, -1, the last
+        self.labels = [index.get(ids[s.label], UNLABELLED) for s in catalog.samples]
 
     def of(
         self, row: int, picture: Image.Image, size: tuple[int, int], target: tuple[int, int]

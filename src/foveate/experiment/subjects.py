@@ -125,15 +125,12 @@ def relabel(catalog: Catalog, known: Catalog) -> Catalog:
     Raises:
         DataError: a class of ``catalog`` is unknown.
     """
-    index = {composed(name): i for i, name in enumerate(known.class_ids)}
-    ids = [composed(name) for name in catalog.class_ids]
-    unknown = sorted({ids[s.label] for s in catalog.samples if s.label != UNLABELLED} - set(index))
+    index = {composed(name): i for i, name in enumerate(known.class_ids)} | {None: UNLABELLED}
+    ids = (*map(composed, catalog.class_ids), None)  # of an unlabelled picture, -1, the last
+    unknown = sorted({str(ids[s.label]) for s in catalog.samples if ids[s.label] not in index})
     if unknown:
         raise DataError(f"{catalog.root} has the classes {unknown}, which the run was not trained on.")
-    samples = tuple(
-        replace(s, label=index[ids[s.label]] if s.label != UNLABELLED else UNLABELLED, split="test")
-        for s in catalog.samples
-    )
+    samples = tuple(replace(s, label=index[ids[s.label]], split="test") for s in catalog.samples)
     return replace(catalog, classes=known.classes, samples=samples, class_ids=known.class_ids)
 
 

@@ -1,6 +1,7 @@
 """Methods that cover parts of a picture and ask for the score: windows one after the other, or random masks."""
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -44,27 +45,23 @@ class Occlusion(PictureExplainer):
         for y, x in places:
             counts[y : y + window, x : x + window] += 1
         for i, picture in enumerate(images):
-
-            def covered(part: slice, i: int = i, picture: torch.Tensor = picture) -> torch.Tensor:
-                probe.report(i * len(places) + part.stop, scorer.passes)
-                chosen = places[part]
-                target = scorer.buffer(images)[: len(chosen)].copy_(picture.expand(len(chosen), -1, -1, -1))
-                for n, (y, x) in enumerate(chosen):
-                    target[n, :, y : y + window, x : x + window] = self._cover(picture)
-                return target
-
-            scores = scorer.over(targets[i], len(places), covered)
+            covered = partial(self._covered, scorer.buffer(images), picture, window, places)
+            scores = scorer.over(targets[i], len(places), covered, done=i * len(places))
             whole = scorer(picture[None].clone(), targets[i : i + 1])[0]
             for (y, x), score in zip(places, scores, strict=True):
                 maps[i, y : y + window, x : x + window] += whole - score
         return maps / counts
 
-    def _cover(self, picture: torch.Tensor) -> torch.Tensor | float:
-        """What the window is filled with, (3, 1, 1)."""
-        if self.fill == "mean":
-            return 0.0
-        reduce = torch.amin if self.fill == "black" else torch.amax
-        return reduce(picture, dim=(1, 2), keepdim=True)
+    def _covered(
+        self, buffer: torch.Tensor, picture: torch.Tensor, window: int, places: list[tuple[int, int]], part: slice
+    ) -> torch.Tensor:  # fmt: skip
+        """The picture with a window covered, once for each of these places."""
+        reduce = {"black": torch.amin, "white": torch.amax}.get(self.fill)
+        cover = reduce(picture, dim=(1, 2), keepdim=True) if reduce else 0.0  # (3, 1, 1)
+        target = buffer[: part.stop - part.start].copy_(picture)
+        for one, (y, x) in zip(target, places[part], strict=True):
+            one[:, y : y + window, x : x + window] = cover
+        return target
 
 
 def starts(length: int, window: int, stride: int) -> list[int]:

@@ -63,7 +63,12 @@ class ScoreCam(Explainer):
                 scores[b, k] = scorer(masked, targets[b])
                 done += len(b)
                 probe.report(done, total)
-            weights = self._weights(scores, scorer, images, targets, empty)
+            if self.weight == "softmax":
+                weights = scores.softmax(dim=1)
+            elif self.baseline == "picture":
+                weights = scores - scorer(images.clone(), targets)[:, None]
+            else:
+                weights = scores - empty[:, None] if self.baseline == "black" else scores
             combined = torch.einsum("bk,bkhw->bhw", weights, found)
             result[layer] = (combined + (self.start == "ones")).relu()
         return result
@@ -89,17 +94,6 @@ class ScoreCam(Explainer):
         scores = torch.empty(len(images), device=images.device)
         for target in targets.unique():
             scores[targets == target] = scorer(torch.zeros_like(images[:1]), target[None])
-        return scores
-
-    def _weights(
-        self, scores: torch.Tensor, scorer: Scorer, images: torch.Tensor, targets: torch.Tensor, empty: torch.Tensor
-    ) -> torch.Tensor:  # fmt: skip
-        if self.weight == "softmax":
-            return scores.softmax(dim=1)
-        if self.baseline == "black":
-            return scores - empty[:, None]
-        if self.baseline == "picture":
-            return scores - scorer(images.clone(), targets)[:, None]
         return scores
 
 

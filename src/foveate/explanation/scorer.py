@@ -54,12 +54,21 @@ class Scorer:
         return scores
 
     def over(
-        self, target: torch.Tensor, count: int, changed: Callable[[slice], torch.Tensor]
+        self,
+        target: torch.Tensor,
+        count: int,
+        changed: Callable[[slice], torch.Tensor],
+        done: int | None = None,
     ) -> torch.Tensor:
         """(count,) scores of the class ``target``, a scalar, for the versions of a picture that ``changed`` makes, so
-        many at a time as one pass takes."""
-        pictures = map(changed, self.probe.chunks(count))
-        return torch.cat([self(part, target.expand(len(part))) for part in pictures])
+        many at a time as one pass takes. ``done``: pictures scored before; then progress is told."""
+        scores = []
+        for part in self.probe.chunks(count):
+            pictures = changed(part)
+            scores.append(self(pictures, target.expand(len(pictures))))
+            if done is not None:
+                self.probe.report(done + part.stop, self.passes)
+        return torch.cat(scores)
 
     def buffer(self, like: torch.Tensor) -> torch.Tensor:
         """(chunk, 3, H, W) to write changed pictures into; fresh memory costs more than the arithmetic."""
