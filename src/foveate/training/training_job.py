@@ -67,7 +67,7 @@ class TrainingConfig(Config):
     loader: LoaderConfig = LoaderConfig()
     draw: Annotated[int, Mark.DECIDES_NOTHING] = Field(default=0, ge=0, le=256)
     """Pictures that trackers get of what the network draws on them (boxes, windows, attention; others the class map):
-    of the validation, or of the training where there is none."""
+    of the validation, or of the training where there is none. Not in pretext runs."""
     draw_every: Annotated[int, Mark.DECIDES_NOTHING] = Field(default=1, ge=1, le=100_000)
     """Epochs between two such drawings."""
     keep_every: Annotated[int | None, Mark.DECIDES_NOTHING] = Field(default=None, ge=1, le=100_000)
