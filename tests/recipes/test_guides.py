@@ -15,6 +15,7 @@ LOSSES = {
     "attention-mining": ["attention_mining", "spatial_mse"],
     "counterfactual": ["counterfactual"],
     "attention-branch": ["spatial_mse"],
+    "cut-out": ["spatial_bce"],
 }
 
 

@@ -31,6 +31,8 @@ import timm  # isort: skip
 
 _PREFERRED = ("ema", "teacher", "encoder_q", "online")
 """Of a checkpoint's two networks of one shape, the one that is meant to be used has such a word in its name."""
+_OURS = "backbone."
+"""Where a network of ours has its backbone, if it keeps a second one (``cut_out``)."""
 _PROBE_SECONDS = 5
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -180,6 +182,8 @@ def _prefix(backbone: nn.Module, tensors: Mapping[str, torch.Tensor], source: st
         return ""
     best = [prefix for prefix, count in found.items() if count == most]
     chosen = best if len(best) == 1 else [p for p in best if any(word in p for word in _PREFERRED)]
+    if not chosen and _OURS in best:
+        return _OURS
     if len(chosen) != 1:
         raise WeightsError(
             f"{source} holds several networks that fit, below {some(best)}; save the state_dict of one of them."

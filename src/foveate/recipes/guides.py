@@ -54,6 +54,11 @@ GUIDES = {
         },
         model={"network": {"kind": "attention_branch"}},
     ),
+    "cut-out": Guide(
+        "A network that cuts the object out, in training and in prediction, as masks teach it.",
+        {"object": {"kind": "spatial_bce", "tap": "object", "normalise": "sigmoid"}},
+        model={"network": {"kind": "cut_out"}},
+    ),
     "backgrounds": Guide(
         "Another picture's background behind the object, always.",
         transforms=({"kind": "background_swap", "p": 1.0},),

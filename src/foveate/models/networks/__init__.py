@@ -8,6 +8,7 @@ from foveate.core.registry import Registry, by_kind
 from foveate.models.networks.attention_branch import AttentionBranch
 from foveate.models.networks.cal import Cal
 from foveate.models.networks.classifier import Classifier
+from foveate.models.networks.cut_out import CutOut
 from foveate.models.networks.fbsd import Fbsd
 from foveate.models.networks.map_pooling import Attention, Bilinear
 from foveate.models.networks.mmal import Mmal
@@ -23,6 +24,7 @@ NETWORKS = Registry(
     Bilinear,
     Attention,
     AttentionBranch,
+    CutOut,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ __all__ = [
     "Bilinear",
     "Cal",
     "Classifier",
+    "CutOut",
     "Fbsd",
     "Mmal",
     "Network",
