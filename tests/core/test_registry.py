@@ -50,7 +50,6 @@ class Holder(Config):
 def test_it_names_builds_and_lists() -> None:
     assert dict(THINGS) == {"test round": Round, "test square": Square}
     assert THINGS.build(Round.Config(radius=2.0), "cm").words == "2 cm"
-    assert THINGS.sentences() == {"test round": "A round thing.", "test square": "A square thing."}
     with pytest.raises(ConfigError, match="There is no thing 'flat'; choose one of test round, test square"):
         THINGS.find("flat")
     assert parse(Holder, {"thing": {"kind": "test round", "radius": 3}}, source="x").thing == Round.Config(
@@ -72,12 +71,13 @@ def test_what_every_kind_has_stays_when_another_is_chosen() -> None:
 
 @pytest.mark.parametrize("registry", ALL, ids=lambda registry: registry.what)
 def test_every_kind_says_what_it_is_in_a_sentence(registry: Registry) -> None:
-    for kind, sentence in registry.sentences().items():
-        assert 10 < len(sentence) < 300, kind
-        assert getattr(registry[kind], "Config", registry[kind]).model_fields["kind"].default == kind
+    for kind, entry in registry.items():
+        assert 10 < len(first_sentence(entry.__doc__)) < 300, kind
+        assert getattr(entry, "Config", entry).model_fields["kind"].default == kind
 
 
 def test_a_first_sentence() -> None:
+    assert first_sentence(Round.__doc__) == "A round thing."
     assert first_sentence("One thing\n    here. Another. ") == "One thing here."
     assert first_sentence("A heading\n\n    Text. More.") == "A heading"
     assert first_sentence(None) == ""

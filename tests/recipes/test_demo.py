@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from foveate.data.synthetic import SyntheticConfig
-from foveate.experiment import Experiment
+from foveate.experiment import Experiment, Run
 from foveate.recipes import demo
 from training_helpers import Heard
 
@@ -28,26 +28,27 @@ def test_a_tiny_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     result = demo.run_demo(tmp_path / "demo", 0, Heard())
     written = json.loads((tmp_path / "demo" / "demo.json").read_text())
-    assert written == result.arms
+    assert written == result
+    runs = {arm: Run.open(tmp_path / "demo" / arm) for arm in written}
     assert set(written) == {"plain", "guided"}
     for arm, figures in written.items():
-        finished = result.runs[arm].result["metrics"]["test"]
+        finished = runs[arm].result["metrics"]["test"]
         assert figures["accuracy"] == finished["accuracy"]
         assert figures["energy_in_mask"] == finished["look"]["energy_in_mask"]["mean"]
         assert 0 <= figures["accuracy_low"] <= figures["accuracy"] <= figures["accuracy_high"] <= 1
         assert 0 <= figures["energy_in_mask"] <= 1
         assert figures["pictures"] == 8
         assert (tmp_path / "demo" / arm / "report.html").is_file()
-    plain, guided = (result.runs[arm].experiment for arm in ("plain", "guided"))
+    plain, guided = (runs[arm].experiment for arm in ("plain", "guided"))
     assert not plain.transforms
     assert guided.transforms
     assert plain.model_copy(update={"objective": {}, "transforms": ()}) == guided.model_copy(
         update={"objective": {}, "transforms": ()}
     ), "the arms differ by the guidance alone"
-    assert result.runs["plain"].result["split_hash"] == result.runs["guided"].result["split_hash"]
+    assert runs["plain"].result["split_hash"] == runs["guided"].result["split_hash"]
 
     heard = Heard()
-    assert demo.run_demo(tmp_path / "demo", 0, heard).arms == result.arms
+    assert demo.run_demo(tmp_path / "demo", 0, heard) == result
     assert sum("finished already" in message for message in heard.messages) == 2
 
 

@@ -17,7 +17,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
     from foveate.recipes.demo import run_demo
 
     with watched() as screen, alone(out):
-        result = run_demo(out, seed, screen)
+        arms = run_demo(out, seed, screen)
     rows = [
         (
             arm,
@@ -26,19 +26,16 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
             f"{figures['accuracy_low']:.3f} to {figures['accuracy_high']:.3f}",
             f"{figures['energy_in_mask']:.2f} (n = {figures['energy_pictures']})",
         )
-        for arm, figures in result.arms.items()
+        for arm, figures in arms.items()
     ]
     titles = ("*network", "validation, tied", "test, untied", "95 % interval", "energy in mask")
-    show(
-        table(
-            titles, rows, title="The background gives the species away in training, not in the test", **BOXED
-        )
-    )
-    chance = next(iter(result.arms.values()))["energy_chance"]
+    title = "The background gives the species away in training, not in the test"
+    show(table(titles, rows, title=title, **BOXED))
+    chance = next(iter(arms.values()))["energy_chance"]
     say(f"Chance: accuracy {1 / 6:.3f}, energy in mask {chance:.2f} (the object's share of the picture).")
     say(
         "Energy in mask: share of the true class's Grad-CAM on the insect, over the n maps that are not empty."
     )
-    for arm, finished in result.runs.items():
-        say(f"Report of the {arm} network: ", finished.folder / "report.html")
+    for arm in arms:
+        say(f"Report of the {arm} network: ", out / arm / "report.html")
     say("Figures: ", out / "demo.json")

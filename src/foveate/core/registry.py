@@ -74,10 +74,6 @@ class Registry(Mapping[str, type[Any]]):
         """An object of the class that ``config.kind`` names, built with (config, *arguments, **named)."""
         return self._classes[config.kind](config, *arguments, **named)
 
-    def sentences(self) -> dict[str, str]:
-        """{kind: the first sentence on it}."""
-        return {kind: first_sentence(entry.__doc__) for kind, entry in self.items()}
-
     @property
     def settings(self) -> Any:
         """The type of a field that holds the settings of any of those listed, told apart by ``kind``.

@@ -1,6 +1,5 @@
 """The demo: insects whose background gives them away in training and not in the test; a plain and a guided network."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +46,13 @@ def demo_experiment(guide: str, seed: int) -> Experiment:
     )
 
 
-@dataclass(frozen=True)
-class DemoResult:
-    """Test figures of both arms."""
-
-    arms: dict[str, dict[str, Any]]
-    """{arm: {"accuracy", "accuracy_interval", "energy_in_mask", ...}}; what demo.json holds."""
-    runs: dict[str, Run]
-
-
-def run_demo(out: Path, seed: int, observer: Observer) -> DemoResult:
+def run_demo(out: Path, seed: int, observer: Observer) -> dict[str, dict[str, Any]]:
     """Draw the pictures into ``out/pictures``, train both arms into ``out/plain`` and ``out/guided``, compare.
 
-    Writes ``out/demo.json``. Stopped, it goes on where it was.
+    Stopped, it goes on where it was.
+
+    Returns:
+        {arm: ``figures``}, which ``out/demo.json`` holds as well.
     """
     observer.message("Drawing the pictures.")
     config = demo_data(seed)
@@ -67,15 +60,15 @@ def run_demo(out: Path, seed: int, observer: Observer) -> DemoResult:
     write_dataset(
         pictures, config, progress=lambda done, total: observer.progress("Drawing pictures", done, total)
     )
-    runs: dict[str, Run] = {}
+    arms = {}
     for arm, guide in ARMS.items():
         observer.message(f"Training the {arm} network (guidance: {guide}).")
-        runs[arm] = run(demo_experiment(guide, seed), pictures, out / arm, observer=observer)
+        finished = run(demo_experiment(guide, seed), pictures, out / arm, observer=observer)
         observer.message("Writing the report.")
-        build_report(runs[arm].folder)
-    arms = {arm: figures(finished) for arm, finished in runs.items()}
+        build_report(finished.folder)
+        arms[arm] = figures(finished)
     write_json(out / "demo.json", arms)
-    return DemoResult(arms, runs)
+    return arms
 
 
 def figures(finished: Run) -> dict[str, Any]:
