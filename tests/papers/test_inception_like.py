@@ -5,7 +5,7 @@ import torch
 
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
-from foveate.papers.plants.inception_like import InceptionModule
+from foveate.papers.plants.networks import InceptionModule
 
 import timm  # isort: skip
 

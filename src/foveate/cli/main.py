@@ -19,10 +19,8 @@ from foveate.cli import (
     look,
     masks,
     names,
-    plan,
     study,
     train,
-    tune,
 )
 
 app = typer.Typer(
@@ -34,8 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones, plan.plan,
-    apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report, tune.tune,
+    demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones, study.plan,
+    apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report, study.tune,
 ):  # fmt: skip
     app.command()(command)
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {

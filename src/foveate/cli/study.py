@@ -1,14 +1,17 @@
-"""foveate study run, foveate study show"""
+"""foveate study run, foveate study show, foveate plan, foveate tune"""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from foveate.cli.command import command
-from foveate.cli.flags import FLAGS, LAYOUT, Typed, assigned, with_flag
-from foveate.cli.screen import fail, say, stoppable
+from foveate.cli.command import AtLeastOne, command
+from foveate.cli.flags import FLAGS, LAYOUT, Typed, assigned, build_experiment, with_flag
+from foveate.cli.screen import fail, say, stoppable, table
+from foveate.cli.screen import show as show_tables
 from foveate.core.errors import ConfigError
 
 
@@ -154,3 +157,80 @@ def show(folder: Annotated[Path, typer.Argument(metavar="STUDY")], *, trim: str 
         say(said, style="yellow")
     report = publish_study(folder, trim=trim, measured=measured)  # type: ignore[arg-type]
     say("Report: ", report)
+
+
+@command()
+def plan(
+    *, pictures: int, seeds: int = 5, accuracy: float = 0.9, spread: float | None = None, correlation: float = 0.7,
+    arms: int = 1, difference: float | None = None, json: Path | None = None,
+) -> None:  # fmt: skip
+    """Before the work: which gain in accuracy can a comparison show, or what does it take to show one.
+
+    Args:
+        pictures: Test pictures of one run.
+        seeds: Random seeds, each one a pair of runs.
+        accuracy: Expected accuracy of the baseline, a share.
+        spread: Standard deviation over seeds of the paired difference, a share; default: from the pictures.
+        correlation: How far two networks are right on the same pictures, 0 to 1.
+        arms: Arms that are compared with the baseline (Holm).
+        difference: Ask what it takes to show this gain, a share: 0.03 is 3 points.
+    """
+    from foveate.core.files import write_json
+    from foveate.studies.power import plan as make
+    from foveate.studies.power import reading
+
+    made = make(
+        pictures, seeds, accuracy, spread=spread, correlation=correlation, arms=arms, difference=difference
+    )
+    asked = () if difference is None else (f"{difference * 100:.1f} points take pictures", "or seeds")
+    rows = []
+    for design in made.designs:
+        gain = "none" if design.detectable is None else f"{design.detectable * 100:.1f} points"
+        needed = ["-" if number is None else str(number) for number in (design.pictures, design.seeds)]
+        rows.append((design.name, gain, *needed[: len(asked)]))
+    show_tables(table(("*design", "shows a gain of", *asked), rows))
+    origin = "given" if made.spread_given else "from the test pictures alone; a pilot's may be larger"
+    say(
+        f"One run at {made.accuracy * 100:.1f} %: 95 % interval {made.low * 100:.1f} to {made.high * 100:.1f} %. "
+        f"Spread of the difference over seeds: {made.spread * 100:.1f} points ({origin}). "
+        f"Power {made.power:g}, alpha {made.alpha:g}" + (f" / {arms} arms." if arms > 1 else "."),
+        style="dim",
+    )
+    say(reading(made))
+    if json is not None:
+        write_json(json, {**asdict(made), "reading": reading(made)})
+
+
+@command("backbone", "weights", "size", "guide", "split", *LAYOUT, "seed", "device", "set")
+def tune(
+    data: Path, *, out: Path, config: Path, typed: Typed, trials: AtLeastOne = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256)] = 1, storage: str | None = None, quarantine: bool = False,
+) -> None:  # fmt: skip
+    """Search for good settings on the validation pictures; the test pictures are left alone.
+
+    Args:
+        out: The search's folder: new, or one that was stopped.
+        config: YAML file: experiment (as for train), space, metric, trials ...
+        trials: How many trials; default: the file's, else 20.
+        jobs: Trials at the same time, each in its own process.
+        storage: URL of a database that several machines share; default: SQLite in the folder.
+    """
+    from foveate.cli.tune_screen import Screen, show_ranking
+    from foveate.core.config import parse
+    from foveate.core.reading import read_yaml
+    from foveate.recipes import finetune
+    from foveate.studies.search import Search
+    from foveate.studies.tune import tune as search_for
+
+    values = read_yaml(config)
+    if trials is not None:
+        values["trials"] = trials
+    search = parse(Search, values, source=str(config))
+    ranking = search_for(
+        search, build_experiment(finetune, typed, search.experiment), data, out, storage=storage or "", jobs=jobs,
+        quarantine=quarantine, make_observer=partial(Screen, bars=jobs == 1),
+    )  # fmt: skip
+    show_ranking(ranking, data, out, quarantine)
+    failed = len(ranking.of("failed"))
+    if failed:
+        fail(f"{failed} of {len(ranking.entries)} trials failed; the others are ranked above.")

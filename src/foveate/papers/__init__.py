@@ -9,9 +9,8 @@ from collections.abc import Callable
 from foveate.experiment.specification import Experiment
 from foveate.papers.fine_grained import recipes as fine_grained
 from foveate.papers.learn2look import recipes as learn2look
-from foveate.papers.plants import inception_like as inception_like
+from foveate.papers.plants import networks as networks
 from foveate.papers.plants import recipes as plants
-from foveate.papers.plants import three_conv as three_conv
 from foveate.papers.proxy_attention import leak as leak
 from foveate.papers.proxy_attention import recipes as proxy_attention
 from foveate.papers.scenes import inversion as inversion
