@@ -11,7 +11,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foveate.reporting.pictures import data_uri
-from foveate.reporting.text import breakable, latex, markdown, number, percent, thousands, value_text
+from foveate.reporting.text import (
+    breakable,
+    duration,
+    latex,
+    markdown,
+    number,
+    percent,
+    thousands,
+    value_text,
+)
 
 
 @cache
@@ -27,7 +36,7 @@ def templates() -> Environment:
     environment.filters |= {
         "percent": percent, "number": number, "thousands": thousands, "breakable": breakable, "px": "{:.1f}".format,
         "uri": partial(data_uri, quality=85), "markdown": markdown, "latex": latex, "text": value_text,
-        "leaves": leaves,
+        "leaves": leaves, "duration": duration,
     }  # fmt: skip
     return environment
 

@@ -18,7 +18,8 @@ from foveate.reporting import looking, sections
 from foveate.reporting.matrix import confusion_svg
 from foveate.reporting.overlays import colorbar
 from foveate.reporting.page import render_page
-from foveate.reporting.text import duration, thousands, value_text
+from foveate.reporting.text import value_text
+from foveate.studies.metrics import value_at
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -52,6 +53,14 @@ def context(run: RunFolder) -> dict[str, Any]:
     summary = summarise(table, split) if split else None
     root, name, noted = run.data_root, run.folder.resolve().name, run.noted
     decisions = noted.get("decisions") or []
+    weights = value_at(run.card, "pretrained_on")
+    if not run.settings.get("start"):
+        # else the settings name what the pretext run began with, the card all of it
+        weights = value_at(run.settings, "model", "weights") or weights
+    backbone = value_at(run.settings, "model", "backbone") or value_at(run.card, "architecture")
+    finished = datetime.datetime.fromtimestamp(
+        (run.folder / "predictions.csv").stat().st_mtime, tz=datetime.UTC
+    )
     return {
         "title": root.name if root and root.name else name,
         "run": run,
@@ -61,10 +70,14 @@ def context(run: RunFolder) -> dict[str, Any]:
         "split_names": SPLIT_NAMES,
         "summary": summary,
         "learnt": table.of_split("train") if "train" in table.splits and split != "train" else None,
-        "facts": _facts(run),
+        "rows": run.listed or [{"split": split} for split in table.split.tolist()],
+        "weights": None if weights is None else Path(str(weights)).name,
+        "backbone": backbone,
+        "date": finished.strftime("%Y-%m-%d"),
+        "history": run.history if run.has("history.csv") else [],
         "unchecked": manifest.unchecked(run.folder),
         "leaks": [d["value"] for d in decisions if "LEAK" in str(d.get("value"))],
-        "stated": _at(run.stated, "metrics", split or "", "accuracy"),
+        "stated": value_at(run.stated, "metrics", split or "", "accuracy"),
         "decisions": [{key: value_text(text) for key, text in d.items()} for d in decisions],
         "quarantined": noted.get("quarantined") or [],
         "curves": sections.curves(run),
@@ -80,37 +93,3 @@ def context(run: RunFolder) -> dict[str, Any]:
         "distribution": sections.distribution(run),
         "colorbar": colorbar(),
     }
-
-
-def _facts(run: RunFolder) -> list[tuple[str, str]]:
-    rows = run.listed or [{"split": s} for s in run.predictions.split.tolist()]
-    counts = {name: sum(row["split"] == key for row in rows) for key, name in SPLIT_NAMES.items()}
-    shown = [f"{thousands(n)} {name}" for name, n in counts.items() if n]
-    masks = sum(bool(row.get("mask")) for row in rows)
-    weights = _at(run.card, "pretrained_on")
-    if not run.settings.get("start"):
-        # else the settings name what the pretext run began with, the card all of it
-        weights = _at(run.settings, "model", "weights") or weights
-    seed, backbone = _at(run.settings, "seed"), _at(run.settings, "model", "backbone")
-    finished = (run.folder / "predictions.csv").stat().st_mtime
-    epochs = run.history if run.has("history.csv") else []
-    seconds = sum(row["seconds"] for row in epochs if row.get("seconds") is not None)
-    facts = [
-        ("Pictures", " · ".join(shown) or thousands(len(rows))),
-        ("Classes", str(len(run.predictions.class_ids))),
-        ("Masks", f"{thousands(masks)} of {thousands(len(rows))} pictures" if masks else ""),
-        ("Network", str(backbone or _at(run.card, "architecture") or "not recorded")),
-        ("Started from", Path(str(weights)).name if weights is not None else ""),
-        ("Random seed", "not recorded" if seed is None else str(seed)),
-        ("Epochs", str(len(epochs) or "") + (f" in {duration(seconds)}" if seconds else "")),
-        ("Run", run.folder.resolve().name),
-        ("Date", datetime.datetime.fromtimestamp(finished, tz=datetime.UTC).strftime("%Y-%m-%d")),
-    ]
-    return [(name, value) for name, value in facts if value]
-
-
-def _at(tree: Any, *steps: str) -> Any:
-    """What stands at a place in nested settings that nobody has checked; None where nothing does."""
-    for step in steps:
-        tree = tree.get(step) if isinstance(tree, dict) else None
-    return tree

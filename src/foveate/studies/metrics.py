@@ -108,10 +108,15 @@ def _at(metrics: dict[str, Any], name: str) -> float | None:
         classes = metrics.get(split, {}).get("per_class", ())
         value = next((entry["f1"] for entry in classes if f"f1.{entry['class_id']}" == place), None)
         return None if value is None else float(value)
-    found: Any = metrics
-    for step in name.split("."):
-        found = found.get(step) if isinstance(found, dict) else None
+    found = value_at(metrics, *name.split("."))
     return float(found) if type(found) in (int, float) else None
+
+
+def value_at(tree: Any, *steps: str) -> Any:
+    """What stands at a place in nested mappings that nobody has checked; None where nothing does."""
+    for step in steps:
+        tree = tree.get(step) if isinstance(tree, dict) else None
+    return tree
 
 
 def best_epoch(history: History) -> dict[str, float]:

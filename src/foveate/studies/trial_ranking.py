@@ -9,6 +9,7 @@ from typing import Any
 from foveate.core.files import write_csv, write_text
 from foveate.experiment import Experiment
 from foveate.experiment.run_folder import RunFolder
+from foveate.studies.metrics import value_at
 from foveate.studies.search_database import SearchDatabase
 
 ENOUGH = 10
@@ -141,9 +142,5 @@ def _interval(database: SearchDatabase, best: Entry) -> tuple[float, float] | No
     run = RunFolder(database.folder(best.number))
     if last != "accuracy" or not run.finished:
         return None
-    place: Any = run.result["metrics"]
-    for step in places:
-        place = place.get(step) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or place.get("accuracy_low") is None:
-        return None
-    return place["accuracy_low"], place["accuracy_high"]
+    low, high = (value_at(run.result["metrics"], *places, f"accuracy_{end}") for end in ("low", "high"))
+    return None if low is None else (low, high)
