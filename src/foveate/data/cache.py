@@ -8,7 +8,6 @@ shifts and the copy into the batch are faster).
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import PIL
@@ -71,7 +70,42 @@ def open_pictures(
     side = config.size or size
     if not config.enabled:
         return DecodedPictures(catalog, side, fit)
-    return build_cache(catalog, side, fit, cache_folder(config), progress)
+    folder = cache_folder(config)
+    report = progress or (lambda what, done, total: None)
+    files = [catalog.file(row) for row in range(len(catalog))]
+    files_of = {ref: mask_files(catalog.root, ref) for ref in {s.mask for s in catalog.samples} - {""}}
+    memo = HashMemo(folder, catalog.root)
+    needed = dict.fromkeys([*files, *(file for listed in files_of.values() for file in listed)])
+    hashes = memo.hash_all(list(needed), partial(report, "reading files"))
+
+    def stored(
+        kind: str, what: str, contents: Sequence[str], channels: int, decode: Callable[..., np.ndarray]
+    ) -> tuple[Store, np.ndarray]:
+        """The store of these contents and the place of each row in it, -1 where the content is "".
+
+        Places follow the sorted contents, so the key does not depend on paths, labels or the order of rows.
+        """
+        rows = {content: row for row, content in reversed([*enumerate(contents)]) if content}
+        ordered = sorted(rows)
+        recipe = f"{FORMAT} {PIL.__version__} {side} {fit}"
+        digest = hashlib.sha256("\n".join([kind, recipe, *ordered]).encode()).hexdigest()[:24]
+        store = Store(folder / f"{kind}-{digest}", what, (len(ordered), channels, side, side))
+        if ordered or kind == "images":
+            store.build(
+                lambda slot: decode(catalog, rows[ordered[slot]], side, fit), report, memo.refuse_changed
+            )
+        place = {content: slot for slot, content in enumerate(ordered)}
+        return store, np.array([place.get(content, -1) for content in contents], dtype=np.int64)
+
+    contents = [hashes[file] for file in files]
+    # A mask depends on its reference, on the bytes of its files, and on the size and turn of its picture.
+    mask_contents = [
+        " ".join((s.mask, contents[row], *(hashes[file] for file in files_of[s.mask]))) if s.mask else ""
+        for row, s in enumerate(catalog.samples)
+    ]
+    images = stored("images", "pictures", contents, 3, _decode)
+    masks = stored("masks", "masks", mask_contents, 1, _decode_mask)
+    return CachedPictures(*images, *masks, tuple(map(str, files)))
 
 
 class DecodedPictures(Pictures):
@@ -134,47 +168,6 @@ class CachedPictures(Pictures):
         if has_mask.any():
             masks[has_mask] = torch.from_numpy(self.masks.array[slots[slots >= 0]])
         return images, masks, has_mask
-
-
-def build_cache(
-    catalog: Catalog, size: int, fit: Fit, folder: Path, progress: Progress | None = None
-) -> CachedPictures:
-    """Open the stores that hold this catalog's pictures and masks, after making what is missing."""
-    report = progress or (lambda what, done, total: None)
-    files = [catalog.file(row) for row in range(len(catalog))]
-    files_of = {ref: mask_files(catalog.root, ref) for ref in {s.mask for s in catalog.samples} - {""}}
-    memo = HashMemo(folder, catalog.root)
-    needed = dict.fromkeys([*files, *(file for listed in files_of.values() for file in listed)])
-    hashes = memo.hash_all(list(needed), partial(report, "reading files"))
-
-    def stored(
-        kind: str, what: str, contents: Sequence[str], channels: int, decode: Callable[..., np.ndarray]
-    ) -> tuple[Store, np.ndarray]:
-        """The store of these contents and the place of each row in it, -1 where the content is "".
-
-        Places follow the sorted contents, so the key does not depend on paths, labels or the order of rows.
-        """
-        rows = {content: row for row, content in reversed([*enumerate(contents)]) if content}
-        ordered = sorted(rows)
-        recipe = f"{FORMAT} {PIL.__version__} {size} {fit}"
-        digest = hashlib.sha256("\n".join([kind, recipe, *ordered]).encode()).hexdigest()[:24]
-        store = Store(folder / f"{kind}-{digest}", what, (len(ordered), channels, size, size))
-        if ordered or kind == "images":
-            store.build(
-                lambda slot: decode(catalog, rows[ordered[slot]], size, fit), report, memo.refuse_changed
-            )
-        place = {content: slot for slot, content in enumerate(ordered)}
-        return store, np.array([place.get(content, -1) for content in contents], dtype=np.int64)
-
-    contents = [hashes[file] for file in files]
-    # A mask depends on its reference, on the bytes of its files, and on the size and turn of its picture.
-    mask_contents = [
-        " ".join((s.mask, contents[row], *(hashes[file] for file in files_of[s.mask]))) if s.mask else ""
-        for row, s in enumerate(catalog.samples)
-    ]
-    images = stored("images", "pictures", contents, 3, _decode)
-    masks = stored("masks", "masks", mask_contents, 1, _decode_mask)
-    return CachedPictures(*images, *masks, tuple(map(str, files)))
 
 
 def _decode(catalog: Catalog, row: int, size: int, fit: Fit) -> np.ndarray:

@@ -2,7 +2,7 @@ r"""Mask references -> masks. A reference is a string ``kind:payload`` in ``Samp
 
 | reference | object is |
 |---|---|
-| ``png:masks/a/x.png`` | what is not 0, see ``mask_values.object_of``; several files joined by ``\|`` are united |
+| ``png:masks/a/x.png`` | what is not 0, see ``picture_masks.object_of``; several files joined by ``\|`` are united |
 | ``png[128,255]:masks/a/x.png`` | the pixels with one of these values (JPEG: within 20 of one) |
 | ``trimap:trimaps/x.png`` | 1 (object) and 3 (border), not 2; or 255 and 128 (border), not 0 |
 | ``parts:head/x.png|thorax/x.png`` | the union of these masks, closed |
