@@ -13,6 +13,7 @@ import yaml
 
 from foveate.cli.main import app
 from foveate.core.config import parse
+from foveate.core.version import VERSION
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from foveate.recipes import finetune
@@ -142,3 +143,10 @@ def test_tables_of_the_tree_exist() -> None:
     for file, table in found:
         sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob(file)]
         assert any(re.search(rf"^{table}\b", source, re.MULTILINE) for source in sources), (file, table)
+
+
+def test_the_citation_and_the_changes_are_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == VERSION
+    assert {"cff-version", "message", "title", "authors", "license", "date-released"} <= set(citation)
+    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
