@@ -117,6 +117,9 @@ class BackgroundSwap:
         """Pixels by which the kept object is widened (negative: narrowed). Trap: every pixel of the old background
         that stays as a rim still tells the class; two pixels of it undo the whole effect on the synthetic set."""
 
+        def consumes(self) -> tuple[str, ...]:
+            return ("masks",)
+
     def __init__(self, config: Config, counts: Sequence[int] = ()) -> None:
         self.config = config  # counts are for transforms that mix labels
 

@@ -40,6 +40,9 @@ class ContextPaste:
         blends: tuple[Blend, ...] = Field(default=("none", "gaussian", "poisson"), min_length=1, max_length=8)
         """Kinds of edges, all equally likely."""
 
+        def consumes(self) -> tuple[str, ...]:
+            return ("masks",)
+
     def __init__(self, config: Config, counts: Counts) -> None:
         self.config = config
 

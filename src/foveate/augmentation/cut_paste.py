@@ -52,6 +52,9 @@ class CutPaste:
                 raise ValueError("scale must lie in (0, 4], the smaller value first")
             return self
 
+        def consumes(self) -> tuple[str, ...]:
+            return ("masks",)
+
     def __init__(self, config: Config, counts: Counts) -> None:
         self.config = config
 

@@ -40,6 +40,9 @@ class RandomErasing(Erase):
         region: Literal["picture", "object", "both"] = "picture"
         """Where the rectangle lies."""
 
+        def consumes(self) -> tuple[str, ...]:
+            return () if self.region == "picture" else ("masks",)
+
         @model_validator(mode="after")
         def _possible(self) -> "RandomErasing.Config":
             if not (0 < self.scale[0] <= self.scale[1] <= 1 and 0 < self.ratio[0] <= self.ratio[1]):

@@ -23,6 +23,8 @@ TABLES = {
     "steps": ("foveate.data.steps", "STEPS"),
     "transforms": ("foveate.augmentation", "TRANSFORMS"),
     "feedbacks": ("foveate.feedback", "FEEDBACKS"),
+    "last-layers": ("foveate.last_layer", "LAST_LAYERS"),
+    "selection-rules": ("foveate.training.selection", "SELECTION_RULES"),
     "networks": ("foveate.models.networks", "NETWORKS"),
     "heads": ("foveate.models.heads", "HEADS"),
     "optimizers": ("foveate.training.optimizers", "OPTIMIZERS"),

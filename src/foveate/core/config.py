@@ -32,6 +32,11 @@ class Config(BaseModel):
         protected_namespaces=(),
     )
 
+    def consumes(self) -> tuple[str, ...]:
+        """What training needs beside pictures and their classes because of these settings: "masks", "attribute labels",
+        "validation labels"."""
+        return ()
+
 
 class Mark(Enum):
     """What a field says about hashes; a field without a mark always counts."""

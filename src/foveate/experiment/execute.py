@@ -28,6 +28,7 @@ from foveate.data.training_masks import MasksConfig, training_masks
 from foveate.data.transforms import build_transform
 from foveate.evaluation.measure import measure
 from foveate.evaluation.subject import pick_device
+from foveate.experiment.consumed import consumed
 from foveate.experiment.known_pictures import learnt_before
 from foveate.experiment.ownership import check_same_pictures, claim, hold
 from foveate.experiment.prepare import prepare
@@ -43,6 +44,7 @@ from foveate.experiment.subjects import (
     subject_of,
 )
 from foveate.feedback import FEEDBACKS
+from foveate.last_layer.refit import refit
 from foveate.models.build import build_network, picture_size
 from foveate.models.networks import NETWORKS, Network
 from foveate.models.store import save_model
@@ -161,11 +163,19 @@ def _run(
     told = f"{', '.join(first)} and {last}" if first else last
     observer.message(f"Measuring on the {told} pictures.")
     seen = measured(catalog, experiment)
-    _save(model, out, catalog, experiment)
     cache = experiment.data.cache
     subject = subject_of(
         experiment, model, seen, size, device, cache=cache, own=known, progress=observer.progress
     )
+    if experiment.last_layer is not None:
+        rows, masks = catalog.indices("train"), experiment.data.masks
+        opened = partial(open_pictures, size=size, fit=experiment.data.fit, config=experiment.data.cache)
+        masked = partial(training_masks, catalog, rows, masks, experiment.seed, opened)
+        decisions.note("last layer", *refit(experiment.last_layer, subject, catalog, experiment.seed, masked))
+    decisions.note(
+        "consumed", ", ".join(consumed(experiment)) or "nothing", "beside pictures and their classes"
+    )
+    _save(model, out, catalog, experiment)
     table, metrics = measure(
         subject, measured_rows(experiment, seen), evaluators_of(experiment, subject), out
     )
@@ -192,7 +202,8 @@ def _adopt(
     """Take the network and the history of another run of the same training."""
     other = Run.open(trained)
     same = (
-        other.experiment.training_hash() == experiment.training_hash()
+        other.experiment.last_layer is None
+        and other.experiment.training_hash() == experiment.training_hash()
         and other.result["split_hash"] == split_hash(catalog)
         and other.result["catalog_hash"] == catalog.hash
     )
@@ -260,18 +271,15 @@ def _job(
     check_batches(model, config, share, asker.copies if asker else 1)
     shape, side = whole(experiment.data.fit, size)
     with accelerator.main_process_first():
+        opened = partial(
+            open_pictures, size=side, fit=shape, config=experiment.data.cache, progress=observer.progress
+        )
         pictures, used, how = training_masks(
             catalog,
             rows["train"],
             experiment.data.masks if labelled else MasksConfig(),  # the questions of a task have no masks
             experiment.seed,
-            partial(
-                open_pictures,
-                size=side,
-                fit=shape,
-                config=experiment.data.cache,
-                progress=observer.progress,
-            ),
+            opened,
         )
     if catalog.has_masks or pictures.has_masks:
         decisions.note("masks in training", used, how)

@@ -18,6 +18,7 @@ from foveate.core.version import VERSION
 from foveate.data.catalog import Catalog
 from foveate.data.split import split_hash
 from foveate.evaluation.summary import convergence_epoch
+from foveate.experiment.consumed import consumed
 from foveate.experiment.prepare import Prepared
 from foveate.experiment.specification import Experiment
 
@@ -216,6 +217,7 @@ def result_of(
         "catalog_hash": catalog.hash,
         "split_hash": split_hash(catalog),
         "seed": experiment.seed,
+        "consumed": list(consumed(experiment)),
         "tta": deciding(experiment.evaluation.tta),
         "metrics": metrics,
         "convergence_epoch": convergence_epoch(history, metric, mode="min"),

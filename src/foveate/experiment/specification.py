@@ -22,6 +22,7 @@ from foveate.data.training_masks import MasksConfig
 from foveate.data.transforms import AugmentationConfig
 from foveate.evaluation.settings import EvaluationConfig, by_short_names
 from foveate.feedback import FeedbackConfig
+from foveate.last_layer import AnyLastLayerConfig
 from foveate.models.heads import AnyHeadConfig, LinearHead
 from foveate.models.settings import ModelConfig
 from foveate.objectives import ObjectiveConfig, default_objective
@@ -93,6 +94,8 @@ class Experiment(Config):
     start: Annotated[StartConfig | None, Mark.LATER] = None
     """A pretext run that is trained first (or found, where another run of a study has trained it); this run then starts
     from its network. ``model.weights`` are what the pretext run starts from."""
+    last_layer: Annotated[AnyLastLayerConfig | None, Mark.LATER] = None
+    """The linear head is fitted again when training is over, on stored features (``foveate list last-layers``)."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -101,6 +104,8 @@ class Experiment(Config):
             raise ValueError(
                 "a run has a task, or it starts from a pretext run; to chain them train them one by one"
             )
+        if self.task is not None and self.last_layer is not None:
+            raise ValueError("a pretext run keeps the head that answers its questions; leave last_layer out")
         return self
 
     @property
@@ -150,9 +155,10 @@ class Experiment(Config):
         return _hash(deciding(self))
 
     def training_hash(self) -> str:
-        """As ``hash``, without what is measured afterwards: equal for two runs that train the same network."""
+        """As ``hash``, without what comes afterwards: equal for two runs that train the same network."""
         values = deciding(self)
         del values["evaluation"]
+        values.pop("last_layer", None)
         return _hash(values)
 
 

@@ -35,6 +35,9 @@ class ClassSampling(Feedback):
         by: Annotated[str | None, core.Mark.LATER] = None
         """An attribute of the pictures (``data.layout.attributes``); None = classes alone."""
 
+        def consumes(self) -> tuple[str, ...]:
+            return () if self.by is None else ("attribute labels",)
+
     def __init__(self, config: Config) -> None:
         self.config = config
 

@@ -35,6 +35,9 @@ class GroupDRO(ModuleTerm):
         adjustment: float = Field(default=0.0, ge=0, le=100)
         """C of the paper: small subgroups, whose training loss says less, count as worse than they are."""
 
+        def consumes(self) -> tuple[str, ...]:
+            return ("attribute labels",)
+
     weights: torch.Tensor
     counts: torch.Tensor
     subgroup: torch.Tensor

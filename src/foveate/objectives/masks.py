@@ -33,6 +33,9 @@ class MaskConfig(TermConfig):
             )
         return self
 
+    def consumes(self) -> tuple[str, ...]:
+        return ("masks",)
+
 
 def prepare_masks(masks: torch.Tensor, config: MaskConfig) -> torch.Tensor:
     """(B, 1, H, W) masks in [0, 1] -> the same shape and range, as ``config`` says; the input is not changed."""

@@ -132,14 +132,16 @@ def is_finished(out: Path, cell: Cell) -> bool:
 
 
 def twins(cells: Sequence[Cell]) -> dict[str, Cell]:
-    """{key of a cell: the earlier cell that trains the very same network}; such a cell is measured, not trained."""
+    """{key of a cell: the first cell that trains the very same network}; such a cell is measured, not trained.
+
+    A cell whose last layer is fitted again takes the network of one in which it is not.
+    """
     first: dict[tuple[str, str], Cell] = {}
-    found = {}
     for cell in cells:
-        other = first.setdefault((cell.place, cell.experiment.training_hash()), cell)
-        if other.key != cell.key:
-            found[cell.key] = other
-    return found
+        if cell.experiment.last_layer is None:
+            first.setdefault((cell.place, cell.experiment.training_hash()), cell)
+    others = ((cell, first.get((cell.place, cell.experiment.training_hash()), cell)) for cell in cells)
+    return {cell.key: other for cell, other in others if other.key != cell.key}
 
 
 def _undecided(cells: Sequence[Cell]) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.experiment import Experiment, Run
+from foveate.experiment.consumed import consumed
 from foveate.studies.engine import folder_of
 from foveate.studies.specification import Cell, Study
 from foveate.studies.tables import Column, Table
@@ -68,6 +69,8 @@ def _row(cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
         "Linear layers of the head": _layers(experiment),
         "Augmentation": _augmentation(experiment),
         "Backbone": _backbone(experiment),
+        "Last layer": experiment.last_layer.kind if experiment.last_layer else "as trained",
+        "Consumed": ", ".join(consumed(experiment)) or "nothing",
         "Starts from": start.arm if start else _weights(experiment),
     }
 

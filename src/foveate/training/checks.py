@@ -29,7 +29,7 @@ def check_phases(job: Job) -> None:
                 "of data.fit (squash instead of squash@550), or the feedback."
             )
     totals = {"train_loss", "val_loss"}
-    if job.objective.moves and any(totals & set(_watched(phase)) for phase in job.config.phases):
+    if job.objective.moves and any(totals & set(phase.watched()) for phase in job.config.phases):
         job.observer.message(
             "Weights of the objective change over time, so the losses of different epochs are different sums: an "
             "accuracy, or a single term (val_<term>), is safer to watch."
@@ -73,13 +73,6 @@ def check_batches(model: Network, config: TrainingConfig, pictures: int, copies:
             ) from error
 
 
-def _watched(phase: PhaseConfig) -> list[str]:
-    """The columns of the history that decide something in a phase."""
-    watched = [m for m in (phase.restore_best, phase.early_stopping and phase.early_stopping.metric) if m]
-    watched += [phase.until.metric] if phase.until else []
-    return watched + ([phase.schedule.watched] if phase.schedule.watched else [])
-
-
 def _check(job: Job, phase: PhaseConfig) -> None:
     apply_trainable(job.model, phase.trainable)
     phase_groups(phase, job.model, job.objective)
@@ -98,7 +91,7 @@ def _check(job: Job, phase: PhaseConfig) -> None:
     known += ["val_balanced_accuracy", "val_macro_f1"] if validated and labelled else []
     if validated and labelled:
         known += [f"val_worst_{name}_accuracy" for name in job.feeds.attributes_of("val")]
-    for metric in _watched(phase):
+    for metric in phase.watched():
         if metric not in known:
             hint = "" if validated else " (there are no validation pictures)"
             if metric.split("_", 1)[-1] in idle:

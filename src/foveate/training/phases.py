@@ -60,6 +60,20 @@ class PhaseConfig(Config):
 
     _by_kind = field_validator("schedule", mode="before")(by_kind)
 
+    def watched(self) -> list[str]:
+        """The columns of the history that decide something."""
+        watched = [m for m in (self.restore_best, self.early_stopping and self.early_stopping.metric) if m]
+        watched += [self.until.metric] if self.until else []
+        return watched + ([self.schedule.watched] if self.schedule.watched else [])
+
+    def consumes(self) -> tuple[str, ...]:
+        beginnings = {"attribute labels": "val_worst_", "validation labels": "val_"}
+        return tuple(
+            what
+            for what, start in beginnings.items()
+            if any(name.startswith(start) for name in self.watched())
+        )
+
 
 def higher_is_better(metric: str) -> bool:
     """Accuracies and F1 should rise; every other column of the history is a loss or a term of it."""

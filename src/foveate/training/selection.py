@@ -40,6 +40,13 @@ class WorstAttributeValidation(SelectionRule):
         return min(float(correct[subgroups == number].mean()) for number in known)
 
 
+class LeaveOneOut(SelectionRule):
+    """The smallest squared error of training pictures that are left out one by one (last layer ``ridge``)."""
+
+    kind: Literal["leave_one_out"] = "leave_one_out"
+    words = "leave one out on training"
+
+
 class LastEpoch(SelectionRule):
     """Nothing is chosen: the last epoch, or the one candidate that there is."""
 
@@ -48,7 +55,9 @@ class LastEpoch(SelectionRule):
 
 
 # A new rule: one class, one line here.
-SELECTION_RULES = Registry("selection rule", AverageValidation, WorstAttributeValidation, LastEpoch)
+SELECTION_RULES = Registry(
+    "selection rule", AverageValidation, WorstAttributeValidation, LeaveOneOut, LastEpoch
+)
 
 
 def rule_of_phase(restore_best: str | None) -> tuple[str, str]:
