@@ -54,8 +54,8 @@ def test_a_setting_counts_or_says_that_it_decides_nothing(owner: type[Config]) -
         assert others, f"no other value of {setting} was found: add one to tests/every_setting.py"
         for other in others:
             assert (other.hash() == base.hash()) is decides_nothing(setting), str(setting)
-            measures = setting.place[0] == "evaluation" or decides_nothing(setting)
-            assert (other.training_hash() == base.training_hash()) is measures, str(setting)
+            after = setting.place[0] in ("evaluation", "last_layer") or decides_nothing(setting)
+            assert (other.training_hash() == base.training_hash()) is after, str(setting)
 
 
 def short(**changes: Any) -> Experiment:
