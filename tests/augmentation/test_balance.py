@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augmentation_helpers import COUNTS, MODEL, apply, places, told
-from foveate.augmentation.minority_mix import MinorityMix
+from foveate.augmentation.cutmix import MinorityMix
 from foveate.augmentation.smote import Smote, between_neighbours
 from foveate.core.progress import Progress
 from foveate.core.rng import numpy_generator

@@ -145,7 +145,7 @@ def test_cow_masks_have_the_share_and_blobs_of_their_size() -> None:
     [
         ({"kind": "random_erasing", "scale": [0.5, 0.1]}, "the smaller value first"),
         ({"kind": "grid_mask", "period": [0.0, 0.5]}, "period must lie"),
-        ({"kind": "cow_out", "share": [0.5, 1.5]}, "share lie in"),
+        ({"kind": "cow_out", "share": [0.5, 1.5]}, r"share must lie in \[0, 1\]"),
         ({"kind": "cutout", "holes": 0}, "holes"),
     ],
 )

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 
 from augmentation_helpers import COUNTS, apply, network, places
 from foveate.augmentation import TRANSFORMS
-from foveate.augmentation.attribute_mix import AttributeMix
 from foveate.augmentation.cutmix import draw_box
 from foveate.augmentation.guidance import RADII, contrast, loss_gradient, same_class
+from foveate.augmentation.parts import AttributeMix
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.experiment import Experiment

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.augmentation.manifold_mixup import ManifoldMixup
-from foveate.augmentation.mixup import Mixup
+from foveate.augmentation.mixup import ManifoldMixup, Mixup
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from foveate.augmentation import TRANSFORMS, build_transforms
-from foveate.augmentation.mixup import Mixup
-from foveate.augmentation.remix import Remix
+from foveate.augmentation.mixup import Mixup, Remix
 from foveate.data.batch import Batch
 from foveate.experiment import Experiment
 from foveate.models.output import Output

@@ -7,11 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augmentation_helpers import apply, network, places, told
-from foveate.augmentation.autoaugment import AutoAugment
+from foveate.augmentation.distortions import Perspective, homography
 from foveate.augmentation.operations import COLOURS, GEOMETRY, SHIFTS, from_bytes, perform, to_bytes
-from foveate.augmentation.perspective import Perspective, homography
-from foveate.augmentation.randaugment import RandAugment
-from foveate.augmentation.trivialaugment import TrivialAugment
+from foveate.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
 from foveate.augmentation.warp import places as places_of
 from foveate.augmentation.warp import sampled
 from foveate.core.progress import Progress

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.augmentation.shuffle_tiles import ShuffleTiles, shuffled
+from foveate.augmentation.grids import ShuffleTiles, shuffled
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 

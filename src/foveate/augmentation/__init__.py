@@ -12,42 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from foveate.augmentation.attentive_cutmix import AttentiveCutMix
-from foveate.augmentation.attribute_mix import AttributeMix
 from foveate.augmentation.augmix import AugMix
-from foveate.augmentation.autoaugment import AutoAugment
 from foveate.augmentation.background_swap import BackgroundSwap
 from foveate.augmentation.co_mixup import CoMixup
 from foveate.augmentation.combine import Combine
-from foveate.augmentation.context_paste import ContextPaste
 from foveate.augmentation.cow_mask import CowMix, CowOut
-from foveate.augmentation.cut_paste import CutPaste
-from foveate.augmentation.cutmix import CutMix
-from foveate.augmentation.cutout import Cutout
-from foveate.augmentation.elastic import Elastic
-from foveate.augmentation.grid_mask import GridMask
-from foveate.augmentation.hide_and_seek import HideAndSeek
+from foveate.augmentation.cutmix import CutMix, MinorityMix, ResizeMix, Ricap
+from foveate.augmentation.distortions import Elastic, Perspective
+from foveate.augmentation.erasing import Cutout, RandomErasing, SpecAugment
+from foveate.augmentation.grids import GridMask, HideAndSeek, ShuffleTiles
+from foveate.augmentation.guided_boxes import AttentiveCutMix, SaliencyMix, SnapMix
 from foveate.augmentation.keep_augment import KeepAugment
-from foveate.augmentation.manifold_mixup import ManifoldMixup
-from foveate.augmentation.minority_mix import MinorityMix
-from foveate.augmentation.mixup import Mixup
-from foveate.augmentation.pairs import Counts
-from foveate.augmentation.part_swap import PartSwap
-from foveate.augmentation.perspective import Perspective
+from foveate.augmentation.mixing import Counts
+from foveate.augmentation.mixup import ManifoldMixup, Mixup, Remix, SamplePairing, SmoothMix
+from foveate.augmentation.parts import AttributeMix, PartSwap
+from foveate.augmentation.pasting import ContextPaste, CutPaste
+from foveate.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
 from foveate.augmentation.puzzle_mix import PuzzleMix
-from foveate.augmentation.randaugment import RandAugment
-from foveate.augmentation.random_erasing import RandomErasing
-from foveate.augmentation.remix import Remix
-from foveate.augmentation.resizemix import ResizeMix
-from foveate.augmentation.ricap import Ricap
-from foveate.augmentation.saliencymix import SaliencyMix
-from foveate.augmentation.sample_pairing import SamplePairing
-from foveate.augmentation.shuffle_tiles import ShuffleTiles
-from foveate.augmentation.smoothmix import SmoothMix
 from foveate.augmentation.smote import Smote
-from foveate.augmentation.snapmix import SnapMix
-from foveate.augmentation.spec_augment import SpecAugment
-from foveate.augmentation.trivialaugment import TrivialAugment
 from foveate.core.progress import Progress
 from foveate.core.registry import Registry
 from foveate.data.batch import Batch

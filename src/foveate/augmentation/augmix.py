@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from foveate.augmentation.mixing import Transform
 from foveate.augmentation.operations import Operation, by_bytes, from_bytes, posterized, solarized, to_bytes
-from foveate.augmentation.pairs import Counts
 from foveate.augmentation.warp import PIECE, affine, rotation
 from foveate.core import torchvision_guard  # noqa: F401  (before torchvision)
 from foveate.core.config import Config
@@ -19,7 +19,7 @@ from foveate.data.batch import Batch
 from torchvision.transforms.v2 import functional as tv  # isort: skip
 
 
-class AugMix:
+class AugMix(Transform):
     """Further views of every picture, mixed from the picture and short chains of simple operations.
 
     view = (1 - m) x + m sum_i w_i chain_i(x), with w ~ Dirichlet(1), m ~ Beta(1, 1) for every view of every picture.
@@ -43,9 +43,6 @@ class AugMix:
         """Chains in a mixture."""
         depth: int = Field(default=3, ge=1, le=8)
         """Most operations in a chain."""
-
-    def __init__(self, config: Config, counts: Counts) -> None:
-        self.config = config
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         if batch.views != 1:

@@ -3,7 +3,6 @@
 Works on whole prepared batches on the device: images (B, 3, H, W) float, masks (B, 1, H, W) in [0, 1].
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from foveate.augmentation.mixing import Transform
 from foveate.augmentation.warp import PIECE
 from foveate.core.config import Config
 from foveate.core.progress import Progress
@@ -97,7 +97,7 @@ def compose(images: torch.Tensor, behind: torch.Tensor, alpha: torch.Tensor) -> 
     return images * alpha + behind * (1 - alpha)
 
 
-class BackgroundSwap:
+class BackgroundSwap(Transform):
     """With probability ``p`` a picture's background becomes something else; the object stays, the label stays.
 
     ``swap``: the background of another picture of the batch, its own object painted out; ``blur``, ``noise``,
@@ -119,9 +119,6 @@ class BackgroundSwap:
 
         def consumes(self) -> tuple[str, ...]:
             return ("masks",)
-
-    def __init__(self, config: Config, counts: Sequence[int] = ()) -> None:
-        self.config = config  # counts are for transforms that mix labels
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         chosen = (

@@ -4,9 +4,22 @@ import math
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, ValidationInfo
 
 Range = tuple[float, float]
 """Smallest and largest value."""
+
+
+def within(most: float, *, zero: bool = False) -> AfterValidator:
+    """Of a ``Range`` between 0 and ``most``, the smaller value first; 0 itself only with ``zero``."""
+
+    def check(value: Range, info: ValidationInfo) -> Range:
+        if not (zero or value[0] > 0) or not 0 <= value[0] <= value[1] <= most:
+            limits = f"lie in {'[' if zero else '('}0, {most:g}]" if most < math.inf else "be above 0"
+            raise ValueError(f"{info.field_name} must {limits}, the smaller value first")
+        return value
+
+    return AfterValidator(check)
 
 
 def uniform(rng: np.random.Generator, bounds: Range, count: int, like: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.guidance import GuidedConfig, guide, loss_gradient
-from foveate.augmentation.mixing import Mix
-from foveate.augmentation.pairs import soft_targets
+from foveate.augmentation.mixing import Mix, soft_targets
 from foveate.data.batch import Batch
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from torch import nn
 
-from foveate.augmentation.pairs import Counts
+from foveate.augmentation.mixing import Counts
 from foveate.core.config import Config as Settings
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch

@@ -1,17 +1,16 @@
 """CowMask: irregular blobs, hidden or exchanged with another picture."""
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import model_validator
 from torch import nn
 
-from foveate.augmentation.chance import Range, log_uniform, noise, uniform
+from foveate.augmentation.chance import Range, log_uniform, noise, uniform, within
 from foveate.augmentation.erasing import Erase, EraseConfig
-from foveate.augmentation.mixing import Mix, MixConfig
-from foveate.augmentation.pairs import partner_of, paste
+from foveate.augmentation.mixing import Mix, MixConfig, partner_of, paste
 from foveate.core.config import Config as Settings
 from foveate.data.batch import Batch
 
@@ -45,16 +44,10 @@ def blobs(
 
 
 class _Blobs(Settings):
-    sigma: Range = (4 / 224, 16 / 224)
+    sigma: Annotated[Range, within(math.inf)] = (4 / 224, 16 / 224)
     """Smallest and largest sigma of the blur, as shares of the picture's shorter side (4 to 16 pixels of 224)."""
-    share: Range = (0.25, 1.0)
+    share: Annotated[Range, within(1, zero=True)] = (0.25, 1.0)
     """Smallest and largest share of the picture that is kept."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> "_Blobs":
-        if not (0 < self.sigma[0] <= self.sigma[1] and 0 <= self.share[0] <= self.share[1] <= 1):
-            raise ValueError("sigma must be above 0 and share lie in [0, 1], the smaller value first")
-        return self
 
 
 class CowOut(Erase):
@@ -81,7 +74,7 @@ class CowMix(Mix):
 
     class Config(MixConfig, _Blobs):
         kind: Literal["cow_mix"] = "cow_mix"
-        share: Range = (0.2, 0.8)
+        share: Annotated[Range, within(1, zero=True)] = (0.2, 0.8)
         """Smallest and largest share of the picture that is the other's."""
 
     def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:

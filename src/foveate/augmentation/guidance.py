@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import nn
 
-from foveate.augmentation.mixing import MixConfig
-from foveate.augmentation.pairs import soft_targets
+from foveate.augmentation.mixing import MixConfig, soft_targets
 from foveate.data.batch import Batch
 from foveate.explanation import EXPLAINERS, explain
 from foveate.explanation.explain import build_explainer

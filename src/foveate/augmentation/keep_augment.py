@@ -11,8 +11,8 @@ from torch import nn
 from foveate.augmentation.boxes import inside
 from foveate.augmentation.chance import chosen
 from foveate.augmentation.guidance import GuidedConfig, gradient, guide
-from foveate.augmentation.pairs import Counts
-from foveate.augmentation.randaugment import RandAugment
+from foveate.augmentation.mixing import Counts
+from foveate.augmentation.policies import RandAugment
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.augmentation.pairs import Counts
+from foveate.augmentation.mixing import Transform
 from foveate.augmentation.warp import PIECE, Matrix, places, rotation, sampled
 from foveate.core import torchvision_guard  # noqa: F401  (before torchvision)
 from foveate.core.progress import Progress
@@ -122,13 +122,6 @@ def perform(images: torch.Tensor, masks: torch.Tensor, plan: Plan) -> None:
                     masks[part] = sampled(masks[part], there, mode="nearest")
 
 
-def amounts_of(space: Space, bins: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(operations, bins) amounts and (operations,) whether a sign is drawn, in the order of the table."""
-    found = [function(bins, *size) for function, _ in space.values()]
-    table = [np.zeros(bins) if values is None else values.double().numpy() for values in found]
-    return np.stack(table), np.array([signed for _, signed in space.values()])
-
-
 def signs(rng: np.random.Generator, signed: np.ndarray) -> np.ndarray:
     """1 or -1, the latter for half of those that take a sign."""
     return np.where(signed & (rng.random(signed.shape) < 0.5), -1.0, 1.0)
@@ -146,13 +139,12 @@ def from_bytes(images: torch.Tensor, model: Any) -> torch.Tensor:
     return images.sub_(mean).div_(std)
 
 
-class Policy:
+class Policy(Transform):
     """Base: a plan drawn for every picture; labels as they are."""
 
-    Config: ClassVar[Any]
-
-    def __init__(self, config: Any, counts: Counts) -> None:
-        self.config = config
+    space: ClassVar[Space]
+    bins: ClassVar[int]
+    """Steps of the strength."""
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         size = (batch.images.shape[2], batch.images.shape[3])
@@ -160,6 +152,12 @@ class Policy:
         perform(to_bytes(batch.images, model), batch.masks, plan)
         from_bytes(batch.images, model)
         return batch
+
+    def amounts(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """(operations, bins) amounts and (operations,) whether a sign is drawn, in the order of the table."""
+        found = [function(self.bins, *size) for function, _ in self.space.values()]
+        table = [np.zeros(self.bins) if values is None else values.double().numpy() for values in found]
+        return np.stack(table), np.array([signed for _, signed in self.space.values()])
 
     def plan(self, count: int, size: tuple[int, int], rng: np.random.Generator, progress: Progress) -> Plan:
         """What is done to ``count`` pictures (H, W) of ``size``."""

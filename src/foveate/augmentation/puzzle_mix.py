@@ -10,8 +10,7 @@ from torch import nn
 
 from foveate.augmentation.grid_cut import best_levels
 from foveate.augmentation.guidance import GuidedConfig, guide, loss_gradient
-from foveate.augmentation.mixing import Mix
-from foveate.augmentation.pairs import partner_of, paste
+from foveate.augmentation.mixing import Mix, partner_of, paste
 from foveate.data.batch import Batch
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.chance import chosen, uniform
-from foveate.augmentation.pairs import Counts
+from foveate.augmentation.mixing import Counts
 from foveate.core.config import Config as Settings
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
