@@ -36,7 +36,7 @@ from foveate.data.batch import Batch
 
 BatchTransform = Callable[[Batch, nn.Module, np.random.Generator, Progress], Batch]
 
-# A new augmentation: one class in one file, one line here.
+# A new augmentation: one class, and one line here.
 TRANSFORMS = Registry(
     "batch transform",
     AttentiveCutMix,
