@@ -21,7 +21,7 @@ run learn2look-taps --data data/wbc1 --quarantine --set base.training.precision=
 run learn2look-second-set "${birds[@]}" --set base.data.split.train_per_class=20 --out "$out/second-amazonbirds5"
 run learn2look-future --data data/potato2 "${fifty[@]}" --block MobileNetV3-Small --out "$out/future-potato2"
 
-run guidance --data data/potato2 "${twenty[@]}" --out "$out/guidance-potato2"
-run guidance "${birds[@]}" "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --out "$out/guidance-amazonbirds5"
-run guidance --data data/potato2 "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --seeds 10 --out "$out/guidance-potato2-ten"
-run guidance --data data/potato2 "${fixed[@]}" --arm backgrounds+class-map --block "10 a class" --block "50 a class" --seeds 2 --out "$out/guidance-potato2-sizes"
+run guidance-all --data data/potato2 "${twenty[@]}" --out "$out/guidance-potato2"
+run guidance-all "${birds[@]}" "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --out "$out/guidance-amazonbirds5"
+run guidance-all --data data/potato2 "${twenty[@]}" "${fixed[@]}" --arm backgrounds+class-map --seeds 10 --out "$out/guidance-potato2-ten"
+run guidance-all --data data/potato2 "${fixed[@]}" --arm backgrounds+class-map --block "10 a class" --block "50 a class" --seeds 2 --out "$out/guidance-potato2-sizes"

@@ -138,7 +138,7 @@ RECORDED = {
     "learn2look-taps": "3f978e11bc5a",
     "learn2look-second-set": "184e02e5d649",
     "learn2look-future": "33a35c4e52e5",
-    "guidance": "b7430f81eda6",
+    "guidance-all": "b7430f81eda6",
     "shortcut": "6a97bcd90149",
     "plants-from-scratch": "e9ed342d5568",
     "plants-imbalance": "7a3eecb6d746",

@@ -6,7 +6,7 @@ from foveate import papers
 from foveate.experiment.specification import Experiment
 from foveate.recipes.demo import shortcut
 from foveate.recipes.finetune import finetune
-from foveate.recipes.guidance_study import guidance_study
+from foveate.recipes.guidance_study import guidance_all, guidance_controls, guidance_small
 from foveate.recipes.guides import guidance
 from foveate.recipes.pretext import pretext
 from foveate.studies.specification import Study
@@ -14,7 +14,9 @@ from foveate.studies.specification import Study
 # A new recipe: one function in one file, one line here.
 RECIPES: dict[str, Callable[..., Experiment]] = {"finetune": finetune, "pretext": pretext, **papers.RECIPES}
 STUDIES: dict[str, Callable[..., Study]] = {
-    "guidance": guidance_study,
+    "guidance": guidance_small,
+    "guidance-controls": guidance_controls,
+    "guidance-all": guidance_all,
     "shortcut": shortcut,
     **papers.STUDIES,
 }

@@ -1,4 +1,6 @@
-"""Every way to use a mask, alone and combined, at several training sizes."""
+"""Studies of guidance: the recommended guide with its placebo, controls, and every use of a mask at several sizes."""
+
+from typing import Any
 
 from foveate.recipes.guides import guidance as guide
 from foveate.studies.specification import Study
@@ -24,7 +26,9 @@ ARMS = (
     "backgrounds-half+class-map",
 )
 """Names of GUIDES, joined with "+" where they are combined."""
-
+RECOMMENDED = "backgrounds+class-map"
+OTHERS = ("cut-out", "counterfactual", "attention-branch")
+SEEDS = (0, 1, 2, 3, 4)
 
 METRICS = (
     "test.accuracy",
@@ -39,42 +43,83 @@ METRICS = (
 """No arm trains on grey or noise behind the object: a gain there is not one of knowing swapped pictures."""
 
 
-def guidance_study() -> Study:
-    """Arms are uses of the masks, blocks are training sizes.
+def base(epochs: int) -> dict[str, Any]:
+    """What all arms share.
 
     There is no validation set: both phases have a fixed length and the last epoch is kept, so that an arm cannot gain
     or lose by validation pictures that share the training set's backgrounds.
+
+    Args:
+        epochs: of the second phase.
     """
+    return {
+        "data": {
+            "augment": {"preset": "standard", "interpolation": "bicubic"},
+            "split": {"val": 0, "test": 0.3},
+        },
+        "model": {"backbone": "mobilenetv3_small_100"},
+        "training": {
+            "batch_size": 16,
+            "clip": 1.0,
+            "phases": [
+                {"name": "head", "epochs": 10, "trainable": "head", "lr": 2e-3, "restore_best": None},
+                {
+                    "name": "all",
+                    "epochs": epochs,
+                    "freeze_bn": "all",
+                    "lr": 1e-3,
+                    "lr_factors": {"backbone": 0.3},
+                    "schedule": {"kind": "one_cycle"},
+                    "restore_best": None,
+                },
+            ],
+        },
+    }
+
+
+def placebo(name: str) -> dict[str, Any]:
+    """The same guide with the masks of other pictures of about the same area: what it gains is not gained by looking
+    at the object."""
+    return {**guide(name), "data.masks.use": "shuffled"}
+
+
+def guidance_small() -> Study:
+    """Does the recommended guide help on your pictures, and more than with other pictures' masks?"""
+    return Study(
+        name="Guidance, and its placebo",
+        base=base(20),
+        arms={
+            "none": guide("none"),
+            RECOMMENDED: guide(RECOMMENDED),
+            f"{RECOMMENDED}, placebo": placebo(RECOMMENDED),
+        },
+        seeds=SEEDS,
+        metrics=METRICS,
+    )
+
+
+def guidance_all() -> Study:
+    """Every use of the masks, alone and combined, at several training sizes."""
     return Study(
         name="Ways to use a mask",
-        base={
-            "data": {
-                "augment": {"preset": "standard", "interpolation": "bicubic"},
-                "split": {"val": 0, "test": 0.3},
-            },
-            "model": {"backbone": "mobilenetv3_small_100"},
-            "training": {
-                "batch_size": 16,
-                "clip": 1.0,
-                "phases": [
-                    {"name": "head", "epochs": 10, "trainable": "head", "lr": 2e-3, "restore_best": None},
-                    {
-                        "name": "all",
-                        "epochs": 60,
-                        "freeze_bn": "all",
-                        "lr": 1e-3,
-                        "lr_factors": {"backbone": 0.3},
-                        "schedule": {"kind": "one_cycle"},
-                        "restore_best": None,
-                    },
-                ],
-            },
-        },
+        base=base(60),
         arms={name: guide(name) for name in ARMS},
         blocks={
             f"{size} a class": {"data.split.train_per_class": size, "training.phases.1.epochs": epochs}
             for size, epochs in SIZES.items()
         },
-        seeds=(0, 1, 2, 3, 4),
+        seeds=SEEDS,
         metrics=METRICS,
     )
+
+
+def guidance_controls() -> Study:
+    """Uses of the masks beside what could prove them wrong: other pictures' masks, the whole picture as mask."""
+    arms = {
+        name: guide(name) for name in ("none", "backgrounds", "class-map", RECOMMENDED, "spatial", *OTHERS)
+    }
+    for name in ("backgrounds", "class-map", RECOMMENDED, "spatial", "cut-out"):
+        arms[f"{name}, placebo"] = placebo(name)
+    for name in ("class-map", "spatial"):
+        arms[f"{name}, whole picture"] = {**guide(name), "data.masks.use": "whole"}
+    return Study(name="Guidance and its controls", base=base(60), arms=arms, seeds=SEEDS, metrics=METRICS)
