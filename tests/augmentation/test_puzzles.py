@@ -1,5 +1,6 @@
 """Puzzle Mix and Co-Mixup against slow plain readings: all masks tried, every single exchange tried."""
 
+import copy
 import math
 from itertools import product
 
@@ -11,7 +12,14 @@ from augmentation_helpers import apply, network, places
 from foveate.augmentation.co_mixup import CoMixup, Terms
 from foveate.augmentation.grid_cut import best_levels
 from foveate.augmentation.guidance import loss_gradient
-from foveate.augmentation.puzzle_mix import PuzzleMix, differences, level_costs, moved, transport
+from foveate.augmentation.puzzle_mix import (
+    PuzzleMix,
+    adversarial_noise,
+    differences,
+    level_costs,
+    moved,
+    transport,
+)
 
 MODEL = network()
 
@@ -195,3 +203,22 @@ def test_co_mixup_shows_whole_blocks_and_counts_them() -> None:
             row, column = torch.arange(24)[:, None], torch.arange(20)
             torch.testing.assert_close(found.masks[k, 0], batch.masks[whose[k], 0, row, column])
     assert mixed > 10
+
+
+def test_adversarial_noise_is_small_stays_in_range_and_raises_the_loss() -> None:
+    batch, mean, std = places(6, 32, 32), *(value.view(1, 3, 1, 1) for value in (MODEL.mean, MODEL.std))
+    batch = batch.replace(images=(batch.images / 2 + 0.5 - mean) / std)  # from black to white
+    found = adversarial_noise(MODEL, batch, 4 / 255, np.random.default_rng(0))
+    assert float((found * std).abs().max()) <= 4 / 255 + 1e-6
+    pixels = (batch.images + found) * std + mean
+    assert float(pixels.min()) >= -1e-5
+    assert float(pixels.max()) <= 1 + 1e-5
+    model = copy.deepcopy(MODEL).eval()
+    losses = [
+        float(torch.nn.functional.cross_entropy(model(images).logits, batch.targets).detach())
+        for images in (batch.images, batch.images + found)
+    ]
+    assert losses[1] > losses[0]
+    plain, noisy = (apply("puzzle_mix", batch, 3, model=MODEL, adversarial=p) for p in (0.0, 1.0))
+    assert not torch.equal(plain.images, noisy.images)
+    assert float((noisy.images * std + mean).max()) <= 1 + 1e-4

@@ -81,12 +81,17 @@ def activation(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 def loss_gradient(model: nn.Module, batch: Batch) -> torch.Tensor:
     """The norm over channels of the cross-entropy's gradient at each pixel."""
+    return input_gradient(model, batch).square().mean(dim=1).sqrt()
+
+
+def input_gradient(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """(B, 3, H, W) of the sum of the cross-entropies."""
     probe = Probe(model)
     with untouched(probe.model), torch.enable_grad():
         pixels = probe.place(batch.images).detach().requires_grad_()
         logits = probe.logits(pixels.clone())
         loss = F.cross_entropy(logits, soft_targets(batch, logits.shape[1]).to(logits), reduction="sum")
-        return torch.autograd.grad(loss, pixels)[0].float().square().mean(dim=1).sqrt()
+        return torch.autograd.grad(loss, pixels)[0].float()
 
 
 def contrast(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from foveate.augmentation.grid_cut import best_levels
-from foveate.augmentation.guidance import GuidedConfig, guide, loss_gradient
+from foveate.augmentation.guidance import GuidedConfig, guide, input_gradient, loss_gradient
 from foveate.augmentation.mixing import Mix, partner_of, paste
 from foveate.data.batch import Batch
 
@@ -27,7 +27,7 @@ class PuzzleMix(Mix):
     each to the free cell with the least ``cost`` distance^2 - salience z. Label weights are the means of the mask.
 
     Own map: the norm of the cross-entropy's gradient at each pixel. Source: Kim et al., Puzzle Mix, ICML 2020; without
-    its loss on unmixed pictures and its adversarial noise. Pictures and masks of the batch are changed in place; the
+    its loss on unmixed pictures. Pictures and masks of the batch are changed in place; the
     mask of the mixture is known where both masks are.
     """
 
@@ -50,6 +50,11 @@ class PuzzleMix(Mix):
         cost: float = Field(default=0.8, ge=0)
         """Of moving, for the square of the distance in sides of the picture."""
 
+        adversarial: float = Field(default=0.0, ge=0, le=1)
+        """Probability of adversarial noise, for either side of a batch's pairs (0.1 in the paper's variant)."""
+        epsilon: float = Field(default=10 / 255, gt=0, le=1)
+        """Largest noise of a pixel whose values go from 0 to 1."""
+
     def mix(self, batch: Batch, model: nn.Module, rng: np.random.Generator) -> Batch:
         config = self.config
         size = (batch.images.shape[2], batch.images.shape[3])
@@ -68,6 +73,11 @@ class PuzzleMix(Mix):
         levels = best_levels(*(values.double().cpu().numpy() for values in (costs, *weights)))
         own = torch.from_numpy(levels).to(maps)[:, None]
         images, masks = batch.images[partner], batch.masks[partner]
+        noisy = rng.random(2) < config.adversarial if config.adversarial else np.zeros(2, dtype=bool)
+        if noisy.any():
+            noise = adversarial_noise(model, batch, config.epsilon, rng)
+            batch.images.add_(noise, alpha=float(noisy[0]))
+            images.add_(noise[partner], alpha=float(noisy[1]))
         if config.transport:
             cells = min(max(config.cells, blocks), *size)
             fine = F.interpolate(own, (cells, cells), mode="nearest-exact")
@@ -86,6 +96,20 @@ class PuzzleMix(Mix):
         """(B, cells, cells) of sum 1, from maps (B, 1, H, W)."""
         pooled = F.adaptive_avg_pool2d(maps, cells)[:, 0] + 1e-12
         return pooled / pooled.sum(dim=(1, 2), keepdim=True)
+
+
+def adversarial_noise(
+    model: nn.Module, batch: Batch, epsilon: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """(B, 3, H, W) to be added: one step up the loss from a random start, at most ``epsilon``, times U(0, 1)."""
+    known: Any = model
+    mean, std = (value.to(batch.images).view(1, 3, 1, 1) for value in (known.mean, known.std))
+    pixels = batch.images * std + mean
+    start = (2 * torch.from_numpy(rng.random(pixels.shape)).to(pixels) - 1) * epsilon
+    start = (pixels + start).clamp(0, 1) - pixels
+    uphill = input_gradient(model, batch.replace(images=batch.images + start / std)).sign()
+    found = (start + (epsilon + 2 / 255) * uphill).clamp(-epsilon, epsilon) * float(rng.random())
+    return ((pixels + found).clamp(0, 1) - pixels) / std
 
 
 def level_costs(own: torch.Tensor, other: torch.Tensor, kept: float, eta: float) -> torch.Tensor:
