@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
 from foveate.core.config import Config
+from foveate.core.errors import ConfigError
 from foveate.core.registry import by_kind
 from foveate.evaluation.evaluators import EVALUATORS, AnyEvaluatorConfig
 from foveate.evaluation.evaluators.backgrounds import Backgrounds
@@ -40,7 +41,10 @@ class EvaluationConfig(Config):
     @field_validator("tta", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
-        found = parse_tta(value)
+        try:
+            found = parse_tta(value)
+        except ConfigError as error:  # with the place and the file that it is in
+            raise ValueError(str(error).rstrip(".")) from None
         return value if isinstance(value, str) else found
 
     @model_validator(mode="before")
