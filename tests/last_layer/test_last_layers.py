@@ -195,6 +195,18 @@ def test_ridge_is_scikit_learns_for_every_strength(features: int) -> None:
     assert likelihood(1.0) > max(likelihood(0.9), likelihood(1.1)), "the temperature is the best one"
 
 
+def test_ridge_without_a_rule_looks_at_no_validation_picture() -> None:
+    on = Stored(np.random.default_rng(0).normal(size=(60, 5)), np.arange(60) % 3, np.full(60, -1))
+    heads = []
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        known = Stored(rng.normal(size=(40, 5)), rng.integers(0, 3, 40), np.full(40, -1))
+        ridge = layer("ridge", rule="last_epoch", strengths=(10.0,))
+        assert "validation labels" not in ridge.config.consumes()
+        heads.append(ridge.fit(given(on, known))[0])
+    assert np.array_equal(heads[0].weight, heads[1].weight)
+
+
 NOBODY = drawn(0, 0.5)
 REFUSED: list[tuple[str, dict[str, Any], Callable[[], Given], str]] = [
     ("dfr", {}, lambda: given(drawn(20, 0.5), NOBODY), "needs an attribute of the pictures; set last_layer.attribute"),

@@ -9,7 +9,7 @@ from foveate.evaluation.calibration import fit_temperature
 from foveate.last_layer.last_layer import LastLayer, LastLayerConfig, Settings, Strengths, in_words
 from foveate.last_layer.linear import standard, unstandardised
 from foveate.last_layer.stored import Given, Head, Stored
-from foveate.training.selection import LeaveOneOut
+from foveate.training.selection import LastEpoch, LeaveOneOut
 
 
 class Ridge(LastLayer):
@@ -17,8 +17,8 @@ class Ridge(LastLayer):
 
     Features are standardised. With ``rule: leave_one_out`` the strength is that of the smallest squared error of
     pictures left out one by one, e_i = (y_i - f_i) / (1 - h_ii), which costs no further fit; else the rule looks at the
-    validation pictures. One temperature, fitted on them, makes probabilities of the scores (left-out training pictures
-    where there are none).
+    validation pictures. One temperature, fitted on them, makes probabilities of the scores (on left-out training
+    pictures where there are none, or with ``rule: last_epoch``, which looks at no validation picture).
 
     Source of the practice: Beyer et al., Better plain ViT baselines and big_vision's fewshot_lsr.
     """
@@ -49,7 +49,7 @@ class Ridge(LastLayer):
 
     def final(self, settings: Settings, head: Head, given: Given) -> Head:
         known = given.validation()
-        if len(known):
+        if len(known) and not isinstance(self.config.rule, LastEpoch):
             return head.scaled(1 / fit_temperature(head.logits(known.features), known.labels))
         on = self.source(given)
         left_out = RidgePath(on, len(head.bias)).left_out(settings["alpha"])

@@ -28,6 +28,13 @@ ARMS = (
 """Names of GUIDES, joined with "+" where they are combined."""
 RECOMMENDED = "backgrounds+class-map"
 OTHERS = ("cut-out", "counterfactual", "attention-branch")
+LAST_LAYERS: dict[str, dict[str, Any]] = {
+    "swapped": {"last_layer": {"kind": "swapped", "strengths": [0.01], "rule": "last_epoch"}},
+    "ridge": {"last_layer": {"kind": "ridge", "rule": "leave_one_out"}},
+    # These two have pictures more than the others: a tenth, to validate on.
+    "afr": {"last_layer": {"kind": "afr"}, "data.split.val": 0.1},
+    "self": {"last_layer": {"kind": "self"}, "data.split.val": 0.1},
+}
 SEEDS = (0, 1, 2, 3, 4)
 
 METRICS = (
@@ -114,7 +121,8 @@ def guidance_all() -> Study:
 
 
 def guidance_controls() -> Study:
-    """Uses of the masks beside what could prove them wrong: other pictures' masks, the whole picture as mask."""
+    """Uses of the masks beside what could prove them wrong: other pictures' masks, the whole picture as mask; and last
+    layers fitted again, which need no masks (but ``swapped``)."""
     arms = {
         name: guide(name) for name in ("none", "backgrounds", "class-map", RECOMMENDED, "spatial", *OTHERS)
     }
@@ -122,4 +130,5 @@ def guidance_controls() -> Study:
         arms[f"{name}, placebo"] = placebo(name)
     for name in ("class-map", "spatial"):
         arms[f"{name}, whole picture"] = {**guide(name), "data.masks.use": "whole"}
+    arms |= {f"last layer, {kind}": settings for kind, settings in LAST_LAYERS.items()}
     return Study(name="Guidance and its controls", base=base(60), arms=arms, seeds=SEEDS, metrics=METRICS)
