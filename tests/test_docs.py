@@ -17,6 +17,7 @@ from foveate.core.version import VERSION
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from foveate.recipes import finetune
+from foveate.recipes.guides import with_guides
 from foveate.studies.search import Search
 from foveate.studies.search_target import target_of
 from foveate.studies.specification import Study
@@ -99,7 +100,7 @@ def test_yaml_is_a_valid_experiment(page: Path) -> None:
     for body in blocks(page, "yaml"):
         values = yaml.safe_load(body)
         if "arms" in values:
-            assert Study.from_dict(values, source=page.name).cells()
+            assert Study.from_dict({**values, "arms": with_guides(values["arms"])}, source=page.name).cells()
             continue
         search = parse(Search, values, source=page.name) if "space" in values else None
         if search:

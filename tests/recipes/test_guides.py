@@ -5,7 +5,8 @@ import pytest
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.recipes import finetune, guidance
-from foveate.recipes.guides import GUIDES
+from foveate.recipes.guides import GUIDES, with_guides
+from foveate.studies.specification import Study
 
 LOSSES = {
     "spatial": ["spatial_mse"],
@@ -59,3 +60,23 @@ def test_finetune_is_two_phases_or_one_from_scratch() -> None:
     assert finetune(weights="some/file.safetensors").model.backbone is None, "the weights' card names it"
     with pytest.raises(ConfigError, match="sise"):
         finetune(sise=64)
+
+
+def test_arms_of_a_study_name_a_guide_and_get_its_placebo() -> None:
+    arms = with_guides(
+        {
+            "none": {"guide": "none"},
+            "swap": {"guide": "backgrounds", "data.split.train_per_class": 5},
+            "map": {"guide": "class-map", "placebo": False},
+            "own": {"data.size": 64},
+        }
+    )
+    assert list(arms) == ["none", "swap", "swap, placebo", "map", "own"]
+    assert arms["none"] == guidance("none")
+    assert arms["swap"] == {**guidance("backgrounds"), "data.split.train_per_class": 5}
+    assert arms["swap, placebo"] == {**arms["swap"], "data.masks.use": "shuffled"}
+    assert arms["map"] == guidance("class-map")
+    assert arms["own"] == {"data.size": 64}
+    assert len(Study(name="s", arms=arms, seeds=(0,)).cells()) == 5
+    with pytest.raises(ConfigError, match="There is no guidance 'maps'"):
+        with_guides({"map": {"guide": "maps"}})

@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -42,6 +43,50 @@ def draw(rng: np.random.Generator, arms: int, seeds: int, pictures: int, gains: 
     """(A, S, N) answers; ``gains`` (A,) shift an arm's ease."""
     ease = rng.normal(1.5, 1.2, pictures) + np.broadcast_to(gains, arms)[:, None, None]
     return ease + rng.normal(0, 0.1, (arms, seeds, 1)) + rng.normal(0, 0.6, (arms, seeds, pictures)) > 0
+
+
+@pytest.mark.parametrize(
+    ("guided", "placebo", "words"),
+    [
+        (0.10, 0.00, "the gain goes beyond that of its placebo: where the masks lie is what helps"),
+        (
+            0.10,
+            0.10,
+            "the gain stays with the masks of other pictures, the placebo: it is regularisation, not guidance",
+        ),
+        (0.03, 0.001, "the gain cannot be told from that of its placebo"),
+        (0.00, 0.00, None),
+        (-0.10, 0.00, None),
+    ],
+)
+def test_a_gain_is_compared_with_that_of_its_placebo(
+    guided: float, placebo: float, words: str | None
+) -> None:
+    rng = np.random.default_rng(3)
+    seeds, noise = range(6), 0.005 if placebo != 0.001 else 0.1
+    common = rng.normal(0.7, 0.02, len(seeds))
+
+    def arm(gain: float, spread: float) -> dict[int, float]:
+        return dict(zip(seeds, (common + gain + rng.normal(0, spread, len(seeds))).tolist(), strict=True))
+
+    values = {"plain": arm(0, 0.003), "g": arm(guided, 0.003), "g, placebo": arm(placebo, noise)}
+    results = StudyResults(
+        "study", tuple(values), "plain", tuple(seeds), (ACCURACY,), {PICTURE_METRIC: values}, {}
+    )
+    found = [note for note in analyse(results).notes if note.startswith("g, Test accuracy: ")]
+    if words is None:
+        assert found == []
+        return
+    (said,) = found
+    assert words in said
+    test = stats.ttest_rel([*values["g"].values()], [*values["g, placebo"].values()])
+    low, high = test.confidence_interval()
+    numbers = [float(number.replace("−", "-")) for number in re.findall(r"−?[\d.]+\d", said)]
+    assert numbers == pytest.approx(
+        [abs(guided - placebo) * 100, low * 100, high * 100], abs=6 if noise > 0.05 else 0.5
+    )
+    assert numbers[1:] == pytest.approx([low * 100, high * 100], abs=0.051)
+    assert ("higher" if test.statistic > 0 else "lower") in said
 
 
 def test_everything_is_what_the_parts_say() -> None:

@@ -78,6 +78,7 @@ def build_study(
     """
     from foveate.models.weights import brings_backbone
     from foveate.recipes import STUDIES
+    from foveate.recipes.guides import with_guides
     from foveate.studies.specification import Study
 
     if name in STUDIES:
@@ -90,6 +91,7 @@ def build_study(
         )
     typed = typed or {}
     values = study.to_dict()
+    values["arms"] = with_guides(values["arms"])
     settings = {flag: value for flag, value in typed.items() if flag != "set"}
     if brings_backbone(settings.get("weights", "none")):
         settings.setdefault("backbone", None)

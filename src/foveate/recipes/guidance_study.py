@@ -3,6 +3,7 @@
 from typing import Any
 
 from foveate.recipes.guides import guidance as guide
+from foveate.recipes.guides import with_guides
 from foveate.studies.specification import Study
 
 SIZES = {10: 60, 20: 60, 50: 40, 200: 15}
@@ -27,7 +28,7 @@ ARMS = (
 )
 """Names of GUIDES, joined with "+" where they are combined."""
 RECOMMENDED = "backgrounds+class-map"
-OTHERS = ("cut-out", "counterfactual", "attention-branch")
+OTHERS = ("counterfactual", "attention-branch")
 LAST_LAYERS: dict[str, dict[str, Any]] = {
     "swapped": {"last_layer": {"kind": "swapped", "strengths": [0.01], "rule": "last_epoch"}},
     "ridge": {"last_layer": {"kind": "ridge", "rule": "leave_one_out"}},
@@ -84,22 +85,12 @@ def base(epochs: int) -> dict[str, Any]:
     }
 
 
-def placebo(name: str) -> dict[str, Any]:
-    """The same guide with the masks of other pictures of about the same area: what it gains is not gained by looking
-    at the object."""
-    return {**guide(name), "data.masks.use": "shuffled"}
-
-
 def guidance_small() -> Study:
     """Does the recommended guide help on your pictures, and more than with other pictures' masks?"""
     return Study(
         name="Guidance, and its placebo",
         base=base(20),
-        arms={
-            "none": guide("none"),
-            RECOMMENDED: guide(RECOMMENDED),
-            f"{RECOMMENDED}, placebo": placebo(RECOMMENDED),
-        },
+        arms=with_guides({name: {"guide": name} for name in ("none", RECOMMENDED)}),
         seeds=SEEDS,
         metrics=METRICS,
     )
@@ -123,11 +114,10 @@ def guidance_all() -> Study:
 def guidance_controls() -> Study:
     """Uses of the masks beside what could prove them wrong: other pictures' masks, the whole picture as mask; and last
     layers fitted again, which need no masks (but ``swapped``)."""
-    arms = {
-        name: guide(name) for name in ("none", "backgrounds", "class-map", RECOMMENDED, "spatial", *OTHERS)
-    }
-    for name in ("backgrounds", "class-map", RECOMMENDED, "spatial", "cut-out"):
-        arms[f"{name}, placebo"] = placebo(name)
+    with_placebo = ("backgrounds", "class-map", RECOMMENDED, "spatial", "cut-out")
+    arms = with_guides(
+        {name: {"guide": name, "placebo": name in with_placebo} for name in ("none", *with_placebo, *OTHERS)}
+    )
     for name in ("class-map", "spatial"):
         arms[f"{name}, whole picture"] = {**guide(name), "data.masks.use": "whole"}
     arms |= {f"last layer, {kind}": settings for kind, settings in LAST_LAYERS.items()}

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foveate.core.errors import ConfigError
+from foveate.experiment.specification import merge
+from foveate.studies.analysis import PLACEBO
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,29 @@ GUIDES = {
         transforms=({"kind": "background_swap", "p": 0.5, "fill": "blur"},),
     ),
 }
+
+
+def with_guides(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Arms of a study in which ``guide: NAME`` stands for the settings of that guidance.
+
+    Beside each stands its placebo, the same with the masks of other pictures of about the same area; ``placebo: false``
+    leaves it out.
+
+    Raises:
+        ConfigError: as ``guidance``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for arm, changes in arms.items():
+        if "guide" not in changes:
+            found[arm] = changes
+            continue
+        others = {name: value for name, value in changes.items() if name not in ("guide", "placebo")}
+        dotted = {name: value for name, value in others.items() if "." in name}
+        nested = {name: value for name, value in others.items() if "." not in name}
+        found[arm] = merge(guidance(str(changes["guide"])), nested) | dotted
+        if changes["guide"] != "none" and changes.get("placebo", True) and f"{arm}{PLACEBO}" not in arms:
+            found[f"{arm}{PLACEBO}"] = {**found[arm], "data.masks.use": "shuffled"}
+    return found
 
 
 def guidance(name: str) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import ALPHA, Comparison, Summary, compare, holm, summarise
-from foveate.studies.verdict import Outcome, interval_words, outcome, picture_verdict, verdict
+from foveate.studies.verdict import Outcome, amount_words, interval_words, outcome, picture_verdict, verdict
 
+PLACEBO = ", placebo"
+"""Behind an arm's name: the same with the masks of other pictures."""
 PICTURE_METRIC = "test.accuracy"
 """The metric that the answers to the test pictures belong to."""
 
@@ -70,6 +72,7 @@ def analyse(results: StudyResults) -> Analysis:
     known_accuracy = (metric for metric in results.metrics if metric.name == PICTURE_METRIC)
     accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
     said = {arm: picture_verdict(one, accuracy) for arm, one in pictures.items()}
+    notes += _placebos(results, outcomes)
     notes += _notes(results, others, comparisons)
     return Analysis(summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes))
 
@@ -108,6 +111,36 @@ def _pictures(
     if found:
         notes.append(_about_pictures(max(found.values(), key=lambda one: one.seeds), results.unit))
     return found, notes
+
+
+def _placebos(results: StudyResults, outcomes: dict[str, dict[str, Outcome]]) -> list[str]:
+    """For every arm that gains something and has a placebo: whether the gain is that of looking at the object."""
+    said = []
+    metrics = [metric for metric in results.metrics if metric.better != "neither"]
+    for arm in [arm for arm in results.arms if f"{arm}{PLACEBO}" in results.arms]:
+        for metric in metrics:
+            found = outcomes.get(metric.name, {})
+            if found.get(arm) != "better":
+                continue
+            ours, theirs, _ = StudyResults.paired(
+                replace(results, baseline=f"{arm}{PLACEBO}"), metric.name, arm
+            )
+            one = compare(ours, theirs, overlap=results.overlap, unit=results.unit)
+            if one.difference is None or one.low is None or one.high is None or one.p is None:
+                continue
+            higher = "higher" if one.difference > 0 else "lower"
+            interval = interval_words(one.low, one.high, metric)
+            against = f"{higher} by {amount_words(one.difference, metric)} than with it, interval {interval}"
+            if one.p <= ALPHA and (one.difference > 0) == (metric.better == "higher"):
+                words = "goes beyond that of its placebo: where the masks lie is what helps"
+            elif found.get(f"{arm}{PLACEBO}") == "better":
+                words = (
+                    "stays with the masks of other pictures, the placebo: it is regularisation, not guidance"
+                )
+            else:
+                words = "cannot be told from that of its placebo, the masks of other pictures"
+            said.append(f"{arm}, {metric.title}: the gain {words} ({against}).")
+    return said
 
 
 def _about_pictures(one: PictureComparison, unit: str) -> str:
