@@ -106,6 +106,15 @@ def test_finished_cells_are_kept_and_results_read(done: Path, tree: Path) -> Non
     assert len(results.histories["weight 1"][1]) == 2
 
 
+def test_a_metric_that_no_cell_has_measured_is_named(done: Path, tree: Path, tmp_path: Path) -> None:
+    asked = study(metrics=["test.accuracy", "test.look.nothing.mean"], seeds=[0])
+    run_study(asked, tree, tmp_path / "asked", jobs=0)
+    results = read_study(tmp_path / "asked")[""]
+    assert [metric.name for metric in results.metrics] == ["test.accuracy"]
+    assert results.notes[-1] == "Asked for, but measured in no cell: test.look.nothing.mean."
+    assert not any("measured in no cell" in note for note in read_study(done)[""].notes)
+
+
 def test_cells_of_another_study_are_copied_not_computed(done: Path, tree: Path, tmp_path: Path) -> None:
     watch = Watch()
     other = study(name="other", axes={"objective.spatial.weight": [1, 0.5]}, seeds=[0])

@@ -125,6 +125,9 @@ def _results(
             failures[cell.arm, cell.pair] = str(read_json(failed, dict, StudyError).get("error"))
     folds = study.split == "folds"
     measured = tuple(m for m in metrics if any(values[m.name].values()))
+    if done and study.metrics and len(measured) < len(metrics):
+        absent = ", ".join(m.name for m in metrics if m not in measured)
+        notes += (f"Asked for, but measured in no cell: {absent}.",)
     return StudyResults(
         study.name, arms, study.baseline_arm, tuple(dict.fromkeys(cell.pair for cell in cells)), measured,
         {m.name: values[m.name] for m in measured}, pictures, histories, failures, axis_values(study),

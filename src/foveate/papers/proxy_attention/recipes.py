@@ -24,7 +24,7 @@ METRICS = (
     "val.accuracy",
     "test.backgrounds.swapped.accuracy",
     "test.backgrounds.removed.accuracy",
-    f"test.look.{JUDGE}_energy_in_mask.mean",
+    f"test.look.{JUDGE}_energy.mean",
     "test.nll",
     "train_accuracy",
 )
@@ -130,7 +130,7 @@ def proxy_grid() -> Study:
             for name, (backbone, batch, layer) in ARCHITECTURES.items()
         },
         seeds=SEEDS[:1],
-        metrics=("test.accuracy", "val.accuracy", f"test.look.{JUDGE}_energy_in_mask.mean"),
+        metrics=("test.accuracy", "val.accuracy", f"test.look.{JUDGE}_energy.mean"),
     )
 
 
