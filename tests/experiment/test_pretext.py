@@ -1,5 +1,6 @@
 """Pretext runs and the runs that start from them, from the pictures to the results."""
 
+import html
 import json
 import signal
 from dataclasses import replace
@@ -104,7 +105,7 @@ def test_a_pretext_run_knows_its_questions_and_judges_its_features_by_the_classe
         assert found["k"] == 5
         assert found["n"] == len(rotation.catalog.indices(split))
     page = build_report(rotation.folder).read_text(encoding="utf-8")
-    assert "the answers to the task &#39;rotation&#39;" in page
+    assert "the answers to the task 'rotation'" in html.unescape(page)
     card = json.loads((rotation.folder / "model.json").read_text(encoding="utf-8"))
     assert card["pretrained_on"] == "random weights, then the pretext task rotation"
     again = rotation.evaluate()

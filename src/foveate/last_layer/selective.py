@@ -27,7 +27,9 @@ class SelectiveFinetuning(LastLayer):
 
     class Config(LastLayerConfig):
         kind: Literal["self"] = "self"
-        numbers: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=20)] = (
+        numbers: Annotated[
+            tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], Field(min_length=1, max_length=20)
+        ] = (
             20,
             100,
             500,
