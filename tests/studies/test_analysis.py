@@ -89,6 +89,26 @@ def test_a_gain_is_compared_with_that_of_its_placebo(
     assert ("higher" if test.statistic > 0 else "lower") in said
 
 
+def test_a_margin_says_whether_an_arm_is_not_worse() -> None:
+    values = {
+        "plain": dict(enumerate([0.80, 0.82, 0.79, 0.85, 0.81])),
+        "close": dict(enumerate([0.801, 0.818, 0.792, 0.849, 0.811])),
+        "worse": dict(enumerate([0.75, 0.78, 0.74, 0.82, 0.75])),
+    }
+    results = StudyResults(
+        "study", tuple(values), "plain", tuple(range(5)), (ACCURACY,), {PICTURE_METRIC: values}, {},
+        margins={PICTURE_METRIC: 0.01},
+    )  # fmt: skip
+    said = analyse(results).verdicts[PICTURE_METRIC]
+    assert "; not worse by more than 1.0 points (worse 0.00, alike 1.00, better 0.00)" in said["close"]
+    assert (
+        "; a loss of more than 1.0 points is not ruled out (worse 1.00, alike 0.00, better 0.00)"
+        in said["worse"]
+    )
+    plain = analyse(replace(results, margins={})).verdicts[PICTURE_METRIC]
+    assert not any("points (worse" in one for one in plain.values())
+
+
 def test_everything_is_what_the_parts_say() -> None:
     correct = draw(np.random.default_rng(0), 4, 5, 73, [0, 0, 0, -1.5])
     results = study(correct)

@@ -16,6 +16,7 @@ from foveate.studies.statistics import (
     detectable_effect,
     holm,
     paired_t_power,
+    regions,
     summarise,
 )
 
@@ -138,3 +139,33 @@ def test_detectable_takes_the_family_into_account() -> None:
     found = compare(FIRST, SECOND, family=3)
     assert found.detectable.seeds == pytest.approx(found.std * detectable_effect(10, 0.05 / 3))  # type: ignore[operator]
     assert found.family == 3
+
+
+@pytest.mark.parametrize("lower_is_better", [False, True])
+def test_regions_are_areas_of_the_posterior(lower_is_better: bool) -> None:
+    a, b = np.array([0.80, 0.82, 0.79, 0.85, 0.81]), np.array([0.81, 0.81, 0.80, 0.84, 0.83])
+    found = regions(compare(a, b), 0.01, lower_is_better=lower_is_better)
+    assert found is not None
+    difference = b - a
+    scale = difference.std(ddof=1) / np.sqrt(5)
+    drawn = difference.mean() + scale * stats.t.rvs(4, size=400_000, random_state=0)
+    below, above = (drawn < -0.01).mean(), (drawn > 0.01).mean()
+    worse, better = (above, below) if lower_is_better else (below, above)
+    assert [found.worse, found.better] == pytest.approx([worse, better], abs=0.003)
+    assert found.worse + found.alike + found.better == pytest.approx(1)
+    assert regions(compare(a[:1], b[:1]), 0.01) is None
+    assert regions(compare(a, a), 0.01) is None, "no spread, no interval"
+
+
+@pytest.mark.parametrize(("overlap", "n"), [(0.0, 5), (0.0, 20), (0.25, 5)])
+def test_an_arm_that_is_worse_by_the_margin_is_seldom_called_not_worse(overlap: float, n: int) -> None:
+    """Non-inferiority at the one-sided level of 2.5 %, also of folds, whose differences are correlated."""
+    rng, margin, called = np.random.default_rng(1), 0.01, 0
+    correlation = overlap / (1 + overlap)
+    for _ in range(2000):
+        shared = rng.normal(0, 0.02 * np.sqrt(correlation))
+        a = rng.normal(0.8, 0.03, n)
+        b = a - margin + shared + rng.normal(0, 0.02 * np.sqrt(1 - correlation), n)
+        found = regions(compare(a, b, overlap=overlap), margin)
+        called += bool(found and found.not_worse)
+    assert called / 2000 == pytest.approx(0.025, abs=0.012)

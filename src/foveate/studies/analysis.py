@@ -4,8 +4,16 @@ from dataclasses import dataclass, field, replace
 
 from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.statistics import ALPHA, Comparison, Summary, compare, holm, summarise
-from foveate.studies.verdict import Outcome, amount_words, interval_words, outcome, picture_verdict, verdict
+from foveate.studies.statistics import ALPHA, FEWEST, Comparison, Summary, compare, holm, regions, summarise
+from foveate.studies.verdict import (
+    Outcome,
+    amount_words,
+    interval_words,
+    margin_words,
+    outcome,
+    picture_verdict,
+    verdict,
+)
 
 PLACEBO = ", placebo"
 """Behind an arm's name: the same with the masks of other pictures."""
@@ -63,6 +71,11 @@ def analyse(results: StudyResults) -> Analysis:
         found = comparisons[metric.name]
         outcomes[metric.name] = {arm: outcome(one, metric) for arm, one in found.items()}
         verdicts[metric.name] = {arm: verdict(one, metric) for arm, one in found.items()}
+        if metric.name in results.margins and metric.better != "neither":
+            margin, lower = results.margins[metric.name], metric.better == "lower"
+            for arm, known in found.items():
+                region = regions(known, margin, lower_is_better=lower) if known.n >= FEWEST else None
+                verdicts[metric.name][arm] += f"; {margin_words(region, metric)}" if region else ""
         for arm, one in pictures.items() if metric.name == PICTURE_METRIC else ():
             # The seeds agree on a difference that other pictures need not show.
             agreed = outcomes[metric.name][arm] not in ("none", "unknown")

@@ -62,6 +62,8 @@ class StudyResults:
     """Test pictures over training pictures where training sets overlap so that intervals must count it (folds)."""
     notes: tuple[str, ...] = ()
     """What a reader must know about how cells were paired."""
+    margins: dict[str, float] = field(default_factory=dict)
+    """{metric name: the largest loss that is as good as none, in the metric's own unit}, as the study's file says."""
 
     def name_of(self, pair: int) -> str:
         """ "seed 3", "seed 0, fold 2", or the set's name."""

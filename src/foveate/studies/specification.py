@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -52,6 +52,9 @@ class Study(Config):
     folder that the command names."""
     metrics: tuple[str, ...] = ()
     """Rows of the table (see foveate.studies.metrics); empty: all that the cells can tell."""
+    margin: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(default={})
+    """{metric: the largest loss that is as good as none}, in points for shares: the verdict then says whether an arm is
+    not worse by more than that. To be set before the study is run."""
     keep_weights: bool = True
     """Keep every cell's model.safetensors."""
 

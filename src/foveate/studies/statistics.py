@@ -101,6 +101,39 @@ class Comparison:
     """What a pair is."""
 
 
+@dataclass(frozen=True)
+class Regions:
+    """How likely the mean difference is a loss, as good as none, or a gain.
+
+    With a flat prior it has Student's t distribution around the observed one; Benavoli et al., Time for a change, JMLR
+    2017 (region of practical equivalence).
+    """
+
+    margin: float
+    """Differences up to this one are as good as none."""
+    worse: float
+    alike: float
+    better: float
+    not_worse: bool
+    """The 95 % interval lies above a loss of ``margin``: a test of non-inferiority at the one-sided level of 2.5 %."""
+
+
+def regions(comparison: Comparison, margin: float, *, lower_is_better: bool = False) -> Regions | None:
+    """The regions of one comparison; None where it has no interval.
+
+    Args:
+        margin: in the metric's own unit, more than 0.
+    """
+    low, high, middle = comparison.low, comparison.high, comparison.difference
+    if low is None or high is None or middle is None:
+        return None
+    freedom = comparison.n - 1
+    scale = (high - low) / 2 / float(student_t.ppf(0.975, freedom))
+    below, above = (float(student_t.cdf((edge - middle) / scale, freedom)) for edge in (-margin, margin))
+    worse, better = (1 - above, below) if lower_is_better else (below, 1 - above)
+    return Regions(margin, worse, above - below, better, high < margin if lower_is_better else low > -margin)
+
+
 def summarise(values: Values, *, level: float = 0.95, overlap: float = 0.0) -> Summary:
     """Mean, standard deviation and t interval of the mean.
 

@@ -128,12 +128,17 @@ def _results(
     if done and study.metrics and len(measured) < len(metrics):
         absent = ", ".join(m.name for m in metrics if m not in measured)
         notes += (f"Asked for, but measured in no cell: {absent}.",)
+    if unjudged := [name for name in study.margin if name not in [m.name for m in metrics]]:
+        notes += (f"A margin is set for {', '.join(unjudged)}, which is no metric of this study.",)
     return StudyResults(
         study.name, arms, study.baseline_arm, tuple(dict.fromkeys(cell.pair for cell in cells)), measured,
         {m.name: values[m.name] for m in measured}, pictures, histories, failures, axis_values(study),
         unit="fold" if folds else "seed",
         names={cell.pair: f"seed {cell.seed}, fold {cell.fold}" for cell in cells} if folds else {},
         overlap=_overlap(done) if folds else 0.0, notes=notes,
+        margins={
+            m.name: study.margin[m.name] / (100 if m.percent else 1) for m in measured if m.name in study.margin
+        },
     )  # fmt: skip
 
 
@@ -166,7 +171,7 @@ def over_sets(sets: Mapping[str, StudyResults]) -> StudyResults:
         notes.append(f"Not every set measures, so that only the tables of those that do show: {left_out}.")
     return StudyResults(
         first.name, first.arms, first.baseline, tuple(range(len(sets))), tuple(metrics), values, axes=first.axes,
-        unit="set", names=dict(enumerate(sets)), notes=tuple(notes),
+        unit="set", names=dict(enumerate(sets)), notes=tuple(notes), margins=first.margins,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from foveate.studies.picture_comparison import PictureComparison
 from foveate.studies.results import Metric
-from foveate.studies.statistics import ALPHA, FEWEST, Comparison
+from foveate.studies.statistics import ALPHA, FEWEST, Comparison, Regions
 
 Outcome = Literal["better", "worse", "different", "none", "unknown"]
 """different: there is a difference in a metric without a good direction; none: no detectable difference;
@@ -53,6 +53,15 @@ def verdict(comparison: Comparison, metric: Metric) -> str:
     evidence.append(p_words(comparison.p_holm) + holm)
     prefix = "" if result == "different" or _is_duration(metric) else f"{result}: "
     return f"{prefix}{claim} ({', '.join(evidence)}){note}"
+
+
+def margin_words(found: Regions, metric: Metric) -> str:
+    """ "not worse by more than 1.0 points (worse 0.02, alike 0.91, better 0.07)": chances of the three regions."""
+    chances = f"worse {found.worse:.2f}, alike {found.alike:.2f}, better {found.better:.2f}"
+    margin = amount_words(found.margin, metric)
+    if found.not_worse:
+        return f"not worse by more than {margin} ({chances})"
+    return f"a loss of more than {margin} is not ruled out ({chances})"
 
 
 def picture_verdict(comparison: PictureComparison, metric: Metric) -> str:
