@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from foveate.experiment import Run
+from foveate.experiment import Experiment, Run
 from foveate.reporting.study_confusion import confusions, pairs_table
 from foveate.reporting.study_folder import publish_study
 from foveate.studies.engine import folder_of, run_study
-from foveate.studies.settings_table import pretext_table, settings_table
+from foveate.studies.settings_table import _rates, pretext_table, settings_table
 from foveate.studies.specification import Study
 from training_helpers import BASE
 
@@ -69,6 +69,16 @@ def test_every_row_says_what_its_experiment_says(study: Study, folder: Path) -> 
         "3",
     )
     assert (rows["plain"]["Epochs"], rows["pretext rotation"]["Epochs"]) == ("3", "1")
+
+
+def test_the_rates_of_all_stages_are_told() -> None:
+    def told(*phases: tuple[str, float]) -> str:
+        values = [{"name": str(k), "trainable": part, "lr": lr} for k, (part, lr) in enumerate(phases)]
+        return _rates(Experiment.from_dict({"training": {"phases": values}}))
+
+    assert told(("head", 0.1), ("all", 0.01)) == "0.01", "the head's own phase is another matter"
+    assert told(("all", 0.0003), ("all", 0.003), ("all", 0.0003)) == "0.0003, then 0.003, then 0.0003"
+    assert told(("all", 0.01), ("all", 0.01)) == "0.01"
 
 
 def test_pretext_runs_are_told_with_their_own_accuracy(study: Study, folder: Path) -> None:

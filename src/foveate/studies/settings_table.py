@@ -60,7 +60,7 @@ def _row(cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
         "Block": cells[0].block,
         "Model": cells[0].arm,
         "Pictures": f"{size} px" if size else "as the weights",
-        "Learning rate": f"{phase.lr:g}" if isinstance(phase.lr, float) else str(phase.lr),
+        "Learning rate": _rates(experiment),
         "Schedule": phase.schedule.kind.replace("_", " "),
         "Optimizer": optimizer.upper() if optimizer == "sgd" else optimizer.capitalize(),
         "Loss": _loss(experiment),
@@ -73,6 +73,14 @@ def _row(cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
         "Consumed": ", ".join(consumed(experiment)) or "nothing",
         "Starts from": start.arm if start else _weights(experiment),
     }
+
+
+def _rates(experiment: Experiment) -> str:
+    """The peak rates of all phases that train what the last one trains; one where they are alike."""
+    phases = experiment.training.phases
+    same = [phase.lr for phase in phases if phase.trainable == phases[-1].trainable]
+    words = [f"{rate:g}" if isinstance(rate, float) else rate for rate in same]
+    return ", then ".join(words if len(set(words)) > 1 else words[:1])
 
 
 def _loss(experiment: Experiment) -> str:
