@@ -272,13 +272,27 @@ def test_arms_compute_frozen_features_once_and_train_as_if_alone(
     from foveate.training.loaders import Feeds
 
     computed: list[str] = []
-    compute = Feeds._features
+    stored = Feeds.stored
 
-    def counting(self: Feeds, split: str, *rest: Any) -> Any:
-        computed.append(split)
-        return compute(self, split, *rest)
+    def counting(
+        self: Feeds,
+        split: str,
+        views: int,
+        size: int,
+        extract: Any,
+        keep: Any = lambda made: made(),
+        tell: Any = None,
+    ) -> Any:
+        def counted(compute: Any) -> Any:
+            def made() -> Any:
+                computed.append(split)
+                return compute()
 
-    monkeypatch.setattr(Feeds, "_features", counting)
+            return keep(made)
+
+        return stored(self, split, views, size, extract, counted, tell)
+
+    monkeypatch.setattr(Feeds, "stored", counting)
     training = {**study().base["training"], "phases": BASE["training"]["phases"]}
     headed = study(base={**study().base, "training": training}, seeds=[0, 1])
     run_study(headed, tree, tmp_path / "s", jobs=0)
