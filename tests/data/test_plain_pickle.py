@@ -154,6 +154,7 @@ BATCH = pickle.dumps({"data": np.zeros((2, 6), np.uint8), "labels": [0, 1], "fil
     cut=st.integers(0, len(BATCH)),
 )
 @example(changes=[(0, 0)], cut=0)
+@example(changes=[(18, 92)], cut=0)  # an escape that is none, of which Python warns
 def test_whatever_bytes_are_changed_there_is_an_answer_or_a_sentence(
     changes: list[tuple[int, int]], cut: int, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ text, numbers and arrays of bytes need; a name of Python's is never looked up, o
 """
 
 import pickletools
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
         DataError: it is damaged, or asks for anything else; nothing was run.
     """
     try:
-        held = _run(path.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # of escapes that no pickler writes
+            held = _run(path.read_bytes())
         return {
             _text(key): value.value if isinstance(value, _Array) else value for key, value in held.items()
         }
@@ -81,7 +84,7 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} {error}, which no data needs; nothing of it was run, fetch it again."
         ) from None
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, DeprecationWarning) as error:
         raise DataError(
             f"{path} is no pickle that can be read: {first_line(error)}; fetch it again."
         ) from None
