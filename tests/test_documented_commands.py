@@ -85,6 +85,7 @@ def parses(words: list[str]) -> bool:
 
 MENTIONED = "foveate train --config"
 """No command: its flag has no value."""
+SEARCH = next(body for body in blocks(ROOT / "docs" / "more.md", "yaml") if "space:" in body)
 LINES = sorted(
     {
         line
@@ -232,7 +233,7 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         card = {"architecture": "foveate_small_cnn", "input_size": [3, 32, 32]}
         write_json(root / "weights" / f"{name}.json", card)
     (root / "exp.yaml").write_text(blocks(ROOT / "docs" / "train.md", "yaml")[0], encoding="utf-8")
-    search = blocks(ROOT / "docs" / "tune.md", "yaml")[0].replace("trials: 30", "trials: 2")
+    search = SEARCH.replace("trials: 30", "trials: 2")
     (root / "search.yaml").write_text(search, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)

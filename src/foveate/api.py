@@ -63,7 +63,7 @@ def train(
     """Train a classifier from a folder of pictures; the run folder ``out`` holds everything afterwards.
 
     Args:
-        data: class folders, a train/val/test tree, a CSV manifest ... (see docs/data.md).
+        data: class folders, a train/val/test tree, a CSV manifest ... (see docs/pictures.md).
         out: a new folder, or one whose run was stopped: then training goes on.
         experiment: a full specification; without it ``settings`` go to the recipe ``finetune`` (backbone, weights,
             guide, augment, seed, size, ...).

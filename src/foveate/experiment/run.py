@@ -177,7 +177,7 @@ class Run(RunFolder):
         told: Callable[[str], None] = lambda text: None,
         **settings: Any,
     ) -> LookTable:
-        """Are the maps right: explanation methods x scores, beside controls (see docs/look.md).
+        """Are the maps right: explanation methods x scores, beside controls (see docs/maps.md).
 
         Args:
             data: another labelled data set; None: the run's own test pictures (validation pictures without a test).

@@ -42,7 +42,7 @@ class ProxyAttention(Feedback):
 
     Sources: Mukherjee's thesis Proxy Attention, 2023, and its program (github.com/SubhadityaMukherjee/proxy_attention).
     There every entry of the schedule drew training and validation pictures anew, so its figures cannot be believed
-    (docs/proxy-attention.md); here the split stays. There the picture as augmented was explained; here it is as it is,
+    (docs/more.md); here the split stays. There the picture as augmented was explained; here it is as it is,
     and the proxy is augmented as its original would be.
     """
 

@@ -23,7 +23,7 @@ class Explainers(Evaluator):
         metrics: tuple[Literal["localisation", "faithfulness"], ...] = Field(
             default=("localisation",), min_length=1
         )
-        """Which scores (docs/look.md); localisation is empty where there are no masks."""
+        """Which scores (docs/maps.md); localisation is empty where there are no masks."""
 
     def __init__(self, config: Config, subject: Subject) -> None:
         super().__init__(config, subject)
