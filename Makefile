@@ -12,7 +12,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-.PHONY: setup demo test test-long quality format bench help
+.PHONY: setup demo test test-long quality format docs bench help
 
 setup: $(READY) ## make the environment in .venv
 
@@ -34,6 +34,9 @@ quality: $(READY) ## formatting, lint, types, import directions
 format: $(READY) ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY) ## write docs/settings.md from the code
+	$(BIN)/python docs/settings.py
 
 bench: $(READY) ## time Foveate beside what a user would run instead
 	$(BIN)/python -m benchmarks

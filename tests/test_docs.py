@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import runpy
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -116,6 +117,11 @@ def test_links_and_pictures_exist(page: Path) -> None:
     for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    page: str = runpy.run_path(str(ROOT / "docs" / "settings.py"))["page"]()
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == page, "run: make docs"
 
 
 def test_pictures_are_small() -> None:

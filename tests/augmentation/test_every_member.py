@@ -95,5 +95,5 @@ def test_killed_and_gone_on_it_ends_with_the_same_bits(tmp_path: Path, kinds: tu
 
 
 def test_the_docs_name_every_one() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "more.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert not [kind for kind in TRANSFORMS if f"`{kind}`" not in page and f"kind: {kind}" not in page]

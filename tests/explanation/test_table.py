@@ -9,7 +9,7 @@ from foveate.explanation.explain import build_explainer
 
 import pytest  # isort: skip
 
-PAGE = Path(__file__).parents[2] / "docs" / "maps.md"
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def test_every_method_has_a_sentence_a_source_and_a_place_in_the_documentation() -> None:
