@@ -496,7 +496,7 @@ def test_several_masks_beside_one_picture_are_joined(tmp_path: Path) -> None:
     assert masks(found)["b/1.png"] == ""
     assert len(found.catalog) == 13
     assert noted(found, "1 entries of files beside the pictures")
-    assert noted(found, "belong to no picture and are left out, for example a/99_mask.png")
+    assert noted(found, "belong to no picture and are left out: a/99_mask.png")
     touch(tmp_path, *(f"masks/a/{n}.png" for n in range(12)))
     both = discover(tmp_path, LayoutConfig(masks=Path("masks")))
     assert masks(both)["a/3.png"] == "png:masks/a/3.png"
@@ -728,9 +728,7 @@ def test_cvat_and_label_studio(tmp_path: Path) -> None:
     found = discover(tmp_path)
     expected = {"images/a/1.jpg": "", "images/b/1.jpg": "cvat:annotations.xml#set/b/1.jpg"}
     assert masks(found) == {**expected, "images/b/2.jpg": "cvat:annotations.xml#2.jpg"}
-    assert noted(
-        found, "1 entries of annotations.xml belong to no picture and are left out, for example b/gone.jpg"
-    )
+    assert noted(found, "1 entries of annotations.xml belong to no picture and are left out: b/gone.jpg")
     (tmp_path / "annotations.xml").unlink()
     area = {"type": "rectanglelabels", "value": {}, "original_width": 9, "original_height": 9}
     names = ("/data/upload/1/1a2b3c4d-2.jpg", "/data/local-files/?d=set/a/1.jpg", "s3://bucket/c/1.jpg")
@@ -742,7 +740,7 @@ def test_cvat_and_label_studio(tmp_path: Path) -> None:
     found = discover(tmp_path)
     expected = {"images/a/1.jpg": "labelstudio:project-1.json#1", "images/b/1.jpg": ""}
     assert masks(found) == {**expected, "images/b/2.jpg": "labelstudio:project-1.json#0"}
-    assert noted(found, "for example c/1.jpg")
+    assert noted(found, "are left out: c/1.jpg")
 
 
 def test_brush_masks_of_label_studio(tmp_path: Path) -> None:

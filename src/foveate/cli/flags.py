@@ -111,7 +111,10 @@ FLAGS: dict[str, Flag] = {
     "split": Flag(
         "Follow this split file (see foveate split); default: draw a split.", ("data.split.file",), Path
     ),
-    "masks": Flag("Folder of masks, when it is not found by itself.", ("data.layout.masks",), Path),
+    "masks": Flag(
+        "Folder of masks, or file of annotations (Label Studio, COCO, CVAT ...), when it is not found by itself.",
+        ("data.layout.masks",), Path,
+    ),
     "group": Flag(
         "What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group.",
         ("data.layout.group",),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from foveate.core.errors import few
 from foveate.data.split_names import split_of
 
 WRAPPERS = frozenset({"images", "image", "pictures", "photos"})
@@ -21,8 +22,15 @@ _AFFIXES = (
 _TAGGED = re.compile(r"(.+)-\d+", re.DOTALL)
 """A brush mask of Label Studio named by its picture: <stem>-<class>-<number>."""
 
+_UPLOADED = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]+$)")
+"""What Label Studio puts before the names of pictures that are uploaded."""
+
 FLAT_SHARE = 0.9
 """Share of a flat mask folder's files, or of all that are named alike, that must find a picture to count as masks."""
+
+
+LISTED = 20
+"""Names that a note lists, at most."""
 
 
 @dataclass
@@ -49,14 +57,20 @@ class MaskFinds:
             self.notes.append(f"The masks in {source} are not used, since the pictures have others already.")
         if unmatched:
             self.notes.append(
-                f"{len(unmatched)} entries of {source} belong to no picture and are left out, "
-                f"for example {unmatched[0]}."
+                f"{len(unmatched)} entries of {source} belong to no picture and are left out: "
+                f"{few(unmatched, LISTED)}. Where a picture is meant, give it that name (with its folder, where "
+                "several are called alike)."
             )
 
 
 def mirrored(picture: str) -> str:
     """Where the mask of a picture lies in a mask tree, without suffix: its path without suffix and wrappers."""
     return "/".join(part for part in stem(picture).split("/") if part.lower() not in WRAPPERS)
+
+
+def as_uploaded(name: str) -> str:
+    """A file's name as Label Studio keeps it (Django's ``get_valid_filename``), without the digits it puts before."""
+    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
 
 
 def stem(path: str) -> str:
@@ -92,11 +106,12 @@ def beside(files: Sequence[str], pictures: Iterable[str]) -> tuple[list[tuple[st
 
 def _keys(key: str) -> list[str]:
     """What may be the picture's key in a mask's: all of it, without the word of a mask, or ``<key>`` of Label Studio's
-    ``<key>-<class>-<number>``, where class names may hold hyphens."""
+    ``<key>-<class>-<number>``, where class names may hold hyphens; each also without the digits of an upload."""
     match = _TAGGED.fullmatch(key)
     cuts = [] if match is None else [i for i, letter in enumerate(match[1]) if letter == "-"]
     tagged = [key[:cut] for cut in reversed(cuts) if "/" not in key[cut:]]
-    return [key, *(picture for _, picture in bare(key)), *tagged]
+    keys = [key, *(picture for _, picture in bare(key)), *tagged]
+    return [*keys, *(_UPLOADED.sub(r"\1", key) for key in keys)]
 
 
 class Lookup:
@@ -113,10 +128,12 @@ class Lookup:
             key = mirrored(picture)
             first, _, rest = key.partition("/")
             splitless = rest if rest and split_of(first) else key
-            tables = (self.exact, key), (self.splitless, splitless), (self.flat, os.path.basename(key))
-            for table, name in tables:
+            own = {os.path.basename(key), as_uploaded(os.path.basename(key))}
+            flat = ((self.flat, name) for name in own)
+            for table, name in ((self.exact, key), (self.splitless, splitless), *flat):
                 table[name] = "" if name in table else picture
-            self.by_name[os.path.basename(picture)].append(picture)
+            for name in {os.path.basename(picture), as_uploaded(os.path.basename(picture))}:
+                self.by_name[name].append(picture)
         self.folders = set(map(os.path.dirname, self.pictures))
 
     def match(
@@ -141,12 +158,12 @@ class Lookup:
 
     def named(self, places: Sequence[str]) -> str | None:
         """The picture that a document means: at one of ``places``, else the one with the name and the most folders
-        alike; Label Studio puts eight digits before the names of what was uploaded."""
+        alike; at last the one that was uploaded to Label Studio under it."""
         exact = next((place for place in places if place in self.known), None)
         if exact:
             return exact
         parts = places[0].split("/")
-        for name in (parts[-1], re.sub(r"^[0-9a-f]{8}-", "", parts[-1])):
+        for name in (parts[-1], _UPLOADED.sub("", parts[-1])):
             alike = self.by_name.get(name, [])
             for count in range(1, len(parts) + 1):
                 if len(alike) <= 1:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foveate.core.errors import DataError
-from foveate.data.annotations import DOCUMENTS
+from foveate.data.annotations import DOCUMENTS, recognise
 from foveate.data.annotations.picture_masks import SEPARATOR
 from foveate.data.listing import Scan, scan
 from foveate.data.mask_documents import document_key, use_file, use_sidecars
@@ -84,10 +84,14 @@ class _Search:
         by_task = [path for path in self.found.pictures if _TASK.fullmatch(path) and path not in self.listed]
         finds.files.update(by_task)
         everything = [path for path in self.found.pictures if path not in finds.files]
-        if asked is not None and any((self.root / path).is_relative_to(asked) for path in by_task):
-            asked = None  # the export, which holds the strokes, is found by itself
         whole = Lookup(everything if self.pictures is None else self.pictures)
         done = asked is not None and asked.is_dir() and self._documents_in(asked, whole)
+        if (
+            asked is not None
+            and not done
+            and any((self.root / path).is_relative_to(asked) for path in by_task)
+        ):
+            asked = None  # the export, which holds the strokes, is found by itself
         inside = asked is not None and not done and asked.is_relative_to(self.root)
         chosen = f"{asked.relative_to(self.root).as_posix()}/" if asked is not None and inside else None
         lookup = self._trees_and_beside(
@@ -109,11 +113,7 @@ class _Search:
         elif not done:
             self._tree(asked, chosen, lookup)
         if by_task and not any(ref.startswith("labelstudio:") for ref in finds.references.values()):
-            raise DataError(
-                f"{self.root / by_task[0]} and {len(by_task) - 1} more are brush masks of Label Studio named by task, "
-                "and only the project's export as JSON says which picture a task is about; put that file into the "
-                "data folder (it holds the strokes too)."
-            )
+            raise _nameless([str(self.root / path) for path in by_task])
         without = [
             path for path in lookup.pictures if path not in finds.references and path not in finds.files
         ]
@@ -191,18 +191,27 @@ class _Search:
         return lookup
 
     def _documents_in(self, folder: Path, lookup: Lookup) -> bool:
-        """Whether a folder that was asked for holds documents about one picture each: beside the pictures, or mirroring
-        them."""
-        if not folder.is_relative_to(self.root):
-            below = [(f"{folder}/{path}", mirrored(path)) for path in scan(folder).others]
-            return use_sidecars(self.finds, self.root, below, lookup, asked=True)
-        prefix = f"{folder.relative_to(self.root).as_posix()}/" if folder != self.root else ""
-        inside = [path for path in self.found.others if path.startswith(prefix)]
+        """Whether a folder that was asked for holds documents: about many pictures, or about one each, beside the
+        pictures or mirroring them."""
+        inside = folder.is_relative_to(self.root)
+        prefix = f"{folder.relative_to(self.root).as_posix()}/" if inside and folder != self.root else ""
+        if inside:
+            files = [path for path in self.found.others if path.startswith(prefix)]
+        else:
+            prefix = f"{folder}/"
+            files = [prefix + path for path in scan(folder).others]
+        for path in files:
+            if path.lower().endswith((".json", ".xml")):
+                kind = recognise(self.root / path)
+                if kind and not DOCUMENTS[kind].single:
+                    use_file(self.finds, self.root, path, lookup, asked=True)
+        if self.finds.references:
+            return True
         return any(
             use_sidecars(
-                self.finds, self.root, [(path, mirrored(path[cut:])) for path in inside], lookup, asked=True
+                self.finds, self.root, [(path, mirrored(path[cut:])) for path in files], lookup, asked=True
             )
-            for cut in (0, len(prefix))
+            for cut in sorted({0 if inside else len(prefix), len(prefix)})
         )
 
     def _tree(self, asked: Path, inside: str | None, lookup: Lookup) -> None:
@@ -216,12 +225,23 @@ class _Search:
         if (kind if self.kind == "auto" else self.kind) == "parts":
             paths = [(path, below.partition("/")[2] or below) for path, below in paths]
         matched, unmatched = lookup.match([(path, stem(below)) for path, below in paths])
+        by_task = [path for path, _ in paths if _TASK.fullmatch(path)]
+        if by_task:
+            raise _nameless(by_task)
         if not matched:
             raise DataError(
                 f"None of the {len(paths)} files in {asked} belongs to a picture; the tree must mirror "
                 "the pictures (<class>/<stem>.png for <class>/<stem>.jpg)."
             )
         self._take(matched, kind, f"{asked.name}/", unmatched, more=", as asked")
+
+
+def _nameless(by_task: Sequence[str]) -> DataError:
+    return DataError(
+        f"{by_task[0]} and {len(by_task) - 1} more are brush masks of Label Studio named by task, and only the "
+        "project's export as JSON or JSON-MIN says which picture a task is about; put that file beside them, or "
+        "give it alone (--masks FILE): it holds the strokes too."
+    )
 
 
 def _resolve(masks: Path, root: Path) -> Path:

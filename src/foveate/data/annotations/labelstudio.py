@@ -1,4 +1,4 @@
-"""Label Studio's own export (format JSON): polygons, boxes, ellipses and brush strokes in one file for a project."""
+"""Label Studio's own exports (JSON and JSON-MIN): areas of a whole project in one file."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,15 @@ import numpy as np
 import pydantic
 
 from foveate.data.annotations.documents import Checked, Document, DocumentReader, read_json
-from foveate.data.decode import MAX_PIXELS
+from foveate.data.decode import IMAGE_SUFFIXES, MAX_PIXELS
 from foveate.data.shapes import Bitmap, Box, Polygon, Shape, ellipse, turned_box
 
-AREAS = ("brush", "polygon", "rectangle", "ellipse")
-"""Results that mark an area, also with "labels" behind them; choices, key points, texts and relations do not."""
+AREAS = {"brush": "rle", "polygon": "points", "ellipse": "radiusX", "rectangle": "height"}
+"""{results that mark an area, also with "labels" behind them: what only their value has}; choices, key points and texts
+mark none."""
+
+MINIMAL = (b'"annotation_id"', b'"original_width"', b'labels"', b'"rle"', b'"points"')
+"""Words of which one stands near the beginning of JSON-MIN, behind a task's id."""
 
 
 class _Result(Checked):
@@ -34,6 +38,25 @@ class _Task(Checked):
     data: dict[str, Any]
     annotations: list[_Annotation]
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_minimal(cls, task: Any) -> Any:
+        """JSON-MIN has one annotation a task, without types, its results and the task's data side by side."""
+        if (
+            not isinstance(task, dict)
+            or "annotations" in task
+            or not {"annotation_id", "annotator"} & task.keys()
+        ):
+            return task
+        found = [part for values in task.values() if isinstance(values, list) for part in values]
+        results = [
+            {**part, "id": task.get("annotation_id"), "type": kind, "value": part}
+            for part in found
+            for kind, mark in AREAS.items()
+            if isinstance(part, dict) and mark in part
+        ]
+        return {"id": task.get("id"), "data": task, "annotations": [{"result": results}]}
+
 
 class LabelStudioReader(DocumentReader):
     """Every area of every annotation that was not cancelled is object; sizes and places are of the upright picture."""
@@ -42,23 +65,30 @@ class LabelStudioReader(DocumentReader):
     start = b"["
     marks = (b'"annotations"', b'"data"')
 
+    def knows(self, path: Path, head: bytes) -> bool:
+        minimal = b'"id"' in head and any(mark in head for mark in MINIMAL)
+        return super().knows(path, head + self.marks[0] if minimal else head)
+
     def parse(self, path: Path) -> Document:
         tasks: list[_Task] = read_json(path, list[_Task])
-        entries = {}
+        names: dict[str, str] = {}
+        drawn: dict[str, list[_Result]] = {}
         for task in tasks:
-            name = next((text for text in map(_picture, task.data.values()) if text), None)
+            name, key = next((text for text in map(_picture, task.data.values()) if text), None), str(task.id)
             if name is None:
                 raise ValueError(f"task {task.id} names no picture")
-            if str(task.id) in entries:
+            if names.setdefault(key, name) != name:
                 raise ValueError(f"two tasks have the id {task.id}")
-            kept = [a for a in task.annotations if not a.was_cancelled]
-            results = [r for a in kept for r in a.result if r.type.removesuffix("labels") in AREAS]
+            kept = [result for a in task.annotations if not a.was_cancelled for result in a.result]
+            drawn.setdefault(key, []).extend(r for r in kept if r.type.removesuffix("labels") in AREAS)
+        entries = {}
+        for key, results in drawn.items():
             sizes = {(r.original_width, r.original_height) for r in results}
             if len(sizes) > 1:
-                raise ValueError(f"task {task.id} gives several sizes of one picture")
+                raise ValueError(f"task {key} gives several sizes of one picture")
             size = sizes.pop() if sizes else (None, None)
             named = [(f"result {result.id} ({result.type})", result) for result in results]
-            entries[str(task.id)] = self.entry(name, size, named)
+            entries[key] = self.entry(names[key], size, named)
         return Document(entries)
 
     def shapes_of(self, part: _Result) -> list[Shape]:
@@ -93,7 +123,7 @@ def _picture(value: object) -> str:
     except ValueError:
         return ""
     path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
-    return path.lstrip("/") if "." in path.rsplit("/", 1)[-1] else ""
+    return path.lstrip("/") if Path(path).suffix.lower() in IMAGE_SUFFIXES else ""
 
 
 def unpack_brush(packed: list[int], width: int, height: int) -> np.ndarray:
