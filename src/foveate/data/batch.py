@@ -53,27 +53,32 @@ class Batch:
         std: torch.Tensor,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> "Batch":
-        """Move to ``device`` as bytes, then normalise there: (x / 255 - mean) / std.
-
-        mean, std: (3,) float in [0, 1] units.
-        """
-        images = self.images.to(device, non_blocking=True)
-        scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
-        shift = (-mean / std).view(1, 3, 1, 1).to(device)
-        # The layout last: converted first, every step works on strides that its kernel is slower on.
-        images = (
-            images.to(torch.float32, copy=True)
-            .mul_(scale)
-            .add_(shift)
-            .contiguous(memory_format=memory_format)
-        )
+        """On ``device``; pictures as of ``normalised``, masks in [0, 1]."""
         return Batch(
-            images=images,
+            images=normalised(self.images, device, mean, std, memory_format),
             targets=self.targets.to(device, non_blocking=True),
             masks=self.masks.to(device, non_blocking=True).to(torch.float32).div_(255),
             has_mask=self.has_mask.to(device, non_blocking=True),
             index=self.index,
         )
+
+
+def normalised(
+    images: torch.Tensor,
+    device: torch.device | str,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> torch.Tensor:
+    """Pictures (B, 3, H, W) in [0, 255], moved to ``device`` as they are and normalised there: (x / 255 - mean) / std.
+
+    mean, std: (3,) float in [0, 1] units.
+    """
+    scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
+    shift = (-mean / std).view(1, 3, 1, 1).to(device)
+    # The layout last: converted first, every step works on strides that its kernel is slower on.
+    moved = images.to(device, non_blocking=True).to(torch.float32, copy=True)
+    return moved.mul_(scale).add_(shift).contiguous(memory_format=memory_format)
 
 
 def counted(

@@ -31,6 +31,13 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def subgroups(labels: np.ndarray, values: Sequence[str]) -> np.ndarray:
+    """(N,) int64: pictures of one class, (N,) int64, with one of the values (N,) share a number from 0."""
+    pairs = list(zip(labels.tolist(), values, strict=True))
+    numbers = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
+    return np.array([numbers[pair] for pair in pairs], dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One picture."""
@@ -150,9 +157,7 @@ class Catalog:
         Raises:
             DataError: there is no such attribute.
         """
-        pairs = list(zip(self.labels.tolist(), self.values(attribute), strict=True))
-        numbers = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
-        return np.array([numbers[pair] for pair in pairs], dtype=np.int64)
+        return subgroups(self.labels, self.values(attribute))
 
     @property
     def has_masks(self) -> bool:

@@ -18,14 +18,15 @@ from torch.nn import functional
 from foveate.core.errors import DataError
 from foveate.core.rng import numpy_generator
 from foveate.data.annotations import only_boxes, sample_mask
+from foveate.data.batch import normalised
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.data.grabcut import SPECK, Cut, contrast, doubts
 from foveate.data.square import resize, resize_mask, unfit
 from foveate.evaluation.mask_agreement import agreement
-from foveate.explanation.maps import full
 from foveate.models.modes import evaluating
 from foveate.models.networks import Network
+from foveate.models.places import place_features
 
 NEEDED = 5
 """Masks below which nothing is learned."""
@@ -34,8 +35,6 @@ STRENGTHS = (3e-4, 1e-2, 0.3)
 FOLDS = 5
 UNSURE = 0.3
 """A mask is doubtful when the places between a likelihood of a quarter and of three quarters are this share of it."""
-LEVELS = 4
-"""Feature maps that are looked at: all stages of a convolutional network, blocks spread evenly of a transformer."""
 NUMBERS = 8_000_000
 """Values of features that are fitted at most: places of a picture are drawn at random when there are more."""
 
@@ -60,8 +59,6 @@ class LearnedMasks:
         started = time.perf_counter()
         self.network, self.device, self.catalog = network.to(device), device, catalog
         self.size = network.input_size
-        listed = np.linspace(0, len(network.backbone.feature_info) - 1, LEVELS)
-        self.taps = tuple(dict.fromkeys(f"stage:{round(k)}" for k in listed))
         samples = catalog.samples
         rows = [r for r, s in enumerate(samples) if s.mask and not only_boxes(catalog.root, s.mask)]
         if len(rows) < NEEDED:
@@ -95,6 +92,7 @@ class LearnedMasks:
         scores: dict[float, dict[int, float]] = {strength: {} for strength in STRENGTHS}
         for fold, (_, held) in enumerate(folds):
             for k in held:
+                # Computed again: the places of all pictures would not fit into memory.
                 seen = self._features(read_image(catalog.file(rows[k]), at_least=self.size))
                 for strength, models in tried.items() if masks[k].any() else ():
                     found = self._large(seen, models[fold]) >= 0.5
@@ -127,14 +125,10 @@ class LearnedMasks:
 
     def _features(self, picture: Image.Image) -> np.ndarray:
         """(F, g, g) float32."""
-        square = torch.from_numpy(np.array(resize(picture, self.size))).permute(2, 0, 1)[None].to(self.device)
-        mean, std = (values.view(1, 3, 1, 1) for values in (self.network.mean, self.network.std))
-        images, side = (square / 255 - mean) / std, max(1, self.size // 4)
-        with evaluating(self.network), torch.no_grad():
-            taps = self.network(images, taps=self.taps).taps
-        maps = [functional.interpolate(full(taps[tap]), (side, side), mode="bilinear") for tap in self.taps]
-        found = torch.cat([*maps, functional.adaptive_avg_pool2d(images, side)], dim=1)
-        return found[0].cpu().numpy()
+        square = torch.from_numpy(np.array(resize(picture, self.size))).permute(2, 0, 1)[None]
+        with evaluating(self.network):
+            images = normalised(square, self.device, self.network.mean, self.network.std)
+            return place_features(self.network.backbone, images)[0].cpu().numpy()
 
     def _large(self, features: np.ndarray, model: Pipeline) -> np.ndarray:
         """(S, S) float32 probabilities at the network's size."""

@@ -112,11 +112,10 @@ def propose_masks(
         raise ConfigError(f"{run.folder} is not finished; run its train command again first.")
     check_place(catalog.root, out)
     catalog = _without_own(catalog, out)
-    drawn = catalog
     todo = _tasks(catalog, config, run, everything, observer)
     if limit is not None and limit < len(todo):
         todo = [todo[i] for i in np.linspace(0, len(todo) - 1, limit).round().astype(int)]
-    settings = _settings(config, run, network, drawn)
+    settings = _settings(config, run, network, catalog)
     found = {task.row: _existing(task, settings[task.prior], out, overwrite) for task in todo}
     kept = sum(proposal is not None for proposal in found.values())
     if kept:
@@ -124,7 +123,7 @@ def propose_masks(
     maps: ClassMaps | LearnedMasks | None = None
     if config.prior == "masks" and not all(found.values()):
         looks = network if network is not None else run.model  # type: ignore[union-attr]
-        maps = LearnedMasks(looks, drawn, pick_device(device), observer.progress)
+        maps = LearnedMasks(looks, catalog, pick_device(device), observer.progress)
         observer.message(maps.words())
     elif run is not None:
         maps = ClassMaps(run, catalog, config.tap, device)
@@ -231,12 +230,12 @@ def _tasks(
 
 
 def _settings(
-    config: ProposeConfig, run: RunFolder | None, network: Network | None, drawn: Catalog
+    config: ProposeConfig, run: RunFolder | None, network: Network | None, catalog: Catalog
 ) -> dict[str, str]:
     """{prior: 12 hex digits of everything that decides on its masks besides the picture and its boxes}."""
     weights = sha256_of_file(run.folder / "model.safetensors") if run is not None else ""
     if config.prior == "masks":
-        weights += digest_of_sources(network, drawn)
+        weights += digest_of_sources(network, catalog)
     common = {"iterations": config.iterations, "side": config.side}
     digests = {}
     for prior, fields in USED.items():

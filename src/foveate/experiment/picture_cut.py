@@ -7,7 +7,7 @@ from PIL import Image
 from foveate.core.errors import DataError
 from foveate.core.rng import key
 from foveate.data.annotations import only_boxes, sample_mask
-from foveate.data.batch import Batch
+from foveate.data.batch import normalised
 from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.decode import open_image, read_image, upright_size
 from foveate.data.grabcut import (
@@ -90,17 +90,11 @@ class ClassMaps:
 
         One picture at a time: in batches the last digits, and so a mask, could depend on the neighbours.
         """
-        square = np.array(resize(picture, self.size, self.fit))  # (S, S, 3)
-        batch = Batch(
-            images=torch.from_numpy(square).permute(2, 0, 1)[None],
-            targets=torch.tensor([self.labels[row]]),
-            masks=torch.zeros(1, 1, self.size, self.size, dtype=torch.uint8),
-            has_mask=torch.zeros(1, dtype=torch.bool),
-            index=torch.tensor([row]),
-        ).prepare(self.device, self.model.mean, self.model.std)
-        targets = batch.targets
+        square = torch.from_numpy(np.array(resize(picture, self.size, self.fit)))  # (S, S, 3)
+        images = normalised(square.permute(2, 0, 1)[None], self.device, self.model.mean, self.model.std)
+        targets = torch.tensor([self.labels[row]], device=self.device)
         if self.labels[row] == UNLABELLED:
             with torch.no_grad():
-                targets = self.model(batch.images).logits.argmax(dim=1)
-        values = class_map(self.model, batch.images, targets, self.tap)[0].cpu().numpy()
+                targets = self.model(images).logits.argmax(dim=1)
+        values = class_map(self.model, images, targets, self.tap)[0].cpu().numpy()
         return unfit(values, size, self.fit, target, side=self.size)

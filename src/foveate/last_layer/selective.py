@@ -29,11 +29,7 @@ class SelectiveFinetuning(LastLayer):
         kind: Literal["self"] = "self"
         numbers: Annotated[
             tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], Field(min_length=1, max_length=20)
-        ] = (
-            20,
-            100,
-            500,
-        )
+        ] = (20, 100, 500)  # fmt: skip
         """Pictures that are taken; where there are fewer, all."""
         dropouts: Annotated[
             tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=20)

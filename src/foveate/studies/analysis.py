@@ -135,10 +135,8 @@ def _placebos(results: StudyResults, outcomes: dict[str, dict[str, Outcome]]) ->
             found = outcomes.get(metric.name, {})
             if found.get(arm) != "better":
                 continue
-            ours, theirs, _ = StudyResults.paired(
-                replace(results, baseline=f"{arm}{PLACEBO}"), metric.name, arm
-            )
-            one = compare(ours, theirs, overlap=results.overlap, unit=results.unit)
+            theirs, ours, _ = results.paired(metric.name, arm, f"{arm}{PLACEBO}")
+            one = compare(theirs, ours, overlap=results.overlap, unit=results.unit)
             if one.difference is None or one.low is None or one.high is None or one.p is None:
                 continue
             higher = "higher" if one.difference > 0 else "lower"

@@ -69,10 +69,12 @@ class StudyResults:
         """ "seed 3", "seed 0, fold 2", or the set's name."""
         return self.names.get(pair, f"{self.unit} {pair}")
 
-    def paired(self, metric: str, arm: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-        """(S,) values of the baseline, (S,) of the arm, and the S seeds for which both are there."""
+    def paired(
+        self, metric: str, arm: str, baseline: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        """(S,) values of the baseline (or another arm in its place), (S,) of the arm, and the S seeds of both."""
         values = self.values.get(metric, {})
-        ours, theirs = values.get(arm, {}), values.get(self.baseline, {})
+        ours, theirs = values.get(arm, {}), values.get(baseline or self.baseline, {})
         seeds = tuple(seed for seed in self.seeds if seed in ours and seed in theirs)
         return (
             np.array([theirs[seed] for seed in seeds], dtype=np.float64),

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import f1_score, recall_score
 
+from foveate.data.catalog import subgroups
 from foveate.models.networks import Network
 from foveate.objectives import Progress
 from foveate.training.loaders import Feed
@@ -41,8 +42,8 @@ def validate(
     present = np.unique(true)
     worst = {}
     for name, values in step.job.feeds.attributes_of("val").items():
-        _, number = np.unique(np.char.add(np.char.add(true.astype(str), " "), values), return_inverse=True)
-        score = WorstAttributeValidation().score(predicted == true, np.where(values == "", -1, number))
+        numbers = np.where(values == "", -1, subgroups(true, values.tolist()))
+        score = WorstAttributeValidation().score(predicted == true, numbers)
         worst[f"worst_{name}_accuracy"] = score
     return {
         **means,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.io import loadmat
 
 from foveate.core.errors import DataError, few, first_line, shown
 from foveate.core.reading import read_text
@@ -103,6 +102,10 @@ class Folder:
 
     def mat(self, name: str, *variables: str) -> list[np.ndarray]:
         """Variables of a MATLAB file, each at least 1-d. A DataError where it is missing, damaged, or lacks one."""
+        from scipy.io import (
+            loadmat,  # few sets have such files, and every command that reads pictures comes here
+        )
+
         file = self.root / name
         if not file.is_file():
             raise DataError(f"{file} is missing, which belongs to this data set; fetch it again.")

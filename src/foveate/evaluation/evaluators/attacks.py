@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from foveate.core import config
 from foveate.core.rng import numpy_generator
-from foveate.data.batch import Batch
+from foveate.data.batch import Batch, normalised
 from foveate.evaluation.attributes import accuracy_of
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
@@ -97,7 +97,7 @@ class Attacks(Evaluator):
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C) float32 of pictures (B, 3, H, W) in [0, 255]."""
         model = self.subject.model
-        mean, std = (values.view(1, 3, 1, 1).to(self.subject.device) for values in (model.mean, model.std))
         with evaluating(model):
-            logits: torch.Tensor = model((images.to(self.subject.device) / 255 - mean) / std).logits
+            shown = normalised(images, self.subject.device, model.mean, model.std)
+            logits: torch.Tensor = model(shown).logits
         return logits.float()

@@ -3,7 +3,6 @@
 import copy
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -13,10 +12,7 @@ from foveate.core.rng import torch_seeded
 from foveate.models.backbone import Backbone
 from foveate.models.networks.network import Network, NetworkConfig
 from foveate.models.output import Output
-from foveate.models.taps import capture_taps
-
-LEVELS = 4
-"""Feature maps that tell object from background: all stages, or blocks spread evenly where all have one resolution."""
+from foveate.models.places import place_features, spread_stages
 
 
 class CutOut(Network):
@@ -38,15 +34,12 @@ class CutOut(Network):
 
     def __init__(self, config: Config, backbone: Backbone, classes: int, seed: int) -> None:
         super().__init__(backbone, classes)
-        self.segmenter = Segmenter(self.backbone, self.map_levels())
+        self.segmenter = Segmenter(
+            self.backbone, 3 + sum(map(self.tap_channels, spread_stages(self.backbone)))
+        )
         with torch_seeded(seed, "head"):
             self.classifier = nn.Linear(self.num_features, classes)
         self.dropout = nn.Dropout(config.dropout)
-
-    def map_levels(self) -> dict[str, int]:
-        """{stage: channels} of the maps that the segmenter looks at."""
-        listed = np.linspace(0, len(self.backbone.feature_info) - 1, LEVELS).round().astype(int)
-        return {tap: self.tap_channels(tap) for tap in dict.fromkeys(f"stage:{k}" for k in listed)}
 
     def answer(self, images: torch.Tensor) -> Output:
         likely = self.segmenter(images)
@@ -63,11 +56,10 @@ class CutOut(Network):
 class Segmenter(nn.Module):
     """A linear layer on the maps of a backbone that stays as it is."""
 
-    def __init__(self, backbone: nn.Module, levels: dict[str, int]) -> None:
+    def __init__(self, backbone: nn.Module, channels: int) -> None:
+        """channels: F of ``place_features``."""
         super().__init__()
-        self.levels = tuple(levels)
         self.looks: Any = constant(copy.deepcopy(backbone))
-        channels = sum(levels.values()) + 3
         self.scale = nn.BatchNorm2d(channels, affine=False)
         self.layer = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.layer.weight)
@@ -81,16 +73,7 @@ class Segmenter(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> logits (B, 1, H / 4, W / 4), of the places' feature maps and mean colour."""
-        with torch.no_grad(), capture_taps(self.looks, self.levels, images) as maps:
-            self.looks.forward_features(images)
-        side = (max(1, images.shape[2] // 4), max(1, images.shape[3] // 4))
-        large = [
-            F.interpolate(maps[tap].float(), side, mode="bilinear", align_corners=False)
-            for tap in self.levels
-        ]
-        found: torch.Tensor = self.layer(
-            self.scale(torch.cat([*large, F.adaptive_avg_pool2d(images, side)], dim=1))
-        )
+        found: torch.Tensor = self.layer(self.scale(place_features(self.looks, images)))
         return found
 
 
