@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ SURFACE = {
     "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
     "tune": "data --out --config --backbone --weights --size --guide --split LAYOUT --seed --device --set "
     "--trials --jobs --storage --quarantine",
-    "evaluate": "run LAYOUT --data --tta --out --device",
+    "evaluate": "run LAYOUT --data --backgrounds --measures --tta --out --device",
     "study run": "study --out --backbone --weights --size LAYOUT --set --data --seeds --arm --block --jobs --threads "
     "--quarantine",
     "study show": "folder --trim",
@@ -141,6 +142,35 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
 
     assert foveate("report", out, "--out", tmp_path / "report.html").exit_code == 0
     assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def test_evaluate_on_own_backgrounds_and_changed_pictures(
+    trained: tuple[Path, Result], tree: Path, tmp_path: Path
+) -> None:
+    out, _ = trained
+    (tmp_path / "lawn").mkdir()
+    shutil.copy(tree / "images" / "class0" / "000.png", tmp_path / "lawn" / "a.png")
+    (tmp_path / "lawn" / "b.png").write_bytes(b"no picture")
+    flags = ("--backgrounds", tmp_path, "--measures", "textures,moved_object", "--device", "cpu")
+    result = foveate("evaluate", out, *flags)
+    assert result.exit_code == 0, result.output
+    measures = ["textures", "moved_object", {"kind": "folder_backgrounds", "folder": str(tmp_path)}]
+    found = Run.open(out).measure(device="cpu", measures=measures)[1]["test"]
+    for line, kind in (("your backgrounds", "folder_backgrounds"), ("textures", "textures")):
+        assert f"{line}: accuracy {found[kind]['accuracy']:.3f} (95 %" in said(result)
+        assert f"unchanged {found[kind]['consistent']:.3f}; unchanged" in said(result)
+    assert "object moved and scaled: accuracy" in said(result)
+    assert "drawn from 2 pictures (2 in lawn)" in said(result)
+    assert "1 of them cannot be read and were left out: lawn/b.png: " in said(result)
+    assert "plain colours" not in said(result)
+    before = Run.open(out).result["metrics"]["test"]
+    assert found["backgrounds"] == before["backgrounds"], "what the run measures is measured too"
+
+    draw_tree(tmp_path / "unseen", each=4, seed=7)
+    bare = foveate("evaluate", out, "--data", tmp_path / "unseen" / "images", *flags)
+    assert bare.exit_code == 1
+    assert "folder_backgrounds needs pictures with a mask, and none" in said(bare)
+    assert "(got {'kind': 'mirrors'})" in said(foveate("evaluate", out, "--measures", "mirrors"))
 
 
 def test_evaluate_says_which_value_of_an_attribute_is_worst(

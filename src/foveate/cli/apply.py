@@ -1,9 +1,10 @@
 """foveate evaluate, predict, report"""
 
 from pathlib import Path
+from typing import Any
 
 from foveate.cli.command import command
-from foveate.cli.flags import LAYOUT, Typed, layout_of
+from foveate.cli.flags import LAYOUT, Typed, layout_of, words
 from foveate.cli.result_lines import result_lines
 from foveate.cli.screen import fail, open_run, say, show, table, tell
 from foveate.core.errors import ConfigError
@@ -14,18 +15,25 @@ SHOWN = 10
 
 @command(*LAYOUT)
 def evaluate(
-    run: Path, *, typed: Typed, data: Path | None = None, tta: str | None = None, out: Path | None = None,
-    device: str = "auto",
+    run: Path, *, typed: Typed, data: Path | None = None, backgrounds: Path | None = None, measures: str = "",
+    tta: str | None = None, out: Path | None = None, device: str = "auto",
 ) -> None:  # fmt: skip
     """Measure a finished run: accuracy with interval, per class, calibration, where it looks.
 
     Args:
         data: Another labelled data set, read as the run's own was; default: that one.
+        backgrounds: Folder of your own pictures, which are put behind the objects; needs masks.
+        measures: What else to measure (foveate list evaluators), separated by commas, as textures,moved_object.
         out: Also write the prediction table here (CSV).
     """
     opened = open_run(run)
     layout = layout_of(typed, opened.experiment.data.layout)
-    predictions, found = opened.measure(data, tta=tta, device=device, layout=layout, told=tell)
+    further: list[str | dict[str, Any]] = [*words(measures)]
+    if backgrounds is not None:
+        further.append({"kind": "folder_backgrounds", "folder": str(backgrounds.absolute())})
+    predictions, found = opened.measure(
+        data, tta=tta, device=device, layout=layout, measures=further, told=tell
+    )
     if out:
         predictions.to_csv(out)
     for split, metrics in found.items():

@@ -3,9 +3,20 @@
 from collections.abc import Iterator
 from typing import Any
 
+from foveate.core.errors import few
+
+NAMED = 3
+CHANGED = {
+    "folder_backgrounds": "your backgrounds",
+    "plain_colours": "plain colours",
+    "textures": "textures",
+    "moved_object": "object moved and scaled",
+}
+"""{evaluator: what it does}."""
+
 
 def result_lines(split: str, metrics: dict[str, Any], *, calibration: bool = False) -> Iterator[str]:
-    """Accuracy, the worst values of attributes, background tests, neighbours: as far as ``metrics`` has them."""
+    """Accuracy, worst values of attributes, tests on changed pictures, neighbours: as far as ``metrics`` has them."""
     if metrics.get("accuracy") is not None:
         low, high = metrics["accuracy_low"], metrics["accuracy_high"]
         yield (
@@ -32,11 +43,32 @@ def result_lines(split: str, metrics: dict[str, Any], *, calibration: bool = Fal
                 f"(chance {tests['chance_majority']:.3f}); unchanged {tests['original']['accuracy']:.3f} "
                 f"(n = {tests['n']})"
             )
+        for kind, what in CHANGED.items():
+            if found := metrics.get(kind):
+                yield from _changed(what, found)
     if near := metrics.get("neighbours"):
         yield (
             f"{split}: the {near['k']} nearest training pictures, by the backbone's features: class right in "
             f"{near['accuracy']:.3f} (n = {near['n']})"
         )
+
+
+def _changed(what: str, found: dict[str, Any]) -> Iterator[str]:
+    """One line of a test on changed pictures, and one where pictures were left out."""
+    each = ", ".join(
+        f"{name} {part['accuracy']:.3f}" for name, part in found["variants"].items() if name != "."
+    )
+    yield (
+        f"{what}: accuracy {found['accuracy']:.3f} (95 % interval {found['accuracy_low']:.3f} to "
+        f"{found['accuracy_high']:.3f}){each and f': {each}'}; the same answer in all as unchanged "
+        f"{found['consistent']:.3f}; unchanged {found['original']['accuracy']:.3f} (n = {found['n']})"
+    )
+    if "backgrounds" in found:
+        counted = ", ".join(f"{n} in {name}" for name, n in found["backgrounds"].items())
+        yield f"backgrounds were drawn from {sum(found['backgrounds'].values())} pictures ({counted})"
+        left = [f"{path}: {why}" for path, why in found["unreadable"].items()]
+        if left:
+            yield f"{len(left)} of them cannot be read and were left out: {few(left, NAMED)}"
 
 
 def _energy(metrics: dict[str, Any]) -> str:

@@ -142,17 +142,21 @@ class Run(RunFolder):
         Pictures of ``data`` that the network was trained on, recognised by their bytes, are left out.
 
         Args:
-            how: tta, device, workers; layout: how ``data`` is read (None: as the run's own pictures were); told: gets a
-                sentence on what was left out, or could not be recognised.
+            how: tta, device, workers; layout: how ``data`` is read (None: as the run's own pictures were); measures:
+                further evaluators, by name or as settings with their ``kind``; told: gets a sentence on what was left
+                out, or could not be recognised.
 
         Raises:
-            DataError: ``data`` has a class that the run does not know, or no picture that it has not learnt from.
+            ConfigError: an unknown evaluator.
+            DataError: ``data`` has a class that the run does not know, or no picture that it has not learnt from; or a
+                further evaluator needs masks and there are none.
         """
         return measure(*self._measured(data, **how))
 
     def _measured(
         self, data: Path | str | None, *, tta: str | None = None, device: str = "auto", workers: int = 0,
-        layout: LayoutConfig | None = None, told: Callable[[str], None] = lambda text: None,
+        layout: LayoutConfig | None = None, measures: Sequence[str | dict[str, Any]] = (),
+        told: Callable[[str], None] = lambda text: None,
     ) -> tuple[Subject, np.ndarray, list[Evaluator]]:  # fmt: skip
         catalog = shown_to(self, data, layout, told)
         rows = measured_rows(self.experiment, catalog)
@@ -160,7 +164,7 @@ class Run(RunFolder):
             raise DataError(f"There is nothing to evaluate in {data or self.folder}.")
         own = self.catalog if data is None and self.experiment.task is not None else None
         subject = subject_of_run(self, catalog, device, tta=tta, workers=workers, own=own)
-        return subject, rows, evaluators_of(self.experiment, subject)
+        return subject, rows, evaluators_of(self.experiment, subject, measures)
 
     def look(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.cache import open_pictures
 from foveate.data.cache_config import CacheConfig
@@ -17,7 +18,9 @@ from foveate.data.discover import discover, flat, is_flat
 from foveate.data.layout_settings import LayoutConfig
 from foveate.data.transforms import Transform
 from foveate.evaluation.evaluators import EVALUATORS, Evaluator
+from foveate.evaluation.evaluators.changed_pictures import ChangedPictures
 from foveate.evaluation.measure import predict
+from foveate.evaluation.settings import EvaluationConfig
 from foveate.evaluation.subject import Subject, pick_device
 from foveate.experiment.known_pictures import without_training
 from foveate.experiment.run_folder import RunFolder
@@ -48,9 +51,28 @@ def subject_of_run(
     return subject_of(run.experiment, run.model, catalog, size, pick_device(device), **more)
 
 
-def evaluators_of(experiment: Experiment, subject: Subject) -> list[Evaluator]:
-    """What the experiment measures besides the answers."""
-    return [EVALUATORS.build(config, subject) for config in experiment.evaluation.measures]
+def evaluators_of(
+    experiment: Experiment, subject: Subject, further: Sequence[str | dict[str, Any]] = ()
+) -> list[Evaluator]:
+    """What the experiment measures besides the answers, and further evaluators, by name or as settings.
+
+    Raises:
+        ConfigError: an evaluator is unknown.
+        DataError: a further one changes pictures along their masks, and none of them has a mask.
+    """
+    named = [{"kind": name} if isinstance(name, str) else name for name in further]
+    wanted = parse(EvaluationConfig, {"measures": named}, source="what to measure").measures if named else ()
+    kinds = {config.kind for config in wanted}
+    own = [config for config in experiment.evaluation.measures if config.kind not in kinds]
+    found = [EVALUATORS.build(config, subject) for config in (*own, *wanted)]
+    for evaluator in found:
+        kind = evaluator.config.kind
+        if kind in kinds and isinstance(evaluator, ChangedPictures) and not len(evaluator.rows()):
+            raise DataError(
+                f"{kind} needs pictures with a mask, and none of those of {subject.catalog.root} that are judged has "
+                "one; name their folder (--masks), or make some with foveate masks propose."
+            )
+    return found
 
 
 def measured_rows(experiment: Experiment, catalog: Catalog) -> np.ndarray:

@@ -28,6 +28,16 @@ METRICS: dict[str, Metric] = {
         Metric("test.backgrounds.grey.accuracy", "Accuracy, grey background", "higher", PERCENT),
         Metric("test.backgrounds.noise.accuracy", "Accuracy, noise background", "higher", PERCENT),
         Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", PERCENT),
+        *(
+            Metric(f"test.{kind}.{name}", f"{title}, {what}", "higher", PERCENT)
+            for kind, what in (
+                ("folder_backgrounds", "backgrounds of a folder"),
+                ("plain_colours", "plain colours"),
+                ("textures", "textures"),
+                ("moved_object", "object moved and scaled"),
+            )
+            for name, title in (("accuracy", "Accuracy"), ("consistent", "Same answer"))
+        ),
         Metric("test.balanced_accuracy", "Test balanced accuracy", "higher", PERCENT),
         Metric("test.macro_f1", "Test macro F1"),
         Metric("test.worst_attribute_accuracy", "Test accuracy, worst attribute", "higher", PERCENT),

@@ -18,26 +18,23 @@ import numpy as np
 import torch
 from PIL import Image
 
-from foveate.augmentation.background_swap import blur, compose, others, without_object
+from foveate.augmentation.background_swap import blur, compose, others
 from foveate.core import config
 from foveate.core.rng import key, numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.background_files import SHEET, TABLE, TESTS, BackgroundSheet, BackgroundTable
+from foveate.evaluation.evaluators.changed_pictures import SEED, as_bytes, ask, centred, painted_out, visible
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, quiet
 
-SEED = 0
-"""Of every draw here; never the experiment's, so that runs with different seeds are tested alike."""
 GREY = 128
 """The flat background. Not the picture's own mean, which would tell the background's colour."""
 SHEET_PICTURES = 6
 SHEET_SIDE = 128
 """Longest side in pixels of a picture that is kept to look at."""
-_CENTRE = 127.5
-_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -77,25 +74,19 @@ def change_picture(
         path: decides the noise.
         lent: picture and mask that lend their background; None leaves ``swapped`` out.
     """
-    # One picture at a time and in float64: neither batch nor threads may change a byte of the result.
-    pixels, alpha = image[None].double() - _CENTRE, mask[None].double() / 255
-    painted = without_object(pixels, mask[None].float())
+    pixels, alpha = centred(image)[None], mask[None].double() / 255
+    painted = painted_out(image, mask)[None]
     noise = numpy_generator(SEED, "noise", path).integers(0, 256, size=tuple(pixels.shape), dtype=np.uint8)
     behind = {
         "blurred": blur(painted),
-        "grey": torch.full_like(pixels, GREY - _CENTRE),
-        "noise": torch.from_numpy(noise).double() - _CENTRE,
+        "grey": centred(torch.full_like(pixels, GREY)),
+        "noise": centred(torch.from_numpy(noise)),
     }
     if lent is not None:
-        behind["swapped"] = without_object(lent[0][None].double() - _CENTRE, lent[1][None].float())
+        behind["swapped"] = painted_out(*lent)[None]
     shown = {test: compose(pixels, other, alpha) for test, other in behind.items()}
     shown |= {"original": pixels, "removed": painted}
-    return {test: _bytes(shown[test])[0] for test in TESTS if test in shown}
-
-
-def _bytes(pixels: torch.Tensor) -> torch.Tensor:
-    # Ties are common (means of two bytes) and would be decided by the last bit; the shift decides them upwards.
-    return (pixels + _CENTRE + 0.5 + _TIE).floor().clamp(0, 255).to(torch.uint8)
+    return {test: as_bytes(shown[test])[0] for test in TESTS if test in shown}
 
 
 class Backgrounds(Evaluator):
@@ -137,35 +128,27 @@ def measure_backgrounds(subject: Subject, pictures: Pictures | None = None) -> B
     lender = {int(row): int(rows[k]) if k >= 0 else None for row, k in zip(rows, chosen, strict=True)}
     wanted = sheet_rows(paths, catalog.labels[rows])
     kept: dict[str, dict[str, np.ndarray]] = {}
-    asked: list[str] = []
 
-    def feed() -> Iterator[Batch]:
+    def shown() -> Iterator[tuple[Batch, dict[int, dict[str, torch.Tensor]]]]:
         lenders = np.where(chosen >= 0, rows[chosen], rows)
         told = subject.batches(rows, "testing other backgrounds", side=subject.side, pictures=pictures)
         silent = replace(subject, progress=quiet).batches(lenders, "", side=subject.side, pictures=pictures)
         for own, lent in zip(told, silent, strict=True):
-            visible = own.masks.flatten(1).any(dim=1).nonzero()[:, 0].tolist()
-            shown: dict[str, list[torch.Tensor]] = {}
-            for k in visible:
+            changed = {}
+            for k in visible(own):
                 row = int(own.index[k])
                 path, other = samples[row].path, (lent.images[k], lent.masks[k])
-                changed = change_picture(
+                changed[k] = change_picture(
                     own.images[k], own.masks[k], path, None if lender[row] is None else other
                 )
                 if path in wanted:
-                    kept[path] = _small({"mask": own.masks[k], **changed})
-                for test, image in changed.items():
-                    shown.setdefault(test, []).append(image)
-            for test, images in shown.items():
-                asked.extend([test] * len(images))
-                part = (own.targets, own.masks, own.has_mask, own.index)
-                targets, masks, has_mask, index = (values[visible] for values in part)
-                yield Batch(torch.stack(images), targets, masks, has_mask, index)
+                    kept[path] = _small({"mask": own.masks[k], **changed[k]})
+            yield own, changed
 
-    index, logs = subject.predict(feed())
-    if not asked:
+    index, asked, logs = ask(subject, shown())
+    if not len(asked):
         return None
-    of_test = {test: np.flatnonzero(np.array(asked) == test) for test in TESTS if test in asked}
+    of_test = {test: np.flatnonzero(asked == test) for test in TESTS if test in asked}
     tested = index[of_test["original"]]
     labels = catalog.labels[tested]
     lenders = [lender[row] for row in tested.tolist()]
