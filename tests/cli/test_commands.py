@@ -43,7 +43,7 @@ SURFACE = {
     "masks propose": "data --out --backbone --weights LAYOUT --prior --from-masks --run --share --iterations --limit "
     "--all --overwrite --set --device",
     "masks compare": "data proposed LAYOUT --values --out",
-    "predict": "run paths --out --layout --tta --device",
+    "predict": "run paths --out --layout --level --quick --tta --device",
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
     "--set --seed --device",
     "look": "run LAYOUT --data --methods --metrics --target --layer --limit --out --set --seed --device",
@@ -124,13 +124,24 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
     assert f"backgrounds: swapped {swapped:.3f}, blurred" in said(result)
     assert "class2" in result.output
     assert (tmp_path / "table.csv").is_file()
+    assert "Sets of possible classes hold the true one in" in said(result)
     assert foveate("evaluate", out, "--data", tree, "--tta", "flip", "--device", "cpu").exit_code == 0
 
     result = foveate("predict", out, tree / "images" / "class0", "--out", tmp_path / "p.csv")
     assert result.exit_code == 0, result.output
     assert "16 predictions" in said(result)
+    assert "of them not sure: 95 % of the others should be right." in said(result)
+    assert "of them far from the training pictures. Pictures like the run's own are called far in" in said(
+        result
+    )
     with open(tmp_path / "p.csv", newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 16
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 16
+    for row in rows:
+        assert row["prediction"] in row["possible"].split(" | ")
+        assert {row["not_sure"], row["far"]} <= {"0", "1"}
+    quick = foveate("predict", out, tree / "images" / "class0", "--quick", "--out", tmp_path / "q.csv")
+    assert "far" not in quick.output
     one = tree / "images" / "class1" / "003.png"
     assert foveate("predict", out, one, "--out", tmp_path / "p.json").exit_code == 0
     assert len(json.loads((tmp_path / "p.json").read_text())) == 1

@@ -1,13 +1,17 @@
 """foveate evaluate, predict, report"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foveate.cli.command import command
 from foveate.cli.flags import LAYOUT, Typed, layout_of, words
 from foveate.cli.result_lines import result_lines
-from foveate.cli.screen import fail, open_run, say, show, table, tell
-from foveate.core.errors import ConfigError
+from foveate.cli.screen import fail, open_run, say, show, table, tell, watched
+from foveate.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from foveate.evaluation.answering import AnswerRule
+    from foveate.experiment import Run
 
 SHOWN = 10
 """Pictures named on the screen; a file lists all."""
@@ -26,6 +30,8 @@ def evaluate(
         measures: What else to measure (foveate list evaluators), separated by commas, as textures,moved_object.
         out: Also write the prediction table here (CSV).
     """
+    from foveate.evaluation.answering import answering, in_words
+
     opened = open_run(run)
     layout = layout_of(typed, opened.experiment.data.layout)
     further: list[str | dict[str, Any]] = [*words(measures)]
@@ -36,11 +42,24 @@ def evaluate(
     )
     if out:
         predictions.to_csv(out)
+    rule = _rule(opened, tta)
     for split, metrics in found.items():
         for line in result_lines(split, metrics, calibration=True):
             say(line)
+        if rule is not None and split == "test" and metrics["accuracy"] is not None:
+            for line in in_words(answering(predictions.of_split(split), rule)):
+                say(line)
         if metrics["accuracy"] is not None:
             show(table(("*class", "n", "precision", "recall", "F1"), map(_class_row, metrics["per_class"])))
+
+
+def _rule(opened: "Run", tta: str | None, level: float = 0.95) -> "AnswerRule | None":
+    """Of the run's validation pictures; what keeps them from telling is said."""
+    try:
+        return opened.answer_rule(level, tta)
+    except DataError as error:
+        tell(str(error))
+        return None
 
 
 def _class_row(row: dict[str, object]) -> list[str]:
@@ -55,14 +74,18 @@ def predict(
     *,
     out: Path,
     layout: str = "table",
+    level: float = 0.95,
+    quick: bool = False,
     tta: str | None = None,
     device: str = "auto",
 ) -> None:
-    """Predict new pictures with a finished run.
+    """Predict new pictures with a finished run, and say where it is not sure and what is unlike its training pictures.
 
     Args:
         out: The file to write, .csv or .json.
         layout: table (probabilities and all), or competition (file, class id).
+        level: Share of its sure answers that should be right.
+        quick: Leave out how far pictures are from the training pictures, which are read once for that.
     """
     from foveate.core.files import write_csv
     from foveate.experiment.prediction_files import LAYOUTS
@@ -71,9 +94,25 @@ def predict(
         raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")
     if out.suffix not in (".csv", ".json"):
         raise ConfigError(f"--out takes a .csv or .json file, got '{out}'.")
-    predictions = open_run(run).predict(paths, tta=tta, device=device, quarantine=True)
+    opened, known, sure = open_run(run), None, None
+    with watched() as screen:
+        if layout == "table":
+            sure = level if _rule(opened, tta, level) else None
+            try:
+                known = None if quick else opened.familiarity(device, screen.progress)
+            except DataError as error:
+                tell(str(error))
+        predictions = opened.predict(
+            paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
+        )
     LAYOUTS[layout](predictions, out)
     say(f"{len(predictions)} predictions in ", out)
+    if sure is not None:
+        say(
+            f"{int(predictions.look['not_sure'].sum())} of them not sure: {100 * level:g} % of the others should be right."
+        )
+    if known is not None:
+        say(f"{int(predictions.look['far'].sum())} of them far from the training pictures. {known.words}")
     left_out, unreadable = out.with_name(f"{out.stem}.unreadable.csv"), predictions.unreadable
     if not unreadable:
         left_out.unlink(missing_ok=True)  # of an earlier call

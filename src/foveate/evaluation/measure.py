@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from foveate.data.batch import Batch
-from foveate.data.cache import DecodedPictures, Item
+from foveate.data.cache import DecodedPictures, Item, Pictures
 from foveate.data.decode import DecodeError
 from foveate.data.square import at_side
 from foveate.evaluation.evaluators import Evaluator
@@ -51,17 +51,19 @@ def predict(
     """
     watching = [evaluator for evaluator in evaluators if evaluator.wants(rows)]
     same = subject.side == subject.size
-    pictures = None if faults is None else _Readable(subject, faults)
+
+    def readable(side: int) -> Pictures | None:
+        return None if faults is None else _Readable(subject, faults, side)
 
     def shown() -> Iterator[Batch]:
-        for batch in subject.batches(rows, "predicting", side=subject.side, pictures=pictures):
+        for batch in subject.batches(rows, "predicting", side=subject.side, pictures=readable(subject.side)):
             if same:
                 _see(watching, batch)
             yield subject.shown(batch)
 
     index, logs = subject.predict(shown())
     if watching and not same:
-        for batch in subject.batches(rows, "measuring"):
+        for batch in subject.batches(rows, "measuring", pictures=readable(subject.size)):
             _see(watching, batch)
     look: dict[str, np.ndarray] = {}
     for evaluator in watching:
@@ -78,8 +80,7 @@ def _see(evaluators: Iterable[Evaluator], batch: Batch) -> None:
 class _Readable(DecodedPictures):
     """Pictures of which those that cannot be read are black, and named."""
 
-    def __init__(self, subject: Subject, faults: dict[int, str]) -> None:
-        side = subject.side
+    def __init__(self, subject: Subject, faults: dict[int, str], side: int) -> None:
         super().__init__(
             subject.catalog, subject.cache.size or side, at_side(subject.fit, subject.size, side)
         )

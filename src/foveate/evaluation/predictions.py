@@ -20,6 +20,7 @@ from foveate.data.catalog import ATTRIBUTE, UNLABELLED, Catalog
 
 COLUMNS = ("path", "split", "group", "label", "prediction", "correct", "loss", "confidence", "entropy")
 PROBABILITY = "prob_"
+POSSIBLE = "possible"
 # A spreadsheet that saves the table loses digits; a larger difference means that somebody changed it.
 TOLERANCE = 1e-4
 
@@ -46,6 +47,8 @@ class PredictionTable:
     """{column: (N,) float32}: where the network looked (``foveate.evaluation.evaluators.look``), NaN = unknown."""
     attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
     """{attribute: (N,) str}: what is known of the pictures beside their class, "" = unknown."""
+    possible: np.ndarray | None = None
+    """(N, C) bool: the classes that a picture may be (``evaluation.answering``); written, and not read again."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """{path: why}: pictures that should have been predicted and could not be read; not kept in the file."""
 
@@ -72,7 +75,7 @@ class PredictionTable:
             if values.shape != (n,):
                 raise DataError(f"Column '{name}' has shape {values.shape}; {n} pictures need {(n,)}.")
         for name in self.look:
-            if name in COLUMNS or name.startswith((PROBABILITY, ATTRIBUTE)):
+            if name in (*COLUMNS, POSSIBLE) or name.startswith((PROBABILITY, ATTRIBUTE)):
                 raise DataError(f"A look column cannot be called '{name}'; give it a free name.")
         if n and not (self.label.min() >= UNLABELLED and self.label.max() < needed[1]):
             raise DataError(f"Labels must lie in -1..{needed[1] - 1}; got {sorted(set(self.label))}.")
@@ -163,7 +166,10 @@ class PredictionTable:
         columns = {name: getattr(self, name)[rows] for name in ("path", "split", "group", "label", "loss")}
         look = {name: values[rows] for name, values in self.look.items()}
         known = {name: values[rows] for name, values in self.attributes.items()}
-        return replace(self, probabilities=self.probabilities[rows], look=look, attributes=known, **columns)
+        possible = None if self.possible is None else self.possible[rows]
+        return replace(
+            self, probabilities=self.probabilities[rows], look=look, attributes=known, possible=possible, **columns
+        )  # fmt: skip
 
     def of_split(self, split: str) -> "PredictionTable":
         """The labelled rows of ``split``.
@@ -180,7 +186,7 @@ class PredictionTable:
 
     def to_csv(self, path: Path) -> None:
         """Write the columns ``COLUMNS``, one ``prob_<class id>`` for every class, ``attribute_<name>`` for every
-        attribute, then the look columns.
+        attribute, the look columns, then ``possible``, class ids joined by `` | ``.
 
         Unlabelled rows have an empty label, correct and loss; a look value that is NaN is empty.
         """
@@ -199,6 +205,8 @@ class PredictionTable:
         columns |= {PROBABILITY + ids[k]: _numbers(p) for k, p in enumerate(self.probabilities.T)}
         columns |= {ATTRIBUTE + name: values.tolist() for name, values in self.attributes.items()}
         columns |= {name: _numbers(values) for name, values in self.look.items()}
+        if self.possible is not None:
+            columns[POSSIBLE] = [" | ".join(np.array(self.class_ids)[row]) for row in self.possible]
         write_csv(Path(path), list(columns), list(zip(*columns.values(), strict=True)))
 
     def _stated_correct(self, prediction: np.ndarray) -> list[str]:
@@ -236,7 +244,7 @@ class PredictionTable:
         numbers = {
             name: _floats(cells, path, name)
             for name, cells in columns.items()
-            if name not in COLUMNS[:6] and not name.startswith(ATTRIBUTE)
+            if name not in (*COLUMNS[:6], POSSIBLE) and not name.startswith(ATTRIBUTE)
         }
         probabilities = [numbers.pop(PROBABILITY + class_id) for class_id in ids]
         loss, confidence, _ = (numbers.pop(name) for name in COLUMNS[6:])

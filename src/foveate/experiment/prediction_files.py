@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foveate.core.files import write_csv, write_json
 from foveate.evaluation.predictions import PredictionTable
 
@@ -19,10 +21,20 @@ def write_table(table: PredictionTable, path: Path) -> None:
             "prediction": table.class_ids[table.prediction[i]],
             "confidence": float(table.confidence[i]),
             "probabilities": dict(zip(table.class_ids, table.probabilities[i].tolist(), strict=True)),
+            **{name: float(values[i]) for name, values in table.look.items()},
+            **_possible(table, i),
         }
         for i in range(len(table))
     ]
     write_json(path, rows)
+
+
+def _possible(table: PredictionTable, row: int) -> dict[str, list[str]]:
+    return (
+        {}
+        if table.possible is None
+        else {"possible": np.array(table.class_ids)[table.possible[row]].tolist()}
+    )
 
 
 def write_competition(table: PredictionTable, path: Path) -> None:

@@ -13,17 +13,20 @@ import numpy as np
 
 from foveate.core.config import parse
 from foveate.core.errors import DataError
+from foveate.data.cache import Progress
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import open_image
 from foveate.data.discover import discover, picture_list
 from foveate.data.layout_settings import LayoutConfig
+from foveate.evaluation.answering import LEVEL, AnswerRule, answer_rule
 from foveate.evaluation.evaluators import Backgrounds, Evaluator
 from foveate.evaluation.evaluators.backgrounds import BackgroundTests, measure_backgrounds
 from foveate.evaluation.explainer_scores import ExplainerScores, LookConfig
 from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.measure import measure, predict
 from foveate.evaluation.predictions import PredictionTable
-from foveate.evaluation.subject import Subject, judged_split
+from foveate.evaluation.subject import Subject, judged_split, quiet
+from foveate.experiment.familiarity import Familiarity
 from foveate.experiment.run_explainer import (
     Explained,
     RunExplainer,
@@ -57,16 +60,23 @@ class Run(RunFolder):
         device: str = "auto",
         workers: int = 0,
         quarantine: bool = False,
+        level: float | None = None,
+        familiarity: Familiarity | None = None,
     ) -> PredictionTable:
         """Predict pictures: files in the order given, also twice, and folders, each sorted by path.
 
         Args:
+            level: share of answers that should be right, such as 0.95: adds the columns ``calibrated`` (confidence
+                after temperature scaling) and ``not_sure`` (0 or 1), and ``possible`` classes (see ``answer_rule``).
+            familiarity: of ``Run.familiarity``: adds the columns ``distance`` and ``far``.
             quarantine: leave out pictures that cannot be read and list them in the table's ``unreadable``, instead of
                 refusing; pictures are then read in this process.
 
         Raises:
-            DataError: nothing to predict, no picture can be read, or one cannot (its name is in the message).
+            DataError: nothing to predict, no picture can be read, or one cannot (its name is in the message); what
+                ``answer_rule`` raises.
         """
+        rule = None if level is None else self.answer_rule(level, tta)
         several = [paths] if isinstance(paths, str | Path) else paths
         root, names = picture_list([Path(path) for path in several], unreadable=True)
         samples = tuple(Sample(name) for name in sorted(set(names)))
@@ -74,7 +84,8 @@ class Run(RunFolder):
         faults: dict[int, str] = {}
         workers = 0 if quarantine else workers
         subject = subject_of_run(self, catalog, device, tta=tta, workers=workers, asker=None)
-        table = predict(subject, np.arange(len(catalog)), faults=faults if quarantine else None)
+        evaluators = [] if familiarity is None else [familiarity.of(subject)]
+        table = predict(subject, np.arange(len(catalog)), evaluators, faults=faults if quarantine else None)
         unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
         if len(unreadable) == len(samples):
             path, why = next(iter(unreadable.items()))
@@ -82,7 +93,47 @@ class Run(RunFolder):
             raise DataError(f"{root / path} cannot be read: {why}.{more}")
         row_of = {str(path): row for row, path in enumerate(table.path)}
         rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
-        return replace(table.subset(rows), unreadable=unreadable)
+        table = replace(table.subset(rows), unreadable=unreadable)
+        if rule is None:
+            return table
+        judged = rule.judge(table.probabilities)
+        columns = {"calibrated": judged.confidence, "not_sure": ~judged.answered}
+        return replace(table, look={**columns, **table.look}, possible=judged.possible)
+
+    def answer_rule(self, level: float = LEVEL, tta: str | None = None) -> AnswerRule:
+        """Temperature and thresholds of the run's validation pictures: which pictures the network should answer.
+
+        Args:
+            level: share of answers that should be right.
+            tta: the test-time augmentation that answers are made with; None: that of the run.
+
+        Raises:
+            DataError: the validation pictures cannot tell, for whatever reason.
+        """
+        last = self.experiment.last_layer
+        for wrong, why in (
+            (self.experiment.task is not None, "it answers questions of a pretext task"),
+            (last is not None and last.pictures == "validation", "its last layer was fitted on them"),
+            (
+                tta not in (None, self.experiment.evaluation.tta),
+                "they were measured with other views than these",
+            ),
+            ("val" not in self.predictions.splits, "there are none with labels among its predictions"),
+        ):
+            if wrong:
+                raise DataError(
+                    f"The validation pictures of {self.folder} do not tell when it is sure: {why}."
+                )
+        return answer_rule(self.predictions, level)
+
+    def familiarity(self, device: str = "auto", progress: Progress = quiet) -> Familiarity:
+        """How far pictures are from those that the run was trained on; these are read once, and what the network makes
+        of them is kept in the cache folder.
+
+        Raises:
+            DataError: the run's pictures are gone, or too few.
+        """
+        return Familiarity.of_run(self, device, progress)
 
     def explain(
         self,

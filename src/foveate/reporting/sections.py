@@ -4,13 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from foveate.evaluation.calibration import (
-    expected_calibration_error,
-    fit_temperature,
-    log_probabilities,
-    negative_log_likelihood,
-    scale,
-)
+from foveate.evaluation.answering import answer_rule, answering
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.run_folder import RunFolder
@@ -76,18 +70,7 @@ def calibration(table: PredictionTable, summary: dict[str, Any]) -> dict[str, An
         "gap": summary["mean_confidence"] - summary["accuracy"],
     }
     if "val" in table.splits and summary["split"] != "val":
-        validation = table.of_split("val")
-        temperature = fit_temperature(log_probabilities(validation.probabilities), validation.label)
-        confidence, logs = (
-            scale(rows.probabilities, temperature).max(axis=1),
-            log_probabilities(rows.probabilities),
-        )
-        result["scaled"] = {
-            "temperature": temperature,
-            "ece": expected_calibration_error(confidence, rows.correct),
-            "nll": negative_log_likelihood(logs, rows.label, temperature),
-            "n": len(validation),
-        }
+        result["scaled"] = answering(rows, answer_rule(table))
     return result
 
 

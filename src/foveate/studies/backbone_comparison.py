@@ -3,7 +3,6 @@
 Minutes instead of a training run for each. The pictures that would test a trained network are left alone.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,20 +18,18 @@ from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
 from foveate.core.intervals import LEVEL, of_mean
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import open_pictures
-from foveate.data.cache_config import cache_folder
 from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import in_order
 from foveate.data.split import SplitConfig, split
-from foveate.evaluation.subject import BATCH, pick_device
+from foveate.evaluation.features import features_of
+from foveate.evaluation.subject import BATCH, Subject, pick_device
 from foveate.experiment.prepare import keep_together, prepare
 from foveate.experiment.specification import DataConfig
 from foveate.models.build import build_network
 from foveate.models.cost import training_cost
-from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 from foveate.studies.feature_probes import linear_probe, nearest_neighbours
 from foveate.training import Observer
-from foveate.training.shared_features import SharedFeatures
 
 CONTROL = "8 x 8 pixels"
 """Features of the control: the picture shrunk to 8 x 8 colours. A backbone must know more than that."""
@@ -198,10 +195,20 @@ class _Bench:
         Raises:
             ConfigError, WeightsError: it cannot be built.
         """
+        config = self.config
         model = build_network(
-            _model_config(name), classes=len(self.catalog.classes), size=self.config.size, seed=0
+            _model_config(name), classes=len(self.catalog.classes), size=config.size, seed=0
         ).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        features, seconds = self._features(model.eval(), name)
+        subject = Subject(
+            model,
+            self.catalog,
+            self.device,
+            model.input_size,
+            config.fit,
+            config.cache,
+            progress=self.observer.progress,
+        )
+        features, seconds = features_of(subject, np.arange(len(self.catalog)), name, config.cache)
         cost = training_cost(model)
         epoch = cost.seconds_per_picture * len(self.catalog)
         facts = {"parameters": cost.parameters, "memory": cost.memory, "epoch_seconds": epoch}
@@ -226,37 +233,6 @@ class _Bench:
         near = nearest_neighbours(features, labels, self.folds) == labels
         facts |= {"features": features.shape[1], "probe_seconds": time.perf_counter() - started}
         return _Answers(linear, near, facts)
-
-    def _features(self, model: Network, name: str) -> tuple[np.ndarray, float | None]:
-        """(N, F), kept in the cache; and the seconds it took, None where they were kept and that is not known."""
-        took: list[float] = []
-
-        def compute() -> torch.Tensor:
-            started = time.perf_counter()
-            found, done = [], 0
-            mean, std = model.mean.cpu(), model.std.cpu()
-            with torch.no_grad():
-                for batch in self._batches(model.input_size):
-                    images = (batch.float() / 255 - mean[:, None, None]) / std[:, None, None]
-                    images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-                    found.append(model.features(images).float().cpu())
-                    done += len(batch)
-                    self.observer.progress(name, done, len(self.catalog))
-            took.append(time.perf_counter() - started)
-            return torch.cat(found)
-
-        settings = {"batch": BATCH, "precision": "fp32_channels_last"}
-        if not self.config.cache.enabled:
-            return compute().numpy(), took[0]
-        folder = cache_folder(self.config.cache) / "features"
-        store = SharedFeatures(folder, self._identity(model.input_size))
-        return store.get(model, settings, compute).cpu().numpy(), took[0] if took else None
-
-    def _identity(self, size: int) -> str:
-        catalog = self.catalog
-        files = [catalog.file(row).stat() for row in range(len(catalog))]
-        state = hashlib.sha256(repr([(f.st_size, f.st_mtime_ns) for f in files]).encode()).hexdigest()
-        return f"backbones {catalog.root} {catalog.hash} {state} {size} {self.config.fit}"
 
     def _batches(self, size: int) -> Any:
         """(B, 3, size, size) uint8, in the order of the catalog."""
