@@ -109,7 +109,8 @@ def predict(
     say(f"{len(predictions)} predictions in ", out)
     if sure is not None:
         say(
-            f"{int(predictions.look['not_sure'].sum())} of them not sure: {100 * level:g} % of the others should be right."
+            f"{int(predictions.look['not_sure'].sum())} of them not sure: "
+            f"{100 * level:g} % of the others should be right."
         )
     if known is not None:
         say(f"{int(predictions.look['far'].sum())} of them far from the training pictures. {known.words}")
