@@ -33,7 +33,7 @@ SURFACE = {
     "--split LAYOUT --no-cache --seed --device --set --quarantine --track --config",
     "pretext": "data --out --task --backbone --weights --size --augment --faithful --epochs --batch-size --lr "
     "--split LAYOUT --no-cache --seed --device --set --quarantine --config",
-    "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --json",
+    "plan": "--pictures --seeds --accuracy --spread --correlation --arms --difference --margin --json",
     "tune": "data --out --config --backbone --weights --size --guide --split LAYOUT --seed --device --set "
     "--trials --jobs --storage --quarantine",
     "evaluate": "run LAYOUT --data --backgrounds --measures --tta --out --device",

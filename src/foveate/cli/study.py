@@ -164,7 +164,7 @@ def show(folder: Annotated[Path, typer.Argument(metavar="STUDY")], *, trim: str 
 @command()
 def plan(
     *, pictures: int, seeds: int = 5, accuracy: float = 0.9, spread: float | None = None, correlation: float = 0.7,
-    arms: int = 1, difference: float | None = None, json: Path | None = None,
+    arms: int = 1, difference: float | None = None, margin: float | None = None, json: Path | None = None,
 ) -> None:  # fmt: skip
     """Before the work: which gain in accuracy can a comparison show, or what does it take to show one.
 
@@ -176,14 +176,16 @@ def plan(
         correlation: How far two networks are right on the same pictures, 0 to 1.
         arms: Arms that are compared with the baseline (Holm).
         difference: Ask what it takes to show this gain, a share: 0.03 is 3 points.
+        margin: Ask how many seeds it takes to show that an arm is not worse by more than this share.
     """
     from foveate.core.files import write_json
+    from foveate.studies.power import margin_reading, reading
     from foveate.studies.power import plan as make
-    from foveate.studies.power import reading
 
     made = make(
-        pictures, seeds, accuracy, spread=spread, correlation=correlation, arms=arms, difference=difference
-    )
+        pictures, seeds, accuracy, spread=spread, correlation=correlation, arms=arms, difference=difference,
+        margin=margin,
+    )  # fmt: skip
     asked = () if difference is None else (f"{difference * 100:.1f} points take pictures", "or seeds")
     rows = []
     for design in made.designs:
@@ -198,9 +200,11 @@ def plan(
         f"Power {made.power:g}, alpha {made.alpha:g}" + (f" / {arms} arms." if arms > 1 else "."),
         style="dim",
     )
-    say(reading(made))
+    said = [text for text in (reading(made), margin_reading(made)) if text]
+    for text in said:
+        say(text)
     if json is not None:
-        write_json(json, {**asdict(made), "reading": reading(made)})
+        write_json(json, {**asdict(made), "reading": " ".join(said)})
 
 
 @command("backbone", "weights", "size", "guide", "split", *LAYOUT, "seed", "device", "set")

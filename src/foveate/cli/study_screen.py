@@ -14,7 +14,7 @@ from foveate.studies.analysis import Analysis
 from foveate.studies.engine import StudyObserver
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Cell
-from foveate.studies.verdict import Outcome
+from foveate.studies.verdict import SEEN, Outcome
 
 FEW_ARMS = 4
 """Up to so many arms stand beside each other, with a row for each metric; more arms have a row each."""
@@ -84,7 +84,7 @@ def _part(heads: Sequence[str], rows: dict[str, Sequence[Text]], part: Sequence[
 
 
 def _verdicts(results: StudyResults, analysis: Analysis, console: Console) -> None:
-    groups, printed = tables.verdicts(results, analysis, tables.SEEN), 0
+    groups, printed = tables.verdicts(results, analysis, SEEN), 0
     for title, lines in groups:
         if printed and printed + len(lines) > SENTENCES:
             continue

@@ -26,6 +26,7 @@ from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import ALPHA
 from foveate.studies.tables import Measured
+from foveate.studies.verdict import SEEN
 
 FOLDED_ROWS = 24
 """Longer comparison tables are folded."""
@@ -157,7 +158,7 @@ def _sentences(results: StudyResults, analysis: Analysis) -> dict[str, Any]:
     if sum(len(lines) for _, lines in groups) <= SENTENCES:
         return {"sentences": groups, "more": []}
     shown, left = [], SENTENCES
-    for title, lines in tables.verdicts(results, analysis, tables.SEEN):
+    for title, lines in tables.verdicts(results, analysis, SEEN):
         if len(lines) <= left:
             shown.append((title, lines))
             left -= len(lines)

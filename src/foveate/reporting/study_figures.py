@@ -21,7 +21,7 @@ from foveate.studies.number_format import Digits, digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import POOLED
 from foveate.studies.statistics import Comparison
-from foveate.studies.tables import SEEN
+from foveate.studies.verdict import SEEN
 
 TOGETHER = 6
 """More arms than this are drawn one by one, each beside the baseline."""

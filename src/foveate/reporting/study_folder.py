@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 
 from foveate.core.errors import StudyError
-from foveate.core.files import write_text
+from foveate.core.files import write_json, write_text
+from foveate.core.reading import read_json
 from foveate.experiment import Run
 from foveate.reporting.page import leaves
 from foveate.reporting.study import build_study_report, write_figures
@@ -17,7 +18,8 @@ from foveate.studies.engine import folder_of
 from foveate.studies.learning_curves import Trim
 from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
-from foveate.studies.study_reader import open_study, read_study
+from foveate.studies.statistics import FEWEST
+from foveate.studies.study_reader import LOOKS, open_study, read_study
 from foveate.studies.tables import Measured
 
 NOTHING: tuple[Any, ...] = ("", None, [], {})
@@ -58,6 +60,7 @@ def publish_study(
     """
     folder = Path(folder)
     measured = measure_study(folder) if measured is None else measured
+    note_look(folder, measured)
     write_tables(folder, measured)
     info = study_info(folder)
     settings = info["settings"]
@@ -65,6 +68,17 @@ def publish_study(
     write_text(folder / "settings.md", "\n".join(written(table, "md") for table in settings))
     write_figures(folder / "figures", measured, trim=trim)
     return build_study_report(measured, out or folder / "report.html", info, trim=trim)
+
+
+def note_look(folder: Path, measured: Measured) -> None:
+    """Keep with how many seeds results were looked at, and how many were planned at the first look."""
+    stage = next((results.stage for results, _ in measured.values()), None)
+    if stage is None or stage.done < FEWEST:
+        return
+    file = folder / LOOKS
+    known = read_json(file, dict, StudyError) if file.is_file() else {}
+    seen = {stage.done, *known.get("seen", ())}
+    write_json(file, {"planned": known.get("planned", stage.looks[-1]), "seen": sorted(seen)})
 
 
 def study_info(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from foveate.studies.picture_comparison import PictureComparison, compare_pictur
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import ALPHA, FEWEST, Comparison, Summary, compare, holm, regions, summarise
 from foveate.studies.verdict import (
+    SEEN,
     Outcome,
     amount_words,
     interval_words,
@@ -78,10 +79,18 @@ def analyse(results: StudyResults) -> Analysis:
                 verdicts[metric.name][arm] += f"; {margin_words(region, metric)}" if region else ""
         for arm, one in pictures.items() if metric.name == PICTURE_METRIC else ():
             # The seeds agree on a difference that other pictures need not show.
-            agreed = outcomes[metric.name][arm] not in ("none", "unknown")
-            if agreed and one.low is not None and one.high is not None and (one.p_holm or 0) > ALPHA:
+            if (
+                outcomes[metric.name][arm] in SEEN
+                and one.low is not None
+                and one.high is not None
+                and (one.p_holm or 0) > ALPHA
+            ):
                 interval = interval_words(one.low, one.high, metric)
                 verdicts[metric.name][arm] += f"; other pictures may not show it (interval {interval})"
+        if results.stage and results.stage.exploratory:
+            for arm, said_of in verdicts[metric.name].items():
+                if outcomes[metric.name][arm] in SEEN:
+                    verdicts[metric.name][arm] = f"exploratory: {said_of}"
     known_accuracy = (metric for metric in results.metrics if metric.name == PICTURE_METRIC)
     accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
     said = {arm: picture_verdict(one, accuracy) for arm, one in pictures.items()}
@@ -92,12 +101,28 @@ def analyse(results: StudyResults) -> Analysis:
 
 def _comparisons(results: StudyResults, metric: Metric, others: tuple[str, ...]) -> dict[str, Comparison]:
     pairs = {arm: results.paired(metric.name, arm) for arm in others}
-    family = max(1, sum(len(seeds) > 1 for *_, seeds in pairs.values()))
+    alone = {results.primary_arm} if metric.name == results.primary else set()
+    family = max(1, sum(len(seeds) > 1 for arm, (*_, seeds) in pairs.items() if arm not in alone))
+    level = results.stage.level(ALPHA) if results.stage else ALPHA
     found = {
-        arm: compare(a, b, family=family, overlap=results.overlap, unit=results.unit)
+        arm: compare(
+            a,
+            b,
+            alpha=level,
+            family=1 if arm in alone else family,
+            overlap=results.overlap,
+            unit=results.unit,
+        )
         for arm, (a, b, _) in pairs.items()
     }
-    adjusted, total = holm({arm: one.p for arm, one in found.items()}), len(results.seeds)
+    worth = {
+        arm: results.stage.p(one.p) if results.stage and one.p is not None else one.p
+        for arm, one in found.items()
+    }
+    adjusted, total = (
+        {**worth, **holm({a: p for a, p in worth.items() if a not in alone})},
+        len(results.seeds),
+    )
     for arm, one in found.items():
         part = f"{one.n} of {total} {results.unit}s" if 0 < one.n < total else ""
         found[arm] = replace(one, p_holm=adjusted[arm], note="; ".join(filter(None, [one.note, part])))
@@ -179,12 +204,22 @@ def _notes(
     results: StudyResults, others: tuple[str, ...], comparisons: dict[str, dict[str, Comparison]]
 ) -> list[str]:
     notes = list(results.notes)
+    if results.stage:
+        notes = [said for said in (results.stage.exploratory, results.stage.plan) if said] + notes
     if results.failures:
         cells = ", ".join(f"{arm} {results.name_of(seed)}" for arm, seed in sorted(results.failures))
         count = "1 cell is" if len(results.failures) == 1 else f"{len(results.failures)} cells are"
         notes.append(f"{count} missing, failed: {cells}.")
-    tested = sum(any(one.p is not None for one in arms.values()) for arms in comparisons.values())
-    if tested > 1:
+    known = [name for name, arms in comparisons.items() if any(one.p is not None for one in arms.values())]
+    title = next((metric.title for metric in results.metrics if metric.name == results.primary), "")
+    tested = len(known) - (results.primary in known)
+    if title and tested:
+        arm = f", for {results.primary_arm} alone" if results.primary_arm and len(others) > 1 else ""
+        notes.append(
+            f"The study is about: {title}{arm}. With no difference anywhere, about {ALPHA * 100:g} % of the other "
+            f"metrics ({tested}) would still show one: Holm corrects for the arms within a metric, not for the metrics."
+        )
+    elif tested > 1:
         notes.append(
             f"Holm corrects for the {len(others)} arms within each metric, not for the {tested} metrics: with no "
             f"difference anywhere, about {ALPHA * 100:g} % of the metrics would still show one."

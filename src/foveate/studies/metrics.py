@@ -14,6 +14,7 @@ History = list[dict[str, float]]
 LABEL_LOSS = "val_classification"
 """Validation loss of the classification term alone; the whole loss also moves with the weights that are compared."""
 PERCENT = True
+SWAPPED = "test.backgrounds.swapped.accuracy"
 # A new metric: one line here. A name without a dot is a column of history.csv in the epoch where the run converged, but
 # for the two durations; every other name is a place in result.json's metrics, and "test.f1.NAME" the F1 of one class.
 METRICS: dict[str, Metric] = {
@@ -21,7 +22,7 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("test.accuracy", "Test accuracy", "higher", PERCENT),
         Metric("val.accuracy", "Validation accuracy", "higher", PERCENT),
-        Metric("test.backgrounds.swapped.accuracy", "Accuracy, swapped backgrounds", "higher", PERCENT),
+        Metric(SWAPPED, "Accuracy, swapped backgrounds", "higher", PERCENT),
         Metric(
             "test.backgrounds.swapped.as_background", "Answers of the background's class", "lower", PERCENT
         ),

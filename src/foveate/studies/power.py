@@ -66,11 +66,19 @@ class Plan:
     high: float
     designs: tuple[Design, ...]
     """One run each on different pictures; one run each on the same pictures; several seeds on the same pictures."""
+    margin: float | None = None
+    """A loss that is as good as none."""
+    margin_seeds: int | None = None
+    """Seeds that show that an arm as good as the baseline is not worse by more than ``margin``; None: not asked, or no
+    number is enough."""
+    margin_power: float | None = None
+    """Chance that the planned seeds show it."""
 
 
 def plan(
     pictures: int, seeds: int, accuracy: float, *, spread: float | None = None, correlation: float = CORRELATION,
-    arms: int = 1, difference: float | None = None, alpha: float = 0.05, power: float = POWER,
+    arms: int = 1, difference: float | None = None, margin: float | None = None, alpha: float = 0.05,
+    power: float = POWER,
 ) -> Plan:  # fmt: skip
     """Answer both questions of planning.
 
@@ -87,6 +95,9 @@ def plan(
         correlation: of "right" between the two arms on the same pictures.
         arms: compared with the baseline; Holm's first step asks for alpha / arms.
         difference: a gain in accuracy to be shown, as a share.
+        margin: a loss that is as good as none, as a share: how many seeds does it take to show, where there is no
+            difference, that the arm is not worse by more (one-sided at alpha / 2, for each arm alone, as in a study's
+            verdict)? Julious 2004, Statistics in Medicine 23:1921-1986, section 6, with Student's t.
         alpha: level of the test.
         power: chance to show a difference that is there.
 
@@ -94,8 +105,8 @@ def plan(
         ConfigError: a number is out of range, or accuracy + difference exceeds 1.
     """
     _check(
-        difference, accuracy=accuracy, pictures=pictures, seeds=seeds, spread=spread, correlation=correlation,
-        arms=arms, alpha=alpha, power=power,
+        difference, margin=margin, accuracy=accuracy, pictures=pictures, seeds=seeds, spread=spread,
+        correlation=correlation, arms=arms, alpha=alpha, power=power,
     )  # fmt: skip
     level, room, judged = alpha / arms, 1 - accuracy, seeds >= FEWEST
 
@@ -123,14 +134,35 @@ def plan(
         design("one run each, same pictures", same, by_pictures=True),
         replace(several, seeds=_fewest(lambda s, d: paired(pictures, d, s), difference, FEWEST, power)),
     )
+    as_good = width(pictures, 0.0)
+
+    def not_worse(s: int, loss: float) -> float:
+        return seeds_power(s, loss, spread=as_good, alpha=alpha)
+
     interval = wilson(round(accuracy * pictures), pictures)
     assert interval is not None
     return Plan(
         pictures, seeds, accuracy, correlation, arms, alpha, power, difference,
         spread=width(pictures, difference or designs[2].detectable or 0.0), spread_given=spread is not None,
         resolution=1 / pictures, standard_error=float(np.sqrt(accuracy * room / pictures)),
-        low=interval[0], high=interval[1], designs=designs,
+        low=interval[0], high=interval[1], designs=designs, margin=margin,
+        margin_seeds=_fewest(not_worse, margin, FEWEST, power),
+        margin_power=not_worse(seeds, margin) if margin is not None and judged else None,
     )  # fmt: skip
+
+
+def margin_reading(made: Plan) -> str:
+    """What the plan says about the margin, in a sentence; "" when none was asked for."""
+    if made.margin is None:
+        return ""
+    takes = f"takes {made.margin_seeds} seeds" if made.margin_seeds else "no number of seeds is enough"
+    chance = (
+        ""
+        if made.margin_power is None
+        else f"; {made.seeds} seeds show it in {100 * made.margin_power:.0f} %"
+    )
+    margin = _points(made.margin)
+    return f"To show that an arm as good as the baseline is not worse by more than {margin} {takes}{chance}."
 
 
 def reading(made: Plan) -> str:
@@ -237,6 +269,7 @@ def _check(difference: float | None, **values: float | None) -> None:
         "correlation": (0, 1 - SMALL, "from 0 to below 1"),
         "arms": (1, math.inf, "1 or more"),
         "difference": (SMALL, math.inf, "a share, for example 0.03 for 3 points"),
+        "margin": (SMALL, 1 - SMALL, "a share, for example 0.01 for 1 point"),
         "alpha": (SMALL, 1 - SMALL, "between 0 and 1"),
         "power": ((values["alpha"] or 0) + SMALL, 1 - SMALL, "between alpha and 1"),
     }

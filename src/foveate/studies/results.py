@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from foveate.studies.looks import Stage
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -64,6 +66,12 @@ class StudyResults:
     """What a reader must know about how cells were paired."""
     margins: dict[str, float] = field(default_factory=dict)
     """{metric name: the largest loss that is as good as none, in the metric's own unit}, as the study's file says."""
+    primary: str = ""
+    """Name of the metric that the study is about; "" where nothing says it."""
+    primary_arm: str = ""
+    """The arm whose comparison in that metric is tested alone; "": all arms are, after Holm."""
+    stage: Stage | None = None
+    """Where the study stands among its planned looks; None where nothing is planned."""
 
     def name_of(self, pair: int) -> str:
         """ "seed 3", "seed 0, fold 2", or the set's name."""

@@ -55,6 +55,17 @@ class Study(Config):
     margin: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(default={})
     """{metric: the largest loss that is as good as none}, in points for shares: the verdict then says whether an arm is
     not worse by more than that. To be set before the study is run."""
+    primary: str = ""
+    """The metric that the study is about, tested alone. Empty: accuracy on swapped backgrounds where an arm trains with
+    masks, else on the test pictures. To be set before the study is run, like ``margin`` and ``looks``."""
+    primary_arm: str = ""
+    """The arm whose comparison is the figure for a paper. Empty: the only arm that is neither baseline nor placebo;
+    of several, all."""
+    looks: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Numbers of seeds at which results are looked at, growing, the last being all: [5, 10] runs five more where five
+    have not decided. Empty: one look, at ``seeds``."""
+    spending: Literal["obrien-fleming", "pocock"] = "obrien-fleming"
+    """How the looks share the false alarms: nearly all at the last, or about the same at each."""
     keep_weights: bool = True
     """Keep every cell's model.safetensors."""
 
@@ -83,6 +94,18 @@ class Study(Config):
         names = list(self.arm_changes())
         if self.baseline and self.baseline not in names:
             raise ValueError(f"the baseline '{self.baseline}' is not one of the arms {names}")
+        if self.primary_arm and self.primary_arm not in set(names) - {self.baseline_arm}:
+            raise ValueError(
+                f"primary_arm '{self.primary_arm}' is not one of the arms beside the baseline {names}"
+            )
+        if self.primary and self.metrics and self.primary not in self.metrics:
+            raise ValueError(f"the primary metric '{self.primary}' is not among the study's metrics")
+        if list(self.looks) != sorted(set(self.looks)):
+            raise ValueError(f"looks are growing numbers of seeds, got {list(self.looks)}")
+        if self.split == "folds" and len(self.looks) > 1:
+            raise ValueError(
+                "looks count seeds that are drawn anew; folds of the same pictures have one look"
+            )
         return self
 
     @property

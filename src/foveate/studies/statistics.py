@@ -86,7 +86,8 @@ class Comparison:
     p: float | None = None
     """Two-sided, before Holm; None with fewer than 2 pairs."""
     p_holm: float | None = None
-    """After Holm over the arms of this metric; equal to ``p`` for a lone comparison."""
+    """What is judged: after Holm over the arms of this metric, and with all planned looks counted; equal to ``p`` for a
+    lone comparison with one look."""
     cohen_d: float | None = None
     """d_z: mean difference over the standard deviation of the differences; None where that is 0."""
     hedges_g: float | None = None
@@ -99,6 +100,8 @@ class Comparison:
     """What a reader must know, in a sentence: too few pairs, the same difference in every seed, missing seeds."""
     unit: str = "seed"
     """What a pair is."""
+    alpha: float = ALPHA
+    """The interval has the level 1 - alpha."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Regions:
     alike: float
     better: float
     not_worse: bool
-    """The 95 % interval lies above a loss of ``margin``: a test of non-inferiority at the one-sided level of 2.5 %."""
+    """The interval lies above a loss of ``margin``; at 95 %: a test of non-inferiority, one-sided at 2.5 %."""
 
 
 def regions(comparison: Comparison, margin: float, *, lower_is_better: bool = False) -> Regions | None:
@@ -128,7 +131,7 @@ def regions(comparison: Comparison, margin: float, *, lower_is_better: bool = Fa
     if low is None or high is None or middle is None:
         return None
     freedom = comparison.n - 1
-    scale = (high - low) / 2 / float(student_t.ppf(0.975, freedom))
+    scale = (high - low) / 2 / float(student_t.isf(comparison.alpha / 2, freedom))
     below, above = (float(student_t.cdf((edge - middle) / scale, freedom)) for edge in (-margin, margin))
     worse, better = (1 - above, below) if lower_is_better else (below, 1 - above)
     return Regions(margin, worse, above - below, better, high < margin if lower_is_better else low > -margin)
@@ -184,7 +187,7 @@ def compare(
         )
     n = len(a)
     difference = b - a
-    common: dict[str, Any] = {"family": family, "unit": unit}
+    common: dict[str, Any] = {"family": family, "unit": unit, "alpha": alpha}
     if n:
         means = {"baseline": a.mean(), "arm": b.mean(), "difference": difference.mean()}
         common |= {name: float(value) for name, value in means.items()}

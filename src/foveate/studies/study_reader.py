@@ -10,12 +10,17 @@ from foveate.core.errors import StudyError
 from foveate.core.reading import read_json
 from foveate.data.catalog import UNLABELLED
 from foveate.experiment import Run
+from foveate.experiment.consumed import consumed
+from foveate.studies.analysis import PLACEBO
 from foveate.studies.arm_axes import axis_values
 from foveate.studies.engine import folder_of
-from foveate.studies.metrics import choose_metrics, measure, numbers
+from foveate.studies.looks import Stage
+from foveate.studies.metrics import SWAPPED, choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults
 from foveate.studies.specification import Cell, Study
 
+LOOKS = "looks.json"
+"""What was planned when results were first looked at, and with how many seeds they were."""
 OVER_SETS = (
     "Each set counts once, by its mean difference; the interval is over sets, for further sets of such a kind, and "
     "nothing is said about further seeds on these."
@@ -47,14 +52,37 @@ def read_study(folder: Path | str) -> dict[str, StudyResults]:
     study = open_study(folder)
     cells = study.cells()
     runs = {cell.key: Run(folder_of(folder, cell)) for cell in cells}
-    notes = _check_splits(study, cells, runs)
+    notes, stage = _check_splits(study, cells, runs), stage_of(study, folder)
     found = {
-        block: _results(study, folder, [cell for cell in cells if cell.block == block], runs, notes)
+        block: _results(study, folder, [cell for cell in cells if cell.block == block], runs, notes, stage)
         for block in study.block_names
     }
     for name, tables in study.sets_of.items():
         found[name] = over_sets({place: found[table] for place, table in tables.items()})
     return found
+
+
+def stage_of(study: Study, folder: Path) -> Stage:
+    """How many seeds are done, of those that were planned when results were first looked at."""
+    waiting = {
+        cell.seed
+        for cell in study.cells()
+        if not any(
+            (folder / "cells" / f"{cell.key}{ending}").is_file()
+            for ending in ("/result.json", ".failed.json")
+        )
+    }
+    file = folder / LOOKS
+    first = read_json(file, dict, StudyError)["planned"] if file.is_file() else len(study.seeds)
+    return Stage(study.looks or (int(first),), len(set(study.seeds) - waiting), study.spending)
+
+
+def primary(study: Study, cells: Iterable[Cell], measured: Iterable[str]) -> str:
+    """Name of the metric that the study is about; "" when it is not measured."""
+    guided = any("masks" in consumed(cell.experiment) for cell in cells)
+    rule = [SWAPPED] * guided + ["test.accuracy", "val.accuracy"]
+    names = set(measured)
+    return next((name for name in ([study.primary] if study.primary else rule) if name in names), "")
 
 
 def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> tuple[str, ...]:
@@ -102,7 +130,7 @@ def _overlap(runs: list[Run]) -> float:
 
 
 def _results(
-    study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run], notes: tuple[str, ...]
+    study: Study, folder: Path, cells: list[Cell], runs: dict[str, Run], notes: tuple[str, ...], stage: Stage
 ) -> StudyResults:
     done = [runs[cell.key] for cell in cells if runs[cell.key].finished]
     metrics = choose_metrics(study.metrics, tuple(done[0].environment["class_ids"]) if done else ())
@@ -128,6 +156,9 @@ def _results(
     if done and study.metrics and len(measured) < len(metrics):
         absent = ", ".join(m.name for m in metrics if m not in measured)
         notes += (f"Asked for, but measured in no cell: {absent}.",)
+    if study.primary and study.primary not in [m.name for m in measured]:
+        notes += (f"The primary metric, {study.primary}, is measured in no cell.",)
+    others = [arm for arm in arms if arm != study.baseline_arm and not arm.endswith(PLACEBO)]
     if unjudged := [name for name in study.margin if name not in [m.name for m in metrics]]:
         notes += (f"A margin is set for {', '.join(unjudged)}, which is no metric of this study.",)
     return StudyResults(
@@ -139,6 +170,8 @@ def _results(
         margins={
             m.name: study.margin[m.name] / (100 if m.percent else 1) for m in measured if m.name in study.margin
         },
+        primary=primary(study, cells[: len(arms)], [m.name for m in measured]),
+        primary_arm=study.primary_arm or (others[0] if len(others) == 1 else ""), stage=stage,
     )  # fmt: skip
 
 
@@ -172,6 +205,7 @@ def over_sets(sets: Mapping[str, StudyResults]) -> StudyResults:
     return StudyResults(
         first.name, first.arms, first.baseline, tuple(range(len(sets))), tuple(metrics), values, axes=first.axes,
         unit="set", names=dict(enumerate(sets)), notes=tuple(notes), margins=first.margins,
+        primary=first.primary if first.primary in values else "", primary_arm=first.primary_arm, stage=first.stage,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from foveate.studies.analysis import Analysis
 from foveate.studies.number_format import digits, fixed, p_text
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import ALPHA
-from foveate.studies.verdict import Outcome
+from foveate.studies.verdict import SEEN, Outcome
 
 DASH = "–"
 Measured = Mapping[str, tuple[StudyResults, Analysis]]
@@ -23,8 +23,6 @@ OUTCOMES: dict[Outcome, str] = {
     "none": "no detectable difference",
     "unknown": "too few seeds to tell",
 }
-SEEN: tuple[Outcome, ...] = ("better", "worse", "different")
-"""Outcomes that are a difference."""
 ABOUT_COMPARISONS = (
     "Differences of percentages are percentage points. Intervals are for each comparison alone; p is after Holm's "
     "correction over the arms of a metric. Effect size: Hedges' g of the paired differences. Detectable: the smallest "
@@ -173,6 +171,8 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
     """Each arm against the baseline, paired by seed; one section for each metric."""
     rows: list[tuple[str | None, ...]] = []
     classes = []
+    exploratory = " (exploratory)" if results.stage and results.stage.exploratory else ""
+    alpha = next((c.alpha for found in analysis.comparisons.values() for c in found.values()), ALPHA)
     for metric in results.metrics:
         form = digits(analysis, metric)
         for arm, c in analysis.comparisons.get(metric.name, {}).items():
@@ -183,10 +183,10 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
                     heading(metric), arm, str(c.n), form.difference(c.difference, sign=True),
                     form.interval(c.low, c.high), p_text(c.p_holm),
                     None if c.hedges_g is None else fixed(c.hedges_g, 2), form.difference(c.detectable.smallest),
-                    OUTCOMES[outcome].replace("seeds", f"{results.unit}s"),
+                    OUTCOMES[outcome].replace("seeds", f"{results.unit}s") + exploratory * (outcome in SEEN),
                 )
             )  # fmt: skip
-    level = f"{100 * (1 - ALPHA):.4g} % interval"
+    level = f"{100 * (1 - alpha):.4g} % interval"
     names = (
         "Metric",
         "Arm",

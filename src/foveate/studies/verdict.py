@@ -10,6 +10,8 @@ Outcome = Literal["better", "worse", "different", "none", "unknown"]
 """different: there is a difference in a metric without a good direction; none: no detectable difference;
 unknown: too few seeds to tell, which includes up to 5 seeds that all differ by the very same amount."""
 
+SEEN: tuple[Outcome, ...] = ("better", "worse", "different")
+"""Outcomes that are a difference."""
 DURATIONS = ("epoch", "seconds", "minutes", "hours")
 """Words in a metric's name that make "lower" read "faster"."""
 
@@ -49,7 +51,8 @@ def verdict(comparison: Comparison, metric: Metric) -> str:
         claim, amount = _claim(comparison.difference, comparison.baseline, metric)
         evidence += [amount] if amount else []
     if comparison.low is not None and comparison.high is not None:
-        evidence.append(f"interval {interval_words(comparison.low, comparison.high, metric)}")
+        level = f"{100 * (1 - comparison.alpha):.4g} % " if comparison.alpha != ALPHA else ""
+        evidence.append(f"{level}interval {interval_words(comparison.low, comparison.high, metric)}")
     evidence.append(p_words(comparison.p_holm) + holm)
     prefix = "" if result == "different" or _is_duration(metric) else f"{result}: "
     return f"{prefix}{claim} ({', '.join(evidence)}){note}"
