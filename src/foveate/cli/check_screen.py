@@ -1,6 +1,7 @@
 """What ``foveate check`` does and prints: what is wrong with a set of pictures, before a network is trained on it."""
 
 import shlex
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,8 +65,8 @@ def check_pictures(
         bars.close()
     if config in (None, AuditConfig()):
         remember(replace(found, catalog=catalog), result)
-    _print_summary(console, data, found, catalog)
-    _print_classes(console, catalog)
+    _print_summary(console, data, found, catalog, Counter(result.mask_sources))
+    _print_classes(console, result)
     _print_problems(console, result)
     _print_cues(console, result)
     page = partial(build_check_page, result)
@@ -80,13 +81,16 @@ def check_pictures(
     return 1 if result.errors or alone else 0
 
 
-def _print_summary(console: Console, data: Path, found: Discovery, catalog: Catalog) -> None:
+def _print_summary(
+    console: Console, data: Path, found: Discovery, catalog: Catalog, masks_from: Counter[str]
+) -> None:
     counts = catalog.counts()
     unlabelled = int((catalog.labels == UNLABELLED).sum())
     attributes = [f"{name} ({len({*catalog.values(name)} - {''})} values)" for name in catalog.attributes]
     sizes = {name: len(catalog.indices(name, labelled=False)) for name in SPLITS}
     groups = {sample.group for sample in catalog.samples if sample.group}
     masks = [sample.mask.split(":")[0].split("[")[0] for sample in catalog.samples if sample.mask]
+    origin = [f"{masks_from[name]} {name}" for name in ("drawn", "proposed") if masks_from["proposed"]]
     spread = ""
     if len(counts):
         low, high = counts.min(), counts.max()
@@ -98,7 +102,7 @@ def _print_summary(console: Console, data: Path, found: Discovery, catalog: Cata
         "Attributes": ", ".join(attributes),
         "Splits": ", ".join(f"{name} {size}" for name, size in sizes.items() if size) or "none yet",
         "Groups": str(len(groups) or ""),
-        "Masks": f"{len(masks)} ({', '.join(sorted(set(masks)))})" if masks else "none",
+        "Masks": f"{len(masks)} ({', '.join([*sorted(set(masks)), *origin])})" if masks else "none",
     }
     grid = Table.grid(padding=(0, 2))
     for name, value in rows.items():
@@ -110,9 +114,12 @@ def _print_summary(console: Console, data: Path, found: Discovery, catalog: Cata
         console.print(Text(f"  {note}", style="dim"))
 
 
-def _print_classes(console: Console, catalog: Catalog) -> None:
-    """A bar for each class; of many classes the largest and the smallest."""
-    counts = catalog.counts()
+def _print_classes(console: Console, result: Audit) -> None:
+    """A bar for each class, and where not all masks are alike how many it has; of many classes the largest and the
+    smallest."""
+    catalog = result.catalog
+    counts, masks = catalog.counts(), list(result.masks_by_class().values())
+    mixed = len({*result.mask_sources}) > 1
     if len(counts) < 2:
         return
     listed, left = list(range(len(counts))), len(counts) - _BARS
@@ -128,7 +135,13 @@ def _print_classes(console: Console, catalog: Catalog) -> None:
             shown.add_row(Text(f"… {left} more", style="dim"))
             continue
         bar = ProgressBar(counts.max(), counts[label], width=room)
-        shown.add_row(Text(f"  {catalog.classes[label]}"), str(counts[label]), bar)
+        said = [
+            f"{number} {'without mask' if name == 'none' else name}"
+            for name, number in masks[label].items()
+            if number
+        ]
+        row = (Text(f"  {catalog.classes[label]}"), str(counts[label]), bar)
+        shown.add_row(*row, *([Text(", ".join(said), "dim")] if mixed else []))
     console.print()
     console.print(shown)
 

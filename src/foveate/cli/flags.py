@@ -47,6 +47,12 @@ def numbers(text: str, wanted: str) -> list[int]:
     return [int(word) for word in found]
 
 
+def one_or_several(masks: list[Path] | Path) -> str | list[str]:
+    """``--masks`` as the setting has it."""
+    named = [str(path) for path in masks] if isinstance(masks, list) else [str(masks)]
+    return named if len(named) > 1 else named[0]
+
+
 @dataclass(frozen=True)
 class Flag:
     """One flag."""
@@ -112,8 +118,9 @@ FLAGS: dict[str, Flag] = {
         "Follow this split file (see foveate split); default: draw a split.", ("data.split.file",), Path
     ),
     "masks": Flag(
-        "Folder of masks, or file of annotations (Label Studio, COCO, CVAT ...), when it is not found by itself.",
-        ("data.layout.masks",), Path,
+        "Folder of masks, or file of annotations (Label Studio, COCO, CVAT ...), when it is not found by itself; may "
+        "be repeated: auto is what is found by itself, and drawn masks count before proposed ones.",
+        ("data.layout.masks",), list[Path], read=lambda value, option: one_or_several(value),
     ),
     "group": Flag(
         "What must stay together: column:NAME, part:K of the path, or regex:PATTERN with one group.",

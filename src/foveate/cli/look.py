@@ -46,7 +46,7 @@ def look(
     if not names:
         raise ConfigError("--methods is empty; name at least one of foveate list explainers.")
     opened = open_run(run)
-    masks = typed.pop("masks", None)
+    masks = typed.pop("masks", [])
     with watched() as screen, alone(out) if out is not None else nullcontext():
         found = opened.look(
             data, methods=names, masks=masks, layout=layout_of(typed, opened.experiment.data.layout), told=tell,

@@ -34,6 +34,8 @@ def propose(
     """
     from foveate import api
     from foveate.core.config import parse
+    from foveate.data.annotations import only_boxes
+    from foveate.data.discover import discover
     from foveate.data.grabcut import ProposeConfig
     from foveate.experiment.mask_proposals import EMPTY, FAILED, TABLE
 
@@ -43,6 +45,9 @@ def propose(
         set_, {"prior": "masks" if from_masks else prior, "share": share, "iterations": iterations}
     )
     config = parse(ProposeConfig, values, source="The command line")
+    known = discover(data, layout_of(typed)).catalog
+    drawn = any(sample.mask and not only_boxes(known.root, sample.mask) for sample in known.samples)
+    before = typed.get("masks", ["auto"]) if drawn and not all_ else []  # drawn masks win
     opened = None if run is None else open_run(run)
     with watched(kept="the masks made so far") as screen:
         proposals = api.propose_masks(
@@ -64,7 +69,8 @@ def propose(
             say(f"  {proposal.path}: {proposal.doubt}")
         if len(missing) > SHOWN:
             say(f"  and {len(missing) - SHOWN} more in {TABLE}")
-    say("Look at ", out / "review.html", f", the doubtful first; then use them with --masks {out}")
+    used_with = " ".join(f"--masks {place}" for place in (*before, out))
+    say("Look at ", out / "review.html", f", the doubtful first; then use them with {used_with}")
     if states[FAILED]:
         fail(
             f"{states[FAILED]} of {len(proposals)} pictures could not be worked on; the others have their masks."

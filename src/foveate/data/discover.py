@@ -125,11 +125,8 @@ def _published(data: Path, found: Scan, config: LayoutConfig, notes: list[str]) 
         return None
     catalog, said = catalog_of(layout, folder, layout.read(folder, chosen))
     if config.masks is not None:
-        masks = data / config.masks if (data / config.masks).exists() else config.masks
         listed = [sample.path for sample in catalog.samples]
-        finds = _find_masks(
-            catalog.root, scan(catalog.root), config.model_copy(update={"masks": masks}), listed
-        )
+        finds = _find_masks(catalog.root, scan(catalog.root), config.below(data), listed, catalog)
         said += finds.notes
         catalog = catalog.with_column("mask", [finds.references.get(path, "") for path in listed])
     elif config.mask_kind != "auto" or config.mask_values:
@@ -234,20 +231,26 @@ def _from_manifest(
         notes.append(f"{len(missing)} pictures of {table.name} do not exist, for example {missing[0]}.")
     if config.masks is not None or (found is not None and not catalog.has_masks and catalog.root == data):
         listed = [sample.path for sample in catalog.samples]
-        finds = _find_masks(catalog.root, found or scan(catalog.root), config, listed)
+        finds = _find_masks(catalog.root, found or scan(catalog.root), config, listed, catalog)
         notes += finds.notes
         catalog = catalog.with_column("mask", [finds.references.get(s.path, s.mask) for s in catalog.samples])
     return Discovery(catalog, "manifest", tuple(notes))
 
 
 def _find_masks(
-    root: Path, found: Scan, config: LayoutConfig, pictures: list[str] | None = None
+    root: Path,
+    found: Scan,
+    config: LayoutConfig,
+    pictures: list[str] | None = None,
+    told: Catalog | None = None,
 ) -> MaskFinds:
+    """``told``: what says itself which masks its pictures have, found by themselves."""
     if config.masks == Path(OFF):
         return MaskFinds()
     return find_masks(
-        root, found, masks=config.masks, kind=config.mask_kind, values=config.mask_values, pictures=pictures
-    )
+        root, found, masks=config.mask_sources, kind=config.mask_kind, values=config.mask_values, pictures=pictures,
+        known={sample.path: sample.mask for sample in told.samples if sample.mask} if told else {},
+    )  # fmt: skip
 
 
 def _path_rule(rule: str | None) -> LabelOf | None:
@@ -298,8 +301,7 @@ def _from_folders(
         notes.append(
             f"All pictures lie in {inner}/, which has several folders itself, so it is read instead."
         )
-        masks = data / config.masks if config.masks and (data / config.masks).exists() else config.masks
-        below = _discover(data / inner, config.model_copy(update={"masks": masks}))
+        below = _discover(data / inner, config.below(data))
         return replace(below, notes=(*notes, *below.notes))
     rule = _path_rule(config.label)
     bases = find_bases(data, pictures, notes, rule)

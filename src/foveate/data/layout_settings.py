@@ -17,14 +17,17 @@ ATTRIBUTE_ROLE = "attribute "
 """Before an attribute's name, in the role of its column."""
 OFF = "none"
 """Switches a rule off that a file or a run's settings brought; of masks: no file is a mask."""
+AUTO = "auto"
+"""Among several sources of masks: those that are found by themselves."""
 
 
 class LayoutConfig(Config):
     """How to read a data folder where its names do not say it."""
 
-    masks: Path | None = None
+    masks: Path | tuple[Path, ...] | None = None
     """Mask folder, file of annotations or table of boxes, relative to the data folder; None = the usual names; the
-    word "none" = no file is a mask."""
+    word "none" = no file is a mask. Of several, "auto" for the usual names among them, the first that has a mask for a
+    picture counts, and what was drawn before what was proposed (foveate masks propose), in whatever order."""
     mask_kind: Literal["auto", "png", "trimap", "black", "parts"] = "auto"
     """How to read mask files (see ``foveate.data.annotations``); auto goes by the folder's name, else png."""
     mask_values: tuple[int, ...] | None = None
@@ -72,6 +75,18 @@ class LayoutConfig(Config):
         return columns
 
     @property
+    def mask_sources(self) -> tuple[Path, ...]:
+        """``masks``, one or several; none where that is not said."""
+        return self.masks if isinstance(self.masks, tuple) else () if self.masks is None else (self.masks,)
+
+    def below(self, data: Path) -> "LayoutConfig":
+        """The same, with masks that lie in ``data`` named in full."""
+        if self.masks is None:
+            return self
+        found = tuple(data / masks if (data / masks).exists() else masks for masks in self.mask_sources)
+        return self.model_copy(update={"masks": found if isinstance(self.masks, tuple) else found[0]})
+
+    @property
     def roles(self) -> dict[str, str]:
         """{what a column of the manifest is: its name}, of those that were said."""
         said = {"label": column_of(self.label), "group": column_of(self.group)}
@@ -80,6 +95,8 @@ class LayoutConfig(Config):
 
     @model_validator(mode="after")
     def _check_values(self) -> "LayoutConfig":
+        if len(self.mask_sources) > 1 and Path(OFF) in self.mask_sources:
+            raise ValueError(f"masks says {OFF} beside other masks; leave one out")
         if self.mask_values is not None and self.mask_kind not in ("auto", "png"):
             raise ValueError(f"mask_values go with mask_kind png, not {self.mask_kind}")
         for role in ("label", "group"):

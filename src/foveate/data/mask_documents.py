@@ -31,14 +31,14 @@ def use_file(finds: MaskFinds, root: Path, name: str, lookup: Lookup, *, asked: 
     base = name.rsplit("/", 1)[-1].lower()
     if base.endswith(".csv") and (asked or base in BOX_FILES):
         found, unmatched = _boxes(root, name, lookup)
-    elif base.endswith((".json", ".xml")) and (asked or _promises(base) or "/" not in name):
+    elif base.endswith((".json", ".xml")) and (asked or promises(base) or "/" not in name):
         kind = recognise(root / name)
-        if kind is None and _promises(base) and not asked:
+        if kind is None and promises(base) and not asked:
             formats = ", ".join(reader.title for reader in DOCUMENTS.values())
             raise DataError(
                 f"{root / name} is none of the annotations that are read here ({formats}); mend it or move it away."
             )
-        if kind is None or not (asked or _promises(base) or kind == "labelstudio"):
+        if kind is None or not (asked or promises(base) or kind == "labelstudio"):
             return False
         finds.documents.add(name)
         found, unmatched = _listed(finds, root, name, kind, lookup)
@@ -51,7 +51,7 @@ def use_file(finds: MaskFinds, root: Path, name: str, lookup: Lookup, *, asked: 
     return bool(found)
 
 
-def _promises(name: str) -> bool:
+def promises(name: str) -> bool:
     """Whether a file of this (lower-case) name must hold annotations."""
     return name in DOCUMENT_NAMES or (name.startswith("instances") and name.endswith(".json"))
 
@@ -67,7 +67,7 @@ def use_sidecars(
     matched, unmatched = lookup.match(
         [(path, key) for path, key in files if path.lower().endswith((".json", ".xml"))]
     )
-    kinds = {path: recognise(root / path) for _, path in matched}
+    kinds, before = {path: recognise(root / path) for _, path in matched}, len(finds.documents)
     for kind, reader in DOCUMENTS.items():
         own = {
             picture: f"{kind}:{path}" for picture, path in matched if reader.single and kinds[path] == kind
@@ -77,7 +77,7 @@ def use_sidecars(
         finds.documents.update(path for path, found in kinds.items() if found == kind)
         left = [path for path in unmatched if asked and recognise(root / path) == kind]
         finds.assign(own, f"{reader.title} files, one a picture", left)
-    return bool(finds.documents)
+    return len(finds.documents) > before
 
 
 def _candidates(name: str, text: str) -> list[str]:

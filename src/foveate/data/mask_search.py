@@ -9,16 +9,21 @@ such a name that mirrors nothing holds pictures (a class may be called "mask").
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from foveate.core.errors import DataError
 from foveate.data.annotations import DOCUMENTS, recognise
 from foveate.data.annotations.picture_masks import SEPARATOR
+from foveate.data.layout_settings import AUTO
 from foveate.data.listing import Scan, scan
-from foveate.data.mask_documents import document_key, use_file, use_sidecars
+from foveate.data.mask_documents import document_key, promises, use_file, use_sidecars
 from foveate.data.mask_matching import WRAPPERS, Lookup, MaskFinds, beside, mirrored, stem
 
+PROPOSALS = "proposals.csv"
+"""The table beside masks that were proposed, by which their folder is known."""
+_BOTH = " (--masks auto beside the other --masks uses both)"
 _TASK = re.compile(r"(?:.*/)?task-\d+-annotation-\d+-by-.+\.(?:png|npy)", re.DOTALL)
 """A brush mask of Label Studio named by its task."""
 
@@ -38,33 +43,46 @@ def find_masks(
     root: Path,
     found: Scan,
     *,
-    masks: Path | None = None,
+    masks: Sequence[Path] = (),
     kind: str = "auto",
     values: tuple[int, ...] | None = None,
     pictures: Sequence[str] | None = None,
+    known: Mapping[str, str] = MappingProxyType({}),
 ) -> MaskFinds:
     """Match masks to pictures by path alone; no mask is opened.
 
     Args:
         root: the data folder.
         found: what lies in it.
-        masks: a mask folder, file of annotations or box table to use instead of those found; relative to ``root``, the
-            current folder, or absolute.
+        masks: mask folders, files of annotations or box tables to use, "auto" for what is found by itself; relative to
+            ``root``, the current folder, or absolute. The first that has a mask for a picture counts, proposed masks
+            after all others. None: "auto".
         kind: how to read mask files; "auto" goes by the folder's name (trimaps, parts, else png).
         values: grey values that are object; then "auto" reads files as png.
         pictures: the pictures, when a manifest lists them; else all that are not masks.
+        known: {picture: reference} that the manifest or layout says itself: these are "auto" then.
 
     Raises:
         DataError: ``masks`` does not exist or fits no picture; a file of boxes or annotations is malformed; brush
             masks of Label Studio lie there without the export that says whose they are.
     """
     search = _Search(root, found, pictures, "png" if values and kind == "auto" else kind, values)
-    search.run(None if masks is None else _resolve(masks, root))
+    asked = [None if str(path) == AUTO else _resolve(path, root) for path in masks] or [None]
+    search.alone = None not in asked
+    for place in sorted(asked, key=lambda place: place is not None and (place / PROPOSALS).is_file()):
+        if place is None and known:
+            search.finds.assign(dict(known), "the data set's own list")
+        else:
+            search.run(place)
+    search.finish()
     return search.finds
 
 
 class _Search:
     """What is found on the way."""
+
+    alone = False
+    """Whether nothing is to be used that is found by itself."""
 
     def __init__(
         self,
@@ -77,19 +95,20 @@ class _Search:
         self.root, self.found, self.kind, self.values = root, found, kind, values
         self.pictures, self.listed = pictures, frozenset(pictures or ())
         self.finds = MaskFinds()
+        self.by_task = [path for path in found.pictures if _TASK.fullmatch(path) and path not in self.listed]
+        self.finds.files.update(self.by_task)
+        self.without: list[str] = []
 
     def run(self, asked: Path | None) -> None:
         """Find masks: all that lie there, or those of ``asked``, which exists."""
         finds = self.finds
-        by_task = [path for path in self.found.pictures if _TASK.fullmatch(path) and path not in self.listed]
-        finds.files.update(by_task)
-        everything = [path for path in self.found.pictures if path not in finds.files]
+        everything = [path for path in self.found.pictures if path not in self.by_task]
         whole = Lookup(everything if self.pictures is None else self.pictures)
         done = asked is not None and asked.is_dir() and self._documents_in(asked, whole)
         if (
             asked is not None
             and not done
-            and any((self.root / path).is_relative_to(asked) for path in by_task)
+            and any((self.root / p).is_relative_to(asked) for p in self.by_task)
         ):
             asked = None  # the export, which holds the strokes, is found by itself
         inside = asked is not None and not done and asked.is_relative_to(self.root)
@@ -112,13 +131,21 @@ class _Search:
                 )
         elif not done:
             self._tree(asked, chosen, lookup)
-        if by_task and not any(ref.startswith("labelstudio:") for ref in finds.references.values()):
-            raise _nameless([str(self.root / path) for path in by_task])
-        without = [
+        self.without = [
             path for path in lookup.pictures if path not in finds.references and path not in finds.files
         ]
-        if finds.references and without:
-            finds.notes.append(f"{len(without)} pictures have no mask, for example {without[0]}.")
+
+    def finish(self) -> None:
+        """Say what is left without a mask."""
+        finds = self.finds
+        if self.by_task and not any(ref.startswith("labelstudio:") for ref in finds.references.values()):
+            raise _nameless([str(self.root / path) for path in self.by_task])
+        others = [name for name in self.found.others if promises(name.rsplit("/", 1)[-1].lower())]
+        unused = [name for name in others if name not in finds.documents]
+        if self.alone and unused:
+            finds.notes.append(f"{unused[0]} is not used, since other masks are named{_BOTH}.")
+        if finds.references and self.without:
+            finds.notes.append(f"{len(self.without)} pictures have no mask, for example {self.without[0]}.")
 
     def _take(
         self,
@@ -158,7 +185,7 @@ class _Search:
             kind = "trimap" if stem(paired[0][1]).lower().endswith("trimap") else "png"
             self._take(paired, kind, f"files beside the pictures, as {paired[0][1]}", alone)
         elif paired:
-            finds.notes.append(f"Files beside the pictures, as {paired[0][1]}, are masks that are not used.")
+            self._unused(f"Files beside the pictures, as {paired[0][1]}, are masks that are not used")
         split = [path.split("/") for path in plain]
         # Folders that hold a folder which only wraps class folders (``images``), so that masks may lie beside that.
         wrapped = {
@@ -180,8 +207,8 @@ class _Search:
             if used and kind:
                 self._take(matched, kind, f"{prefix}/", unmatched)
             else:
-                finds.notes.append(
-                    f"{prefix}/ mirrors the pictures, so it is no class; its masks are not used."
+                self._unused(
+                    f"{prefix}/ mirrors the pictures, so it is no class; its masks are not used", kind
                 )
         if unfit:
             finds.notes.append(
@@ -189,6 +216,12 @@ class _Search:
                 "named with --masks."
             )
         return lookup
+
+    def _unused(self, what: str, kind: str = "png") -> None:
+        """Say once that masks are not used, unless another turn uses them."""
+        said = f"{what}{_BOTH if kind else ''}."
+        if (self.alone or not kind) and said not in self.finds.notes:
+            self.finds.notes.append(said)
 
     def _documents_in(self, folder: Path, lookup: Lookup) -> bool:
         """Whether a folder that was asked for holds documents: about many pictures, or about one each, beside the
@@ -200,14 +233,13 @@ class _Search:
         else:
             prefix = f"{folder}/"
             files = [prefix + path for path in scan(folder).others]
+        about_many = False
         for path in files:
             if path.lower().endswith((".json", ".xml")):
                 kind = recognise(self.root / path)
                 if kind and not DOCUMENTS[kind].single:
-                    use_file(self.finds, self.root, path, lookup, asked=True)
-        if self.finds.references:
-            return True
-        return any(
+                    about_many |= use_file(self.finds, self.root, path, lookup, asked=True)
+        return about_many or any(
             use_sidecars(
                 self.finds, self.root, [(path, mirrored(path[cut:])) for path in files], lookup, asked=True
             )

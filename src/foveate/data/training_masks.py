@@ -83,7 +83,7 @@ def training_masks(
     if isinstance(use, ProposedMasks):
         masks = [sample.mask for sample in catalog.samples]
         paths = [sample.path for sample in catalog.samples]
-        found = find_masks(catalog.root, scan(catalog.root), masks=use.proposed, kind="png", pictures=paths)
+        found = find_masks(catalog.root, scan(catalog.root), masks=[use.proposed], kind="png", pictures=paths)
         for row in rows.tolist():
             masks[row] = found.references.get(paths[row], "")
         catalog = catalog.with_column("mask", masks)

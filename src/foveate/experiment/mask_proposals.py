@@ -22,10 +22,12 @@ from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.files import sha256_of_file, write_bytes, write_csv
 from foveate.core.reading import parse_json, read_csv
 from foveate.data.annotations import MaskReference, only_boxes
+from foveate.data.annotations.proposed import CHUNK, digest
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import load_image, open_image
 from foveate.data.grabcut import USED, ProposeConfig, opencv, to_picture
 from foveate.data.mask_matching import mirrored
+from foveate.data.mask_search import PROPOSALS as TABLE
 from foveate.evaluation.subject import pick_device
 from foveate.experiment.learned_masks import LearnedMasks, digest_of_sources
 from foveate.experiment.picture_cut import ClassMaps, cut_picture
@@ -34,10 +36,7 @@ from foveate.experiment.run_folder import RunFolder
 from foveate.models.networks import Network
 from foveate.training import Observer
 
-TABLE = "proposals.csv"
 COLUMNS = ("path", "mask", "state", "prior", "share", "contrast", "doubt")
-CHUNK = "foveate"
-"""Keyword of the PNG text that says how a mask was made."""
 TREE_NAMES = ("masks", "mask", "segmentations", "segmentation")
 """Folders inside the data folder that may be written: those that are recognised as masks and not as a class."""
 
@@ -261,7 +260,7 @@ def _existing(task: _Task, settings: str, out: Path, overwrite: bool) -> Proposa
     except DataError as error:
         return Proposal(task.sample.path, task.mask, FAILED, "", doubt=str(error).rstrip("."))
     share = float((pixels > 0).mean())
-    if made is None or made["pixels"] != _digest(pixels):
+    if made is None or made["pixels"] != digest(pixels):
         return Proposal(task.sample.path, task.mask, EDITED, "", share)
     same_box = task.prior != "box" or made["reference"] == task.sample.mask
     if made["settings"] == settings and made["prior"] == task.prior and same_box:
@@ -296,10 +295,6 @@ def _made(path: Path) -> dict[str, Any] | None:
     return made
 
 
-def _digest(pixels: np.ndarray) -> str:
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
-
-
 def _propose(
     task: _Task,
     catalog: Catalog,
@@ -323,7 +318,7 @@ def _propose(
     difference = None if np.isnan(result.contrast) else round(result.contrast, 2)
     made = {
         "settings": settings, "prior": task.prior, "reference": task.sample.mask, "contrast": difference,
-        "doubts": list(result.doubts), "pixels": _digest(pixels),
+        "doubts": list(result.doubts), "pixels": digest(pixels),
     }  # fmt: skip
     text = PngImagePlugin.PngInfo()
     text.add_itxt(CHUNK, json.dumps(made, ensure_ascii=False))

@@ -223,7 +223,7 @@ class Run(RunFolder):
         methods: Sequence[str] = ("gradcam",),
         metrics: Sequence[str] | None = None,
         *,
-        masks: Path | str | None = None,
+        masks: Path | str | Sequence[Path | str] = (),
         layout: LayoutConfig | None = None,
         limit: int | None = None,
         device: str = "auto",
@@ -239,7 +239,7 @@ class Run(RunFolder):
             methods: names in ``foveate.explanation.EXPLAINERS``.
             metrics: of "localisation", "faithfulness", "sanity"; None: the first two, or faithfulness alone where no
                 picture has a mask.
-            masks: a folder of other masks than those that are found by themselves.
+            masks: one or several folders or files of other masks than those that are found by themselves.
             layout: how ``data`` is read; None: as the run's own pictures were.
             limit: only so many pictures, spread evenly.
             told: as in ``evaluate``.
@@ -250,13 +250,14 @@ class Run(RunFolder):
             ConfigError: an unknown method or setting.
         """
         layout = layout or self.experiment.data.layout
-        if masks is not None:
-            layout = layout.model_copy(update={"masks": Path(masks).absolute()})
+        others = tuple(map(Path, [masks] if isinstance(masks, str | Path) else masks))
+        if others:
+            layout = layout.model_copy(update={"masks": others}).below(Path.cwd())
         if data is not None:
             catalog = unseen(self, Path(data), layout, told)
         else:
             catalog = measured(self.catalog, self.experiment)
-            if masks is not None:
+            if others:
                 catalog = _remasked(catalog, discover(Path(self.environment["data"]), layout).catalog)
         split, wanted = judged_split(catalog), settings.get("target") == "true"
         rows = catalog.indices(split, labelled=wanted)
@@ -286,7 +287,7 @@ class Run(RunFolder):
                 progress(len(scores.shown), len(rows))
         table = scores.table()
         about = {"run": str(self.folder), "data": str(catalog.root), "split": split, "masked": masked}
-        about |= {} if masks is None else {"masks": str(masks)}
+        about |= {"masks": ", ".join(map(str, others))} if others else {}
         return replace(table, settings={**about, **table.settings})
 
 

@@ -17,7 +17,7 @@ from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
 from foveate.data.discover import Discovery
 
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 
 
 class AuditConfig(Config):
@@ -91,7 +91,8 @@ def audit(
     cheats = [cue for cue in probed if cue.far_above and cue.kind == "shortcut"]
     found += [Problem.of("shortcut", "", cue.verdict) for cue in cheats]
     alike = tuple(tuple(catalog.samples[row].path for row in rows) for rows in near)
-    return Audit(in_order(found), tuple(probed), catalog, alike)
+    sources = tuple(fact.mask.source if fact.mask else "" for fact in facts)
+    return Audit(in_order(found), tuple(probed), catalog, alike, sources)
 
 
 def checked(

@@ -12,6 +12,7 @@ from foveate.data import annotations
 from foveate.data.audit.facts import Facts
 from foveate.data.audit.report import HARD_MINIMUM, Problem
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
+from foveate.data.layout_settings import OFF
 
 _TINY = 32
 _SAME_FORMAT = {"MPO": "JPEG"}  # a JPEG that carries a second picture
@@ -98,6 +99,31 @@ def mask_problems(catalog: Catalog, facts: Sequence[Facts]) -> Iterator[Problem]
     if missing and catalog.has_masks:
         text = f"{len(missing)} of {len(catalog)} pictures have no mask; mask terms skip them."
         yield Problem.of("mask-missing", "", text, missing)
+        yield from _partly(catalog)
+
+
+def _partly(catalog: Catalog) -> Iterator[Problem]:
+    """Classes, or splits, of which no picture has a mask."""
+    masked = np.array([bool(sample.mask) for sample in catalog.samples])
+    of_class = {name: masked[catalog.labels == label] for label, name in enumerate(catalog.classes)}
+    bare = [name for name, own in of_class.items() if len(own) and not own.any()]
+    full = [name for name, own in of_class.items() if own.any()]
+    if bare and full:
+        text = (
+            f"No mask of {few(bare, _FEW)}, while {few(full, _FEW)} {'have' if len(full) > 1 else 'has'} some: what a "
+            "guide does to pictures with masks then tells the class. Draw or propose masks for all classes "
+            f"(foveate masks propose), or train without them (--masks {OFF})."
+        )
+        yield Problem.of("mask-some-classes", "", text)
+    of_split = {split: masked[catalog.indices(split, labelled=False)] for split in SPLITS}
+    bare = [split for split, own in of_split.items() if len(own) and not own.any()]
+    if bare:
+        text = (
+            f"No mask in {' and '.join(bare)}: nothing that needs masks (where a network looks, other backgrounds) is "
+            "measured there, and what a guide does to training pictures with masks is not seen there. Draw or propose "
+            "some there too (foveate masks propose)."
+        )
+        yield Problem.of("mask-some-splits", "", text)
 
 
 def class_problems(

@@ -56,6 +56,11 @@ _KINDS: dict[str, tuple[str, Literal["shortcut", "information"], str]] = {
         "shortcut",
         f"classes differ in camera or day: {_CHEAT}; split by session",
     ),
+    "masks": (
+        "which pictures have a mask, drawn or proposed, alone",
+        "shortcut",
+        "what a guide does to pictures with masks tells the class; draw or propose masks alike in all classes",
+    ),
     "object": (
         "the object's size and place alone",
         "information",
@@ -85,8 +90,13 @@ def _vectors(facts: Sequence[Facts]) -> dict[str, dict[int, Any]]:
         if with_exif:
             camera = np.eye(_CAMERAS + 1)[cameras.get(fact.camera, _CAMERAS)]
             found["camera"][row] = (*camera, *_clock(fact.time))
+        found["masks"][row] = [
+            (fact.mask.source if fact.mask else "") == source for source in ("drawn", "proposed")
+        ]
         for name, vector in fact.cues.items():
             found[name][row] = vector
+    if len(set(map(tuple, found["masks"].values()))) < 2:
+        del found["masks"]  # all alike
     return found
 
 

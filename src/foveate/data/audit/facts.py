@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from foveate.core.threads import in_threads
 from foveate.data import annotations, bit_depth, decode
+from foveate.data.annotations.proposed import Source, source_of
 from foveate.data.catalog import Catalog
 
 THUMB = 64
@@ -37,6 +38,8 @@ class MaskFacts:
     """Share of the picture that is object, 0 to 1."""
     edge: float = 0.0
     """Share of the picture's outermost pixels that is object, 0 to 1."""
+    source: Source = "drawn"
+    """Where it comes from."""
     how: str = ""
     """How it was understood (``annotations.HOW``), when that was not plain."""
     thumb: np.ndarray | None = None
@@ -185,6 +188,7 @@ def look_at_mask(root: Path, reference: str, size: tuple[int, int], orientation:
         scaled_from=None if found.own in sizes else found.own,
         area=float(marked.mean()),
         edge=float(edge.mean()),
+        source=source_of(root, reference),
         how=found.how,
         thumb=np.asarray(found.image.resize((THUMB, THUMB), Image.Resampling.BOX)),
     )

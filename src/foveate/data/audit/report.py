@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
+from foveate.data.annotations.proposed import Source
 from foveate.data.catalog import UNLABELLED, Catalog, Sample
 
 Severity = Literal["error", "warning", "info"]
@@ -75,6 +76,8 @@ CODES: Mapping[str, Code] = {
     "mask-shape": Code("error", "Mask of another shape than its picture", leaves="file"),
     "mask-size": Code("warning", "Mask of another size than its picture"),
     "mask-missing": Code("warning", "Without a mask"),
+    "mask-some-classes": Code("warning", "Masks for some classes only"),
+    "mask-some-splits": Code("warning", "Masks in some splits only"),
     "mask-empty": Code("warning", "Empty mask"),
     "mask-full": Code("warning", "Mask covers everything"),
     "mask-inverted": Code("warning", "Masks seem to mark the background"),
@@ -142,11 +145,22 @@ class Audit:
     catalog: Catalog
     alike: tuple[tuple[str, ...], ...] = ()
     """Identical and nearly alike pictures, joined to sets: each belongs into one split."""
+    mask_sources: tuple[Source, ...] = ()
+    """One a picture: drawn, proposed or ""."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
         """Problems that training refuses."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def masks_by_class(self) -> dict[str, dict[str, int]]:
+        """{class: {drawn, proposed, none: pictures}}, of labelled pictures."""
+        rows = zip(self.catalog.samples, self.mask_sources, strict=False)
+        counts = Counter((sample.label, source or "none") for sample, source in rows)
+        return {
+            name: {source: counts[label, source] for source in ("drawn", "proposed", "none")}
+            for label, name in enumerate(self.catalog.classes)
+        }
 
     def quarantine(self) -> set[str]:
         """Paths of pictures to leave out so that no error remains, by ``CODES[code].leaves``.
@@ -187,6 +201,7 @@ class Audit:
             "classes": dict(zip(self.catalog.classes, self.catalog.counts().tolist(), strict=True)),
             "splits": dict(Counter(sample.split for sample in self.catalog.samples)),
             "masks": sum(bool(sample.mask) for sample in self.catalog.samples),
+            "masks_by_class": self.masks_by_class(),
             "errors": severities.count("error"),
             "warnings": severities.count("warning"),
             "problems": [asdict(problem) for problem in self.problems],
