@@ -57,6 +57,7 @@ def mended(line: str) -> list[str]:
     if words[0] in ("look", "summit") and "--limit" not in words:
         words += ["--limit", "2"]
     if words[0] == "compare-backbones":
+        words += [] if "--backbones" in words else ["--backbones", "net"]
         names = words.index("--backbones") + 1  # a file instead of a download
         words[names] = re.sub(r"(^|,)(\w+)(?=,|$)", r"\1weights/\2.safetensors", words[names])
         words += [] if "--size" in words else ["--size", "32"]

@@ -354,7 +354,7 @@ def compare_masks(data: Path | str, proposed: Path | str, layout: LayoutConfig |
 @refusals_in_words()
 def compare_backbones(
     data: Path | str,
-    backbones: Sequence[str],
+    backbones: Sequence[str] | None = None,
     *,
     size: int | None = None,
     folds: int = 5,
@@ -369,7 +369,8 @@ def compare_backbones(
 
     Args:
         data: as for ``train``; its test pictures are left alone.
-        backbones: timm's names (pretrained weights are downloaded), weights files, run folders, or "NAME:none".
+        backbones: timm's names (pretrained weights are downloaded), weights files, run folders, or "NAME:none"; None:
+            an ordinary one and small foundation models, as far as their weights can be had.
         size: side of the square picture in px; None: each backbone's own.
         folds: of the cross-validation.
         seed: of the folds, and of the split where one is drawn: the same as that of the training to come.

@@ -4,11 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from foveate.cli import backbones
 from foveate.cli.main import app
+from foveate.models import weights
+from foveate.studies import backbone_comparison
 from foveate.studies.backbone_comparison import CONTROL, BackboneComparison, BackboneRow
+
+import timm  # isort: skip
 
 
 def row(name: str, rank: int | None, probe: float, behind_low: float) -> BackboneRow:
@@ -57,6 +62,31 @@ def test_the_command(tree: Path, tmp_path: Path) -> None:
     assert len(table) == 3
     assert max(map(len, table)) <= 80
     assert (tmp_path / "b.csv").is_file()
+
+
+def test_without_names_those_are_compared_whose_weights_can_be_had(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_reachable", lambda endpoint: False)
+    assert all(timm.models.get_pretrained_cfg(name).has_weights for name in backbone_comparison.USUAL)
+    foundation = backbone_comparison.USUAL[1:]
+    command = ["compare-backbones", str(tree), "--size", "32", "--folds", "3", "--device", "cpu"]
+    monkeypatch.setattr(backbone_comparison, "USUAL", ("foveate_small_cnn:none", *foundation))
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    missing = (
+        f"Not compared, for their weights are not here and cannot be downloaded: {', '.join(foundation)}."
+    )
+    assert missing in text
+    assert "foveate_small_cnn:none (1 of 4)" in text
+    monkeypatch.setattr(backbone_comparison, "USUAL", foundation)
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert (
+        "No backbone could be used. vit_small_patch14_dinov2.lvd142m: The pretrained weights of"
+        in " ".join(result.output.split())
+    )
 
 
 def test_errors_are_one_sentence(tree: Path) -> None:

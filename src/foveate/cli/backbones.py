@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 @command(*LAYOUT)
 def compare_backbones(
-    data: Path, *, backbones: str, typed: Typed, size: int | None = None,
+    data: Path, *, backbones: str = "", typed: Typed, size: int | None = None,
     folds: Annotated[int, typer.Option(min=3)] = 5, split: Path | None = None, quarantine: bool = False,
     csv: Path | None = None, json: Path | None = None, seed: int = 0, device: str = "auto",
 ) -> None:  # fmt: skip
     """Which backbone suits these pictures: probes on frozen features, time and memory, a ranking with intervals.
 
     Args:
-        backbones: Separated by commas: timm's names (downloaded once), weights files, run folders, NAME:none.
+        backbones: Separated by commas: timm's names (downloaded once), weights files, run folders, NAME:none; default:
+            an ordinary one and small foundation models, as far as their weights can be had.
         size: Side of the square picture, in pixels; default: each backbone's own.
         folds: Folds of the cross-validation.
         split: Leave the test pictures of this split file alone.
@@ -30,7 +31,7 @@ def compare_backbones(
     """
     from foveate import api
 
-    names = words(backbones)
+    names = words(backbones) if backbones else None
     with watched() as screen:
         found = api.compare_backbones(
             data, names, size=size, folds=folds, seed=seed, layout=layout_of(typed), split=split,
@@ -57,7 +58,8 @@ def compare_backbones(
             save(file)
             say(f"Written: {file}")
     if found.failures:
-        fail(f"{len(found.failures)} of {len(set(names))} backbones could not be compared.")
+        total = len(found.failures) + len(found.ranked)
+        fail(f"{len(found.failures)} of {total} backbones could not be compared.")
 
 
 def _accuracy(row: "BackboneRow") -> list[Cell]:

@@ -89,8 +89,8 @@ FLAGS: dict[str, Flag] = {
         ("model.weights", "model.backbone", "model.keep_head"), Path, "--from", "RUN",
     ),
     "freeze": Flag(
-        "What is not trained: none (default), backbone (linear probe), or weights (of the backbone, while its "
-        "BatchNorm statistics move).",
+        "What is not trained: none (default), backbone (its head is), weights (of the backbone, while its BatchNorm "
+        "statistics move), or probe (nothing is: a tuned linear probe on the frozen backbone).",
         ("training.phases",), former=("trunk", {"trained": "none", "frozen": "backbone", "faithful": "weights"}),
     ),
     "size": Flag(

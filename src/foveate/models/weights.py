@@ -7,7 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,19 +149,37 @@ def load_backbone(
         # timm's own conversion: other key names, position embeddings of another size. It expects certain files.
         with suppress(LookupError, AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
             adapted = {k: v for k, v in adapt(dict(given), backbone).items() if not k.startswith(last)}
+            beside += _unused(given, adapted, lambda left: adapt(left, backbone))
             given, faults = adapted, _faults(backbone.state_dict(), adapted, absent)
     if faults:
         raise WeightsError(f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.")
     backbone.load_state_dict(given, strict=False)
     notes = []
     if beside and not all(key.startswith("head.") for key in beside):
-        notes.append(f"Of {source} only what lies below {prefix!r} was taken, not {some(beside)}.")
+        where = f"only what lies below {prefix!r}" if prefix else "the backbone's part"
+        notes.append(f"Of {source} {where} was taken, not {some(beside)}.")
     elif beside or dropped:
         count = f" for {card.classes} classes" if card and card.classes else ""
         notes.append(
             f"The classifier{count} in {source} was left out ({some(beside or dropped)}); the head starts anew."
         )
     return notes
+
+
+def _unused(
+    given: dict[str, torch.Tensor], adapted: Mapping[str, torch.Tensor],
+    adapt: Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]],
+) -> list[str]:  # fmt: skip
+    """Keys of a file that timm's conversion leaves out: those without which it gives the same tensors."""
+    kept = {tensor.untyped_storage().data_ptr() for tensor in adapted.values()}
+    found = []
+    for key in [key for key, tensor in given.items() if tensor.untyped_storage().data_ptr() not in kept]:
+        with suppress(LookupError, AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
+            others = adapt({name: tensor for name, tensor in given.items() if name != key})
+            same = adapted.keys() <= others.keys()
+            if same and all(torch.equal(others[name], tensor) for name, tensor in adapted.items()):
+                found.append(key)
+    return found
 
 
 def _prefix(backbone: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> str:

@@ -10,7 +10,7 @@ from foveate.recipes.guides import guidance
 
 BACKBONE = "mobilenetv3_small_100"
 """Runs everywhere; name another one with ``backbone``."""
-FREEZE = ("none", "backbone", "weights")
+FREEZE = ("none", "backbone", "weights", "probe")
 """What stays as it is."""
 
 
@@ -20,7 +20,7 @@ def finetune(
     weights: str = "pretrained",
     start: Path | str | None = None,
     guide: str = "none",
-    augment: str = "standard",
+    augment: str | None = None,
     freeze: str = "none",
     seed: int = 0,
     **data: Any,
@@ -35,14 +35,22 @@ def finetune(
     Args:
         start: instead of ``weights`` a finished run (see pretext), whose features are judged by their neighbours too.
             Its head is kept where it was trained for the same classes.
-        freeze: "none"; "backbone" trains the head alone (a linear probe); "weights" does so too, but the BatchNorm
-            statistics of the frozen backbone keep moving, as in the 15-Scene report.
+        augment: None: "standard", and with ``freeze="probe"`` "none".
+        freeze: "none"; "backbone" trains the head alone; "weights" does so too, but the BatchNorm statistics of the
+            frozen backbone keep moving, as in the 15-Scene report; "probe" fits the head by ridge regression on the
+            frozen backbone's features of the pictures as they are, its strength chosen on validation pictures.
 
     Raises:
         ConfigError: another ``freeze``, or a setting that does not fit.
     """
     if freeze not in FREEZE:
         raise ConfigError(f"--freeze takes {', '.join(FREEZE)}, got '{freeze}'.")
+    probe = freeze == "probe"
+    if probe and (guide != "none" or augment not in (None, "none")):
+        raise ConfigError(
+            "--freeze probe trains nothing: the head is fitted on the pictures as they are, so there is nothing to "
+            "guide or to augment for. Leave --guide and --augment out, or take --freeze backbone."
+        )
     weights = weights if start is None else str(start)
     guide_fields = guidance(guide)
     phases: list[dict[str, Any]] = [
@@ -58,13 +66,21 @@ def finetune(
             "early_stopping": {"patience": 8},
         },
     ]
-    if freeze != "none":
+    if probe:  # a run has an epoch; what it leaves in the head is replaced
+        phases = [{"name": "head", "epochs": 1, "trainable": "head", "restore_best": None}]
+    elif freeze != "none":
         phases = [{**phases[0], "epochs": 50, "freeze_bn": freeze == "backbone"}]
     elif weights == "none":
         phases = [{"name": "scratch", "epochs": 40, "lr": 2e-3, "schedule": {"kind": "one_cycle"}}]
     return Experiment.from_dict(
         {
-            "data": {"augment": {"preset": augment, "interpolation": "bicubic"}, **data},
+            "data": {
+                "augment": {
+                    "preset": augment or ("none" if probe else "standard"),
+                    "interpolation": "bicubic",
+                },
+                **data,
+            },
             "model": {
                 "backbone": backbone or (None if brings_backbone(weights) else BACKBONE),
                 "weights": weights,
@@ -73,6 +89,7 @@ def finetune(
             },
             "training": {"phases": phases, "clip": 1.0},
             "evaluation": {"neighbours": None if freeze == "none" and start is None else 20},
+            "last_layer": {"kind": "ridge"} if probe else None,
             "seed": seed,
             **guide_fields,
         }

@@ -31,6 +31,13 @@ from foveate.models.settings import ModelConfig
 from foveate.studies.feature_probes import linear_probe, nearest_neighbours
 from foveate.training import Observer
 
+USUAL = (
+    "mobilenetv3_small_100",
+    "vit_small_patch14_dinov2.lvd142m",
+    "vit_small_patch16_dinov3.lvd1689m",
+    "vit_base_patch16_siglip_224.v2_webli",
+)
+"""Compared where none is named, as far as their weights can be had: an ordinary one, and small foundation models."""
 CONTROL = "8 x 8 pixels"
 """Features of the control: the picture shrunk to 8 x 8 colours. A backbone must know more than that."""
 RESAMPLES = 2_000
@@ -113,7 +120,7 @@ class BackboneComparison:
 
 
 def compare_backbones(
-    data: Path, backbones: Sequence[str], config: DataConfig | None = None, *, folds: int = 5, seed: int = 0,
+    data: Path, backbones: Sequence[str] | None, config: DataConfig | None = None, *, folds: int = 5, seed: int = 0,
     quarantine: bool = False, device: str = "auto", observer: Observer | None = None,
 ) -> BackboneComparison:  # fmt: skip
     """Features once for each backbone, then the same folds for all.
@@ -123,7 +130,7 @@ def compare_backbones(
 
     Args:
         backbones: names of timm ("resnet18", with pretrained weights), weights files or run folders, or "NAME:none"
-            for random weights.
+            for random weights; None: those of ``USUAL`` whose weights are here or can be downloaded.
         config: layout, split, size and fit of the pictures; size None: each backbone's own.
         folds: 3 or more.
         seed: of the folds.
@@ -133,6 +140,7 @@ def compare_backbones(
         DataError: as in training.
     """
     config, observer = config or DataConfig(), observer or Observer()
+    usual, backbones = backbones is None, USUAL if backbones is None else backbones
     if not backbones or len(set(backbones)) != len(backbones):
         raise ConfigError(f"Name one or more backbones, each once; got {', '.join(backbones) or 'none'}.")
     if folds < 3:
@@ -154,6 +162,13 @@ def compare_backbones(
             answers[name] = bench.measure(name)
         except FoveateError as error:
             failures[name] = str(error)
+    missing = [name for name in failures if usual]
+    if missing and answers:
+        failures = {}
+        notes.append(
+            f"Not compared, for their weights are not here and cannot be downloaded: {', '.join(missing)}. A file of "
+            "weights can be named instead."
+        )
     if not answers:
         raise ConfigError("No backbone could be used. " + " ".join(f"{n}: {e}" for n, e in failures.items()))
     answers[CONTROL] = bench.control()
