@@ -81,16 +81,20 @@ def train(
 
 
 @refusals_in_words()
-def report(run: Run | Path | str, out: Path | str | None = None) -> Path:
+def report(run: Run | Path | str, out: Path | str | None = None, *, assets: bool = False) -> Path:
     """Write the report of a run or of a study: one HTML file, into its folder unless ``out`` says where.
 
     A study's tables and figures are written as well.
+
+    Args:
+        assets: of a run: every picture lies in a folder beside the file; without it the file holds as many as open
+            well.
     """
     folder = run.folder if isinstance(run, Run) else Path(run)
     file = Path(out) if out else None
     if is_study(folder):
         return publish_study(folder, file)
-    return build_report(Run.open(folder).folder, file)
+    return build_report(Run.open(folder).folder, file, assets=assets)
 
 
 @refusals_in_words()

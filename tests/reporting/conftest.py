@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +21,14 @@ IDS = ("4780", "12", "7")
 
 
 class Page(HTMLParser):
-    """Elements, ids, and all text outside style and script."""
+    """Elements, ids, all text outside style and script, and the answers that the gallery shows."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(convert_charrefs=True)
         self.source = path.read_text(encoding="utf-8")
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.scripts: list[str] = []
+        self.answers: dict[str, Any] = {}
         self.words: list[str] = []
         self.stack: list[str] = []
         self.feed(self.source)
@@ -35,7 +37,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag in ("script", "style"):
-            self.stack.append(tag)
+            self.stack.append("json" if ("type", "application/json") in attrs else tag)
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("script", "style"):
@@ -45,6 +47,8 @@ class Page(HTMLParser):
         if self.stack:
             if self.stack[-1] == "script":
                 self.scripts.append(data)
+            if self.stack[-1] == "json":
+                self.answers = json.loads(data)
         else:
             self.words.append(data)
 

@@ -126,11 +126,12 @@ def predict(
 
 
 @command()
-def report(run: Path, *, out: Path | None = None) -> None:
+def report(run: Path, *, out: Path | None = None, assets: bool = False) -> None:
     """Write the run's report: one HTML file that needs nothing else.
 
     Args:
         out: Where to write it; default: RUN/report.html.
+        assets: Put every picture into a folder beside the file; without it the file holds as many as open well.
     """
     from foveate import api
     from foveate.core import manifest
@@ -138,4 +139,4 @@ def report(run: Path, *, out: Path | None = None) -> None:
     note = manifest.unchecked(run)
     if note:
         tell(note)
-    say("Report: ", api.report(run, out))
+    say("Report: ", api.report(run, out, assets=assets))

@@ -191,7 +191,7 @@ def _without_own(catalog: Catalog, out: Path) -> Catalog:
         target = out / f"{mirrored(sample.path)}.png"
         payload = MaskReference.parse(sample.mask).payload if sample.mask.startswith("png") else ""
         if payload and os.path.abspath(catalog.root / payload) == os.path.abspath(target):
-            made = _made(target)
+            made = made_by(target)
             sample = replace(sample, mask=made["reference"] if made else "")
         samples.append(sample)
     return replace(catalog, samples=tuple(samples))
@@ -254,7 +254,7 @@ def _existing(task: _Task, settings: str, out: Path, overwrite: bool) -> Proposa
     if not task.mask or not path.is_file():
         return None
     try:
-        made = _made(path)
+        made = made_by(path)
         with load_image(path) as image:
             pixels = np.asarray(image.convert("L"))
     except DataError as error:
@@ -283,7 +283,7 @@ class _Made(Record):
     pixels: str
 
 
-def _made(path: Path) -> dict[str, Any] | None:
+def made_by(path: Path) -> dict[str, Any] | None:
     """What a mask file says of its making; None when it says nothing."""
     with open_image(path) as image:
         text = image.info.get(CHUNK)

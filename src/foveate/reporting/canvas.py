@@ -5,22 +5,24 @@ a CSS variable. In a file they are those of a light page.
 """
 
 import io
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from foveate.core.files import write_bytes
+from foveate.core.files import csv_text, write_bytes
 
+CsvTable = tuple[Sequence[str], Iterable[Sequence[Any]]]
 NARROW_PERCENT = "\u202f%"
 
 
@@ -83,8 +85,20 @@ def drawing(colours: Colours = PAGE) -> Iterator[None]:
         yield
 
 
-def svg(figure: Figure, *, name: str, label: str) -> Markup:
-    """Inline SVG of ``figure``: ids begin with ``name``, colours are CSS variables, ``label`` is read out."""
+def svg(
+    figure: Figure,
+    *,
+    name: str,
+    label: str,
+    data: CsvTable | None = None,
+    picks: Mapping[str, tuple[Mapping[str, Any], str]] | None = None,
+) -> Markup:
+    """Inline SVG of ``figure``: ids begin with ``name``, colours are CSS variables, ``label`` is read out.
+
+    Args:
+        data: (header, rows) of what is drawn, to be saved as CSV.
+        picks: {gid of an artist: (which pictures it stands for, as gallery.js takes it; the same in words)}.
+    """
     text = _svg_text(figure)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -92,10 +106,15 @@ def svg(figure: Figure, *, name: str, label: str) -> Markup:
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     for color, variable in _VARIABLES.items():
         text = text.replace(color, f"var({variable})")
+    for gid, (query, words) in (picks or {}).items():
+        more = f' data-pick="{escape(json.dumps(query))}" role="button" aria-label="{escape(words)}"'
+        text = text.replace(f'id="{name}-{gid}"', f'id="{name}-{gid}"{more}')
     # The view box alone decides the shape; the page decides the width.
     head, body = text.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
-    return Markup(f'{head} role="img" aria-label="{Markup.escape(label)}">{body}')
+    role = "group" if picks else "img"
+    more = f' data-csv="{escape(csv_text(*data))}"' if data else ""
+    return Markup(f'{head} role="{role}" aria-label="{escape(label)}" data-name="{name}"{more}>{body}')
 
 
 def save(figure: Figure, path: Path) -> None:

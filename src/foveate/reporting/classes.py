@@ -112,7 +112,8 @@ def distribution(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> Ma
             # In inches above the axes, so that it does not move with the number of classes.
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1 + 0.06 / height), ncols=4, handlelength=1.2)
         label = "Pictures a class: " + ", ".join(f"{classes[k]} {total[k]}" for k in order[:NAMED].tolist())
-        return svg(figure, name="distribution", label=label)
+        data = (("class", *counts), zip(classes, *counts.values(), strict=True))
+        return svg(figure, name="distribution", label=label, data=data)
 
 
 def samples(root: Path, name: str, rows: Sequence[tuple[str, int, str]], label: int) -> list[tuple[str, str]]:

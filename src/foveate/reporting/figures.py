@@ -71,7 +71,10 @@ def curve(
             axes.yaxis.set_minor_formatter(NullFormatter())
         _legend(axes, len(drawn))
         words = "; ".join(f"{label} ends at {points[-1][1]:.3g}" for label, _, points in drawn)
-        return svg(figure, name=name, label=f"{title} over {last - first + 1} epochs: {words}")
+        columns = [column for column, _, _ in lines if series(history, column)]
+        rows = [[row["epoch"], *(row.get(column) for column in columns)] for row in history]
+        label = f"{title} over {last - first + 1} epochs: {words}"
+        return svg(figure, name=name, label=label, data=(("epoch", *columns), rows))
 
 
 def shares(history: Sequence[dict[str, Any]], *, name: str, title: str) -> Markup | None:
@@ -101,7 +104,9 @@ def shares(history: Sequence[dict[str, Any]], *, name: str, title: str) -> Marku
             f"{label} from {begin:.0%} to {end:.0%}"
             for label, begin, end in zip(labels, rows[first], rows[last], strict=True)
         )
-        return svg(figure, name=name, label=f"{title} in epochs {first} to {last}: {words}")
+        table = [(epoch, *values) for epoch, values in rows.items()]
+        label = f"{title} in epochs {first} to {last}: {words}"
+        return svg(figure, name=name, label=label, data=(("epoch", *labels), table))
 
 
 def _panel(history: Sequence[dict[str, Any]]) -> tuple[Figure, Axes]:
@@ -130,7 +135,7 @@ def _legend(axes: Axes, lines: int) -> None:
 
 
 def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str) -> Markup:
-    """Accuracy over confidence in the bins of ``summarise``'s ``reliability``, their counts below."""
+    """Accuracy over confidence in the bins of ``summarise``'s ``reliability``; below the counts, to be clicked."""
     with drawing():
         figure = Figure(figsize=(4.6, 4.4), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
@@ -155,8 +160,18 @@ def reliability_diagram(bins: Sequence[dict[str, Any]], *, name: str, label: str
         lower.set_xlabel("confidence")
         lower.xaxis.set_major_formatter(whole_percent())
         lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
+        picks = {}
+        for number, b in enumerate(filled):
+            # As high as the axes: a bar of one picture is too small to be hit.
+            lower.axvspan(b["low"], b["high"], facecolor=PAGE.series[0], alpha=0.004, gid=f"bin-{number}")
+            query = {"low": round(100 * b["low"], 4), "high": round(100 * b["high"], 4)}
+            picks[f"bin-{number}"] = (
+                query, f"{b['n']} pictures with {query['low']:.0f} to {query['high']:.0f} % confidence"
+            )  # fmt: skip
         figure.align_ylabels()
-        return svg(figure, name=name, label=label)
+        columns = ("low", "high", "n", "accuracy", "confidence")
+        data = (columns, [[b[column] for column in columns] for b in bins])
+        return svg(figure, name=name, label=label, data=data, picks=picks)
 
 
 def loss_lines(history: Sequence[dict[str, Any]]) -> list[Line]:

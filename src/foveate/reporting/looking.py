@@ -1,20 +1,26 @@
 """Where the network looks, in the report of a run: energies and their chance levels, pictures with maps over them."""
 
 import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from foveate.core.files import sha256_of_file
-from foveate.core.manifest import WEIGHTS
+from foveate.core.intervals import of_mean
 from foveate.evaluation.evaluators.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
 from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.mask_proposals import made_by
 from foveate.experiment.run_folder import RunFolder
+from foveate.reporting.answers import explained_manifest
 from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
 from foveate.reporting.pictures import data_uri, gallery_picture, thumbnail
+from foveate.reporting.text import percent
 from foveate.training.changed_pictures import FOLDER as CHANGED
 
+PROPOSED = 100
+"""Masks of which it is read who made them, at most."""
 EXPLAINED = 12
 """Explained pictures in the report; their own sheet shows all."""
 _MAPS = {
@@ -115,24 +121,35 @@ def changed(run: RunFolder) -> list[dict[str, Any]]:
     return found
 
 
-def explained(run: RunFolder) -> dict[str, Any] | None:
-    """What ``foveate explain`` left in the run's folder; None where there is nothing finished."""
+def explained(run: RunFolder, shown: Collection[str]) -> dict[str, Any] | None:
+    """What ``foveate explain`` left in the run's folder of pictures that the gallery does not show; None where there is
+    nothing finished.
+
+    Args:
+        shown: paths of those that it shows, with their maps.
+    """
     folder = run.folder / FOLDER
-    manifest = Explanations.open(folder).manifest if (folder / MANIFEST).is_file() else None
-    if manifest is None or not manifest["finished"]:
+    if not (folder / MANIFEST).is_file() or not Explanations.open(folder).manifest["finished"]:
         return None
-    weights = run.folder / WEIGHTS
-    if not weights.is_file() or manifest["runs"][0]["weights_sha256"] != sha256_of_file(weights):
+    manifest = explained_manifest(run)
+    if manifest is None:
         return {"stale": True}
+    own = run.data_root.absolute() if run.data_root else None
+    others = [
+        picture for picture in manifest["pictures"]
+        if own is None or str(Path(manifest["root"], picture["path"])) not in {str(own / path) for path in shown}
+    ]  # fmt: skip
+    if not others:
+        return None
     items = []
-    for picture in manifest["pictures"][:EXPLAINED]:
+    for picture in others[:EXPLAINED]:
         names = [column["name"] for column in manifest["columns"]]
         views = [(name, *thumbnail(folder / picture["overlays"][name])) for name in names]
         answer, label = picture["answers"][0], picture["label"]
         correct = None if label is None else answer["prediction"] == label
         items.append({"path": picture["path"], "views": views, "label": label, "correct": correct, **answer})
     return {
-        "stale": False, "n": len(manifest["pictures"]), "items": items, "sheet": manifest["sheets"][0]
+        "stale": False, "n": len(others), "items": items, "sheet": manifest["sheets"][0]
     }  # fmt: skip
 
 
@@ -181,3 +198,49 @@ def backgrounds(run: RunFolder) -> dict[str, Any] | None:
         "n": len(table), "split": table.split, "chance": summary["chance_majority"], "tests": entries,
         "as_background": summary.get("swapped", {}).get("as_background"), "sheet": items,
     }  # fmt: skip
+
+
+def field(run: RunFolder, found: dict[str, Any] | None) -> str:
+    """What to expect where pictures are taken elsewhere, in words, from what ``backgrounds`` found; "" without it."""
+    table = run.background_table
+    if not found or table is None or "swapped" not in found["tests"]:
+        return ""
+    tests, chance = found["tests"], found["chance"]
+    original, swapped = tests["original"]["accuracy"], tests["swapped"]["accuracy"]
+    right = {test: (table.prediction[test] == table.label).astype(np.float64) for test in tests}
+    change = of_mean(right["swapped"] - right["original"], span=(-1.0, 1.0))
+    words = (
+        f"As photographed {percent(original)} are named correctly, with the background of another class "
+        f"{percent(swapped)}"
+    )
+    if "removed" in tests:
+        words += (
+            f", with the object removed {percent(tests['removed']['accuracy'])} (chance {percent(chance)})"
+        )
+    kinds = [
+        term.get("kind") for term in (run.settings.get("objective") or {}).values() if isinstance(term, dict)
+    ]
+    lost = change is not None and change[1] < 0
+    if "removed" in tests and tests["removed"]["accuracy_low"] > chance and "counterfactual" not in kinds:
+        words += ". Surroundings give the class away: expect less where they differ from these pictures'."
+    elif lost:
+        words += ". It leans on the background: expect less where that differs from these pictures'."
+    else:
+        words += ". No sign that it leans on the background."
+    proposed = proposed_masks(run, table.path.tolist())
+    return words + (f" {proposed}" if proposed else "")
+
+
+def proposed_masks(run: RunFolder, paths: Sequence[str]) -> str:
+    """A sentence where masks of these pictures were proposed by a program and not drawn; else ""."""
+    wanted = set(paths)
+    masks = [row["mask"] for row in run.listed if row["path"] in wanted and row["mask"].startswith("png")]
+    files = [run.data_root / mask.partition(":")[2] for mask in masks] if run.data_root else []
+    looked = [file for file in files[:PROPOSED] if file.is_file()]
+    count = sum(made_by(file) is not None for file in looked)
+    if not count:
+        return ""
+    return (
+        f"{'All' if count == len(looked) else f'{count} of {len(looked)}'} of the masks looked at were proposed by a "
+        "program, not drawn: where they miss the object, these figures mean less."
+    )

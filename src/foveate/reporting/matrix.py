@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from foveate.core.files import csv_text
 from foveate.reporting.page import templates
 
 LONGEST = 26
@@ -36,4 +37,8 @@ def confusion_svg(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> M
         cell = max(16, min(cell, int((_PAGE - left - right) / n)))
     top = longest * font * 0.58 * 0.72 + 34
     draw = templates().get_template("drawings.svg.j2").module.confusion  # type: ignore[attr-defined]
-    return Markup(draw(confusion, names, labels, cell, left, top, right, font, n <= _COUNTS_UP_TO))
+    rows = [
+        (names[i], names[j], count) for i, row in enumerate(confusion) for j, count in enumerate(row) if count
+    ]
+    data = csv_text(("true", "predicted", "pictures"), rows)
+    return Markup(draw(confusion, names, labels, cell, left, top, right, font, n <= _COUNTS_UP_TO, data))

@@ -42,8 +42,10 @@ def templates() -> Environment:
 
 
 def render_page(template: str, context: Mapping[str, Any]) -> str:
-    """The HTML of ``template``, which extends base.html.j2."""
-    script = resources.files("foveate.reporting").joinpath("script.js").read_text(encoding="utf-8")
+    """The HTML of ``template``, which extends base.html.j2; with ``answers`` in it the pictures' script too."""
+    own = resources.files("foveate.reporting")
+    files = ["script.js", *(["gallery.js"] if context.get("answers") else [])]
+    script = "".join(own.joinpath(name).read_text(encoding="utf-8") for name in files)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return templates().get_template(template).render(script=Markup(script), script_hash=digest, **context)
 

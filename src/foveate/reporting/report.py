@@ -15,6 +15,9 @@ from foveate.core.files import write_text
 from foveate.evaluation.summary import summarise
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import looking, sections
+from foveate.reporting.answers import Answers, answers, page_json
+from foveate.reporting.dots import dots_svg
+from foveate.reporting.fit import fit
 from foveate.reporting.matrix import confusion_svg
 from foveate.reporting.overlays import colorbar
 from foveate.reporting.page import render_page
@@ -24,9 +27,12 @@ from foveate.studies.metrics import value_at
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
-def build_report(run_folder: Path, out: Path | None = None) -> Path:
+def build_report(run_folder: Path, out: Path | None = None, *, assets: bool = False) -> Path:
     """Write the report of one run and return its path (``report.html`` in the run folder unless ``out`` is
     given).
+
+    Args:
+        assets: every picture lies in a folder beside the page; otherwise the page holds as many as open well.
 
     Raises:
         RunError: the folder is no run, or a file in it cannot be read or was changed since the run finished.
@@ -42,12 +48,13 @@ def build_report(run_folder: Path, out: Path | None = None) -> Path:
             f"{folder} has no predictions.csv: the training is unfinished; run the same command again to go on."
         )
     target = Path(out) if out is not None else folder / "report.html"
-    write_text(target, render_page("run.html.j2", context(run)))
+    beside = target.with_name(f"{target.stem}_pictures") if assets else None
+    write_text(target, render_page("run.html.j2", context(run, beside)))
     return target
 
 
-def context(run: RunFolder) -> dict[str, Any]:
-    """Everything the template shows."""
+def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
+    """Everything the template shows; pictures are written into the folder ``beside`` the page where there is one."""
     table = run.predictions
     split = next((s for s in ("test", "val", "train") if s in table.splits), None)
     summary = summarise(table, split) if split else None
@@ -58,6 +65,11 @@ def context(run: RunFolder) -> dict[str, Any]:
         # else the settings name what the pretext run began with, the card all of it
         weights = value_at(run.settings, "model", "weights") or weights
     backbone = value_at(run.settings, "model", "backbone") or value_at(run.card, "architecture")
+    rows = table.of_split(split) if split else table
+    backgrounds = looking.backgrounds(run)
+    shown = answers(
+        [Answers(name, run, rows)], assets=beside, split=SPLIT_NAMES.get(split or "", split or ""), drawn=True
+    )
     finished = datetime.datetime.fromtimestamp(
         (run.folder / "predictions.csv").stat().st_mtime, tz=datetime.UTC
     )
@@ -69,7 +81,6 @@ def context(run: RunFolder) -> dict[str, Any]:
         "split_name": SPLIT_NAMES.get(split or "", split or ""),
         "split_names": SPLIT_NAMES,
         "summary": summary,
-        "learnt": table.of_split("train") if "train" in table.splits and split != "train" else None,
         "rows": run.listed or [{"split": split} for split in table.split.tolist()],
         "weights": None if weights is None else Path(str(weights)).name,
         "backbone": backbone,
@@ -83,12 +94,17 @@ def context(run: RunFolder) -> dict[str, Any]:
         "curves": sections.curves(run),
         "matrix": confusion_svg(summary["confusion"], run.class_names) if summary else None,
         "calibration": sections.calibration(table, summary) if summary else None,
-        "mistakes": sections.mistakes(run, split) if split else None,
+        "fit": fit(run, split) if split else None,
+        "dots": dots_svg(rows, run.class_names) if split else None,
+        "field": looking.field(run, backgrounds),
+        "answers": page_json(shown),
+        "beside": beside is not None,
+        "inside": sum(place is not None for place in shown["pictures"]),
         "look": looking.look(table, split),
         "gallery": looking.gallery(run),
-        "explained": looking.explained(run),
+        "explained": looking.explained(run, rows.path.tolist()),
         "changed": looking.changed(run),
-        "backgrounds": looking.backgrounds(run),
+        "backgrounds": backgrounds,
         "environment": {k: v for k, v in noted.items() if k not in ("decisions", "quarantined", "network")},
         "distribution": sections.distribution(run),
         "colorbar": colorbar(),

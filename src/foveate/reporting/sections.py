@@ -2,18 +2,13 @@
 
 from typing import Any
 
-import numpy as np
-
 from foveate.evaluation.answering import answer_rule, answering
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import figures
 from foveate.reporting.classes import class_pictures
-from foveate.reporting.pictures import thumbnail
 from foveate.reporting.text import percent
-
-MISTAKES = 12
 
 
 def curves(run: RunFolder) -> dict[str, Any] | None:
@@ -72,21 +67,3 @@ def calibration(table: PredictionTable, summary: dict[str, Any]) -> dict[str, An
     if "val" in table.splits and summary["split"] != "val":
         result["scaled"] = answering(rows, answer_rule(table))
     return result
-
-
-def mistakes(run: RunFolder, split: str) -> dict[str, Any]:
-    rows = run.predictions.of_split(split)
-    wrong = np.flatnonzero(~rows.correct)
-    shown = []
-    for i in wrong[np.argsort(-rows.loss[wrong], kind="stable")][:MISTAKES]:
-        uri, why = None, "place of the pictures not recorded"
-        if run.data_root is not None:
-            uri, why = thumbnail(run.data_root / str(rows.path[i]))
-        shown.append(
-            {
-                "path": str(rows.path[i]), "uri": uri, "why": why, "label": run.class_names[rows.label[i]],
-                "prediction": run.class_names[rows.prediction[i]], "confidence": float(rows.confidence[i]),
-                "of_label": float(rows.probabilities[i, rows.label[i]]),
-            }
-        )  # fmt: skip
-    return {"n": len(wrong), "shown": shown}
