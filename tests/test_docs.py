@@ -5,6 +5,7 @@ import importlib
 import re
 import runpy
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,11 +26,13 @@ from foveate.studies.specification import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 EXTENDING = "extending.md"
 """Its commands take what its examples add (``test_extending.py``)."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(foveate [^`\n]+)`")
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+"""(file, place in it)"""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -112,11 +115,71 @@ def test_yaml_is_a_valid_experiment(page: Path) -> None:
             target_of(search, base)
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link to a place of the page may say: its headings as GitHub writes them, and what has an id."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([\w-]+)">', text))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_pictures_exist(page: Path) -> None:
-    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+    for target, place in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not place or place in anchors(file), f"{page.name}: {target}#{place}"
+
+
+def test_the_list_of_pages_is_complete() -> None:
+    listed = {target for target, _ in LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))}
+    assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
+def texts_of_the_program() -> list[str]:
+    """Every string in the source, with ... for each value that is set in."""
+
+    def text(node: ast.expr) -> str:
+        if isinstance(node, ast.JoinedStr):
+            return "".join(map(text, node.values))
+        if isinstance(node, ast.BinOp):
+            return text(node.left) + text(node.right)
+        return str(node.value) if isinstance(node, ast.Constant) else "..."
+
+    kinds = (ast.JoinedStr, ast.BinOp, ast.Constant)
+    files = (ROOT / "src").rglob("*.py")
+    return [
+        text(node)
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, kinds)
+    ]
+
+
+def test_the_messages_of_the_faq_are_the_program_s() -> None:
+    texts = texts_of_the_program()
+    page = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^- `([^`]+)`", page, re.MULTILINE)
+    assert len(quoted) > 30
+    for message in quoted:
+        parts = [re.escape(part) for part in message.split("...")]
+        assert any(re.search(".*".join(parts), text) for text in texts), message
+
+
+def test_what_is_typed_beside_foveate_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r"foveate\[(\w+)\]", text)) <= set(extras)
+    assert set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
+    assert set(re.findall(r"`make ([a-z-]+)`", text)) <= set(targets)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 130
 
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
@@ -128,10 +191,8 @@ def test_pictures_are_small() -> None:
     assert all(file.stat().st_size < 300_000 for file in (ROOT / "docs" / "images").glob("*.png"))
 
 
-def test_every_folder_is_in_the_tree_of_the_readme() -> None:
-    tree = next(
-        body for body in blocks(ROOT / "README.md", "") if body.startswith("src/foveate/")
-    ).splitlines()
+def test_every_folder_is_in_the_tree_of_the_house() -> None:
+    tree = next(body for body in blocks(ARCHITECTURE, "") if body.startswith("src/foveate/")).splitlines()
     named = {line.split("/")[0].strip() for line in tree if "/" in line}
     source = ROOT / "src" / "foveate"
     folders = {path.name for path in source.rglob("*") if path.is_dir() and path.name != "__pycache__"}
@@ -140,11 +201,11 @@ def test_every_folder_is_in_the_tree_of_the_readme() -> None:
     assert files <= {path.name for path in source.rglob("*.py")}
 
 
-TABLES = re.compile(r"(\w+\.py), table ([A-Z]+)")
+TABLES = re.compile(r"(\w+\.py), table ([A-Z_]+)")
 
 
 def test_tables_of_the_tree_exist() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = ARCHITECTURE.read_text(encoding="utf-8")
     found = TABLES.findall(text)
     assert len(found) >= 8
     for file, table in found:

@@ -185,7 +185,7 @@ PREPARED = (
     "foveate pretext photos --task rotation --out runs/rotation",
     "foveate masks propose pictures --out masks",
     "foveate masks propose pictures --all --limit 30 --out trial",
-    "foveate study run learn2look-weights --data pictures --out studies/weights --jobs 2",
+    "foveate study run guidance --data pictures --out studies/guidance --jobs 2",
 )
 """Documented commands whose results others take; they run first."""
 
