@@ -1,9 +1,10 @@
-"""The Python API: the same shape as the command line."""
+"""The Python API: the same shape as the command line. What draws and what tests hypotheses is imported by the
+functions that need it, so that a prediction begins at once."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -38,14 +39,13 @@ from foveate.reporting.contact import build_contact_sheets
 from foveate.reporting.explanation_folder import FOLDER, Explanations
 from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
-from foveate.reporting.report import build_report
-from foveate.reporting.study_folder import is_study, measure_study, publish_study
-from foveate.studies.backbone_comparison import BackboneComparison
-from foveate.studies.backbone_comparison import compare_backbones as compare_for
 from foveate.studies.engine import StudyObserver, run_study
 from foveate.studies.specification import Study
-from foveate.studies.tables import Measured
 from foveate.training import Observer
+
+if TYPE_CHECKING:
+    from foveate.studies.backbone_comparison import BackboneComparison
+    from foveate.studies.tables import Measured
 
 REPORT = "report.html"
 
@@ -72,6 +72,8 @@ def train(
     Raises:
         FoveateError: whatever a user can mend, in one sentence.
     """
+    from foveate.reporting.report import build_report
+
     finished = run(experiment or finetune(**settings), data, out, quarantine=quarantine, observer=observer)
     if finished.finished and not (finished.folder / REPORT).is_file():
         if observer:
@@ -90,6 +92,9 @@ def report(run: Run | Path | str, out: Path | str | None = None, *, assets: bool
         assets: of a run: every picture lies in a folder beside the file; without it the file holds as many as open
             well.
     """
+    from foveate.reporting.report import build_report
+    from foveate.reporting.study_folder import is_study, publish_study
+
     folder = run.folder if isinstance(run, Run) else Path(run)
     file = Path(out) if out else None
     if is_study(folder):
@@ -106,7 +111,7 @@ def study(
     jobs: int = 1,
     quarantine: bool = False,
     observer: StudyObserver | None = None,
-) -> Measured:
+) -> "Measured":
     """Compare arms over several random seeds; the folder ``out`` holds cells, tables and report afterwards.
 
     Args:
@@ -124,6 +129,8 @@ def study(
         ConfigError: no such recipe, or an arm that does not fit.
         StudyError: ``out`` holds another study.
     """
+    from foveate.reporting.study_folder import measure_study, publish_study
+
     if isinstance(design, str):
         if design not in STUDIES:
             raise ConfigError(f"There is no study recipe '{design}'; choose one of {', '.join(STUDIES)}.")
@@ -368,7 +375,7 @@ def compare_backbones(
     quarantine: bool = False,
     device: str = "auto",
     observer: Observer | None = None,
-) -> BackboneComparison:
+) -> "BackboneComparison":
     """Rank backbones for these pictures by what a linear probe makes of their frozen features; minutes, not days.
 
     Args:
@@ -380,6 +387,8 @@ def compare_backbones(
         seed: of the folds, and of the split where one is drawn: the same as that of the training to come.
         split: a split file to follow.
     """
+    from foveate.studies.backbone_comparison import compare_backbones as compare_for
+
     divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
     config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
     return compare_for(

@@ -309,6 +309,13 @@ def test_help_loads_nothing_heavy() -> None:
     assert python("-m", "foveate", "--version").stdout.strip() == __import__("foveate").__version__
 
 
+def test_a_prediction_does_not_wait_for_what_it_does_not_need() -> None:
+    heavy = "{'sklearn', 'pandas', 'statsmodels', 'skimage', 'scipy.stats'}"
+    ask = f"import sys; print(sorted({heavy} & set(sys.modules)), 'matplotlib' in sys.modules)"
+    assert python("-c", f"import foveate.experiment.run; {ask}").stdout.strip() == "[] False"
+    assert python("-c", f"import foveate.api; {ask}").stdout.startswith("[]")
+
+
 @pytest.mark.slow
 def test_check_does_without_torch(tree: Path) -> None:
     ask = "import sys; print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)))"

@@ -80,4 +80,6 @@ def test_frozen_and_documented() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         config.name = "b"
     assert Inner.model_fields["rate"].description == "Share."
+    schema = Outer.model_json_schema()
+    assert schema["$defs"]["Inner"]["properties"]["rate"]["description"] == "Share."
     assert parse(Outer, config.model_dump(), source="x") == config

@@ -11,7 +11,7 @@ from foveate.augmentation.mixing import Transform
 from foveate.augmentation.operations import Operation, by_bytes, from_bytes, posterized, solarized, to_bytes
 from foveate.augmentation.warp import PIECE, affine, rotation
 from foveate.core import torchvision_guard  # noqa: F401  (before torchvision)
-from foveate.core.config import Config
+from foveate.core.config import Config as Settings
 from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
@@ -33,7 +33,7 @@ class AugMix(Transform):
     Source: Hendrycks et al., AugMix, ICLR 2020.
     """
 
-    class Config(Config):
+    class Config(Settings):
         kind: Literal["augmix"] = "augmix"
         views: int = Field(default=2, ge=1, le=8)
         """Mixtures of each picture, beside the picture itself."""

@@ -3,14 +3,21 @@
 A configuration class stands beside the code that reads it; ``foveate.experiment`` only composes them.
 """
 
+import ast
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, to_jsonable_python
 
 from foveate.core.errors import ConfigError, FoveateError, shortened, shown
 
@@ -18,8 +25,21 @@ MOST = 6
 """Wrong fields that a message names."""
 
 
+class _Described:
+    """``model_fields`` whose descriptions are read when somebody asks for the fields: pydantic would read all sources
+    (``use_attribute_docstrings``) whenever foveate is imported. ``__pydantic_fields__`` are the same fields at once."""
+
+    def __get__(self, instance: object, owner: type["Config"]) -> dict[str, FieldInfo]:
+        for name, text in _docstrings(owner).items():
+            field = owner.__pydantic_fields__[name]
+            field.description = field.description or text
+        return owner.__pydantic_fields__
+
+
 class Config(BaseModel):
     """Frozen, validated settings. Every field has a default or is documented as required."""
+
+    model_fields: ClassVar[_Described] = _Described()
 
     hashed_kind: ClassVar[str] = "kind"
     """What hashes call ``kind``: the name it had when runs were first recorded."""
@@ -28,7 +48,6 @@ class Config(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         protected_namespaces=(),
     )
 
@@ -36,6 +55,33 @@ class Config(BaseModel):
         """What training needs beside pictures and their classes because of these settings: "masks", "attribute labels",
         "validation labels"."""
         return ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in _docstrings(cls).items():
+            fields.get(name, {}).setdefault("description", text)
+        return schema
+
+
+@cache
+def _docstrings(kind: type[Config]) -> dict[str, str]:
+    """{field: the text under it in the source}, also of the classes that ``kind`` is made from."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__[: kind.__mro__.index(BaseModel)]):
+        try:
+            (tree,) = ast.parse(dedent(inspect.getsource(base))).body
+        except OSError:  # made at a prompt: there is no file
+            continue
+        assert isinstance(tree, ast.ClassDef)
+        for field, text in pairwise(tree.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    found[name] = inspect.cleandoc(words)
+    return {name: text for name, text in found.items() if name in kind.__pydantic_fields__}
 
 
 class Mark(Enum):
@@ -58,7 +104,7 @@ def deciding(value: Any) -> Any:
     """Plain values of all settings that can change a result, nested; what hashes are made of."""
     if isinstance(value, Config):
         kept = {}
-        for name, field in type(value).model_fields.items():
+        for name, field in type(value).__pydantic_fields__.items():
             plain = deciding(getattr(value, name))
             for mark in field.metadata:
                 plain = mark.earlier(plain) if isinstance(mark, HashedAs) else plain

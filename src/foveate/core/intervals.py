@@ -7,8 +7,7 @@ estimate is (Korn and Graubard 1998, for surveys). ``tests/core/test_intervals.p
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95
 
@@ -17,7 +16,7 @@ Interval = tuple[float, float]
 
 def wilson(correct: float, n: float) -> Interval | None:
     """Wilson score interval of the share ``correct / n``; None for n = 0."""
-    return _wilson(correct / n, n, norm.isf((1 - LEVEL) / 2)) if n else None
+    return _wilson(correct / n, n, -ndtri((1 - LEVEL) / 2)) if n else None
 
 
 def of_answers(correct: np.ndarray, groups: Sequence[str] | np.ndarray) -> Interval | None:
@@ -45,7 +44,7 @@ def of_mean_share(correct: np.ndarray, total: np.ndarray) -> Interval:
     drawn = (correct + mean) / (total + 1)
     variance = (drawn * (1 - drawn) / (total * (1 - total / (total + 1) ** 2))).sum() / len(shares) ** 2
     centre = drawn.mean()
-    return _wilson(float(shares.mean()), centre * (1 - centre) / variance, norm.isf((1 - LEVEL) / 2))
+    return _wilson(float(shares.mean()), centre * (1 - centre) / variance, -ndtri((1 - LEVEL) / 2))
 
 
 def of_mean(
@@ -80,7 +79,7 @@ def of_mean(
         return None
     mean = float(x.mean())
     variance = count / (count - 1) * float((np.bincount(member, weights=x - mean) ** 2).sum()) / n**2
-    quantile = float(student_t.isf((1 - level) / 2, count - 1))
+    quantile = -float(stdtrit(count - 1, (1 - level) / 2))
     if span is None:
         half = quantile * variance**0.5
         return mean - half, mean + half

@@ -39,7 +39,7 @@ class Registry(Mapping[str, type[Any]]):
         """Add a class of a package above (``core.providers``). ``settings`` does not know it: a field that is to take
         it has a validator before that looks here."""
         _settings(entry).hashed_kind = self._formerly
-        self._classes[_settings(entry).model_fields["kind"].default] = entry
+        self._classes[_settings(entry).__pydantic_fields__["kind"].default] = entry
 
     @property
     def adopted(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _settings(entry: type[Any]) -> Any:
 def shared_settings(kind: object) -> set[str]:
     """Names of the settings that stay when ``kind`` is chosen in place of another: those that all of its sort have."""
     found: Iterable[set[str]] = (
-        set.intersection(*(set(_settings(entry).model_fields) for entry in registry.values()))
+        set.intersection(*(set(_settings(entry).__pydantic_fields__) for entry in registry.values()))
         for registry in _ALL
         if kind in registry
     )

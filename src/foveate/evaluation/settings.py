@@ -51,7 +51,9 @@ class EvaluationConfig(Config):
     @classmethod
     def _from_short(cls, values: Any) -> Any:
         given = (
-            values.get("measures", cls.model_fields["measures"].default) if isinstance(values, dict) else None
+            values.get("measures", cls.__pydantic_fields__["measures"].default)
+            if isinstance(values, dict)
+            else None
         )
         if not isinstance(given, list | tuple):
             return values

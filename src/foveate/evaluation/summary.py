@@ -6,7 +6,6 @@ from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
 from foveate.core.errors import DataError
 from foveate.core.intervals import of_answers
@@ -40,6 +39,8 @@ def summarise(table: PredictionTable, split: str) -> dict[str, Any]:
     Raises:
         DataError: the split has no labelled picture.
     """
+    from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+
     rows = table.of_split(split)
     labels = np.arange(len(rows.class_ids))
     confusion = confusion_matrix(rows.label, rows.prediction, labels=labels)
@@ -118,6 +119,8 @@ def _finite(value: Any) -> float | None:
 
 
 def _per_class(rows: PredictionTable, confusion: np.ndarray) -> list[dict[str, Any]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
     labels = np.arange(len(rows.class_ids))
     precision, recall, f1, support = precision_recall_fscore_support(
         rows.label, rows.prediction, labels=labels, zero_division=np.nan

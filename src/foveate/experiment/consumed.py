@@ -27,7 +27,7 @@ def _used(value: Any) -> Iterator[str]:
     if isinstance(value, Config):
         if getattr(value, "weight", 1):
             yield from value.consumes()
-            yield from _used([getattr(value, name) for name in type(value).model_fields])
+            yield from _used([getattr(value, name) for name in type(value).__pydantic_fields__])
     elif isinstance(value, Mapping):
         yield from _used(list(value.values()))
     elif isinstance(value, list | tuple):

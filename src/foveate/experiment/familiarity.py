@@ -1,12 +1,10 @@
 """How far a picture is from those that a run was trained on, and how often that warns for nothing."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import normalize
 
 from foveate.core.errors import DataError
 from foveate.core.intervals import Interval, of_answers
@@ -19,6 +17,9 @@ from foveate.evaluation.subject import Subject
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import subject_of_run
 from foveate.models.modes import evaluating
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import NearestNeighbors
 
 MOST = 2_000
 """Pictures of a split that are looked at, drawn at random where there are more."""
@@ -36,7 +37,7 @@ class Familiarity:
     distance: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.
     """
 
-    known: NearestNeighbors
+    known: "NearestNeighbors"
     limit: float
     """The distance above which a picture is far."""
     rate: float
@@ -49,6 +50,9 @@ class Familiarity:
     @classmethod
     def of_run(cls, run: RunFolder, device: str, progress: Progress) -> Self:
         """Raises DataError: pictures of the run are gone, or it has too few."""
+        from sklearn.neighbors import NearestNeighbors
+        from sklearn.preprocessing import normalize
+
         catalog = run.catalog
         parts = {
             name: _some(catalog.indices(name, labelled=False), name) for name in ("train", "val", "test")
@@ -103,6 +107,8 @@ class _Distance(Evaluator):
         return True
 
     def values(self, batch: Batch) -> dict[str, np.ndarray]:
+        from sklearn.preprocessing import normalize
+
         model = self.subject.model
         with evaluating(model), torch.no_grad():
             images = batch.prepare(self.subject.device, model.mean, model.std, torch.channels_last).images
@@ -117,7 +123,7 @@ def limit_of(distances: np.ndarray) -> tuple[float, float]:
     return float(np.sort(distances)[rank - 1]), 1 - rank / (n + 1)
 
 
-def _distance(known: NearestNeighbors, features: np.ndarray) -> np.ndarray:
+def _distance(known: "NearestNeighbors", features: np.ndarray) -> np.ndarray:
     """(n, F) of length 1 -> (n,) in [0, 2]."""
     found: np.ndarray = known.kneighbors(features)[0][:, -1]
     return found

@@ -3,16 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from scipy import ndimage
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 from foveate.core.errors import DataError
@@ -27,6 +23,9 @@ from foveate.evaluation.mask_agreement import agreement
 from foveate.models.modes import evaluating
 from foveate.models.networks import Network
 from foveate.models.places import place_features
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 NEEDED = 5
 """Masks below which nothing is learned."""
@@ -56,6 +55,11 @@ class LearnedMasks:
         tell: Callable[[str, int, int], None] = lambda what, done, total: None,
     ) -> None:  # fmt: skip
         """Raises DataError: fewer than ``NEEDED`` pictures have a mask, or all of them are empty or full."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GroupKFold
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         started = time.perf_counter()
         self.network, self.device, self.catalog = network.to(device), device, catalog
         self.size = network.input_size
@@ -82,7 +86,7 @@ class LearnedMasks:
         groups = [samples[row].group or samples[row].path for row in rows]
         folds = list(GroupKFold(min(FOLDS, len(set(groups)))).split(rows, groups=groups))
 
-        def fitted(part: Sequence[int], strength: float) -> Pipeline:
+        def fitted(part: Sequence[int], strength: float) -> "Pipeline":
             model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
             return model.fit(
                 np.concatenate([features[k] for k in part]), np.concatenate([labels[k] for k in part])
@@ -130,7 +134,7 @@ class LearnedMasks:
             images = normalised(square, self.device, self.network.mean, self.network.std)
             return place_features(self.network.backbone, images)[0].cpu().numpy()
 
-    def _large(self, features: np.ndarray, model: Pipeline) -> np.ndarray:
+    def _large(self, features: np.ndarray, model: "Pipeline") -> np.ndarray:
         """(S, S) float32 probabilities at the network's size."""
         likely = model.predict_proba(features.reshape(len(features), -1).T)[:, 1].reshape(features.shape[1:])
         small = torch.from_numpy(likely.astype(np.float32))[None, None]

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 from torch.nn import functional
 
 from foveate.core.config import Config
@@ -181,6 +180,8 @@ def _auc(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
 def otsu(maps: torch.Tensor) -> torch.Tensor:
     """(B,): the threshold that parts each map (B, H, W) into two classes of largest variance between (Otsu, 1979)."""
+    from skimage.filters import threshold_otsu
+
     found = [threshold_otsu(values) for values in maps.double().cpu().numpy()]
     return torch.tensor(found, dtype=torch.float64, device=maps.device)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 
 from foveate.explanation.maps import min_max, upsample
 
@@ -49,6 +48,8 @@ def mean_ranks(values: torch.Tensor) -> torch.Tensor:
 
 def ssim(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """(B,) of maps (B, h, w), enlarged to at least SSIM_SIDE pixels; scikit-image's, window 7."""
+    from skimage.metrics import structural_similarity
+
     size = (max(one.shape[1], SSIM_SIDE), max(one.shape[2], SSIM_SIDE))
     a, b = (min_max(upsample(maps, size)).cpu().numpy() for maps in (one, other))
     found = []

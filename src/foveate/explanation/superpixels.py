@@ -7,8 +7,6 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
-from skimage.segmentation import slic
-from sklearn.linear_model import Ridge
 
 from foveate.core.errors import ConfigError
 from foveate.core.rng import key
@@ -99,6 +97,8 @@ class Lime(SuperpixelExplainer):
         shown[0] = True
         distance = 1 - np.sqrt(shown.mean(axis=1))
         weights = np.exp(-(distance**2) / (2 * self.width**2))
+        from sklearn.linear_model import Ridge
+
         return Ridge(alpha=self.alpha).fit(shown.astype(float), game(shown), sample_weight=weights).coef_
 
 
@@ -152,6 +152,8 @@ def coalitions(players: int, samples: int, seed: int) -> tuple[np.ndarray, np.nd
 
 def superpixels(probe: Probe, images: torch.Tensor, count: int, compactness: float) -> torch.Tensor:
     """(B, H, W) int64: each pixel's superpixel, numbered from 0 without gaps in each picture."""
+    from skimage.segmentation import slic
+
     pictures = unit_pictures(probe, images).permute(0, 2, 3, 1).cpu().numpy()
     # Without the blur (sigma in pixels) and with SLIC's usual compactness of 10, fragments of a textured picture are
     # merged to two or three superpixels.

@@ -5,9 +5,6 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from foveate.core import config as core
 from foveate.data.epoch_change import Change
@@ -86,6 +83,10 @@ def out_of_fold_loss(
     Folds hold like shares of every class; where the others hold one class alone, or none of the label's, the label has
     the probability 1e-12.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     order = np.lexsort((rng.random(len(labels)), labels))
     fold = np.empty(len(labels), dtype=np.int64)
     fold[order] = np.arange(len(labels)) % folds

@@ -6,8 +6,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from foveate.core.errors import ConfigError
 from foveate.evaluation.calibration import fit_temperature
@@ -71,6 +69,9 @@ def _fitted(
     features: np.ndarray, labels: np.ndarray, classes: int, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (C, F) and biases (C,) of one class against the rest; of two classes each has half of the score."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     weights, biases = [], []
     for label in range(classes) if classes > 2 else (1,):
         model = LogisticRegression(C=strength, l1_ratio=1, solver="liblinear", max_iter=1000, random_state=0)

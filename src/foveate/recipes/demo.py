@@ -7,7 +7,6 @@ from foveate.core.files import write_json
 from foveate.data.synthetic import SyntheticConfig, write_dataset
 from foveate.experiment import Experiment, Run, run
 from foveate.recipes.guides import guidance
-from foveate.reporting.report import build_report
 from foveate.studies.specification import Study
 from foveate.training import Observer
 
@@ -54,6 +53,8 @@ def run_demo(out: Path, seed: int, observer: Observer) -> dict[str, dict[str, An
     Returns:
         {arm: ``figures``}, which ``out/demo.json`` holds as well.
     """
+    from foveate.reporting.report import build_report
+
     observer.message("Drawing the pictures.")
     config = demo_data(seed)
     pictures = out / "pictures"

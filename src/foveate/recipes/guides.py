@@ -5,7 +5,6 @@ from typing import Any
 
 from foveate.core.errors import ConfigError
 from foveate.experiment.specification import merge
-from foveate.studies.analysis import PLACEBO
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,8 @@ def with_guides(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: as ``guidance``.
     """
+    from foveate.studies.analysis import PLACEBO  # statistics take long to import
+
     found: dict[str, dict[str, Any]] = {}
     for arm, changes in arms.items():
         if "guide" not in changes:

@@ -37,7 +37,7 @@ def pretext(
         ConfigError: no such task, or one without a faithful variant.
     """
     chosen = TASKS.find(task)
-    if faithful and "faithful" not in chosen.Config.model_fields:
+    if faithful and "faithful" not in chosen.Config.__pydantic_fields__:
         raise ConfigError(f"The task '{task}' has no faithful variant; leave --faithful out.")
     phase = {"name": "pretext", "epochs": 30, "lr": 1e-3, "schedule": {"kind": "one_cycle"}}
     own = AUGMENT if chosen.augment is None else chosen.augment

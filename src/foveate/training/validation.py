@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import f1_score, recall_score
 
 from foveate.data.catalog import subgroups
 from foveate.models.networks import Network
@@ -23,6 +22,8 @@ def validate(
     The network must be in eval mode; the objective is put into it, so that weights stay as they are. Terms that
     differentiate the network (class maps) get gradients enabled.
     """
+    from sklearn.metrics import f1_score, recall_score
+
     step.objective.eval()
     sums: dict[str, float] = {}
     predictions: list[np.ndarray] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import model_selection
 from sklearn.metrics import balanced_accuracy_score
 
 from foveate.data.audit import AuditConfig, audit, cues, facts
@@ -151,8 +152,8 @@ def test_accuracy_is_scikit_learns_balanced_accuracy(monkeypatch: pytest.MonkeyP
         guesses.append(real(*given, **named))
         return guesses[-1]
 
-    real = cues.cross_val_predict
-    monkeypatch.setattr(cues, "cross_val_predict", spy)
+    real = model_selection.cross_val_predict
+    monkeypatch.setattr(model_selection, "cross_val_predict", spy)
     rng = np.random.default_rng(3)
     features = rng.normal(size=(90, 4)).astype(np.float32)
     labels = np.repeat([1, 4, 7], [60, 20, 10])

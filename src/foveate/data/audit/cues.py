@@ -19,8 +19,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
 from foveate.core.intervals import of_mean_share
 from foveate.core.rng import key, numpy_generator
@@ -174,6 +172,9 @@ def _judge(
     seed: int,
     masks: bool = False,
 ) -> Cue:
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
+
     classes, targets = np.unique(labels, return_inverse=True)
     chance = 1 / len(classes)
     subject, kind, advice = _KINDS[name]

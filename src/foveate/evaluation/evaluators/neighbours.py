@@ -7,8 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import normalize
 
 from foveate.core import config
 from foveate.data.batch import Batch
@@ -77,6 +75,9 @@ def nearest_neighbours(
 
     Source: Wu et al., Unsupervised feature learning via non-parametric instance discrimination, CVPR 2018.
     """
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.preprocessing import normalize
+
     k = min(k, len(train))
 
     def votes(distances: np.ndarray) -> np.ndarray:
