@@ -25,10 +25,12 @@ import foveate.recipes.demo
 from drawn import draw_tree
 from foveate.cli.main import app
 from foveate.core.files import write_json
+from foveate.data.discover import discover
 from foveate.data.synthetic import SyntheticConfig
 from foveate.experiment import Experiment
 from foveate.recipes import STUDIES
 from foveate.studies.specification import Study
+from label_studio_export import export
 from layout_copies import food101
 from test_docs import EXTENDING, PAGES, ROOT, blocks, command_lines
 
@@ -184,6 +186,7 @@ PREPARED = (
     "foveate split pictures --folds 5 --out folds.csv",
     "foveate pretext photos --task rotation --out runs/rotation",
     "foveate masks propose pictures --out masks",
+    "foveate masks propose beetles --masks export.json --from-masks --out proposed",
     "foveate masks propose pictures --all --limit 30 --out trial",
     "foveate study run guidance --data pictures --out studies/guidance --jobs 2",
 )
@@ -221,6 +224,12 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     (root / "table.csv").write_text("\n".join(rows), encoding="utf-8")
     for copy in ("scenes", "other place", "birds", "plants", "blood/cells"):
         shutil.copytree(root / "pictures", root / copy)
+    shutil.copytree(root / "photos", root / "places")
+    shutil.copytree(root / "pictures", root / "beetles")  # half of its masks are an export of Label Studio
+    beetles = discover(root / "beetles").catalog
+    rows_with_masks = [row for row, sample in enumerate(beetles.samples) if sample.mask]
+    export(beetles, rows_with_masks[::2], root / "labelled", "json").rename(root / "export.json")
+    shutil.rmtree(root / "beetles" / "masks")
     for name in ("cat.jpg", "new/a.jpg", "new/b.jpg"):
         with Image.open(root / "photos" / "bee0.png") as picture:
             picture.save(root / name)
@@ -239,7 +248,7 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run(mended("foveate train pictures --epochs 15 --out runs/first"))
-        for name in ("runs/a", "runs/b", "runs/c", "search/trials/7"):
+        for name in ("runs/a", "runs/b", "runs/c", "runs/guided", "search/trials/7"):
             shutil.copytree("runs/first", name)
         shutil.copy("runs/first/experiment.yaml", "search/best.yaml")
         for line in PREPARED:
