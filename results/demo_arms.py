@@ -12,16 +12,20 @@ from foveate.experiment import run
 from foveate.experiment.specification import assign
 from foveate.recipes.demo import demo_data, demo_experiment, figures
 
+RECTIFIED = ("objective.look.aggregate=gradcam", "objective.look.normalise=none")
+"""The class map's energy as published: of Grad-CAM after its ReLU."""
 ARMS = {
     **{
-        guide: (guide, "")
+        guide: (guide, ())
         for guide in ("none", "spatial", "class-map", "backgrounds", "backgrounds+class-map")
     },
-    "class-map-1": ("class-map", "objective.look.weight=1.0"),
-    "other-class": ("backgrounds", "transforms.0.source=other_class"),
-    "rim": ("backgrounds", "transforms.0.grow=2"),
+    "class-map-1": ("class-map", ("objective.look.weight=1.0",)),
+    "rectified-1": ("class-map", ("objective.look.weight=1.0", *RECTIFIED)),
+    "backgrounds+rectified": ("backgrounds+class-map", RECTIFIED),
+    "other-class": ("backgrounds", ("transforms.0.source=other_class",)),
+    "rim": ("backgrounds", ("transforms.0.grow=2",)),
 }
-"""{name: (guide, one setting changed)}."""
+"""{name: (guide, settings changed)}."""
 SEEDS = range(5)
 
 if __name__ == "__main__":
@@ -32,7 +36,8 @@ if __name__ == "__main__":
         for arm in sys.argv[2:] or ARMS:
             guide, changed = ARMS[arm]
             values = assign(demo_experiment(guide, seed).to_dict(), "training.precision=bf16")
-            values = assign(values, changed) if changed else values
+            for change in changed:
+                values = assign(values, change)
             test = figures(run(Experiment.from_dict(values), pictures, out / f"{arm}{seed}"))
             print(
                 f"{arm} seed {seed}: validation {test['validation_accuracy']:.3f}, test {test['accuracy']:.3f}, "

@@ -95,6 +95,21 @@ def test_groups_and_look_by_hand(table: PredictionTable) -> None:
     assert found["look"]["energy_in_mask"]["mean"] == pytest.approx(sum(values) / len(values))
 
 
+def test_empty_class_maps_are_counted_among_the_masked_pictures() -> None:
+    nan = np.nan
+    look = {
+        "energy_in_mask": [0.5, nan, nan, nan],
+        "energy_chance": [0.2, 0.3, 0.1, nan],
+    }  # the last has no mask
+    table = PredictionTable.from_logits(
+        np.eye(4, 2), np.array([0, 1, 0, 1]), list("wxyz"), ["a", "b"], splits=["test"] * 4,
+        look={name: np.array(values, dtype=np.float32) for name, values in look.items()},
+    )  # fmt: skip
+    found = summarise(table, "test")["look"]
+    assert found["energy_in_mask"]["empty"] == pytest.approx(2 / 3)
+    assert "empty" not in found["energy_chance"]
+
+
 def test_no_groups_no_look() -> None:
     table = PredictionTable.from_logits(
         np.zeros((2, 2)), np.array([0, 1]), ["a", "b"], ["x", "y"], splits=["test"] * 2

@@ -60,6 +60,7 @@ def test_class_map_against_a_loop() -> None:
     logits = (tap.tanh() * place).mean((2, 3)) @ weight  # not pooled evenly, not linear
     targets = torch.tensor([1, 0, 1])
     (maps,) = class_maps(Output(logits, taps={"late": tap}), targets, ("late",))
+    (signed,) = class_maps(Output(logits, taps={"late": tap}), targets, ("late",), signed=True)
     values = tap.detach().numpy()
     for i, y in enumerate(targets.tolist()):
         expected = np.zeros((5, 5))
@@ -67,6 +68,7 @@ def test_class_map_against_a_loop() -> None:
             slope = weight[k, y].item() * place.numpy() * (1 - np.tanh(values[i, k]) ** 2) / 25
             expected += slope.mean() * values[i, k]
         assert np.allclose(maps[i].detach().numpy(), np.maximum(expected, 0))
+        assert np.allclose(signed[i].detach().numpy(), expected)
 
 
 def test_mixed_targets_mix_the_classes_evidence() -> None:

@@ -23,7 +23,7 @@ CHANNELS = 4
 HEAD = LinearHead(LinearHead.Config(dropout=0.0), CHANNELS, 2).double()
 CONTEXT = Context(("a", "b"), (1, 1), HEAD, lambda tap: CHANNELS, seed=9)
 SPATIAL = {name: loss for name, loss in LOSSES.items() if name.startswith("spatial_")}
-AGGREGATES = ("mean", "max", "projection", "gradcam", "cam")
+AGGREGATES = ("mean", "max", "projection", "gradcam", "signed_gradcam", "cam")
 SETTINGS = [
     (name, how, scale)
     for name, loss in SPATIAL.items()
@@ -77,8 +77,10 @@ def plain_map(term: SpatialTerm, tap: np.ndarray, target: int) -> np.ndarray:
             else:
                 weights = HEAD.classifier.weight[target].tolist()
                 result[y, x] = sum(w * c for w, c in zip(weights, channels, strict=True))
+                if how != "cam":
+                    result[y, x] /= tap[0].size
                 if how == "gradcam":
-                    result[y, x] = max(result[y, x] / tap[0].size, 0.0)
+                    result[y, x] = max(result[y, x], 0.0)
     return result
 
 
@@ -314,9 +316,28 @@ def test_energy_moves_into_the_mask() -> None:
     assert term(output_of(moved), batch, PROGRESS).item() < value.item()
 
 
+def test_an_empty_map_costs_nothing_but_a_signed_one_is_still_moved() -> None:
+    """Evidence against the class everywhere, least inside the mask: Grad-CAM is 0, its energy loss and gradient too."""
+    batch = make(11)[1].replace(has_mask=torch.ones(3, dtype=torch.bool))
+    tap = -1 - torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    moved = {}
+    for how, scale in (("gradcam", "none"), ("signed_gradcam", "minmax")):
+        leaf = tap.clone().requires_grad_(True)
+        value = build("spatial_energy", aggregate=how, normalise=scale)(
+            Output(leaf.mean((2, 3)).sum(1, keepdim=True).expand(3, 3), taps={"late": leaf}), batch, PROGRESS
+        )
+        value.backward()
+        moved[how] = value.item(), leaf.grad.abs().sum().item()
+    assert moved["gradcam"] == (0.0, 0.0)
+    assert moved["signed_gradcam"][0] > 0.1
+    assert moved["signed_gradcam"][1] > 0.1
+
+
 def test_which_terms_differentiate_the_network() -> None:
     for how in AGGREGATES:
-        assert build("spatial_mse", aggregate=how).differentiates == (how in ("gradcam", "cam"))
+        assert build("spatial_mse", aggregate=how).differentiates == (
+            how in ("gradcam", "signed_gradcam", "cam")
+        )
     assert build("spatial_energy").differentiates, "Grad-CAM is its default"
 
 

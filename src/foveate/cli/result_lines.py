@@ -76,4 +76,5 @@ def _energy(metrics: dict[str, Any]) -> str:
     if energy is None or energy["mean"] is None:
         return ""
     chance = metrics["look"]["energy_chance"]["mean"]
-    return f", energy in mask {energy['mean']:.2f} (chance {chance:.2f}, n = {energy['n']})"
+    empty = f"; {energy['empty']:.0%} of the maps are empty" if energy.get("empty") else ""
+    return f", energy in mask {energy['mean']:.2f} (chance {chance:.2f}, n = {energy['n']}{empty})"

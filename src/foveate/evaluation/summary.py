@@ -11,6 +11,7 @@ from foveate.core.errors import DataError
 from foveate.core.intervals import of_answers
 from foveate.evaluation.attributes import accuracy_of, attribute_accuracies
 from foveate.evaluation.calibration import expected_calibration_error, reliability
+from foveate.evaluation.evaluators.look import CHANCE, ENERGY
 from foveate.evaluation.predictions import PredictionTable
 
 TOP_K = (3, 5)
@@ -170,6 +171,10 @@ def _look(rows: PredictionTable) -> dict[str, Any] | None:
             "std": float(known.std(ddof=1)) if len(known) > 1 else None,
             "n": len(known),
         }
+    if ENERGY in result and CHANCE in rows.look:
+        masked = np.isfinite(rows.look[CHANCE])
+        empty = masked & ~np.isfinite(rows.look[ENERGY])
+        result[ENERGY]["empty"] = float(empty.sum() / masked.sum()) if masked.any() else None
     return result
 
 

@@ -54,12 +54,14 @@ def full(x: torch.Tensor) -> torch.Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def grad_cam(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-    """ReLU(sum_k a_k A^k) with a_k the mean over places of dS/dA^k: (B, K, h, w) twice -> (B, h, w) >= 0.
+def grad_cam(features: torch.Tensor, gradients: torch.Tensor, *, signed: bool = False) -> torch.Tensor:
+    """ReLU(sum_k a_k A^k) with a_k the mean over places of dS/dA^k: (B, K, h, w) twice -> (B, h, w) >= 0; ``signed``:
+    without the ReLU, evidence against the class being negative.
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017.
     """
-    return (gradients.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu()
+    maps = (gradients.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1)
+    return maps if signed else maps.relu()
 
 
 def map_gradients(
@@ -102,14 +104,17 @@ def tap_gradients(
     return map_gradients(score, output.taps, taps, word="tap", differentiable=differentiable)
 
 
-def class_maps(output: Output, targets: torch.Tensor, taps: Sequence[str]) -> list[torch.Tensor]:
-    """Grad-CAM of the class at each tap, (B, h, w), >= 0, not scaled; differentiable.
+def class_maps(
+    output: Output, targets: torch.Tensor, taps: Sequence[str], *, signed: bool = False
+) -> list[torch.Tensor]:
+    """Grad-CAM of the class at each tap, (B, h, w), >= 0 unless ``signed``, not scaled; differentiable.
 
     Raises:
         ConfigError: the logits do not depend on a tap.
     """
     gradients = tap_gradients(output, targets, taps)
-    return [grad_cam(full(output.taps[tap]), gradient) for tap, gradient in zip(taps, gradients, strict=True)]
+    pairs = zip(taps, gradients, strict=True)
+    return [grad_cam(full(output.taps[tap]), gradient, signed=signed) for tap, gradient in pairs]
 
 
 def class_and_tap_map(

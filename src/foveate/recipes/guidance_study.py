@@ -47,6 +47,7 @@ METRICS = (
     "test.backgrounds.removed.accuracy",
     "test.nll",
     "test.look.energy_in_mask.mean",
+    "test.look.energy_in_mask.empty",
 )
 """No arm trains on grey or noise behind the object: a gain there is not one of knowing swapped pictures."""
 

@@ -26,7 +26,15 @@ GUIDES = {
     ),
     "class-map": Guide(
         "Share of the true class's Grad-CAM outside the mask, weight 0.3.",
-        {"look": {"kind": "spatial_energy", "aggregate": "gradcam", "tap": "late", "weight": 0.3}},
+        {
+            "look": {
+                "kind": "spatial_energy",
+                "aggregate": "signed_gradcam",
+                "normalise": "minmax",
+                "tap": "late",
+                "weight": 0.3,
+            }
+        },
     ),
     "dice": Guide(
         "Dice between a learned projection of the late feature map and the mask, weight 1.",

@@ -55,6 +55,7 @@ METRICS: dict[str, Metric] = {
         Metric("val_spatial", "Validation spatial loss", "neither"),
         Metric("train_share_spatial", "Spatial share of the loss", "neither", PERCENT),
         Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"),
+        Metric("test.look.energy_in_mask.empty", "Class maps without energy", "neither", PERCENT),
         Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither"),
     )
 }
