@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from drawn import draw_tree
 from foveate.cli.main import app
 from foveate.experiment import Run
+from foveate.recipes import STUDIES
 
 LAYOUT = "--masks --group --label --columns --attribute"
 """How pictures are read: the same in every command that reads some."""
@@ -244,6 +245,19 @@ def test_list(what: str, pattern: str, expected: str) -> None:
     result = foveate("list", what, pattern) if pattern else foveate("list", what)
     assert result.exit_code == 0
     assert expected in result.output.split()
+
+
+def test_studies_are_told_with_arms_and_trainings() -> None:
+    result = foveate("list", "studies")
+    assert max(map(len, result.output.splitlines())) <= 80
+    told = " ".join(result.output.split())
+    assert "none; backgrounds+class-map; backgrounds+class-map, placebo" in told
+    assert "placebo: 15 trainings (3 arms x 5 seeds)" in told
+    assert "240 trainings (12 arms x 4 blocks x 5 seeds)" in told
+    tta = STUDIES["plants-tta"]()
+    trained = {cell.experiment.training_hash() for cell in tta.cells()}
+    assert len(trained) < len(tta.cells())
+    assert f": {len(trained)} trainings" in " ".join(foveate("list", "studies", "plants-tta").output.split())
 
 
 TRAIN = ("--backbone", "foveate_small_cnn", "--weights", "none", "--size", "32", "--device", "cpu")

@@ -1,5 +1,7 @@
 """Guidance by name."""
 
+import re
+
 import pytest
 
 from foveate.core.errors import ConfigError
@@ -48,6 +50,16 @@ def test_every_name_is_an_experiment_and_joins(name: str) -> None:
 def test_unknown_names_are_refused_with_the_list(name: str) -> None:
     with pytest.raises(ConfigError, match="choose none, or of spatial, class-map, dice, right-reasons"):
         guidance(name)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_strength_is_told(name: str) -> None:
+    values = Experiment.from_dict(guidance(name)).to_dict()
+    weights = {term["weight"] for key, term in values["objective"].items() if key != "classification"}
+    told = {float(number) for number in re.findall(r"weight ([\d.]+\d|\d)", GUIDES[name].about)}
+    assert told == weights
+    shares = {float(number) for number in re.findall(r"\(p ([\d.]+)\)", GUIDES[name].about)}
+    assert shares == {transform["p"] for transform in values["transforms"]}
 
 
 def test_finetune_is_two_phases_or_one_from_scratch() -> None:

@@ -1,5 +1,6 @@
 """foveate list"""
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,12 @@ TABLES = {
     "tta": ("foveate.evaluation.tta", "TTA"),
 }
 """{what can be listed: (module, its table)}; the module is imported when it is asked for."""
+WIDTH = 80
+"""Columns of what is wrapped wherever it goes."""
+ARMS = 4
+"""Arms of a study that are named, at most."""
+COUNTED = 64
+"""Runs of one seed, beyond which it is not looked for networks that are trained once and measured twice."""
 KNOWN = ("backbones", *TABLES)
 
 
@@ -50,23 +57,54 @@ def list_(
 
     if what not in KNOWN:
         raise ConfigError(f"There is no list '{what}'; choose one of {', '.join(KNOWN)}.")
-    table = _backbones() if what == "backbones" else getattr(import_module(TABLES[what][0]), TABLES[what][1])
+    table: Any = (
+        _backbones() if what == "backbones" else getattr(import_module(TABLES[what][0]), TABLES[what][1])
+    )
     shown = [name for name in table if pattern in name]
-    if isinstance(table, Mapping):
+    if what == "studies":
+        _print_studies({name: table[name] for name in shown})
+    elif isinstance(table, Mapping):
         of = _of_class if isinstance(table, Registry) else _of_recipe
-        _print([(name, *of(table[name])) for name in shown])
+        _print([(name, *of(table[name])) for name in shown], WIDTH if what == "guides" else 0)
     else:
         _print([(name,) for name in shown])
 
 
-def _print(rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns; on a screen the last one is wrapped within itself."""
+def _print(rows: Sequence[tuple[str, ...]], width: int = 0) -> None:
+    """Columns; within ``width``, or on a screen, the last one is wrapped within itself."""
+    width = min(width or out.width, out.width) if out.is_terminal else width
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for *cells, last in rows:
         start = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True))
         indent = " " * len(start)
-        lines = textwrap.wrap(last, max(20, out.width - len(start))) if out.is_terminal else [last]
+        lines = textwrap.wrap(last, max(20, width - len(start))) if width else [last]
         say(start + f"\n{indent}".join(lines))
+
+
+def _print_studies(table: Mapping[str, Any]) -> None:
+    """Of each study its sentence, its arms and how many trainings it is."""
+    for name, recipe in table.items():
+        study, (place, about) = recipe(), _of_recipe(recipe)
+        arms = list(study.arm_changes())
+        sizes = {"arm": len(arms), "block": len(study.blocks), "seed": len(study.seeds)}
+        sizes["fold"] = study.folds if study.split == "folds" else 0
+        product = " x ".join(f"{size} {what}{'s' * (size > 1)}" for what, size in sizes.items() if size)
+        more = f" and {len(arms) - ARMS} more" if len(arms) > ARMS else ""
+        told = f"{'; '.join(arms[:ARMS])}{more}: {_trainings(study, sizes)} trainings ({product})"
+        say((name, "bold"))
+        for line in (f"{about} (of the paper {place})" if place else about, told):
+            say(textwrap.fill(line, min(WIDTH, out.width), initial_indent="  ", subsequent_indent="  "))
+
+
+def _trainings(study: Any, sizes: Mapping[str, int]) -> int:
+    """Of all runs those that are not another's network, measured otherwise."""
+    from foveate.studies.engine import twins
+
+    total = math.prod(size for size in sizes.values() if size)
+    if total // sizes["seed"] > COUNTED:
+        return total
+    cells = study.model_copy(update={"seeds": study.seeds[:1]}).cells()
+    return (len({cell.key for cell in cells}) - len(twins(cells))) * sizes["seed"]
 
 
 def _of_class(kind: type[Any]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ GUIDES = {
         {"reasons": {"kind": "right_reasons", "score": "true_class", "norm": "share"}},
     ),
     "attention-mining": Guide(
-        "GAIN with its external supervision: class map like the mask, and nothing of the class left without it.",
+        "GAIN with its external supervision: class map like the mask, no class left without it, weight 1 each.",
         {
             "mining": {"kind": "attention_mining", "tap": "late"},
             "look": {"kind": "spatial_mse", "aggregate": "gradcam", "tap": "late"},
@@ -64,20 +64,20 @@ GUIDES = {
         model={"network": {"kind": "attention_branch"}},
     ),
     "cut-out": Guide(
-        "A network that cuts the object out, in training and in prediction, as masks teach it.",
+        "A network that cuts the object out, in training and in prediction, as masks teach it, weight 1.",
         {"object": {"kind": "spatial_bce", "tap": "object", "normalise": "sigmoid"}},
         model={"network": {"kind": "cut_out"}},
     ),
     "backgrounds": Guide(
-        "Another picture's background behind the object, always.",
+        "Another picture's background behind the object, always (p 1).",
         transforms=({"kind": "background_swap", "p": 1.0},),
     ),
     "backgrounds-half": Guide(
-        "Another picture's background behind the object, in half of the pictures.",
+        "Another picture's background behind the object, in half of the pictures (p 0.5).",
         transforms=({"kind": "background_swap", "p": 0.5},),
     ),
     "blurred": Guide(
-        "A background without content behind the object, in half of the pictures.",
+        "A background without content behind the object, in half of the pictures (p 0.5).",
         transforms=({"kind": "background_swap", "p": 0.5, "fill": "blur"},),
     ),
 }
