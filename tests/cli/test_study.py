@@ -37,6 +37,20 @@ def test_flags_are_laid_over_the_file(file: str) -> None:
         assert cell.experiment.training.batch_size == 16
 
 
+def test_a_guide_takes_the_place_of_the_arms(file: str, tmp_path: Path) -> None:
+    for name in (file, "guidance"):
+        study = build_study(name, {"split": Path("split.csv")}, guides=["class-map"])
+        assert list(study.arms) == ["none", "class-map", "class-map, placebo"]
+        assert study.baseline_arm == "none"
+        assert study.split == "shared"
+        for cell in study.cells():
+            assert cell.experiment.data.split.file == Path("split.csv")
+            assert ("look" in cell.experiment.objective) == (cell.arm != "none")
+            assert (cell.experiment.data.masks.use == "shuffled") == cell.arm.endswith("placebo")
+    with pytest.raises(ConfigError, match="no guidance 'sorcery'"):
+        build_study(file, guides=["sorcery"])
+
+
 def test_arms_and_blocks_cut_a_study_down_to_cells_it_had(file: str) -> None:
     whole = build_study(file)
     few = build_study(file, only_arms=["swapped"], only_blocks=["many"])

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from foveate.core.errors import BusyError, RunError, StudyError
 from foveate.data.discover import discover
 from foveate.data.split import SplitConfig, save_split, split
 from foveate.experiment import Run, run
+from foveate.studies import engine
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import StudyObserver, folder_of, run_study
 from foveate.studies.specification import Cell, Study
@@ -168,6 +170,33 @@ def test_a_first_cell_that_fails_is_tried_once(tree: Path, tmp_path: Path) -> No
     watch = Watch()
     run_study(study(base=auto, axes={}, arms=arms, seeds=[0]), tree, tmp_path / "s", jobs=0, observer=watch)
     assert (len(watch.errors), watch.computed) == (1, ["good, seed 0"])
+
+
+def test_after_the_time_limit_no_cell_is_begun_and_the_same_call_goes_on(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = [0.0], []
+
+    class Slow(Watch):
+        def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
+            super().done(cell, done, total, seconds_left)
+            now[0] += 40  # each cell takes 40 seconds
+
+        def stopped(self, left: Sequence[Cell]) -> None:
+            told.append([str(cell) for cell in left])
+
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    own = study(seeds=[70, 71])  # that no other test has computed
+    names = [str(cell) for cell in own.cells()]
+    first, second = Slow(), Slow()
+    run_study(own, tree, tmp_path / "limited", jobs=0, observer=first, time_limit=1)
+    assert first.computed == names[:2]
+    assert told == [names[2:]]
+    assert len(read_study(tmp_path / "limited")[""].values["test.accuracy"]["weight 0"]) == 1
+    run_study(own, tree, tmp_path / "limited", jobs=0, observer=second, time_limit=5)
+    assert second.kept == names[:2]
+    assert second.computed == names[2:]
+    assert len(told) == 1
 
 
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, tmp_path: Path) -> None:

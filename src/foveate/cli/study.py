@@ -14,15 +14,21 @@ from foveate.cli.screen import fail, say, stoppable, table
 from foveate.cli.screen import show as show_tables
 from foveate.core.errors import ConfigError
 
+LEFT = 3
+"""Exit status when the time limit has passed and cells are left."""
 
-@command("backbone", "weights", "size", *LAYOUT, "set")
+
+@command("backbone", "weights", "size", "split", *LAYOUT, "set")
 def run(
     study: str, *, out: Path, typed: Typed, data: list[str] | None = None, seeds: int | None = None,
-    arm: list[str] | None = None, block: list[str] | None = None,
+    guide: list[str] | None = None, arm: list[str] | None = None, block: list[str] | None = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.01)] = None,
     jobs: Annotated[int, typer.Option(min=0, max=256)] = 1,
     threads: Annotated[int | None, typer.Option(min=1, max=1024)] = None, quarantine: bool = False,
 ) -> None:  # fmt: skip
     """Run every arm with every seed; finished cells are kept, and the same command goes on.
+
+    Exit status 0 when all is done, 1 when a cell failed, 3 when the time limit has left some.
 
     Args:
         study: A study recipe (foveate list studies), or a YAML file.
@@ -30,15 +36,20 @@ def run(
         data: Folder of pictures, or a CSV manifest; for several sets again, each FOLDER or NAME=FOLDER; default: the
             sets that the study's file names.
         seeds: Random seeds 0 to N - 1; default: the study's.
+        guide: Compare no guide with this one and its placebo, in place of the study's arms; may be repeated (foveate
+            list guides).
         arm: Only this arm and the baseline; may be repeated; default: all.
         block: Only this block; may be repeated; default: all.
+        time_limit: Minutes after which no cell is begun; what is at work is finished.
         jobs: Cells trained at the same time.
         threads: Processor threads of each; default: all cores divided by jobs.
     """
     from foveate.cli.study_screen import Screen
     from foveate.studies.engine import run_study
 
-    design = build_study(study, typed, seeds=seeds, only_arms=arm or [], only_blocks=block or [])
+    design = build_study(
+        study, typed, seeds=seeds, guides=guide or [], only_arms=arm or [], only_blocks=block or []
+    )
     one = None
     if data and len(data) == 1 and (Path(data[0]).exists() or "=" not in data[0]):
         one, design = Path(data[0]), design.on({})
@@ -55,21 +66,28 @@ def run(
     say((design.name, "bold"), f": {product} = {len(cells)} cells")
     screen = Screen()
     with stoppable("finished cells"):
-        run_study(design, one, out, jobs=jobs, threads=threads, quarantine=quarantine, observer=screen)
-    show(folder=out, trim="shortest")
+        run_study(
+            design, one, out, jobs=jobs, threads=threads, quarantine=quarantine, observer=screen, time_limit=time_limit,
+        )  # fmt: skip
+    count = len({cell.key for cell in cells})
+    if screen.left + screen.failures < count:
+        show(folder=out, trim="shortest")
     if screen.failures:
-        count = len({cell.key for cell in cells})
         fail(f"{screen.failures} of {count} cells failed; the same command tries them again.")
+    if screen.left:
+        say(f"The time limit has passed with {screen.left} of {count} cells left; the same command goes on.")
+        raise typer.Exit(LEFT)
 
 
 def build_study(
-    name: str, typed: Typed | None = None, *, seeds: int | None = None, only_arms: Sequence[str] = (),
-    only_blocks: Sequence[str] = (),
+    name: str, typed: Typed | None = None, *, seeds: int | None = None, guides: Sequence[str] = (),
+    only_arms: Sequence[str] = (), only_blocks: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """The study of a recipe's name or a YAML file, with the typed flags and ``--set`` laid over it.
 
     Args:
         typed: flags that change the base; what arms and blocks change stays theirs.
+        guides: none against these takes the place of the study's arms.
         only_arms: leave out the other arms; the baseline stays, and so does the study's order. Empty: all.
         only_blocks: leave out the other blocks. Empty: all.
 
@@ -91,7 +109,12 @@ def build_study(
         )
     typed = typed or {}
     values = study.to_dict()
+    if guides:
+        values |= {"axes": {}, "baseline": "", "primary_arm": ""}
+        values["arms"] = {guide: {"guide": guide} for guide in ("none", *guides)}
     values["arms"] = with_guides(values["arms"])
+    if "split" in (typed or {}) and values["split"] == "per_seed":
+        values["split"] = "shared"  # a file is one split for all seeds
     settings = {flag: value for flag, value in typed.items() if flag != "set"}
     if brings_backbone(settings.get("weights", "none")):
         settings.setdefault("backbone", None)

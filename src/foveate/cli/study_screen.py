@@ -111,7 +111,7 @@ def _verdicts(results: StudyResults, analysis: Analysis, console: Console) -> No
 class Screen(StudyObserver):
     """What is said while cells are trained."""
 
-    failures = 0
+    failures = left = 0
 
     def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
         for what, cells in (("are finished and kept", kept), ("go on from where they were", resumed)):
@@ -127,6 +127,9 @@ class Screen(StudyObserver):
     def failed(self, cell: Cell, error: str) -> None:
         self.failures += 1
         say(("failed", "bold red"), f" {cell}: {error}")
+
+    def stopped(self, left: Sequence[Cell]) -> None:
+        self.left = len(left)
 
 
 def _listed(cells: Sequence[Cell]) -> str:

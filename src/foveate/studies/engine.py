@@ -5,9 +5,11 @@
 started again.
 """
 
+import math
 import os
 import queue
 import shutil
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -47,10 +49,13 @@ class StudyObserver:
     def failed(self, cell: Cell, error: str) -> None:
         """A cell failed; the others go on."""
 
+    def stopped(self, left: Sequence[Cell]) -> None:
+        """The time limit has passed; these cells were not begun."""
+
 
 def run_study(
     study: Study, data: Path | str | None, out: Path | str, *, jobs: int = 1, threads: int | None = None,
-    quarantine: bool = False, observer: StudyObserver | None = None,
+    quarantine: bool = False, observer: StudyObserver | None = None, time_limit: float | None = None,
 ) -> Path:  # fmt: skip
     """Compute every cell that is not there yet.
 
@@ -61,6 +66,7 @@ def run_study(
         threads: of each worker; the machine's cores divided by ``jobs`` if not said. Results repeat bit for bit with
             the same number.
         quarantine: leave out pictures with errors instead of refusing.
+        time_limit: minutes after which no cell is begun; those at work are finished.
 
     Raises:
         StudyError: ``out`` holds another study; no folder is named, or two ways.
@@ -98,7 +104,8 @@ def run_study(
         for cell in kept:
             manifest.check(folder_of(out, cell))
         observer.begin(len(unique), kept, [c for c in before if (folder_of(out, c) / "checkpoint").is_dir()])
-        _Engine(study, folders, out, jobs, threads, quarantine, observer, unique).run(before)
+        ends = math.inf if time_limit is None else time.monotonic() + 60 * time_limit
+        _Engine(study, folders, out, jobs, threads, quarantine, observer, unique, ends).run(before)
         for place in folders:
             shutil.rmtree(out / "cells" / place / SHARED, ignore_errors=True)
     return out
@@ -177,10 +184,10 @@ class _Engine:
 
     def __init__(
         self, study: Study, folders: dict[str, Path], out: Path, jobs: int, threads: int, quarantine: bool,
-        observer: StudyObserver, cells: Sequence[Cell],
+        observer: StudyObserver, cells: Sequence[Cell], ends: float,
     ) -> None:  # fmt: skip
         self.study, self.folders, self.out, self.jobs, self.threads = study, folders, out, jobs, threads
-        self.quarantine, self.observer, self.cells = quarantine, observer, cells
+        self.quarantine, self.observer, self.cells, self.ends = quarantine, observer, cells, ends
         self.stores = {name: CellStore(path, threads) for name, path in folders.items()}
         self.twins = twins(study.cells())
         self.decisions = _decisions_in(out)
@@ -208,6 +215,13 @@ class _Engine:
         pending = [cell for cell in cells if not is_finished(self.out, cell) and cell not in tried]
         # What only measures another cell's network comes after all training, so that it need not wait.
         self._compute(sorted(pending, key=lambda cell: cell.key in self.twins))
+        left = [cell for cell in pending if not self._begun(cell)] if time.monotonic() > self.ends else []
+        if left:
+            self.observer.stopped(left)
+
+    def _begun(self, cell: Cell) -> bool:
+        """Whether it was finished, or tried and failed."""
+        return is_finished(self.out, cell) or (self.out / "cells" / f"{cell.key}.failed.json").is_file()
 
     def _fetch(self, cell: Cell) -> bool:
         folder, keep = folder_of(self.out, cell), self.study.keep_weights
@@ -216,8 +230,9 @@ class _Engine:
     def _compute(self, cells: Sequence[Cell]) -> None:
         if self.jobs == 0 or not cells:
             for cell in cells:
-                self.observer.started(cell)
-                self._note(cell, attempt(self._task(cell)))
+                if time.monotonic() < self.ends:
+                    self.observer.started(cell)
+                    self._note(cell, attempt(self._task(cell)))
             return
         count = min(self.jobs, len(cells))
         workers = [Worker(self.threads, self.out / "cells" / f"worker-{k}.log") for k in range(count)]
@@ -226,8 +241,11 @@ class _Engine:
 
         def ask(cell: Cell) -> None:
             worker = free.get()
-            answers.put((cell, None))
-            answers.put((cell, worker.ask(self._task(cell))))
+            if time.monotonic() < self.ends:
+                answers.put((cell, None))
+                answers.put((cell, worker.ask(self._task(cell))))
+            else:
+                answers.put((cell, {}))
             free.put(worker)
 
         pool = ThreadPoolExecutor(count)
@@ -243,7 +261,8 @@ class _Engine:
                     self.observer.started(cell)
                 else:
                     left -= 1
-                    self._note(cell, answer)
+                    if answer:
+                        self._note(cell, answer)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
