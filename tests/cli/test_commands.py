@@ -25,7 +25,7 @@ LAYOUT = "--masks --group --label --columns --attribute"
 """How pictures are read: the same in every command that reads some."""
 SURFACE = {
     "demo": "--out --seed",
-    "check": "data LAYOUT --json --csv --html --split",
+    "check": "data LAYOUT --json --csv --html --split --labels",
     "compare-backbones": "data --backbones LAYOUT --size --folds --split --quarantine --csv --json --seed --device",
     "data get": "name --to",
     "split": "data --out LAYOUT --folds --val --test --seed",

@@ -24,6 +24,7 @@ from foveate.data.split import load_split
 from foveate.reporting.check import build_check_page
 
 _EXAMPLES = 3
+_DOUBTS = 10
 _BARS = 16
 """Classes that are shown with a bar, at most."""
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
@@ -37,6 +38,7 @@ def check_pictures(
     csv: Path | None = None,
     html: Path | None = None,
     split: Path | None = None,
+    labels: str | None = None,
     config: AuditConfig | None = None,
     console: Console | None = None,
 ) -> int:
@@ -45,6 +47,7 @@ def check_pictures(
     Args:
         typed: the flags that say how it is read.
         split: a split file to look at the pictures with.
+        labels: a network that doubts labels.
         config: thresholds.
         console: where to print; None: standard output.
 
@@ -61,10 +64,14 @@ def check_pictures(
     bars = Bars(err)
     try:
         result = audit(catalog, config, empty_classes=found.empty_classes, progress=bars.progress)
+        if config in (None, AuditConfig()):
+            remember(replace(found, catalog=catalog), result)
+        if labels is not None:
+            from foveate.studies.label_errors import with_doubted_labels
+
+            result = with_doubted_labels(result, labels, progress=bars.progress)
     finally:
         bars.close()
-    if config in (None, AuditConfig()):
-        remember(replace(found, catalog=catalog), result)
     _print_summary(console, data, found, catalog, Counter(result.mask_sources))
     _print_classes(console, result)
     _print_problems(console, result)
@@ -161,11 +168,13 @@ def _print_problems(console: Console, result: Audit) -> None:
         title = Text.assemble((f"{mark} {CODES[code].title}", style), (f"  {len(problems)}", "bold"))
         title.append(f"  {advice}" if advice else "", "dim")
         console.print(title, no_wrap=True, overflow="ellipsis")
-        for problem in problems[:_EXAMPLES]:
-            line = Text(_example(problem, console.width - 4, alone=bool(advice)))
+        shown = _DOUBTS if code == "label-doubtful" else _EXAMPLES
+        for problem in problems[:shown]:
+            alone = bool(advice) and code != "label-doubtful"
+            line = Text(_example(problem, console.width - 4, alone=alone))
             console.print(Padding(line, (0, 0, 0, 4)), no_wrap=bool(problem.path), overflow="ellipsis")
-        if len(problems) > _EXAMPLES:
-            console.print(Text(f"    … and {len(problems) - _EXAMPLES} more", style="dim"))
+        if len(problems) > shown:
+            console.print(Text(f"    … and {len(problems) - shown} more", style="dim"))
 
 
 def _example(problem: Problem, width: int, *, alone: bool) -> str:

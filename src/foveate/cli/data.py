@@ -13,7 +13,7 @@ from foveate.core.errors import ConfigError
 @command(*LAYOUT)
 def check(
     data: Path, *, typed: Typed, json: Path | None = None, csv: Path | None = None, html: Path | None = None,
-    split: Path | None = None,
+    split: Path | None = None, labels: str | None = None,
 ) -> None:  # fmt: skip
     """Find what is wrong with the pictures, and which trivial cues give the class away.
 
@@ -23,10 +23,12 @@ def check(
         csv: Also write the problems as CSV.
         html: Also write a page: classes, samples of each, what was found.
         split: Also look for leaks between the splits of this file.
+        labels: Also name pictures whose label this network doubts: a timm name, a weights file, or a run folder (the
+            weights that it started from).
     """
     from foveate.cli.check_screen import check_pictures
 
-    raise typer.Exit(check_pictures(data, typed, json=json, csv=csv, html=html, split=split))
+    raise typer.Exit(check_pictures(data, typed, json=json, csv=csv, html=html, split=split, labels=labels))
 
 
 @command(*LAYOUT)

@@ -22,13 +22,12 @@ from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.loader import in_order
 from foveate.data.split import SplitConfig, split
 from foveate.evaluation.features import features_of
-from foveate.evaluation.subject import BATCH, Subject, pick_device
+from foveate.evaluation.subject import BATCH, pick_device
 from foveate.experiment.prepare import keep_together, prepare
 from foveate.experiment.specification import DataConfig
-from foveate.models.build import build_network
 from foveate.models.cost import training_cost
-from foveate.models.settings import ModelConfig
 from foveate.studies.feature_probes import linear_probe, nearest_neighbours
+from foveate.studies.frozen_network import frozen
 from foveate.training import Observer
 
 USUAL = (
@@ -210,20 +209,9 @@ class _Bench:
         Raises:
             ConfigError, WeightsError: it cannot be built.
         """
-        config = self.config
-        model = build_network(
-            _model_config(name), classes=len(self.catalog.classes), size=config.size, seed=0
-        ).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        subject = Subject(
-            model,
-            self.catalog,
-            self.device,
-            model.input_size,
-            config.fit,
-            config.cache,
-            progress=self.observer.progress,
-        )
-        features, seconds = features_of(subject, np.arange(len(self.catalog)), name, config.cache)
+        subject = frozen(name, self.catalog, self.config, self.device, self.observer.progress)
+        features, seconds = features_of(subject, np.arange(len(self.catalog)), name, self.config.cache)
+        model = subject.model
         cost = training_cost(model)
         epoch = cost.seconds_per_picture * len(self.catalog)
         facts = {"parameters": cost.parameters, "memory": cost.memory, "epoch_seconds": epoch}
@@ -256,18 +244,6 @@ class _Bench:
         rows = np.arange(len(self.catalog))
         loader = in_order(pictures, self.catalog.labels, rows, size, BATCH)
         return (batch.images for batch in loader.epoch(0))
-
-
-def _model_config(name: str) -> ModelConfig:
-    path = Path(name).expanduser()
-    if path.exists():
-        return ModelConfig(weights=str(path))
-    base, _, weights = name.partition(":")
-    if weights not in ("", "none"):
-        raise ConfigError(f"'{name}' is no backbone: after the colon only 'none' (random weights) can stand.")
-    if path.suffix in (".safetensors", ".pth", ".pt"):
-        raise ConfigError(f"The weights file {path} does not exist.")
-    return ModelConfig(backbone=base, weights=weights or "pretrained")
 
 
 def _pool(catalog: Catalog) -> tuple[Catalog, list[str]]:

@@ -83,6 +83,8 @@ CODES: Mapping[str, Code] = {
     "mask-inverted": Code("warning", "Masks seem to mark the background"),
     "mask-no-zero": Code("warning", "Masks without a 0"),
     "mask-read-as": Code("info", "How masks were read"),
+    # what a network that never saw them says (studies.label_errors)
+    "label-doubtful": Code("info", "Label in doubt", "look at these pictures, the most doubted first"),
     # the Clever-Hans probe
     "shortcut": Code("warning", "A trivial cue gives the class"),
 }

@@ -1,0 +1,43 @@
+"""A network that learns nothing here, named as on the command line, and the pictures that it looks at."""
+
+from pathlib import Path
+
+import torch
+
+from foveate.core.errors import ConfigError
+from foveate.data.cache import Progress
+from foveate.data.catalog import Catalog
+from foveate.evaluation.subject import Subject
+from foveate.experiment.specification import DataConfig
+from foveate.models.build import build_network
+from foveate.models.settings import ModelConfig
+
+
+def frozen(
+    name: str, catalog: Catalog, config: DataConfig, device: torch.device, progress: Progress
+) -> Subject:
+    """The network ``name`` in evaluation mode.
+
+    Args:
+        name: of timm ("resnet18", with pretrained weights), a weights file or run folder, or "NAME:none" for random
+            weights.
+        config: size and fit of the pictures; size None: the network's own.
+
+    Raises:
+        ConfigError, WeightsError: it cannot be built.
+    """
+    model = build_network(_model_config(name), classes=len(catalog.classes), size=config.size, seed=0)
+    model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Subject(model, catalog, device, model.input_size, config.fit, config.cache, progress=progress)
+
+
+def _model_config(name: str) -> ModelConfig:
+    path = Path(name).expanduser()
+    if path.exists():
+        return ModelConfig(weights=str(path))
+    base, _, weights = name.partition(":")
+    if weights not in ("", "none"):
+        raise ConfigError(f"'{name}' is no backbone: after the colon only 'none' (random weights) can stand.")
+    if path.suffix in (".safetensors", ".pth", ".pt"):
+        raise ConfigError(f"The weights file {path} does not exist.")
+    return ModelConfig(backbone=base, weights=weights or "pretrained")
