@@ -186,6 +186,7 @@ PREPARED = (
     "foveate split pictures --folds 5 --out folds.csv",
     "foveate pretext photos --task rotation --out runs/rotation",
     "foveate masks propose pictures --out masks",
+    "foveate split beetles --masks export.json --out beetles.csv",
     "foveate masks propose beetles --masks export.json --from-masks --out proposed",
     "foveate masks propose pictures --all --limit 30 --out trial",
     "foveate study run guidance --data pictures --out studies/guidance --jobs 2",
@@ -225,10 +226,14 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     for copy in ("scenes", "other place", "birds", "plants", "blood/cells"):
         shutil.copytree(root / "pictures", root / copy)
     shutil.copytree(root / "photos", root / "places")
-    shutil.copytree(root / "pictures", root / "beetles")  # half of its masks are an export of Label Studio
+    for path in (root / "pictures").rglob("*.png"):  # half of the masks are an export of Label Studio
+        *folders, name, _, file = path.relative_to(root / "pictures").parts
+        copy = root.joinpath("beetles", *folders, name, f"{name}_{file}")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     beetles = discover(root / "beetles").catalog
-    rows_with_masks = [row for row, sample in enumerate(beetles.samples) if sample.mask]
-    export(beetles, rows_with_masks[::2], root / "labelled", "json").rename(root / "export.json")
+    masked = [row for row, sample in enumerate(beetles.samples) if sample.mask]
+    export(beetles, masked[::2], root / "labelled", "json").rename(root / "export.json")
     shutil.rmtree(root / "beetles" / "masks")
     for name in ("cat.jpg", "new/a.jpg", "new/b.jpg"):
         with Image.open(root / "photos" / "bee0.png") as picture:
