@@ -38,8 +38,8 @@ SURFACE = {
     "tune": "data --out --config --backbone --weights --size --guide --split LAYOUT --seed --device --set "
     "--trials --jobs --storage --quarantine",
     "evaluate": "run LAYOUT --data --backgrounds --measures --tta --out --device",
-    "study run": "study --out --backbone --weights --size LAYOUT --set --data --seeds --arm --block --jobs --threads "
-    "--quarantine",
+    "study run": "study --out --backbone --weights --size --split LAYOUT --set --data --seeds --guide --arm --block "
+    "--time-limit --jobs --threads --quarantine",
     "study show": "folder --trim",
     "masks propose": "data --out --backbone --weights LAYOUT --prior --from-masks --run --share --iterations --limit "
     "--all --overwrite --set --device",
