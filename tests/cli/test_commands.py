@@ -40,7 +40,7 @@ SURFACE = {
     "evaluate": "run LAYOUT --data --backgrounds --measures --tta --out --device",
     "study run": "study --out --backbone --weights --size --split LAYOUT --set --data --seeds --guide --arm --block "
     "--time-limit --jobs --threads --quarantine",
-    "study show": "folder --trim",
+    "study show": "folder --trim --all",
     "masks propose": "data --out --backbone --weights LAYOUT --prior --from-masks --run --share --iterations --limit "
     "--all --overwrite --set --device",
     "masks compare": "data proposed LAYOUT --values --out",

@@ -1,6 +1,7 @@
 """What ``foveate study show`` prints fits the screen and says what matters."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,9 +13,9 @@ from foveate.studies.tables import Measured
 from study_helpers import analysed, simulate
 
 
-def printed(measured: Measured, width: int = 100) -> list[str]:
+def printed(measured: Measured, width: int = 100, *, everything: bool = True) -> list[str]:
     stream = io.StringIO()
-    show(measured, Console(file=stream, width=width, highlight=False))
+    show(measured, Console(file=stream, width=width, highlight=False), everything=everything)
     return stream.getvalue().splitlines()
 
 
@@ -52,3 +53,46 @@ def test_a_study_without_results() -> None:
     results = simulate(arms, metrics=1, failures={(arm, seed): "no" for arm in arms for seed in range(1, 6)})
     lines = printed({"": (results, analyse(results))})
     assert sum(line.startswith("failed ") for line in lines) == 10
+
+
+@pytest.mark.parametrize("n", [2, 9])
+def test_the_primary_metric_stands_first_and_one_more_table(n: int) -> None:
+    results, analysis = analysed(n, metrics=5)
+    results = replace(results, primary="test.swapped")
+    lines = printed({"": (results, analysis)}, 80, everything=False)
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert len(lines) < 30 + 2 * n
+    head = next(i for i, line in enumerate(lines) if "difference" in line)
+    assert lines[head].startswith("Swapped backgrounds (%)")
+    (compared,) = (
+        [
+            row
+            for row in tables.comparisons_table(results, analysis).rows
+            if row[:2] == ("Swapped backgrounds (%)", arm)
+        ]
+        for arm in ["arm 1"]
+    )
+    row = next(line for line in lines[head:] if line.startswith("arm 1 "))
+    for cell in compared[0][3:6]:
+        assert (cell or "–").replace("-", "−") in row
+    text = "\n".join(lines)
+    assert text.count("arm 1 ") - text.count("arm 1 is") >= 1
+    assert "Test accuracy (%)" in text or "Test" in text
+    assert lines[-1].endswith("all verdicts and notes: foveate study show --all")
+
+
+def test_the_verdict_of_the_primary_arm_is_told_whatever_it_is() -> None:
+    results = simulate({"plain": 0.0, "guided": 0.0, "other": 0.1}, metrics=2)
+    results = replace(results, primary="test.swapped", primary_arm="guided")
+    text = " ".join(printed({"": (results, analyse(results))}, 80, everything=False))
+    assert "guided: no detectable difference (this design would see" in text
+    assert "other: better" not in text
+    assert "The others: 1 better." in text
+
+
+def test_blocks_have_one_table_of_the_primary_metric_each() -> None:
+    lines = printed(
+        {name: analysed(3, salt=k) for k, name in enumerate(("few", "many"))}, 80, everything=False
+    )
+    assert [line.split(",")[0] for line in lines if "mean ± std" in line] == ["few", "many"]
+    assert lines[-1].startswith("1 more metrics, 2 tables, all verdicts")

@@ -28,7 +28,8 @@ def figure_of(draw: object, **rest: object) -> Figure:
 def test_dots_are_the_seeds_and_the_line_is_the_interval() -> None:
     results, analysis = analysed(2, seeds=5)
     metric = results.metrics[0]
-    (axes,) = figure_of(lambda colours: differences(results, analysis, metric, colours)).axes
+    row = ("arm 1", results, analysis, "arm 1")
+    (axes,) = figure_of(lambda colours: differences([row], metric, colours)).axes
     baseline, ours, _ = results.paired(metric.name, "arm 1")
     dots = axes.collections[0].get_offsets()
     np.testing.assert_allclose(np.asarray(dots)[:, 0], 100 * (ours - baseline))
@@ -40,6 +41,23 @@ def test_dots_are_the_seeds_and_the_line_is_the_interval() -> None:
     assert pytest.approx([100 * float(c.difference or 0)]) in lines
     (bar,) = axes.patches
     assert bar.get_width() == pytest.approx(200 * float(c.detectable.smallest or 0))  # type: ignore[attr-defined]
+
+
+def test_pairs_are_joined() -> None:
+    results, analysis = analysed(3, seeds=5)
+    metric = results.metrics[0]
+    rows = [(arm, results, analysis, arm) for arm in ("arm 1", "arm 2")]
+    right, left = figure_of(lambda colours: differences(rows, metric, colours, pairs=True)).axes
+    assert "difference in points" in right.get_xlabel()
+    found = [np.sort(np.asarray(line.get_xdata(), dtype=float)).tolist() for line in left.lines]
+    expected = [
+        sorted((100 * a, 100 * b))
+        for _, _, _, arm in rows
+        for a, b in zip(*results.paired(metric.name, arm)[:2], strict=True)
+    ]
+    assert found == [pytest.approx(pair) for pair in expected]
+    dots = [np.asarray(dots.get_offsets())[:, 0] for dots in left.collections]
+    np.testing.assert_allclose(dots[0], dots[2], err_msg="the baseline's values stand in every row")
 
 
 def test_curves_hold_the_means_and_the_bands() -> None:

@@ -97,15 +97,24 @@ def show(*tables: Table) -> None:
 
 
 def print_in_parts(
-    make: Callable[[Sequence[Any]], Table], wanted: Sequence[Any], console: Console = out
-) -> None:
-    """Print ``make(wanted)``, below each other in so many tables that none is wider than the screen."""
+    make: Callable[[Sequence[Any]], Table],
+    wanted: Sequence[Any],
+    console: Console = out,
+    *,
+    once: bool = False,
+) -> int:
+    """Print ``make(wanted)``, below each other in so many tables that none is wider than the screen; ``once``: only the
+    first of them. Return how many of ``wanted`` were printed."""
+    total = len(wanted)
     free = console.options.update(max_width=10_000)
     while wanted:
         widths = (console.measure(make(wanted[:n]), options=free).maximum for n in range(1, len(wanted) + 1))
         count = max((n for n, width in enumerate(widths, 1) if width <= console.width), default=1)
         console.print(make(wanted[:count]))
         wanted = wanted[count:]
+        if once:
+            break
+    return total - len(wanted)
 
 
 class SlowWork:

@@ -158,12 +158,15 @@ def _only(wanted: Sequence[str], known: dict[str, Any], what: str, keep: str = "
 
 
 @command()
-def show(folder: Annotated[Path, typer.Argument(metavar="STUDY")], *, trim: str = "shortest") -> None:
-    """Print and write the tables of what is finished so far.
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY")], *, trim: str = "shortest", all: bool = False
+) -> None:
+    """Print and write what is finished so far: the primary metric first, and what of it is for a paper.
 
     Args:
         folder: A study's folder.
         trim: Where mean curves end: shortest (with the first run that ended) or end.
+        all: Every table and verdict on the screen.
     """
     from foveate.cli.study_screen import show as print_tables
     from foveate.core import manifest
@@ -174,13 +177,21 @@ def show(folder: Annotated[Path, typer.Argument(metavar="STUDY")], *, trim: str 
     if trim not in ("shortest", "end"):
         raise ConfigError(f"--trim takes shortest or end, got '{trim}'.")
     measured = measure_study(folder)
-    print_tables(measured)
+    print_tables(measured, everything=all)
     places = {folder_of(folder, cell) for cell in open_study(folder).cells()}
     old = sum(manifest.unchecked(place) is not None for place in places)
     if old:
         said = f"{old} cells have no {manifest.MANIFEST}, so changes of their files since they finished cannot be seen."
         say(said, style="yellow")
     report = publish_study(folder, trim=trim, measured=measured)  # type: ignore[arg-type]
+    figure = folder / "figures" / "primary.pdf"
+    if figure.is_file():
+        say(
+            "For the paper: ",
+            figure,
+            " (.svg, .png), its caption, sentences for Methods and Results: ",
+            folder / "paper.md",
+        )
     say("Report: ", report)
 
 

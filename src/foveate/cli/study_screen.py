@@ -1,6 +1,7 @@
 """What ``foveate study`` prints: how far it is, means, verdicts, what is missing, within the width of the screen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from foveate.cli.screen import out, print_in_parts, say
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.engine import StudyObserver
+from foveate.studies.number_format import digits, p_text
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Cell
 from foveate.studies.verdict import SEEN, Outcome
@@ -30,29 +32,118 @@ SENTENCES = 12
 """Verdicts beyond these are left to the marks."""
 
 
-def show(measured: tables.Measured, console: Console = out) -> None:
-    """Print every block's means and verdicts."""
+def show(measured: tables.Measured, console: Console = out, *, everything: bool = False) -> None:
+    """Print the primary metric, then the means of others as far as they fit in one table; or all of every block."""
+    if not everything:
+        _brief(measured, console)
+        return
     for block, (results, analysis) in measured.items():
         say((tables.study_title(results, block), "bold"), console=console)
-        _means(results, analysis, console)
+        _means(results, analysis, results.metrics, console)
+        _about_means(results, analysis, console)
         _verdicts(results, analysis, console)
-        for note in tables.notes(results, analysis):
-            console.print(Text(note, "dim"))
-        for line in tables.failures(results):
-            say(("failed", "bold red"), f" {line}", console=console)
+        _notes(tables.notes(results, analysis), console)
+        _failures(results, console)
         console.print()
 
 
-def _means(results: StudyResults, analysis: Analysis, console: Console) -> None:
-    (found,) = tables.overview_tables(results, analysis, across=max(1, len(results.metrics))) or (None,)
+def _brief(measured: tables.Measured, console: Console) -> None:
+    blocks = tables.primary_blocks(measured)
+    known = [(*block, metric) for block in blocks if (metric := tables.primary_metric(*block[1:]))]
+    first, *_ = measured.values()
+    say((first[0].name, "bold"), console=console)
+    said: list[str] = []
+    for name, results, analysis, metric in known:
+        _primary(name, results, analysis, metric, console)
+        said += _about_primary(results, analysis, metric, console)
+    _notes(dict.fromkeys(said), console)
+    for results, _ in measured.values():
+        _failures(results, console)
+    hidden = [m for m in first[0].metrics if not known or m.name != known[0][3].name]
+    if len(measured) == 1 and hidden:
+        console.print()
+        shown = _means(*first, hidden, console, once=True)
+        _about_means(*first, console)
+        hidden = hidden[shown:]
+    left = [f"{len(hidden)} more metrics"] * bool(hidden) + [f"{len(measured)} tables"] * (len(measured) > 1)
+    console.print(Text(f"{', '.join([*left, 'all verdicts and notes'])}: foveate study show --all", "dim"))
+
+
+def _primary(name: str, results: StudyResults, analysis: Analysis, metric: Metric, console: Console) -> None:
+    form, found = digits(analysis, metric), analysis.comparisons[metric.name]
+    level = next((100 * (1 - c.alpha) for c in found.values()), 95)
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    made.add_column(Text(", ".join(filter(None, (name, tables.heading(metric))))), max_width=LONGEST_NAME)
+    for head in ("mean ± std", "difference", f"{level:.4g} % interval", "p", ""):
+        made.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    for arm in results.arms:
+        summary, c = analysis.summaries.get(metric.name, {}).get(arm), found.get(arm)
+        outcome = analysis.outcomes[metric.name].get(arm)
+        mark, style = _MARKS[outcome] if outcome else (" ", "")
+        mean = form.plus_minus(summary.mean, summary.std) if summary else None
+        shown = [
+            mean,
+            *(
+                (form.difference(c.difference, sign=True), form.interval(c.low, c.high), p_text(c.p_holm))
+                if c
+                else ()
+            ),
+        ]
+        cells = [(text or tables.DASH).replace("-", "−") for text in shown] + [""] * (4 - len(shown))
+        made.add_row(
+            Text(arm, "bold" if arm == results.primary_arm else ""), *(Text(x, style) for x in (*cells, mark))
+        )
+    console.print(made)
+
+
+def _about_primary(results: StudyResults, analysis: Analysis, metric: Metric, console: Console) -> list[str]:
+    """Print the verdicts of the primary metric; return the notes that belong to it."""
+    outcomes, said = analysis.outcomes[metric.name], analysis.verdicts[metric.name]
+    told = [results.primary_arm] if results.primary_arm in said else [a for a in said if outcomes[a] in SEEN]
+    for arm in told[:SENTENCES]:
+        console.print(Text(f"{arm}: {said[arm]}."))
+    left = [outcomes[arm] for arm in said if arm not in told]
+    words = [f"{left.count(o)} {tables.OUTCOMES[o]}" for o in dict.fromkeys(left)]
+    if words:
+        console.print(f"{'The others' if told else f'Arms beside {results.baseline}'}: {', '.join(words)}.")
+    plan = (results.stage.exploratory, results.stage.plan) if results.stage else ()
+    placebos = [
+        note
+        for note in analysis.notes
+        if note.startswith(tuple(f"{arm}, {metric.title}: the gain" for arm in said))
+    ]
+    return [*filter(None, plan), *placebos, *results.notes]
+
+
+def _notes(notes: Iterable[str], console: Console) -> None:
+    for note in notes:
+        console.print(Text(note, "dim"))
+
+
+def _failures(results: StudyResults, console: Console) -> None:
+    for line in tables.failures(results):
+        say(("failed", "bold red"), f" {line}", console=console)
+
+
+def _means(
+    results: StudyResults, analysis: Analysis, metrics: Sequence[Metric], console: Console, once: bool = False
+) -> int:
+    """Print the means of ``metrics``; with ``once`` those that fit beside each other. Return how many."""
+    results = replace(results, metrics=tuple(metrics))
+    (found,) = tables.overview_tables(results, analysis, across=max(1, len(metrics))) or (None,)
     rows: dict[str, Sequence[Text]] = {}
     for row, arm in zip(found.rows if found else (), results.arms, strict=bool(found)):
-        texts = zip(row[-len(results.metrics) :], results.metrics, strict=True)
+        texts = zip(row[-len(metrics) :], metrics, strict=True)
         rows[row[0] or ""] = [_cell(text, metric, arm, analysis) for text, metric in texts]
-    heads = list(map(tables.heading, results.metrics))
+    heads = list(map(tables.heading, metrics))
     if len(results.arms) <= FEW_ARMS:
         rows, heads = dict(zip(heads, zip(*rows.values(), strict=True), strict=True)), list(rows)
-    print_in_parts(partial(_part, heads, rows), range(len(heads)), console)
+        print_in_parts(partial(_part, heads, rows), range(len(heads)), console)
+        return len(metrics)
+    return print_in_parts(partial(_part, heads, rows), range(len(heads)), console, once=once)
+
+
+def _about_means(results: StudyResults, analysis: Analysis, console: Console) -> None:
     seen = {o for by_arm in analysis.outcomes.values() for o in by_arm.values()}
     legend = ", ".join(
         f"{_MARKS[o][0]} {words}" for o, words in tables.OUTCOMES.items() if o in seen and o != "none"
@@ -60,7 +151,7 @@ def _means(results: StudyResults, analysis: Analysis, console: Console) -> None:
     ns = sorted({tables.count(analysis, m, a) for m in results.metrics for a in results.arms})
     if ns:
         seeds = str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
-        seeds += " seed" if ns == [1] else " seeds"
+        seeds += f" {results.unit}" if ns == [1] else f" {results.unit}s"
         text = f"mean ± standard deviation over {seeds}; compared with {results.baseline}"
         console.print(Text(f"{text}: {legend}" if legend else text, "dim"))
 

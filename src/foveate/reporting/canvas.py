@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -118,12 +119,18 @@ def svg(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write ``figure``, which was drawn with PRINT, as ``path``'s ending says: .svg, or .png with 200 dots an inch."""
+    """Write ``figure``, drawn with PRINT, as ``path``'s ending says: .svg, .pdf, or .png with 200 dots an inch."""
     figure.set_facecolor(PRINT.paper)
     if path.suffix == ".svg":
         write_bytes(path, _svg_text(figure).encode())
         return
     buffer = io.BytesIO()
+    if path.suffix == ".pdf":
+        FigureCanvasPdf(figure).print_pdf(
+            buffer, metadata={"CreationDate": None, "Creator": None, "Producer": None}
+        )
+        write_bytes(path, buffer.getvalue())
+        return
     figure.set_dpi(200)
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())

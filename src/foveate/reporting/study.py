@@ -16,7 +16,7 @@ from foveate.reporting.study_drawings import (
     curve_drawings,
     difference_drawings,
     forest_drawings,
-    judged,
+    primary_drawing,
 )
 from foveate.reporting.study_figures import TOGETHER
 from foveate.studies import tables
@@ -25,7 +25,7 @@ from foveate.studies.learning_curves import Trim, phase_starts, write_curves
 from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import ALPHA
-from foveate.studies.tables import Measured
+from foveate.studies.tables import Measured, judged
 from foveate.studies.verdict import SEEN
 
 FOLDED_ROWS = 24
@@ -98,6 +98,7 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
         "sizes": sorted({len(p.path) for r in studies for arm in r.pictures.values() for p in arm.values()}),
         "splits": list(dict.fromkeys(str(value) for by_seed in hashes for value in by_seed.values())),
         "detectable": [(title, text) for title, text in detectable if text],
+        "primary": primary_drawing(measured),
         "over_sets": _folded(forest_drawings(measured)),
         "over_blocks": _folded(block_drawings(measured)),
         "sections": {

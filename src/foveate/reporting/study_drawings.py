@@ -1,6 +1,6 @@
 """Which drawings a study's report has, by section; each goes into the page or into files."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,14 +10,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
-from foveate.reporting.study_figures import TOGETHER, Points, along, differences, forest, mean_curve
+from foveate.reporting.study_figures import TOGETHER, Points, Row, along, differences, forest, mean_curve
 from foveate.studies import arm_axes as axes
+from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Curve, Trim, columns, mean_curves, phase_starts
 from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import POOLED
-from foveate.studies.tables import Measured, heading
+from foveate.studies.tables import Measured, heading, judged
 
 MAIN_COLUMNS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 _NOT_DRAWN = ("seconds", "images_per_second", "val_balanced_accuracy", "val_macro_f1")
@@ -42,18 +43,13 @@ class Drawing:
         with drawing(PAGE):
             return svg(self.draw(PAGE), name=self.name, label=self.label)
 
-    def write(self, folder: Path) -> list[Path]:
-        """``name``.svg and ``name``.png in ``folder``, for print."""
-        paths = [folder / f"{self.name}.{ending}" for ending in ("svg", "png")]
+    def write(self, folder: Path, endings: Sequence[str] = ("svg", "png")) -> list[Path]:
+        """``name``.svg, .png or .pdf in ``folder``, for print."""
+        paths = [folder / f"{self.name}.{ending}" for ending in endings]
         for path in paths:
             with drawing(PRINT):
                 save(self.draw(PRINT), path)
         return paths
-
-
-def judged(results: StudyResults) -> tuple[Metric, ...]:
-    """Metrics with a good direction, which drawings are about; all where none has one."""
-    return tuple(m for m in results.metrics if m.better != "neither") or results.metrics
 
 
 def difference_drawings(results: StudyResults, analysis: Analysis, number: int = 1) -> list[Drawing]:
@@ -64,9 +60,26 @@ def difference_drawings(results: StudyResults, analysis: Analysis, number: int =
         if known:
             label = f"{metric.title}, paired differences from {results.baseline}: {'; '.join(words)}"
             name = f"differences-{number}-{i}-{_slug(metric.name)}"
-            draw = partial(differences, results, analysis, metric)
+            draw = partial(differences, [(arm, results, analysis, arm) for arm in known], metric)
             found.append(Drawing(name, heading(metric), label, draw))
     return found
+
+
+def primary_drawing(measured: Measured) -> Drawing | None:
+    """The study's one figure: the primary metric's pairs and their differences; None where nothing can be compared."""
+    rows, words = list[Row](), []
+    metric = None
+    for name, results, analysis in tables.primary_blocks(measured):
+        metric = metric or tables.primary_metric(results, analysis)
+        for arm in tables.primary_arms(results, analysis, metric) if metric else ():
+            rows.append((", ".join(filter(None, (name, arm))), results, analysis, arm))
+            words.append(f"{rows[-1][0]}: {analysis.verdicts[metric.name][arm]}" if metric else "")
+    if not rows or not metric:
+        return None
+    label = f"{metric.title}, pairs and differences from {rows[0][1].baseline}: {'; '.join(words)}"
+    return Drawing(
+        "primary", heading(metric), label, partial(differences, rows, metric, pairs=True), wide=True
+    )
 
 
 def forest_drawings(measured: Measured) -> list[Drawing]:

@@ -42,18 +42,26 @@ DrawLine = Callable[[Axes, str, str, Any, int, float], None]
 """(axes, name of the line, colour, dashes, number of its marker, how far it stands aside)."""
 
 
-def differences(results: StudyResults, analysis: Analysis, metric: Metric, colours: Colours) -> Figure:
-    """Arms below each other: dots are seeds, the diamond is their mean, the line its interval.
+Row = tuple[str, StudyResults, Analysis, str]
+"""(its name, results and analysis, the arm)."""
+
+
+def differences(rows: Sequence[Row], metric: Metric, colours: Colours, *, pairs: bool = False) -> Figure:
+    """Rows below each other: dots are seeds, the diamond is their mean, the line its interval.
 
     The shaded stretch around zero holds the differences that this design cannot show.
+
+    Args:
+        pairs: beside it, each seed as a line from the baseline's value (open) to the arm's.
     """
-    form = digits(analysis, metric)
-    comparisons = analysis.comparisons[metric.name]
-    arms = [arm for arm in results.arms if arm in comparisons and comparisons[arm].difference is not None]
-    figure, axes = _below([two_lines(arm) for arm in arms], 0.38, metric, colours)
+    height = max(0.4, 1.5 / len(rows)) if pairs else 0.38
+    figure, axes = _below([two_lines(name) for name, *_ in rows], height, metric, colours)
     axes.use_sticky_edges = False
-    for row, arm in enumerate(arms):
-        c = comparisons[arm]
+    if pairs:
+        _joined(figure, axes, rows, metric, colours)
+    for row, (_, results, analysis, arm) in enumerate(rows):
+        form = digits(analysis, metric)
+        c = analysis.comparisons[metric.name][arm]
         outcome = analysis.outcomes[metric.name][arm]
         known = {"better": colours.good, "worse": colours.miss, "different": colours.arms[0]}
         color = known.get(outcome, colours.muted)
@@ -74,6 +82,31 @@ def differences(results: StudyResults, analysis: Analysis, metric: Metric, colou
             markeredgewidth=1.6,
         )  # fmt: skip
     return figure
+
+
+def _joined(figure: Figure, axes: Axes, rows: Sequence[Row], metric: Metric, colours: Colours) -> None:
+    """A panel to the left of ``axes``: values of the baseline and the arm, each pair on a line of its own."""
+    figure.set_size_inches(7.6, figure.get_figheight())
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    grid = figure.add_gridspec(1, 2)
+    axes.set_subplotspec(grid[0, 1])
+    left = figure.add_subplot(grid[0, 0], sharey=axes)
+    for row, (_, results, analysis, arm) in enumerate(rows):
+        form = digits(analysis, metric)
+        baseline, ours, seeds = results.paired(metric.name, arm)
+        heights = row + (np.linspace(-0.3, 0.3, len(seeds)) if len(seeds) > 1 else np.zeros(len(seeds)))
+        before, after = (np.array([form.shown(float(v)) for v in values]) for values in (baseline, ours))
+        left.plot([before, after], [heights, heights], color=colours.muted, linewidth=1, zorder=1)
+        common: dict[str, Any] = {"s": 17, "zorder": 2, "linewidths": 1.1, "edgecolors": colours.arms[0]}
+        left.scatter(before, heights, color=colours.paper, **common)
+        left.scatter(after, heights, color=colours.arms[0], **common)
+    left.set_yticks(range(len(names)), names, color=colours.ink, fontsize=10 - 1.5 * ("\n" in "".join(names)))
+    left.tick_params(axis="y", length=0)
+    left.grid(visible=False, axis="y")
+    left.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    left.set_xlabel(f"{rows[0][1].baseline} (open) and the arm{', %' if metric.percent else ''}")
+    axes.tick_params(axis="y", labelleft=False)
+    axes.set_xlabel(axes.get_xlabel().replace("percentage ", ""))
 
 
 def forest(

@@ -10,6 +10,7 @@ from foveate.core.files import write_json, write_text
 from foveate.core.reading import read_json
 from foveate.experiment import Run
 from foveate.reporting.page import leaves
+from foveate.reporting.paper import write_paper
 from foveate.reporting.study import build_study_report, write_figures
 from foveate.reporting.study_confusion import confusions
 from foveate.reporting.table_files import to_csv, write_tables, written
@@ -49,7 +50,7 @@ def measure_study(folder: Path | str) -> Measured:
 def publish_study(
     folder: Path | str, out: Path | None = None, *, trim: Trim = "shortest", measured: Measured | None = None
 ) -> Path:
-    """Write tables (CSV, Markdown, LaTeX, HTML), settings, curves.csv, figures/ and report.html into the folder.
+    """Write tables (CSV, Markdown, LaTeX, HTML), settings, curves.csv, figures/, paper.md and report.html.
 
     Args:
         out: another place for the report.
@@ -67,6 +68,7 @@ def publish_study(
     write_text(folder / "settings.csv", to_csv(settings[0]))
     write_text(folder / "settings.md", "\n".join(written(table, "md") for table in settings))
     write_figures(folder / "figures", measured, trim=trim)
+    write_paper(folder, measured, named=bool(open_study(folder).primary))
     return build_study_report(measured, out or folder / "report.html", info, trim=trim)
 
 

@@ -4,7 +4,17 @@ from dataclasses import dataclass, field, replace
 
 from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.statistics import ALPHA, FEWEST, Comparison, Summary, compare, holm, regions, summarise
+from foveate.studies.statistics import (
+    ALPHA,
+    FEWEST,
+    Comparison,
+    Regions,
+    Summary,
+    compare,
+    holm,
+    regions,
+    summarise,
+)
 from foveate.studies.verdict import (
     SEEN,
     Outcome,
@@ -40,6 +50,8 @@ class Analysis:
     """{arm: one sentence}."""
     notes: tuple[str, ...] = ()
     """What a reader must know about the whole: missing cells, shared test pictures, number of tests."""
+    regions: dict[str, dict[str, Regions]] = field(default_factory=dict)
+    """{metric with a margin: {arm: chances of a loss, of none, of a gain}}."""
 
 
 def analyse(results: StudyResults) -> Analysis:
@@ -68,6 +80,7 @@ def analyse(results: StudyResults) -> Analysis:
             comparisons[PICTURE_METRIC][arm] = replace(known, detectable=seen)
     outcomes: dict[str, dict[str, Outcome]] = {}
     verdicts: dict[str, dict[str, str]] = {}
+    chances: dict[str, dict[str, Regions]] = {}
     for metric in results.metrics:
         found = comparisons[metric.name]
         outcomes[metric.name] = {arm: outcome(one, metric) for arm, one in found.items()}
@@ -76,7 +89,9 @@ def analyse(results: StudyResults) -> Analysis:
             margin, lower = results.margins[metric.name], metric.better == "lower"
             for arm, known in found.items():
                 region = regions(known, margin, lower_is_better=lower) if known.n >= FEWEST else None
-                verdicts[metric.name][arm] += f"; {margin_words(region, metric)}" if region else ""
+                if region:
+                    chances.setdefault(metric.name, {})[arm] = region
+                    verdicts[metric.name][arm] += f"; {margin_words(region, metric)}"
         for arm, one in pictures.items() if metric.name == PICTURE_METRIC else ():
             # The seeds agree on a difference that other pictures need not show.
             if (
@@ -96,7 +111,7 @@ def analyse(results: StudyResults) -> Analysis:
     said = {arm: picture_verdict(one, accuracy) for arm, one in pictures.items()}
     notes += _placebos(results, outcomes)
     notes += _notes(results, others, comparisons)
-    return Analysis(summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes))
+    return Analysis(summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes), chances)
 
 
 def _comparisons(results: StudyResults, metric: Metric, others: tuple[str, ...]) -> dict[str, Comparison]:

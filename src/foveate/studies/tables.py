@@ -73,6 +73,32 @@ class Table:
         return [list(same) for _, same in groupby(rows, key=lambda row: self.sections and row[1][0])]
 
 
+def judged(results: StudyResults) -> tuple[Metric, ...]:
+    """Metrics with a good direction; all where none has one."""
+    return tuple(m for m in results.metrics if m.better != "neither") or results.metrics
+
+
+def primary_metric(results: StudyResults, analysis: Analysis) -> Metric | None:
+    """The metric that the study is about; where nothing says it, the first judged one that was compared."""
+    known = [m for m in results.metrics if m.name == results.primary] or judged(results)
+    return next((m for m in known if primary_arms(results, analysis, m)), None)
+
+
+def primary_arms(results: StudyResults, analysis: Analysis, metric: Metric) -> list[str]:
+    """The arm of the primary comparison, or all; without those that have no pair yet."""
+    found = analysis.comparisons.get(metric.name, {})
+    arms = (
+        [results.primary_arm] if results.primary_arm else [a for a in results.arms if a != results.baseline]
+    )
+    return [arm for arm in arms if arm in found and found[arm].difference is not None]
+
+
+def primary_blocks(measured: Measured) -> list[tuple[str, StudyResults, Analysis]]:
+    """The tables that the primary comparison is made in: those over the sets where there are sets, else all."""
+    pooled = [(name, *one) for name, one in measured.items() if one[0].unit == "set"]
+    return pooled or [(name, *one) for name, one in measured.items()]
+
+
 def means_tables(
     results: StudyResults, analysis: Analysis, block: str = "", across: int = ARMS_ACROSS
 ) -> list[Table]:

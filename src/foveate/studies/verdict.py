@@ -102,6 +102,12 @@ def interval_words(low: float, high: float, metric: Metric) -> str:
     return f"{number_words(low, metric)} to {number_words(high, metric)}"
 
 
+def signed_words(value: float, metric: Metric) -> str:
+    """A difference with its sign and unit: "+4.2 points"."""
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    return f"{sign}{amount_words(value, metric)}"
+
+
 def number_words(value: float, metric: Metric) -> str:
     """A value or difference in the metric's unit: one decimal for points and from 1 on, else three digits."""
     if metric.percent:
