@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import foveate
 from foveate.core.files import write_text
 from foveate.core.reading import read_yaml
 from foveate.reporting.page import templates
 from foveate.reporting.study_drawings import primary_drawing
 from foveate.studies import tables
-from foveate.studies.paper_words import caption, findings, methods
+from foveate.studies.paper_words import caption, methods, primary_findings
 from foveate.studies.tables import Measured
 
 
@@ -29,23 +28,24 @@ def write_paper(folder: Path, measured: Measured, *, named: bool) -> list[Path]:
 
 
 def _text(measured: Measured, named: bool) -> dict[str, Any]:
-    blocks = [
-        (name, results, analysis, metric, tables.primary_arms(results, analysis, metric))
-        for name, results, analysis in tables.primary_blocks(measured)
-        if (metric := tables.primary_metric(results, analysis))
-    ]
-    _, *first = blocks[0]
+    results, analysis, metric = next(
+        (*block[1:], metric)
+        for block in tables.primary_blocks(measured)
+        if (metric := tables.primary_metric(*block[1:]))
+    )
+    arms = tables.primary_arms(results, analysis, metric)
     return {
-        "caption": caption(*first),
-        "methods": methods(*first, named),
-        "found": [(name, findings(*block)) for name, *block in blocks],
+        "caption": caption(results, analysis, metric, arms),
+        "methods": methods(results, analysis, metric, arms, named),
+        "found": primary_findings(measured),
     }
 
 
 def citation() -> str:
     """How to cite Foveate, from its CITATION.cff."""
-    inside = Path(foveate.__file__).parent / "CITATION.cff"
-    cff = read_yaml(inside if inside.is_file() else inside.parents[2] / "CITATION.cff")
+    package = Path(__file__).parents[1]
+    places = (package / "CITATION.cff", package.parents[1] / "CITATION.cff")  # installed; a checkout
+    cff = read_yaml(next((place for place in places if place.is_file()), places[0]))
     authors = ", ".join(author["name"] for author in cff["authors"])
     year = str(cff["date-released"])[:4]
     return (

@@ -23,6 +23,7 @@ from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Trim, phase_starts, write_curves
 from foveate.studies.number_format import digits
+from foveate.studies.paper_words import primary_findings
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import ALPHA
 from foveate.studies.tables import Measured, judged
@@ -99,6 +100,7 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
         "splits": list(dict.fromkeys(str(value) for by_seed in hashes for value in by_seed.values())),
         "detectable": [(title, text) for title, text in detectable if text],
         "primary": primary_drawing(measured),
+        "found": primary_findings(measured),
         "over_sets": _folded(forest_drawings(measured)),
         "over_blocks": _folded(block_drawings(measured)),
         "sections": {

@@ -9,6 +9,7 @@ from foveate.studies.analysis import Analysis
 from foveate.studies.looks import NAMES, listed
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.statistics import Comparison
+from foveate.studies.tables import Measured, primary_arms, primary_blocks, primary_metric
 from foveate.studies.verdict import (
     SEEN,
     amount_words,
@@ -80,6 +81,15 @@ def methods(
             f"{NAMES[stage.spending]} spending function (Lan and DeMets 1983), and p counts all of them."
         )
     return " ".join(said)
+
+
+def primary_findings(measured: Measured) -> list[tuple[str, str]]:
+    """(name of the table, sentences) wherever the primary comparison is made."""
+    return [
+        (name, findings(results, analysis, metric, primary_arms(results, analysis, metric)))
+        for name, results, analysis in primary_blocks(measured)
+        if (metric := primary_metric(results, analysis))
+    ]
 
 
 def findings(results: StudyResults, analysis: Analysis, metric: Metric, arms: Sequence[str]) -> str:
