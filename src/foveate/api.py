@@ -83,23 +83,47 @@ def train(
 
 
 @refusals_in_words()
-def report(run: Run | Path | str, out: Path | str | None = None, *, assets: bool = False) -> Path:
+def report(
+    run: Run | Path | str, out: Path | str | None = None, *, compare: Run | Path | str | None = None,
+    explain: Sequence[str] = (), layers: Sequence[str] = (), assets: bool = False, device: str = "auto",
+    observer: Observer | None = None,
+) -> Path:  # fmt: skip
     """Write the report of a run or of a study: one HTML file, into its folder unless ``out`` says where.
 
     A study's tables and figures are written as well.
 
     Args:
+        compare: another run on the same test pictures: then the page says who is right where the other is wrong.
+        explain: methods by which up to 200 pictures of the page are explained first, wrong answers before others.
+        layers: of these methods.
         assets: of a run: every picture lies in a folder beside the file; without it the file holds as many as open
             well.
+
+    Raises:
+        ConfigError: a study is asked for what only runs have.
     """
-    from foveate.reporting.report import build_report
+    from foveate.reporting.comparison import build_comparison, shown_first
+    from foveate.reporting.report import build_report, readable_run
     from foveate.reporting.study_folder import is_study, publish_study
 
     folder = run.folder if isinstance(run, Run) else Path(run)
     file = Path(out) if out else None
     if is_study(folder):
+        if compare is not None or explain or assets:
+            raise ConfigError(
+                f"{folder} is a study; compare, explain and assets are for the report of a run."
+            )
         return publish_study(folder, file)
-    return build_report(Run.open(folder).folder, file, assets=assets)
+    runs = [Run.open(folder)]
+    if compare is not None:
+        runs.append(compare if isinstance(compare, Run) else Run.open(compare))
+    if explain:
+        paths = shown_first([readable_run(one.folder) for one in runs])
+        for one in runs:
+            explain_pictures(one, paths, method=explain, layers=layers, device=device, observer=observer)
+    if len(runs) > 1:
+        return build_comparison(runs[0].folder, runs[1].folder, file, assets=assets)
+    return build_report(runs[0].folder, file, assets=assets)
 
 
 @refusals_in_words()

@@ -50,7 +50,7 @@ SURFACE = {
     "look": "run LAYOUT --data --methods --metrics --target --layer --limit --out --set --seed --device",
     "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
     "summit": "run --out --layers --split --limit --channels --inversions --set --device",
-    "report": "run --out --assets",
+    "report": "run --out --compare --explain --layers --assets --device",
     "list": "what pattern",
 }
 """What scripts rely on: think before you take something away here, and tell the users."""

@@ -25,6 +25,7 @@ from foveate.data.discover import discover
 from foveate.data.layout_settings import LayoutConfig
 from foveate.evaluation.predictions import PredictionTable
 from foveate.reporting.check import build_check_page
+from foveate.reporting.comparison import build_comparison
 from foveate.reporting.report import build_report
 from foveate.reporting.sheet import write_sheets
 from foveate.reporting.study import build_study_report
@@ -111,6 +112,10 @@ def run_page(folder: Path, run: Path) -> Path:
     return build_report(run)
 
 
+def comparison_page(folder: Path, run: Path) -> Path:
+    return build_comparison(run, Path(shutil.copytree(run, run.with_name("second"))))
+
+
 def study_page(folder: Path, run: Path) -> Path:
     return build_study_report({"": analysed(3)}, folder / "report.html", {})
 
@@ -125,7 +130,7 @@ def sheet_page(folder: Path, run: Path) -> Path:
     return folder / "sheet.html"
 
 
-@pytest.mark.parametrize("make", [run_page, study_page, check_page, sheet_page])
+@pytest.mark.parametrize("make", [run_page, comparison_page, study_page, check_page, sheet_page])
 def test_page_works(make: Any, run: Path, tmp_path: Path, browser: Browser) -> None:
     folder = tmp_path / "page"
     folder.mkdir()
@@ -209,6 +214,30 @@ def test_a_dot_opens_its_picture_with_probabilities_and_maps(run: Path, browser:
                 viewer.locator("input[type=range]").fill("100")
             opened.page.keyboard.press("Escape")
         assert maps == 4 - np.isnan(rows.look["energy_in_mask"][:4]).sum()
+
+
+def test_both_runs_answers_and_maps_stand_side_by_side(run: Path, tmp_path: Path, browser: Browser) -> None:
+    second = Path(shutil.copytree(run, run.with_name("second")))
+    table = PredictionTable.from_csv(second / "predictions.csv")
+    logits = np.roll(np.log(table.probabilities), 1, axis=1)  # right where the first is wrong in one way
+    columns = {"splits": table.split.tolist(), "groups": table.group.tolist(), "look": table.look}
+    made = PredictionTable.from_logits(logits, table.label, table.path.tolist(), table.class_ids, **columns)
+    made.to_csv(second / "predictions.csv")
+    rows, others = test_rows(run), test_rows(second)
+    a, b = rows.correct, others.correct
+    with Watched(browser, build_comparison(run, second)) as opened:
+        opened.page.locator("[name=view]").select_option("class map")
+        wanted = [a & b, a & ~b, ~a & b, ~a & ~b]
+        for button, which in zip(opened.page.locator(".quarters button").all(), wanted, strict=True):
+            button.click()
+            assert button.inner_text() == str(which.sum())
+            assert sorted(opened.shown) == sorted(rows.path[which])
+        opened.page.get_by_text("Show all").click()
+        with_maps = opened.page.locator("button.card:has(img.over)").first
+        assert with_maps.locator("img.over").count() == 2
+        with_maps.click()
+        assert opened.page.locator("dialog .pane img.over").count() == 2
+        assert opened.page.locator("dialog .pane caption").all_inner_texts() == ["run", "second"]
 
 
 def test_filters_order_and_search(run: Path, browser: Browser) -> None:

@@ -126,11 +126,17 @@ def predict(
 
 
 @command()
-def report(run: Path, *, out: Path | None = None, assets: bool = False) -> None:
-    """Write the run's report: one HTML file that needs nothing else.
+def report(
+    run: Path, *, out: Path | None = None, compare: Path | None = None, explain: str = "", layers: str = "",
+    assets: bool = False, device: str = "auto",
+) -> None:  # fmt: skip
+    """Write the run's report, or compare it with another run: one HTML file that needs nothing else.
 
     Args:
-        out: Where to write it; default: RUN/report.html.
+        out: Where to write it; default: RUN/report.html, or RUN/comparison.html.
+        compare: Another run on the same test pictures: who is right where the other is wrong.
+        explain: First explain pictures of the page, by methods joined by commas (foveate list explainers).
+        layers: Where in the network: first, second, last, stage:K or a module, joined by commas.
         assets: Put every picture into a folder beside the file; without it the file holds as many as open well.
     """
     from foveate import api
@@ -139,4 +145,9 @@ def report(run: Path, *, out: Path | None = None, assets: bool = False) -> None:
     note = manifest.unchecked(run)
     if note:
         tell(note)
-    say("Report: ", api.report(run, out, assets=assets))
+    with watched(kept="the pictures explained so far") as screen:
+        written = api.report(
+            run, out, compare=compare, explain=words(explain), layers=words(layers), assets=assets, device=device,
+            observer=screen,
+        )  # fmt: skip
+    say("Report: ", written)

@@ -92,7 +92,9 @@ def answers(
     first = shown[0]
     rows, names = first.rows, first.run.class_names
     pictures = _Pictures(assets, len(rows))
+    pictures.left //= 2  # the other half is for the pictures themselves
     stored = [_stored(one, pictures, number, drawn) for number, one in enumerate(shown)]
+    pictures.left = max(pictures.left, 0) + BUDGET // 2
     thumbs, why = _thumbnails(first, pictures, chain.from_iterable(m.values() for m in stored))
     pictures.tidy()
     known = {"group": rows.group, **rows.attributes}
@@ -102,6 +104,16 @@ def answers(
         "known": {name: _indexed(values) for name, values in known.items() if (values != "").any()},
         "runs": [_of_run(one, maps) for one, maps in zip(shown, stored, strict=True)],
     }  # fmt: skip
+
+
+def first_rows(tables: Sequence[PredictionTable]) -> list[int]:
+    """All rows of tables of the same pictures: those that one answers wrongly, the worst first, then any."""
+    order: list[int] = []
+    for rows in tables:
+        worst = np.argsort(-np.nan_to_num(rows.loss), kind="stable")
+        order += worst[~rows.correct[worst]].tolist()
+    mixed = numpy_generator("gallery", len(tables[0])).permutation(len(tables[0]))
+    return list(dict.fromkeys([*order, *mixed.tolist()]))
 
 
 def page_json(value: Any) -> Markup:
@@ -168,6 +180,7 @@ def _explained(run: RunFolder, row_of: Mapping[str, int], side: int) -> Iterator
     if made is None or run.data_root is None:
         return
     folder, root = run.folder / FOLDER, run.data_root.absolute()
+    side = side if len(made["pictures"]) * len(made["columns"]) <= FEW else min(side, SIDES[1])
     for picture in made["pictures"]:
         file = Path(made["root"]) / picture["path"]
         row = row_of.get(file.relative_to(root).as_posix()) if file.is_relative_to(root) else None
@@ -195,13 +208,11 @@ def _thumbnails(
     found: list[str | None] = [None] * len(rows)
     if root is None:
         return found, dict.fromkeys(range(len(rows)), "place of the pictures not recorded")
-    worst = np.argsort(-np.nan_to_num(rows.loss), kind="stable")
-    any_order = numpy_generator("gallery", len(rows)).permutation(len(rows))
-    order = list(dict.fromkeys([*chain.from_iterable(mapped), *worst[~rows.correct[worst]], *any_order]))
+    order = list(dict.fromkeys([*chain.from_iterable(mapped), *first_rows([rows])]))
     why: dict[int, str] = {}
     with ThreadPoolExecutor(max_workers=4) as pool:
         for start in range(0, len(order) if pictures.left > 0 else 0, PART):
-            part = [int(row) for row in order[start : start + PART]]
+            part = order[start : start + PART]
             made = pool.map(lambda row: thumbnail(root / str(rows.path[row]), pictures.side), part)
             for row, (uri, reason) in zip(part, made, strict=True):
                 if uri is None:

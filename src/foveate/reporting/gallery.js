@@ -159,9 +159,9 @@
     form.reset();
     only = query.row ?? (query.path === undefined ? null : rowOf.get(query.path) ?? null);
     for (const [name, value] of Object.entries(query)) if (form[name]) form[name].value = value;
-    if (form.view.value === "" && chosen) form.view.value = chosen;
+    form.view.value = chosen;
     render();
-    section.scrollIntoView();
+    section.scrollIntoView({ behavior: "instant" });
     found.focus({ preventScroll: true });
     if (only !== null) open(only);
   };
@@ -268,7 +268,10 @@
     list.children[from]?.firstElementChild.focus();
   });
   form.addEventListener("input", () => { only = null; render(); });
-  form.addEventListener("reset", () => { only = null; setTimeout(render); });
+  form.addEventListener("reset", () => {
+    only = null;
+    setTimeout(() => { form.view.value = chosen; render(); }); // the form is empty only after this event
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.querySelector(".save").addEventListener("click", () => {
     const head = ["path", "label", ...runs.flatMap((run) => ["prediction", "confidence"].map((word) => (both ? `${run.name} ${word}` : word)))];

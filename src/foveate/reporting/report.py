@@ -12,6 +12,7 @@ from typing import Any
 from foveate.core import manifest
 from foveate.core.errors import RunError
 from foveate.core.files import write_text
+from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import summarise
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import looking, sections
@@ -38,7 +39,19 @@ def build_report(run_folder: Path, out: Path | None = None, *, assets: bool = Fa
         RunError: the folder is no run, or a file in it cannot be read or was changed since the run finished.
         DataError: ``predictions.csv`` or ``background_tests.csv`` is damaged or was changed.
     """
-    folder = Path(run_folder)
+    run = readable_run(Path(run_folder))
+    target = Path(out) if out is not None else run.folder / "report.html"
+    beside = target.with_name(f"{target.stem}_pictures") if assets else None
+    write_text(target, render_page("run.html.j2", context(run, beside)))
+    return target
+
+
+def readable_run(folder: Path) -> RunFolder:
+    """The run in ``folder``, whose files are as they were written and which has been measured.
+
+    Raises:
+        RunError: as ``build_report``.
+    """
     if not folder.is_dir():
         raise RunError(f"{folder} is not a run folder.")
     manifest.check(folder, [name for name in manifest.PARTS if name != manifest.WEIGHTS])
@@ -47,16 +60,18 @@ def build_report(run_folder: Path, out: Path | None = None, *, assets: bool = Fa
         raise RunError(
             f"{folder} has no predictions.csv: the training is unfinished; run the same command again to go on."
         )
-    target = Path(out) if out is not None else folder / "report.html"
-    beside = target.with_name(f"{target.stem}_pictures") if assets else None
-    write_text(target, render_page("run.html.j2", context(run, beside)))
-    return target
+    return run
+
+
+def judged(table: PredictionTable) -> str | None:
+    """The split whose figures count; None without any label."""
+    return next((s for s in ("test", "val", "train") if s in table.splits), None)
 
 
 def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
     """Everything the template shows; pictures are written into the folder ``beside`` the page where there is one."""
     table = run.predictions
-    split = next((s for s in ("test", "val", "train") if s in table.splits), None)
+    split = judged(table)
     summary = summarise(table, split) if split else None
     root, name, noted = run.data_root, run.folder.resolve().name, run.noted
     decisions = noted.get("decisions") or []
@@ -99,7 +114,6 @@ def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
         "field": looking.field(run, backgrounds),
         "answers": page_json(shown),
         "beside": beside is not None,
-        "inside": sum(place is not None for place in shown["pictures"]),
         "look": looking.look(table, split),
         "gallery": looking.gallery(run),
         "explained": looking.explained(run, rows.path.tolist()),
