@@ -36,7 +36,7 @@ from test_docs import EXTENDING, PAGES, ROOT, blocks, command_lines
 
 import timm  # isort: skip
 
-WRITES = ("--out", "--csv", "--json", "--html")
+WRITES = ("--out", "--csv", "--json", "--html", "--onnx", "--torch")
 SMALL = {
     "--agreeing": "1",
     "--trials": "2",
@@ -190,6 +190,7 @@ PREPARED = (
     "foveate masks propose beetles --masks export.json --from-masks --out proposed",
     "foveate masks propose pictures --all --limit 30 --out trial",
     "foveate study run guidance --data pictures --out studies/guidance --jobs 2",
+    "foveate export runs/first --onnx first.onnx",
 )
 """Documented commands whose results others take; they run first."""
 
@@ -258,7 +259,7 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         shutil.copy("runs/first/experiment.yaml", "search/best.yaml")
         for line in PREPARED:
             run(mended(line))
-            assert Path(line.split("--out ")[1].split()[0]).exists()
+            assert Path(re.split("--(?:out|onnx) ", line)[1].split()[0]).exists()
         yield root
 
 

@@ -51,6 +51,7 @@ SURFACE = {
     "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
     "summit": "run --out --layers --split --limit --channels --inversions --set --device",
     "report": "run --out --compare --explain --layers --assets --device",
+    "export": "run --onnx --torch --limit",
     "list": "what pattern",
 }
 """What scripts rely on: think before you take something away here, and tell the users."""

@@ -7,7 +7,8 @@ from crepes.extras import hinge
 from scipy.special import softmax
 
 from foveate.core.errors import ConfigError, DataError
-from foveate.evaluation.answering import AnswerRule, answer_rule, answering, in_words
+from foveate.evaluation.answer_rule import AnswerRule
+from foveate.evaluation.answering import answer_rule, answering, in_words
 from foveate.evaluation.calibration import scale
 from foveate.evaluation.predictions import PredictionTable
 

@@ -10,7 +10,8 @@ from foveate.cli.screen import fail, open_run, say, show, table, tell, watched
 from foveate.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from foveate.evaluation.answering import AnswerRule
+    from foveate.evaluation.answer_rule import AnswerRule
+    from foveate.evaluation.predictions import PredictionTable
     from foveate.experiment import Run
 
 SHOWN = 10
@@ -82,29 +83,35 @@ def predict(
     """Predict new pictures with a finished run, and say where it is not sure and what is unlike its training pictures.
 
     Args:
+        run: A run folder, or an ONNX file that foveate export wrote.
         out: The file to write, .csv or .json.
         layout: table (probabilities and all), or competition (file, class id).
         level: Share of its sure answers that should be right.
         quick: Leave out how far pictures are from the training pictures, which are read once for that.
     """
     from foveate.core.files import write_csv
-    from foveate.experiment.prediction_files import LAYOUTS
+    from foveate.evaluation.prediction_files import LAYOUTS
 
     if layout not in LAYOUTS:
         raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")
     if out.suffix not in (".csv", ".json"):
         raise ConfigError(f"--out takes a .csv or .json file, got '{out}'.")
-    opened, known, sure = open_run(run), None, None
-    with watched() as screen:
-        if layout == "table":
-            sure = level if _rule(opened, tta, level) else None
-            try:
-                known = None if quick else opened.familiarity(device, screen.progress)
-            except DataError as error:
-                tell(str(error))
-        predictions = opened.predict(
-            paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
-        )
+    known = sure = None
+    if run.suffix == ".onnx":
+        predictions = _predict_onnx(run, paths, level if layout == "table" else None, tta, device)
+        sure = level if "not_sure" in predictions.look else None
+    else:
+        opened = open_run(run)
+        with watched() as screen:
+            if layout == "table":
+                sure = level if _rule(opened, tta, level) else None
+                try:
+                    known = None if quick else opened.familiarity(device, screen.progress)
+                except DataError as error:
+                    tell(str(error))
+            predictions = opened.predict(
+                paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
+            )
     LAYOUTS[layout](predictions, out)
     say(f"{len(predictions)} predictions in ", out)
     if sure is not None:
@@ -123,6 +130,25 @@ def predict(
         say(("not read:", "yellow"), f" {path}: {why}")
     count, total = len(unreadable), len({*unreadable, *predictions.path.tolist()})
     fail(f"{count} of {total} pictures could not be read and have no prediction; see {left_out}.")
+
+
+def _predict_onnx(
+    file: Path, paths: list[Path], level: float | None, tta: str | None, device: str
+) -> "PredictionTable":
+    """With an exported network, whose thresholds and views are inside."""
+    from foveate.export.onnx_classifier import OnnxClassifier
+
+    if tta is not None or device not in ("auto", "cpu"):
+        raise ConfigError(
+            "An ONNX file has its test-time views inside and runs on the CPU: leave --tta, --device."
+        )
+    classifier = OnnxClassifier(file)
+    rule = classifier.card.answers
+    if level is not None and rule is not None and rule.level != level:
+        raise ConfigError(
+            f"{file} knows when it is sure at --level {rule.level:g} alone, at which it was exported."
+        )
+    return classifier.predict(paths, judged=level is not None)
 
 
 @command()

@@ -15,6 +15,7 @@ from foveate.cli import (
     data,
     demo,
     explain,
+    export,
     invert,
     look,
     masks,
@@ -33,7 +34,8 @@ app = typer.Typer(
 )
 for command in (
     demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones, study.plan,
-    apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report, study.tune,
+    apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report,
+    export.export, study.tune,
 ):  # fmt: skip
     app.command()(command)
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from PIL import Image
 
 # It would print warnings about damaged files, which become errors of ours. Who wants its log still gets it.
@@ -21,7 +20,6 @@ DEEP = "foveate_deep"
 """Key of ``Image.info``: had more than 8 bits a channel."""
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _GREY_AND_ALPHA = "LA;16B"
-_KINDS = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _PLANES = 2
 """TIFF's PlanarConfiguration of one plane after another."""
 
@@ -96,12 +94,15 @@ def read_tiff(path: Path, most: int) -> tuple[Image.Image, int]:
         ValueError: too large, or bands of which it is not said which are red, green and blue.
         Exception: damaged, or a compression that is not known here; tifffile raises nearly everything.
     """
+    import tifffile  # takes as long to import as all else here together
+
+    kinds = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         if page.imagewidth * page.imagelength > most:
             raise ValueError(f"it has more than {most:,} pixels")
         axes, photometric, kind = page.axes, tifffile.PHOTOMETRIC(page.photometric), np.dtype(page.dtype)
-        if axes not in ("YX", "YXS", "SYX") or photometric not in _KINDS or kind.kind not in "uif":
+        if axes not in ("YX", "YXS", "SYX") or photometric not in kinds or kind.kind not in "uif":
             raise ValueError(
                 f"it is a TIFF of {kind}, {photometric.name}, axes {axes}; save it as grey or RGB"
             )

@@ -29,15 +29,11 @@ from foveate.data.class_folders import (
 )
 from foveate.data.layout_settings import OFF, LayoutConfig, column_of, rule_of, word_of
 from foveate.data.layouts import catalog_of, recognise
-from foveate.data.listing import Scan, scan
+from foveate.data.listing import UNREADABLE, Scan, picture_list, scan
 from foveate.data.mask_matching import MaskFinds
 from foveate.data.mask_search import find_masks
 from foveate.data.table_catalog import SUFFIXES, PictureTable, read_manifest
 
-UNREADABLE = frozenset(
-    (*(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"), ".psd", ".svg", ".dcm", ".czi")
-)
-"""Suffixes of pictures that are not read here."""
 MOST = 8
 """Values of an attribute that a note names."""
 
@@ -151,37 +147,6 @@ def loose_pictures(paths: Sequence[Path]) -> Catalog:
     """
     root, names = picture_list(paths)
     return Catalog(root, (), tuple(Sample(name) for name in sorted(set(names))))
-
-
-def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Path, list[str]]:
-    """Pictures to predict or explain: files in the order given, also twice, and folders, searched recursively, sorted.
-
-    Args:
-        unreadable: of folders also pictures in forms that are not read here.
-
-    Returns:
-        The folder given, or the one that all paths share; and the files below it.
-
-    Raises:
-        DataError: a path does not exist, or there is no picture.
-    """
-    given = [Path(os.path.abspath(path)) for path in paths]
-    files: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            found = scan(path)
-            others = [name for name in found.others if Path(name).suffix.lower() in UNREADABLE]
-            files += [path / name for name in sorted([*found.pictures, *(others if unreadable else [])])]
-        elif path.exists():
-            files.append(path)
-        else:
-            raise DataError(f"{path} does not exist; give picture files or folders of pictures.")
-    if not files:
-        raise DataError(
-            f"No picture in {', '.join(map(str, given)) or 'an empty list'}; give files or folders."
-        )
-    root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
-    return root, [path.relative_to(root).as_posix() for path in files]
 
 
 def is_flat(data: Path) -> bool:

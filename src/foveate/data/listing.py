@@ -1,7 +1,8 @@
-"""A folder's files as sorted relative paths, found without opening any of them."""
+"""A folder's files as sorted relative paths, and pictures that are asked for; found without opening any of them."""
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from foveate.data.decode import IMAGE_SUFFIXES
 
 IGNORED_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"})
 """Lower-case names that file managers leave behind; names that begin with a dot are ignored too."""
+
+UNREADABLE = frozenset(
+    (*(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"), ".psd", ".svg", ".dcm", ".czi")
+)
+"""Suffixes of pictures that are not read here."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +87,34 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
                 f"The file name {entry.name!r} in {folder} is not valid UTF-8; rename the file."
             ) from None
     return sorted(kept, key=lambda entry: entry.name)
+
+
+def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Path, list[str]]:
+    """Pictures to predict or explain: files in the order given, also twice, and folders, searched recursively, sorted.
+
+    Args:
+        unreadable: of folders also pictures in forms that are not read here.
+
+    Returns:
+        The folder given, or the one that all paths share; and the files below it.
+
+    Raises:
+        DataError: a path does not exist, or there is no picture.
+    """
+    given = [Path(os.path.abspath(path)) for path in paths]
+    files: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            found = scan(path)
+            others = [name for name in found.others if Path(name).suffix.lower() in UNREADABLE]
+            files += [path / name for name in sorted([*found.pictures, *(others if unreadable else [])])]
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DataError(f"{path} does not exist; give picture files or folders of pictures.")
+    if not files:
+        raise DataError(
+            f"No picture in {', '.join(map(str, given)) or 'an empty list'}; give files or folders."
+        )
+    root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
+    return root, [path.relative_to(root).as_posix() for path in files]

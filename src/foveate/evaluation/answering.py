@@ -3,13 +3,13 @@
 ``tests/evaluation/test_answering.py`` simulates both promises.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from foveate.core.errors import ConfigError
 from foveate.core.intervals import of_answers
+from foveate.evaluation.answer_rule import AnswerRule
 from foveate.evaluation.calibration import (
     expected_calibration_error,
     log_probabilities,
@@ -22,41 +22,6 @@ from foveate.evaluation.predictions import PredictionTable
 LEVEL = 0.95
 NEVER = 2.0
 """A threshold that no confidence reaches."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a rule says of N pictures."""
-
-    confidence: np.ndarray
-    """(N,) float64, of the predicted class, after temperature scaling."""
-    answered: np.ndarray
-    """(N,) bool; the network is not sure of the others."""
-    possible: np.ndarray
-    """(N, C) bool: the classes that a picture may be, at least the predicted one."""
-
-
-@dataclass(frozen=True)
-class AnswerRule:
-    """What validation pictures say of a network's probabilities."""
-
-    level: float
-    """Share of right ones among the answers, and of sets that hold the true class, that is aimed at."""
-    n: int
-    """Labelled validation pictures that it is made from."""
-    temperature: float
-    least_confidence: float
-    """The network answers from here on; above 1: it answers nothing, since no threshold keeps ``level``."""
-    least_probability: float
-    """Classes from here on are possible; 0: all of them, since there are too few validation pictures."""
-
-    def judge(self, probabilities: np.ndarray) -> Judged:
-        """probabilities: (N, C), as the network gives them."""
-        scaled = scale(probabilities, self.temperature)
-        confidence = scaled.max(axis=1)
-        possible = scaled >= self.least_probability
-        possible[np.arange(len(scaled)), np.argmax(probabilities, axis=1)] = True
-        return Judged(confidence, confidence >= self.least_confidence, possible)
 
 
 def answer_rule(table: PredictionTable, level: float = LEVEL) -> AnswerRule:

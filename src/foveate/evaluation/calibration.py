@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from foveate.core.errors import DataError
-from foveate.evaluation.predictions import PredictionTable
+from foveate.evaluation.predictions import PredictionTable, log_softmax
 
 BINS = 15
 """Equal-width bins of the confidence; bin b holds (b/15, (b+1)/15], the first one also 0."""
@@ -60,7 +58,7 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
     """Mean over N of -log softmax(logits / T) of the true class, in nats. logits (N, C), labels (N,) int."""
-    logs = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    logs = log_softmax(np.asarray(logits, dtype=np.float64) / temperature)
     return float(-logs[np.arange(len(labels)), labels].mean())
 
 
@@ -79,6 +77,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not rows.any():
         raise DataError("A temperature needs labelled validation pictures; there is none.")
     logits, labels = np.asarray(logits, dtype=np.float64)[rows], labels[rows]
+    from scipy.optimize import minimize_scalar  # slow to import, and prediction does without
+
     best = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits, labels, float(np.exp(log_t))),
         bounds=tuple(np.log(TEMPERATURES)),
@@ -90,7 +90,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (N, C) after temperature scaling, float64; the most probable class stays the same."""
-    return np.exp(log_softmax(log_probabilities(probabilities) / temperature, axis=1))
+    return np.exp(log_softmax(log_probabilities(probabilities) / temperature))
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
 from foveate.core.errors import DataError, shown
 from foveate.core.files import write_csv
@@ -102,7 +101,7 @@ class PredictionTable:
         The loss is taken from the log-softmax in float64, so that it stays finite where a probability
         underflows.
         """
-        logs = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+        logs = log_softmax(np.asarray(logits, dtype=np.float64))
         labels = np.asarray(labels, dtype=np.int64)
         loss = np.where(labels >= 0, -logs[np.arange(len(labels)), labels], np.nan)
         split, group = (np.array([""] * len(labels) if v is None else v) for v in (splits, groups))
@@ -288,3 +287,10 @@ def _floats(column: Sequence[str], path: Path, name: str) -> np.ndarray:
         except ValueError:
             raise DataError(f"{path}, line {line}: {name} '{text}' is not a number.") from None
     return np.array(values, dtype=np.float32)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C) float64, as ``scipy.special.log_softmax``, whose import alone takes as long as predicting a picture."""
+    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return found

@@ -45,7 +45,7 @@ def rotation(degrees: float, mode: str = "bicubic") -> View:
         cos, sin = math.cos(angle), math.sin(angle)
         # affine_grid maps output to input places, in units of half a side: hence the ratios beside the sines.
         matrix = [[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]]
-        theta = torch.tensor(matrix, dtype=images.dtype, device=images.device).expand(len(images), 2, 3)
+        theta = torch.tensor(matrix, dtype=images.dtype, device=images.device).expand(images.shape[0], 2, 3)
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
         return functional.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)
 

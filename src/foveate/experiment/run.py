@@ -16,9 +16,11 @@ from foveate.core.errors import DataError
 from foveate.data.cache import Progress
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import open_image
-from foveate.data.discover import discover, picture_list
+from foveate.data.discover import discover
 from foveate.data.layout_settings import LayoutConfig
-from foveate.evaluation.answering import LEVEL, AnswerRule, answer_rule
+from foveate.data.listing import picture_list
+from foveate.evaluation.answer_rule import AnswerRule
+from foveate.evaluation.answering import LEVEL, answer_rule
 from foveate.evaluation.evaluators import Backgrounds, Evaluator
 from foveate.evaluation.evaluators.backgrounds import BackgroundTests, measure_backgrounds
 from foveate.evaluation.explainer_scores import ExplainerScores, LookConfig
@@ -94,11 +96,7 @@ class Run(RunFolder):
         row_of = {str(path): row for row, path in enumerate(table.path)}
         rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
         table = replace(table.subset(rows), unreadable=unreadable)
-        if rule is None:
-            return table
-        judged = rule.judge(table.probabilities)
-        columns = {"calibrated": judged.confidence, "not_sure": ~judged.answered}
-        return replace(table, look={**columns, **table.look}, possible=judged.possible)
+        return table if rule is None else rule.on(table)
 
     def answer_rule(self, level: float = LEVEL, tta: str | None = None) -> AnswerRule:
         """Temperature and thresholds of the run's validation pictures: which pictures the network should answer.

@@ -90,7 +90,11 @@ def _fits(feature_map: torch.Tensor, info: dict[str, Any]) -> bool:
 def _split_tensor(
     backbone: nn.Module, path: str, output: Any, images: torch.Tensor, info: dict[str, Any]
 ) -> tuple[torch.Tensor, Rebuild] | None:
-    if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4) or len(output) != len(images):
+    if (
+        not isinstance(output, torch.Tensor)
+        or output.ndim not in (3, 4)
+        or output.shape[0] != images.shape[0]
+    ):
         return None
     if output.ndim == 3:
         return _split_tokens(backbone, path, output, images)

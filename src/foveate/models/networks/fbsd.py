@@ -88,7 +88,7 @@ class Fbsd(Network):
             def weakened(maps: torch.Tensor) -> torch.Tensor:
                 boosted, suppressed = self.boosting[level](maps)
                 parts.append(self.parts[level](boosted))
-                if level == len(LEVELS) - 1:
+                if level == len(LEVELS) - 1 and not torch.compiler.is_exporting():
                     raise _Enough
                 return suppressed
 
@@ -126,11 +126,11 @@ class Boosting(nn.Module):
         strength = torch.stack([self.norm(band).relu().mean((1, 2, 3)) for band in bands], dim=1)
         weights = strength.softmax(dim=1)  # (B, k)
         kept = torch.where(weights == weights.amax(dim=1, keepdim=True), self.suppress, 1.0)
-        rows = torch.tensor([band.shape[2] for band in bands], device=maps.device)
+        band_of = [k for k, band in enumerate(bands) for _ in range(band.shape[2])]
+        rows = torch.tensor(band_of, device=maps.device)
 
         def by_row(of_bands: torch.Tensor) -> torch.Tensor:
-            spread = of_bands.repeat_interleave(rows, dim=1, output_size=maps.shape[2])
-            return spread[:, None, :, None].to(maps)  # (B, 1, h, 1)
+            return of_bands.index_select(1, rows)[:, None, :, None].to(maps)  # (B, 1, h, 1)
 
         return maps + self.boost * by_row(weights) * maps, by_row(kept) * maps
 

@@ -49,12 +49,15 @@ def largest_component(mask: torch.Tensor) -> torch.Tensor:
     labels = torch.where(
         flat, torch.arange(size, device=mask.device), outside
     )  # a place, later its part's first place
-    while True:
+    exporting = (
+        torch.compiler.is_exporting()
+    )  # a graph cannot ask whether it is done: as many rounds as it may take
+    for _ in range(size):
         near = -F.max_pool2d(-labels.view(count, 1, height, width).double(), 3, stride=1, padding=1)
         near = torch.where(flat, near.long().flatten(1), outside)
         # The first place of a neighbour's part may know an earlier one already.
         jumped = F.pad(near, (0, 1), value=size).gather(1, near)
-        if torch.equal(jumped, labels):
+        if not exporting and torch.equal(jumped, labels):
             break
         labels = jumped
     sizes = torch.zeros(count, size + 1, device=mask.device).scatter_add_(1, labels, flat.float())

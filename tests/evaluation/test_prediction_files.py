@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foveate.evaluation.prediction_files import LAYOUTS
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.prediction_files import LAYOUTS
 
 LOGITS = np.array([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
 
