@@ -12,6 +12,7 @@ from foveate.core.config import parse
 from foveate.core.errors import ConfigError, refusals_in_words
 from foveate.core.lock import alone
 from foveate.data.audit import Audit, audit
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import composed
 from foveate.data.discover import discover
 from foveate.data.grabcut import ProposeConfig
@@ -315,7 +316,7 @@ def _class_numbers(classes: Sequence[str | int] | str | int | None, names: Seque
 def check(data: Path | str, layout: LayoutConfig | None = None) -> Audit:
     """What is wrong with a folder of pictures, and which trivial cues give the class away."""
     found = discover(Path(data), layout or LayoutConfig())
-    return audit(found.catalog, empty_classes=found.empty_classes)
+    return audit(found.catalog, empty_classes=found.empty_classes, cache=CacheConfig())
 
 
 @refusals_in_words()

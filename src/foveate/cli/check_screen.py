@@ -18,6 +18,7 @@ from foveate.cli.screen import Bars, err, say, table
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.audit.auditor import remember
 from foveate.data.audit.checks import only_one_class
+from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import SPLITS, UNLABELLED, Catalog
 from foveate.data.discover import Discovery, discover
 from foveate.data.split import load_split
@@ -63,7 +64,9 @@ def check_pictures(
     catalog = load_split(split, found.catalog) if split else found.catalog
     bars = Bars(err)
     try:
-        result = audit(catalog, config, empty_classes=found.empty_classes, progress=bars.progress)
+        result = audit(
+            catalog, config, empty_classes=found.empty_classes, cache=CacheConfig(), progress=bars.progress
+        )
         if config in (None, AuditConfig()):
             remember(replace(found, catalog=catalog), result)
         if labels is not None:

@@ -14,8 +14,8 @@ LONGEST_NAME = 255
 """Bytes of a file's name."""
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace ``path`` atomically. A crash or a full disk leaves the old file as it was.
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
+    """Replace ``path`` atomically by the parts of its ``content``. A crash or a full disk leaves the old file as it was.
 
     A device or a pipe, such as /dev/null or /dev/stdout, is written into: renamed over, it would be gone for all.
 
@@ -24,14 +24,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         with open(path, "wb") as stream:
-            stream.write(content)
+            stream.writelines(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not the name itself: with more around it it may be too long for the disk.
     temporary = path.with_name(f".{hash(path.name) % 2**32:08x}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
-            stream.write(content)
+            stream.writelines(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)

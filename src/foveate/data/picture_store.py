@@ -71,7 +71,7 @@ class Store:
     def whole(self, report: Report) -> bool:
         """Whether the files are there and hold the bytes that were written; compared once in each process."""
         try:
-            state = _state(self.folder / "store.json") + _state(self.folder / "bytes.u8")
+            state = state_of(self.folder / "store.json") + state_of(self.folder / "bytes.u8")
             if _verified.get(self.folder) == state:
                 return True
             told = json.loads((self.folder / "store.json").read_bytes())
@@ -188,7 +188,7 @@ class HashMemo:
         Raises:
             DataError: a file is missing or unreadable.
         """
-        self.seen = {file: _readable(_state, file) for file in files}
+        self.seen = {file: _readable(state_of, file) for file in files}
         found = {
             file: entry[4]
             for file, state in self.seen.items()
@@ -207,7 +207,7 @@ class HashMemo:
     def refuse_changed(self) -> None:
         """Raise a DataError when a file is no longer what it was when it was hashed."""
         for file, state in self.seen.items():
-            if _readable(_state, file) != state:
+            if _readable(state_of, file) != state:
                 raise DataError(f"{file} was changed while the cache was being built; run the command again.")
 
 
@@ -219,7 +219,8 @@ def _readable(ask: Callable[[Path], Any], file: Path) -> Any:
         raise DataError(f"{file} cannot be read ({error.strerror}); run 'foveate check'.") from None
 
 
-def _state(file: Path) -> list[int]:
+def state_of(file: Path) -> list[int]:
+    """[size, inode, mtime_ns, ctime_ns]: while it stays, the content does."""
     state = file.stat()
     return [state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns]
 

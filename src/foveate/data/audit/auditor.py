@@ -12,6 +12,7 @@ from foveate.core.memo import read_memo, write_memo
 from foveate.data import annotations
 from foveate.data.audit import checks, cues, duplicates
 from foveate.data.audit.facts import scan
+from foveate.data.audit.remembered import RememberedFacts
 from foveate.data.audit.report import Audit, Problem, in_order
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
@@ -55,6 +56,7 @@ def audit(
     config: AuditConfig | None = None,
     *,
     empty_classes: Sequence[str] = (),
+    cache: CacheConfig | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Audit:
     """Look at every picture, mask and row of ``catalog``.
@@ -63,12 +65,17 @@ def audit(
         catalog: with or without splits, masks, groups and labels.
         config: thresholds; None: the defaults.
         empty_classes: names of class folders without a picture, which a catalog may not hold.
+        cache: where what was seen is remembered, so that no file is read twice; None: nowhere.
         progress: called with (stage, done, total); stages are "pictures", "near duplicates" and "cues".
 
     Pictures that cannot be read become problems; nothing is raised for them.
     """
     config = config or AuditConfig()
-    facts = scan(catalog, mask_edge=config.mask_edge, threads=config.threads, progress=progress)
+    memory = RememberedFacts(cache, catalog, config.mask_edge) if cache and cache.enabled else None
+    known = memory.known() if memory else {}
+    facts = scan(catalog, mask_edge=config.mask_edge, threads=config.threads, known=known, progress=progress)
+    if memory and len(known) < len(facts):
+        memory.keep(facts)
     same = duplicates.identical(facts)
     near, tired = same, 0
     if config.near_duplicates:
@@ -103,7 +110,7 @@ def checked(
     known: dict[str, Any] | None = read_memo(memory) if cache.enabled else None
     if known is not None:
         return known
-    report = audit(found.catalog, empty_classes=found.empty_classes, progress=progress).as_dict()
+    report = audit(found.catalog, empty_classes=found.empty_classes, cache=cache, progress=progress).as_dict()
     if cache.enabled:
         write_memo(memory, report)
     return report

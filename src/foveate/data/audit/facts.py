@@ -1,7 +1,7 @@
 """One pass over the pictures: each is decoded once, and everything the audit needs is derived from that look."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -90,23 +90,25 @@ def scan(
     *,
     mask_edge: int,
     threads: int | None = None,
+    known: Mapping[int, Facts] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Facts]:
-    """Look at every picture and its mask; one entry per row of the catalog."""
+    """Look at every picture and its mask, but for the rows that are ``known``; one entry per row of the catalog."""
 
     def one(row: int) -> Facts:
         return look(catalog.file(row), catalog.root, catalog.samples[row].mask, mask_edge)
 
-    facts: list[Facts] = []
-    greys = np.empty((len(catalog), GREY_SIDE, GREY_SIDE), dtype=np.uint8)
+    found = dict(known or {})
+    rows = [row for row in range(len(catalog)) if row not in found]
+    greys = np.empty((len(rows), GREY_SIDE, GREY_SIDE), dtype=np.uint8)
     tell = None if progress is None else partial(progress, "pictures")
     with decode.quiet_pillow():
-        for row, found in enumerate(in_threads(one, range(len(catalog)), tell, threads)):
-            greys[row] = found.grey
+        for place, seen in enumerate(in_threads(one, rows, tell, threads)):
+            greys[place] = seen.grey
             # Trap: small arrays that threads made amid large ones keep the pages around them: six times the memory.
-            own = {name: vector.copy() for name, vector in found.cues.items()}
-            facts.append(replace(found, grey=greys[row], cues=own))
-    return facts
+            own = {name: vector.copy() for name, vector in seen.cues.items()}
+            found[rows[place]] = replace(seen, grey=greys[place], cues=own)
+    return [found[row] for row in range(len(catalog))]
 
 
 def look(path: Path, root: Path, mask: str, mask_edge: int) -> Facts:
