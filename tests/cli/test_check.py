@@ -38,7 +38,8 @@ def run(data: Path, typed: dict[str, str] | None = None, **options) -> tuple[int
     return status, stream.getvalue()
 
 
-def test_clean_set(data: Path, capsys: pytest.CaptureFixture) -> None:
+def test_clean_set(data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foveate.cli.screen.SILENCE", 1e9)  # a busy machine has something to say
     status, text = run(data, config=AuditConfig())
     assert status == 0
     assert "How well a trivial cue alone gives the class" in text

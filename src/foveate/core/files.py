@@ -15,7 +15,7 @@ LONGEST_NAME = 255
 
 
 def write_bytes(path: Path, *content: bytes | memoryview) -> None:
-    """Replace ``path`` atomically by the parts of its ``content``. A crash or a full disk leaves the old file as it was.
+    """Replace ``path`` atomically by the parts of ``content``. A crash or a full disk leaves the old file as it was.
 
     A device or a pipe, such as /dev/null or /dev/stdout, is written into: renamed over, it would be gone for all.
 

@@ -1,6 +1,6 @@
 """Copies: found however they were stored, judged by split and class, and look-alikes are let be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -42,10 +42,38 @@ def test_candidates_equal_all_pairs(bits: int, seed: int, n: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "_CHUNK", 7 * n)
         pairs = list(duplicates.candidates(hashes, bits, lambda *step: told.append(step)))
-    assert told == [(min(row, n), n) for row in range(7, n + 7, 7)]
+    assert told == sorted(told)
+    assert told[-1] == (n, n)
     fast = [(int(a), int(b)) for i, j in pairs for a, b in zip(i, j, strict=True)]
     assert len(fast) == len(set(fast))
     assert set(fast) == slow
+
+
+@pytest.mark.parametrize("same", [0, 900])
+def test_candidates_of_many_equal_all_pairs_though_few_are_compared(same: int) -> None:
+    """Of 3000 hashes, of which ``same`` are one, and some are near another."""
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**64, 3000, dtype=np.uint64)
+    hashes[:same] = hashes[0]
+    for k in range(1000, 3000, 7):
+        flips = rng.choice(64, rng.integers(0, 13), replace=False)
+        hashes[k] = hashes[k - 900] ^ np.uint64(sum(1 << int(f) for f in flips))
+    i, j = np.nonzero(np.triu(np.bitwise_count(hashes[:, None] ^ hashes) <= 10, 1))
+    looked_at = 0
+    real = duplicates._Band.pairs
+
+    def counted(*given: object) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        nonlocal looked_at
+        for pair in real(*given):  # type: ignore[arg-type]
+            looked_at += len(pair[0])
+            yield pair
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates._Band, "pairs", counted)
+        found = np.concatenate([np.stack(pair) for pair in duplicates.candidates(hashes, 10)], axis=1)
+    assert sorted(zip(*found.tolist(), strict=True)) == [*zip(i.tolist(), j.tolist(), strict=True)]
+    if not same:
+        assert looked_at < 3000**2 / 10
 
 
 def test_sets_are_those_of_all_pairs() -> None:

@@ -9,6 +9,7 @@ called alike: see ``difference``.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import combinations, pairwise
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -57,14 +58,71 @@ def _standardised(x: np.ndarray) -> np.ndarray:
 def candidates(
     hashes: np.ndarray, bits: int, tell: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every pair i < j whose hashes (N,) uint64 differ in at most ``bits`` bits, in chunks of two (m,) int64 arrays;
-    ``tell`` is called with (rows done, rows)."""
-    step = max(1, _CHUNK // max(1, len(hashes)))
+    """Every pair i < j whose hashes (N,) uint64 differ in at most ``bits`` bits, once, in chunks of two (m,) int64
+    arrays; ``tell`` is called with (rows done, rows).
+
+    When the 64 bits are cut into bands, one of them differs in no more than its share of ``bits``; with bands of about
+    log2(N) bits the rows that are so near in a band are few and looked up (multi-index hashing). Rows that resemble
+    most others are compared with all. Source: Norouzi et al., Fast search in Hamming space, CVPR 2012.
+    """
+    count = max(1, round(64 / max(8, np.log2(max(2, len(hashes))))))
+    cuts = np.linspace(0, 64, count + 1).astype(int).tolist()
+    bands = [_Band(hashes, low, high, bits // count) for low, high in pairwise(cuts)]
+    step = max(1, _CHUNK // sum(len(band.changes) for band in bands))
     for start in range(0, len(hashes), step):
+        rows = np.arange(start, min(start + step, len(hashes)))
+        places = [band.places(rows) for band in bands]
+        if sum(length.sum() for _, length in places) > len(rows) * len(hashes) / 8:
+            yield from _all_pairs(hashes, bits, rows)
+        else:
+            for number, (band, (first, length)) in enumerate(zip(bands, places, strict=True)):
+                for i, j in band.pairs(rows, first, length):
+                    differ = hashes[i] ^ hashes[j]
+                    near = (i < j) & (np.bitwise_count(differ) <= bits)
+                    for earlier in bands[:number]:  # which has given this pair
+                        near &= np.bitwise_count(differ & earlier.mask) > bits // count
+                    yield i[near], j[near]
+        tell(int(rows[-1]) + 1, len(hashes))
+
+
+def _all_pairs(hashes: np.ndarray, bits: int, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    step = max(1, _CHUNK // len(hashes))
+    for start in range(rows[0], rows[-1] + 1, step):
         ahead = hashes[start:]
-        i, j = np.nonzero(np.bitwise_count(ahead[:step, None] ^ ahead) <= bits)
+        i, j = np.nonzero(np.bitwise_count(ahead[: min(step, rows[-1] + 1 - start), None] ^ ahead) <= bits)
         yield start + i[i < j], start + j[i < j]
-        tell(min(start + step, len(hashes)), len(hashes))
+
+
+class _Band:
+    """The bits ``low`` to ``high`` of all hashes, and where a value of them occurs."""
+
+    def __init__(self, hashes: np.ndarray, low: int, high: int, reach: int) -> None:
+        self.mask = np.uint64(((1 << high) - 1) ^ ((1 << low) - 1))
+        self.values = ((hashes & self.mask) >> np.uint64(low)).astype(np.int64)
+        self.order = np.argsort(self.values, kind="stable")
+        self.starts = np.concatenate([[0], np.cumsum(np.bincount(self.values, minlength=1 << (high - low)))])
+        flips = (
+            sum(1 << bit for bit in c) for r in range(reach + 1) for c in combinations(range(high - low), r)
+        )
+        self.changes = np.array([*flips], dtype=np.int64)
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each of ``rows`` and each change of few bits: where in ``order`` the rows with that value begin, and how
+        many they are, (rows, changes)."""
+        near = self.values[rows, None] ^ self.changes
+        return self.starts[near], self.starts[near + 1] - self.starts[near]
+
+    def pairs(
+        self, rows: np.ndarray, first: np.ndarray, length: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Every row with every row in its places, both ways round."""
+        some = np.flatnonzero(length)
+        one, first, length = rows[some // length.shape[1]], first.ravel()[some], length.ravel()[some]
+        ends = np.cumsum(length)
+        for part in np.split(np.arange(len(some)), np.flatnonzero(np.diff(ends // _CHUNK)) + 1):
+            many = length[part]
+            within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+            yield np.repeat(one[part], many), self.order[np.repeat(first[part], many) + within]
 
 
 def joined(sets: np.ndarray, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -111,6 +169,8 @@ def alike(
     hashes = np.array([facts[r].phash for r in rows], dtype=np.uint64)
     tell = {} if progress is None else {"tell": partial(progress, "near duplicates")}
     for a, b in candidates(hashes, bits, **tell):
+        apart = sets[rows[a]] != sets[rows[b]]
+        a, b = a[apart], b[apart]
         worth = (coarse[a] * coarse[b]).mean(1) > _COARSE
         a, b = a[worth], b[worth]
         while len(a):
