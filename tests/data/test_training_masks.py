@@ -13,10 +13,10 @@ from PIL import Image
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, DataError
-from foveate.data.cache import open_pictures
+from foveate.data.cache import Pictures, open_pictures
 from foveate.data.cache_config import CacheConfig
 from foveate.data.catalog import Catalog, Sample
-from foveate.data.training_masks import MasksConfig, training_masks
+from foveate.data.training_masks import MasksConfig, MoreMasks, training_masks
 from foveate.experiment import run
 from training_helpers import experiment
 
@@ -42,12 +42,23 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return Catalog(root, ("a", "b"), tuple(samples))
 
 
+def learn(few: Catalog, rows: np.ndarray, pictures: Pictures) -> tuple[Pictures, str]:
+    """A first row of each mask is what this learns; it is told no more than it may know."""
+    known = [sample for sample in few.samples if sample.mask]
+    assert len(known) == 6
+    assert all(sample.split == "train" for sample in known)
+    learned = np.zeros((SIDE, SIDE), dtype=bool)
+    learned[0] = True
+    others = [int(row) for row in rows if not few.samples[row].mask]
+    return MoreMasks(pictures, {row: np.roll(learned, row, axis=0) for row in others}), "Good ones."
+
+
 def shown(
     catalog: Catalog, seed: int = 0, **settings: object
 ) -> tuple[dict[str, np.ndarray | None], str, str]:
     """{path: its mask (S, S) in {0, 1}, or None} of training and validation pictures; what is said."""
     config = parse(MasksConfig, settings, source="test")
-    pictures, told, how = training_masks(catalog, catalog.indices("train"), config, seed, OPEN)
+    pictures, told, how = training_masks(catalog, catalog.indices("train"), config, seed, OPEN, learn)
     images, masks, has_mask = pictures.read_many(np.arange(len(catalog)))
     originals = OPEN(catalog)
     assert torch.equal(images, originals.read_many(np.arange(len(catalog)))[0])
@@ -131,6 +142,53 @@ def test_shuffled_masks_are_of_other_pictures_of_about_their_size(catalog: Catal
         assert all(size[path] == size[other] for path, other in taken.items())
 
 
+@pytest.mark.parametrize("use", [6, {"per_class": 3}, {"proposed": "drafts of all"}])
+def test_whatever_masks_are_used_can_be_shuffled(catalog: Catalog, use: object) -> None:
+    drafts = catalog.root / "drafts of all"
+    drafts.mkdir(exist_ok=True)
+    for k, sample in enumerate(catalog.samples):
+        draft = np.zeros((SIDE, SIDE), dtype=np.uint8)
+        draft.flat[: k + 1] = 255
+        Image.fromarray(draft).save(drafts / Path(sample.path).with_suffix(".png").name)
+    plain, told, how = shown(catalog, use=use)
+    other, told_too, how_too = shown(catalog, use=use, shuffled=True)
+    assert told == told_too
+    assert how_too == f"{how}; each is the mask of another picture, of about the same area"
+    kept = {path for path, mask in plain.items() if mask is not None}
+    assert kept == {path for path, mask in other.items() if mask is not None}, "the same pictures have one"
+    assert all(not same(plain[path], other[path]) for path in kept)
+    assert sorted(plain[path].tobytes() for path in kept) == sorted(other[path].tobytes() for path in kept)
+
+
+def test_all_of_them_shuffled_is_shuffled(catalog: Catalog) -> None:
+    one, other = shown(catalog, use="shuffled"), shown(catalog, use="all", shuffled=True)
+    assert all(same(mask, other[0][path]) for path, mask in one[0].items())
+    assert one[1:] == other[1:]
+
+
+def test_shuffled_boxes_are_the_boxes_of_other_pictures(catalog: Catalog) -> None:
+    boxes, shuffled = shown(catalog, use="boxes")[0], shown(catalog, use="boxes", shuffled=True)[0]
+    bits = [sorted(m.tobytes() for m in masks.values() if m is not None) for masks in (boxes, shuffled)]
+    assert bits[0] == bits[1]
+    assert sum(not same(boxes[path], shuffled[path]) for path in boxes) > 12
+
+
+def test_masks_that_are_learned_from_a_few(catalog: Catalog) -> None:
+    few = {path for path, mask in shown(catalog, use=6)[0].items() if mask is not None}
+    masks, told, how = shown(catalog, use={"learned": 6})
+    assert told == "20 of 20 pictures"
+    assert how.startswith("6 drawn by the seed, in proportion")
+    assert how.endswith("and what is learned from them. Good ones.")
+    rows = {sample.path: row for row, sample in enumerate(catalog.samples)}
+    for path, mask in masks.items():
+        if path in few:
+            assert same(mask, own(catalog, path))
+        else:
+            assert np.flatnonzero(mask.any(axis=1)).tolist() == [rows[path] % SIDE]
+    other, _, _ = shown(catalog, use={"learned": 6}, shuffled=True)
+    assert sorted(m.tobytes() for m in other.values()) == sorted(m.tobytes() for m in masks.values())
+
+
 def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     ys, xs = np.nonzero(mask)
     return ys.min(), xs.min(), ys.max() + 1, xs.max() + 1
@@ -185,7 +243,7 @@ def test_the_order_of_rows_changes_nothing(catalog: Catalog, use: object) -> Non
 def test_without_masks_there_is_nothing_to_shuffle(catalog: Catalog) -> None:
     bare = replace(catalog, samples=tuple(replace(sample, mask="") for sample in catalog.samples))
     with pytest.raises(ConfigError, match=r"data.masks.use is shuffled, but no training picture has a mask"):
-        training_masks(bare, bare.indices("train"), MasksConfig(use="shuffled"), 0, OPEN)
+        training_masks(bare, bare.indices("train"), MasksConfig(use="shuffled"), 0, OPEN, learn)
 
 
 def test_training_sees_other_masks_and_measuring_the_true_ones(tree: Path, tmp_path: Path) -> None:

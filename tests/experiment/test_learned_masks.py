@@ -11,16 +11,19 @@ from PIL import Image
 
 from foveate.core.errors import ConfigError, DataError
 from foveate.data.annotations import sample_mask
+from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.data.discover import discover
 from foveate.data.grabcut import ProposeConfig
 from foveate.evaluation.mask_agreement import agreement
-from foveate.experiment.learned_masks import LearnedMasks, cut_of, digest_of_sources
+from foveate.experiment import run
+from foveate.experiment.learned_masks import LearnedMasks, cut_of, digest_of_sources, with_learned_masks
 from foveate.experiment.mask_proposals import propose_masks
 from foveate.models.build import build_network
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
+from training_helpers import experiment
 
 CPU = torch.device("cpu")
 
@@ -153,3 +156,44 @@ def test_a_network_is_needed_and_its_weights_count(tmp_path: Path, network: Netw
     other = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), 2, 48, 1)
     assert digest_of_sources(network, catalog) != digest_of_sources(other, catalog)
     assert digest_of_sources(network, catalog) == digest_of_sources(network, catalog)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_training_gets_masks_from_those_of_a_few(fit: str, tmp_path: Path) -> None:
+    whole = draw(tmp_path, masks=14)
+    few = whole.with_column("mask", [s.mask if k < 8 else "" for k, s in enumerate(whole.samples)])
+    pictures, rows = DecodedPictures(few, 48, fit), np.arange(3, 14)
+    config = ModelConfig(backbone="foveate_small_cnn", weights="none", network={"kind": "cut_out"})
+    found, words = with_learned_masks(
+        few, rows, pictures, config=config, size=48, fit=fit, device=CPU, tell=lambda what, done, total: None
+    )
+    assert words.startswith("Learned from 8 masks")
+    known = DecodedPictures(whole, 48, fit)
+    scores = []
+    for row in range(14):
+        image, mask, has_mask = found.read(row)
+        assert has_mask
+        assert torch.equal(image, pictures.read(row)[0])
+        if row < 8:
+            assert torch.equal(mask, pictures.read(row)[1]), "what was drawn stays"
+        else:
+            scores.append(agreement(mask[0].numpy() > 0, known.read(row)[1][0].numpy() > 0).iou)
+    assert np.median(scores) > 0.6
+    one, many = found.read(12), found.read_many(rows)
+    assert torch.equal(one[1], many[1][9])
+
+
+def test_a_run_learns_masks_of_its_training_pictures_alone(tree: Path, tmp_path: Path) -> None:
+    terms = {"classification": {"kind": "cross_entropy"}, "look": {"kind": "spatial_energy", "weight": 1.0}}
+    use = {"masks": {"use": {"learned": 6}}, "augment": "none"}
+    made = run(
+        experiment(data=use, objective=terms, training={"phases": [{"name": "all", "epochs": 1}]}),
+        tree,
+        tmp_path / "run",
+    )
+    said = {entry["name"]: entry for entry in made.environment["decisions"]}["masks in training"]
+    n = len(made.catalog.indices("train"))
+    assert said["value"] == f"{n} of {n} pictures"
+    assert "Learned from 6 masks in" in said["reason"]
+    assert made.result["consumed"] == ["masks", "validation labels"]
+    assert made.catalog.has_masks, "measuring knows the drawn ones"

@@ -1,4 +1,5 @@
-"""Which masks training sees: all, some, none, other pictures', boxes, proposed ones. Measuring takes the true ones.
+"""Which masks training sees: all, some, none, other pictures', boxes, proposed or learned ones. Measuring takes the
+true ones.
 
 How many masks are needed, and whether it matters where they lie, is asked by changing the masks of training pictures
 alone: validation and test pictures, and so the look scores and the background tests, keep theirs.
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from foveate.core.config import Config
+from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import Item, Pictures
@@ -48,6 +49,13 @@ class ProposedMasks(Config):
     """Their folder, relative to the data folder."""
 
 
+class LearnedMasks(Config):
+    """Masks of a few pictures, and for all others what a network learns from these."""
+
+    learned: Annotated[int, Field(ge=5, le=1_000_000_000, strict=True)]
+    """Pictures whose masks are used."""
+
+
 class MasksConfig(Config):
     """Which masks training sees."""
 
@@ -56,11 +64,15 @@ class MasksConfig(Config):
         | Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
         | PerClass
         | ProposedMasks
+        | LearnedMasks
     ) = "all"
     """all; none; a number: of so many pictures, drawn by the seed, in proportion to the classes; {per_class: 5}: of
     five pictures a class (all where there are fewer); boxes: the box around each mask; {proposed: FOLDER}: those of a
-    folder. Controls: shuffled: another picture's mask of about the same area; random_boxes: a box as large as that
+    folder; {learned: 10}: those of ten pictures, from which the run's backbone, as it is before training, learns the
+    masks of all other training pictures (as ``foveate masks propose --from-masks``). Controls: shuffled: another picture's mask of about the same area; random_boxes: a box as large as that
     around the mask, at a random place; whole: the whole picture."""
+    shuffled: Annotated[bool, Mark.LATER] = False
+    """The same control for any ``use``: the masks that are used are exchanged among their pictures."""
 
 
 def training_masks(
@@ -69,10 +81,15 @@ def training_masks(
     config: MasksConfig,
     seed: int,
     open_pictures: Callable[[Catalog], Pictures],
+    learn: Callable[[Catalog, np.ndarray, Pictures], tuple[Pictures, str]],
 ) -> tuple[Pictures, str, str]:
     """The catalog's pictures with the masks that training sees for ``rows``; how many, and how they are, in words.
 
     Whatever is drawn is keyed by seed and path: neither the order of rows nor processes change it.
+
+    Args:
+        learn: (the catalog with the masks of a few pictures alone, rows, pictures) -> pictures in which those of the
+            rows have masks, and how good these are, in words.
 
     Raises:
         ConfigError: there are no masks to use, or fewer than asked for.
@@ -99,13 +116,21 @@ def training_masks(
         kept, how = _drawn(catalog, masked, use, seed)
     elif isinstance(use, ProposedMasks):
         how = f"masks of {use.proposed} in place of the pictures' own"
+    elif isinstance(use, LearnedMasks):
+        few, how = _drawn(catalog, masked, use.learned, seed)
+        drawn = ["" if row not in set(few) else s.mask for row, s in enumerate(catalog.samples)]
+        pictures, good = learn(catalog.with_column("mask", drawn), rows, pictures)
+        kept = sorted(rows.tolist(), key=lambda row: catalog.samples[row].path)
+        how = f"{len(few)} {how}, and what is learned from them. {good}"
     told = f"{len(kept)} of {len(rows)} pictures"
-    if use == "all" or isinstance(use, ProposedMasks):
-        return pictures, told, how
     source = np.where([bool(sample.mask) for sample in catalog.samples], np.arange(len(catalog)), -1)
-    if use == "shuffled":
-        source[masked] = _exchanged(pictures, catalog, masked, seed)
-    source[np.setdiff1d(rows, kept)] = -1
+    source[rows] = -1
+    source[kept] = kept
+    if (use == "shuffled" or config.shuffled) and kept:
+        source[kept] = _exchanged(pictures, catalog, kept, seed)
+        how = HOW["shuffled"] if use in ("all", "shuffled") else f"{how}; {HOW['shuffled']}"
+    elif use == "all" or isinstance(use, ProposedMasks | LearnedMasks):
+        return pictures, told, how
     places = {
         row: numpy_generator(seed, "mask's place", catalog.samples[row].path).random(2)
         for row in (kept if use in REDRAWN else ())
@@ -146,7 +171,7 @@ def _drawn(catalog: Catalog, masked: Sequence[int], use: int | PerClass, seed: i
 def _exchanged(pictures: Pictures, catalog: Catalog, masked: Sequence[int], seed: int) -> np.ndarray:
     """For each of ``masked`` another of them, whose mask has about the same area; each is taken once."""
     if len(masked) < 2:
-        raise ConfigError("data.masks.use is shuffled, but one training picture alone has a mask.")
+        raise ConfigError("The masks in training are to be shuffled, but one picture alone has one.")
     rows = np.array(masked)
     parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
     areas = np.concatenate([pictures.read_many(p)[1].float().mean(dim=(1, 2, 3)).numpy() for p in parts])
@@ -176,6 +201,29 @@ def _redrawn(mask: torch.Tensor, use: str, place: np.ndarray) -> torch.Tensor:
             top, left = (place * room).astype(int).tolist()
         drawn[:, top : top + height, left : left + width] = 255
     return drawn
+
+
+class MoreMasks(Pictures):
+    """Pictures of which some have a mask (S, S) bool that lies in memory."""
+
+    def __init__(self, pictures: Pictures, masks: dict[int, np.ndarray]) -> None:
+        self._pictures, self._packed = pictures, {row: np.packbits(mask) for row, mask in masks.items()}
+        self.size = pictures.size
+        self.has_masks = pictures.has_masks or bool(masks)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def name(self, row: int) -> str:
+        return self._pictures.name(row)
+
+    def read(self, row: int) -> Item:
+        image, mask, has_mask = self._pictures.read(row)
+        packed = self._packed.get(row)
+        if packed is None:
+            return image, mask, has_mask
+        bits = np.unpackbits(packed, count=self.size**2).reshape(1, self.size, self.size)
+        return image, torch.from_numpy(bits * np.uint8(255)), True
 
 
 class OtherMasks(Pictures):

@@ -30,6 +30,7 @@ from foveate.evaluation.measure import measure
 from foveate.evaluation.subject import pick_device
 from foveate.experiment.consumed import consumed
 from foveate.experiment.known_pictures import learnt_before
+from foveate.experiment.learned_masks import with_learned_masks
 from foveate.experiment.ownership import check_same_pictures, claim, hold
 from foveate.experiment.prepare import prepare
 from foveate.experiment.records import environment_of, result_of
@@ -170,7 +171,8 @@ def _run(
     if experiment.last_layer is not None:
         rows, masks = catalog.indices("train"), experiment.data.masks
         opened = partial(open_pictures, size=size, fit=experiment.data.fit, config=experiment.data.cache)
-        masked = partial(training_masks, catalog, rows, masks, experiment.seed, opened)
+        learn = _learner(experiment, size, experiment.data.fit, device, observer)
+        masked = partial(training_masks, catalog, rows, masks, experiment.seed, opened, learn)
         decisions.note("last layer", *refit(experiment.last_layer, subject, catalog, experiment.seed, masked))
     decisions.note(
         "consumed", ", ".join(consumed(experiment)) or "nothing", "beside pictures and their classes"
@@ -280,6 +282,7 @@ def _job(
             experiment.data.masks if labelled else MasksConfig(),  # the questions of a task have no masks
             experiment.seed,
             opened,
+            _learner(experiment, size, shape, accelerator.device, observer),
         )
     if catalog.has_masks or pictures.has_masks:
         decisions.note("masks in training", used, how)
@@ -336,6 +339,13 @@ def _job(
         shared=SharedFeatures(shared, _identity(experiment, catalog, size)) if shared else None,
     )
     return decide_batch_size(job) if config.batch_size == "auto" else job
+
+
+def _learner(experiment: Experiment, size: int, fit: str, device: torch.device, observer: Observer) -> Any:
+    """What learns masks from a few (``data.masks.use: {learned: 10}``)."""
+    return partial(
+        with_learned_masks, config=experiment.model, size=size, fit=fit, device=device, tell=observer.progress
+    )
 
 
 def _identity(experiment: Experiment, catalog: Catalog, size: int) -> str:

@@ -14,14 +14,18 @@ from torch.nn import functional
 from foveate.core.errors import DataError
 from foveate.core.rng import numpy_generator
 from foveate.data.annotations import only_boxes, sample_mask
+from foveate.data.cache import Pictures
 from foveate.data.batch import normalised
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.data.grabcut import SPECK, Cut, contrast, doubts
 from foveate.data.square import resize, resize_mask, unfit
+from foveate.data.training_masks import MoreMasks
 from foveate.evaluation.mask_agreement import agreement
+from foveate.models.build import build_network
 from foveate.models.modes import evaluating
 from foveate.models.networks import Network
+from foveate.models.settings import ModelConfig
 from foveate.models.places import place_features
 
 if TYPE_CHECKING:
@@ -139,6 +143,34 @@ class LearnedMasks:
         likely = model.predict_proba(features.reshape(len(features), -1).T)[:, 1].reshape(features.shape[1:])
         small = torch.from_numpy(likely.astype(np.float32))[None, None]
         return functional.interpolate(small, (self.size, self.size), mode="bilinear")[0, 0].numpy()
+
+
+def with_learned_masks(
+    catalog: Catalog, rows: np.ndarray, pictures: Pictures, *, config: ModelConfig, size: int, fit: str,
+    device: torch.device, tell: Callable[[str, int, int], None],
+) -> tuple[Pictures, str]:  # fmt: skip
+    """The pictures, in which those of ``rows`` without a mask have one that the masks of ``catalog`` teach.
+
+    Args:
+        config: the network whose backbone sees them, as it is before training.
+        size: side of its pictures in px.
+        fit: how ``pictures`` were made square.
+    """
+    plain = {"network": {"kind": "classifier"}, "head": {"kind": "linear"}, "keep_head": False}
+    network = build_network(
+        ModelConfig.model_validate({**config.model_dump(), **plain}), classes=len(catalog.classes), size=size, seed=0
+    )  # fmt: skip
+    learned, found = LearnedMasks(network, catalog, device, tell), {}
+    wanted = [int(row) for row in rows if not catalog.samples[row].mask]
+    for done, row in enumerate(wanted):
+        tell("masks for the other pictures", done, len(wanted))
+        picture = read_image(catalog.file(row))
+        likely = learned.of(row, picture, picture.size, picture.size)
+        cut = cut_of(np.asarray(picture), likely)
+        mask = resize_mask(Image.fromarray(cut.mask.astype(np.uint8) * 255), pictures.size, fit)
+        found[row] = np.asarray(mask) > 0
+    tell("masks for the other pictures", len(wanted), len(wanted))
+    return MoreMasks(pictures, found), learned.words()
 
 
 def digest_of_sources(network: Network | None, drawn: Catalog) -> str:
