@@ -88,6 +88,8 @@ def test_arms_of_a_study_name_a_guide_and_get_its_placebo() -> None:
     assert arms["swap"] == {**guidance("backgrounds"), "data.split.train_per_class": 5}
     assert arms["swap, placebo"] == {**arms["swap"], "data.masks.use": "shuffled"}
     assert arms["map"] == guidance("class-map")
+    few = with_guides({"few": {"guide": "spatial", "data.masks.use": 10}})
+    assert few["few, placebo"] == {**few["few"], "data.masks.shuffled": True}, "of the same ten pictures"
     assert arms["own"] == {"data.size": 64}
     assert len(Study(name="s", arms=arms, seeds=(0,)).cells()) == 5
     with pytest.raises(ConfigError, match="There is no guidance 'maps'"):

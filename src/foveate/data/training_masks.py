@@ -52,8 +52,8 @@ class ProposedMasks(Config):
 class LearnedMasks(Config):
     """Masks of a few pictures, and for all others what a network learns from these."""
 
-    learned: Annotated[int, Field(ge=5, le=1_000_000_000, strict=True)]
-    """Pictures whose masks are used."""
+    learned: int = Field(ge=1, le=1_000_000_000, strict=True)
+    """Pictures whose masks are used; at least 5 can teach anything."""
 
 
 class MasksConfig(Config):
@@ -69,8 +69,9 @@ class MasksConfig(Config):
     """all; none; a number: of so many pictures, drawn by the seed, in proportion to the classes; {per_class: 5}: of
     five pictures a class (all where there are fewer); boxes: the box around each mask; {proposed: FOLDER}: those of a
     folder; {learned: 10}: those of ten pictures, from which the run's backbone, as it is before training, learns the
-    masks of all other training pictures (as ``foveate masks propose --from-masks``). Controls: shuffled: another picture's mask of about the same area; random_boxes: a box as large as that
-    around the mask, at a random place; whole: the whole picture."""
+    masks of all other training pictures (as ``foveate masks propose --from-masks``). Controls: shuffled: another
+    picture's mask of about the same area; random_boxes: a box as large as that around the mask, at a random place;
+    whole: the whole picture."""
     shuffled: Annotated[bool, Mark.LATER] = False
     """The same control for any ``use``: the masks that are used are exchanged among their pictures."""
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 from foveate.core.errors import DataError
 from foveate.core.rng import numpy_generator
 from foveate.data.annotations import only_boxes, sample_mask
-from foveate.data.cache import Pictures
 from foveate.data.batch import normalised
+from foveate.data.cache import Pictures
 from foveate.data.catalog import Catalog
 from foveate.data.decode import read_image
 from foveate.data.grabcut import SPECK, Cut, contrast, doubts
@@ -25,8 +25,8 @@ from foveate.evaluation.mask_agreement import agreement
 from foveate.models.build import build_network
 from foveate.models.modes import evaluating
 from foveate.models.networks import Network
-from foveate.models.settings import ModelConfig
 from foveate.models.places import place_features
+from foveate.models.settings import ModelConfig
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

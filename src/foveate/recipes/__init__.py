@@ -6,7 +6,14 @@ from foveate import papers
 from foveate.experiment.specification import Experiment
 from foveate.recipes.demo import shortcut
 from foveate.recipes.finetune import finetune
-from foveate.recipes.guidance_study import guidance_all, guidance_controls, guidance_small
+from foveate.recipes.guidance_study import (
+    guidance_all,
+    guidance_budget,
+    guidance_controls,
+    guidance_sizes,
+    guidance_small,
+    total_shortcut,
+)
 from foveate.recipes.guides import guidance
 from foveate.recipes.pretext import pretext
 from foveate.studies.specification import Study
@@ -17,6 +24,9 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "guidance": guidance_small,
     "guidance-controls": guidance_controls,
     "guidance-all": guidance_all,
+    "guidance-budget": guidance_budget,
+    "guidance-sizes": guidance_sizes,
+    "total-shortcut": total_shortcut,
     "shortcut": shortcut,
     **papers.STUDIES,
 }

@@ -1,7 +1,8 @@
-"""Studies of guidance: the recommended guide with its placebo, controls, and every use of a mask at several sizes."""
+"""Studies of guidance: the recommended guide and its placebo, controls, every use of a mask, few masks, sizes."""
 
 from typing import Any
 
+from foveate.experiment.specification import merge
 from foveate.recipes.guides import guidance as guide
 from foveate.recipes.guides import with_guides
 from foveate.studies.specification import Study
@@ -50,6 +51,16 @@ METRICS = (
     "test.look.energy_in_mask.empty",
 )
 """No arm trains on grey or noise behind the object: a gain there is not one of knowing swapped pictures."""
+SWAPPED = "test.backgrounds.swapped.accuracy"
+BUDGETS: dict[str, Any] = {
+    "10 masks": 10,
+    "50 masks": 50,
+    "all masks": "all",
+    "boxes": "boxes",
+    "10 masks, others learned": {"learned": 10},
+    "50 masks, others learned": {"learned": 50},
+}
+"""{arm: the masks that training sees}."""
 
 
 def base(epochs: int) -> dict[str, Any]:
@@ -103,13 +114,88 @@ def guidance_all() -> Study:
         name="Ways to use a mask",
         base=base(60),
         arms={name: guide(name) for name in ARMS},
-        blocks={
-            f"{size} a class": {"data.split.train_per_class": size, "training.phases.1.epochs": epochs}
-            for size, epochs in SIZES.items()
-        },
+        blocks=_sizes(),
         seeds=SEEDS,
         metrics=METRICS,
     )
+
+
+def _sizes() -> dict[str, dict[str, Any]]:
+    return {
+        f"{size} a class": {"data.split.train_per_class": size, "training.phases.1.epochs": epochs}
+        for size, epochs in SIZES.items()
+    }
+
+
+def guidance_sizes() -> Study:
+    """Does the recommended guide help with few training pictures, and with many?"""
+    return Study(
+        name="Guidance at several training sizes",
+        base=base(60),
+        arms=with_guides({name: {"guide": name} for name in ("none", RECOMMENDED)}),
+        blocks=_sizes(),
+        seeds=SEEDS,
+        metrics=METRICS,
+        primary=SWAPPED,
+        primary_arm=RECOMMENDED,
+    )
+
+
+def guidance_budget() -> Study:
+    """How many masks does the recommended guide need, and how good must they be? Each budget beside its placebo.
+
+    For about 200 training pictures (``data.split.train_per_class``): 50 masks are then few.
+    """
+    arms: dict[str, dict[str, Any]] = {"none": {"guide": "none"}}
+    arms |= {arm: {"guide": RECOMMENDED, "data.masks.use": use} for arm, use in BUDGETS.items()}
+    return Study(
+        name="Guidance from few masks",
+        base=base(30),
+        arms=with_guides(arms),
+        seeds=tuple(range(10)),
+        metrics=METRICS,
+        primary=SWAPPED,
+        margin={"test.accuracy": 1.0},
+    )
+
+
+def total_shortcut() -> Study:
+    """The background is the class in training, and not in the test: what can help where no picture breaks the rule?
+
+    For pictures whose splits are given and whose attribute ``background`` is known (``results/total_shortcut.py`` makes
+    such sets). Reweighting has nothing to weigh here, so this is a control of every arm that uses no mask.
+    """
+    whole = base(30)
+    first = {**whole["training"]["phases"][1], "name": "first", "epochs": 5}
+    whole = merge(whole, {"data": {"layout": {"attributes": ["background"]}}})
+    arms = with_guides(
+        {
+            "none": {"guide": "none"},
+            "backgrounds": {"guide": "backgrounds"},
+            "cut-out": {"guide": "cut-out"},
+            "group-dro": {"objective": {"classification": {"kind": "group_dro", "attribute": "background"}}},
+            "dfr": {"last_layer": {"kind": "dfr", "attribute": "background"}},
+            "afr": {"last_layer": {"kind": "afr"}},
+            "self": {"last_layer": {"kind": "self"}},
+            "jtt": {
+                "feedback": [{"kind": "jtt", "epoch": first["epochs"]}],
+                "training.phases": [first, *whole["training"]["phases"]],
+            },
+        }
+    )
+    return Study(
+        name="A background that is the class, in training",
+        base=whole,
+        arms=arms,
+        split="shared",
+        seeds=SEEDS,
+        metrics=(
+            "test.accuracy", "test.worst_group_accuracy", "val.accuracy", SWAPPED,
+            "test.backgrounds.swapped.as_background", "test.backgrounds.removed.accuracy",
+            "test.look.energy_in_mask.mean",
+        ),
+        primary="test.accuracy",
+    )  # fmt: skip
 
 
 def guidance_controls() -> Study:

@@ -86,7 +86,7 @@ GUIDES = {
 def with_guides(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Arms of a study in which ``guide: NAME`` stands for the settings of that guidance.
 
-    Beside each stands its placebo, the same with the masks of other pictures of about the same area; ``placebo: false``
+    Beside each stands its placebo, the same masks but of other pictures of about the same area; ``placebo: false``
     leaves it out.
 
     Raises:
@@ -104,7 +104,12 @@ def with_guides(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         nested = {name: value for name, value in others.items() if "." not in name}
         found[arm] = merge(guidance(str(changes["guide"])), nested) | dotted
         if changes["guide"] != "none" and changes.get("placebo", True) and f"{arm}{PLACEBO}" not in arms:
-            found[f"{arm}{PLACEBO}"] = {**found[arm], "data.masks.use": "shuffled"}
+            # By its older name where all masks are used, which recorded studies have.
+            other = "data.masks.shuffled" if "data.masks.use" in dotted else "data.masks.use"
+            found[f"{arm}{PLACEBO}"] = {
+                **found[arm],
+                other: True if other.endswith("shuffled") else "shuffled",
+            }
     return found
 
 
