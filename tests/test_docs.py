@@ -137,6 +137,15 @@ def test_the_list_of_pages_is_complete() -> None:
     assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
+def test_pages_that_the_program_names_exist() -> None:
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.j2")]
+    named = {
+        page for file in files for page in re.findall(r"docs/[\w-]+\.md", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 3
+    assert not [page for page in named if not (ROOT / page).exists()]
+
+
 def texts_of_the_program() -> list[str]:
     """Every string in the source, with ... for each value that is set in."""
 

@@ -27,7 +27,7 @@ def invert(
         channels: Which channels, as 3,7.
         size: Side of the pictures in pixels; default: the run's.
         recipe: default, or scenes (the published routine).
-        set_: One setting of the recipe (see docs/more.md), as steps=80; may be repeated.
+        set_: One setting of the recipe (see docs/settings.md), as steps=80; may be repeated.
     """
     from foveate import api
     from foveate.reporting.inversions import names_of
@@ -74,7 +74,7 @@ def summit(
         limit: At most so many pictures of each class.
         channels: Channels listed for each class and layer.
         inversions: Also make a picture for each listed channel.
-        set_: One more setting (see docs/more.md), as share=0.03.
+        set_: One more setting (see docs/settings.md), as share=0.03.
     """
     from foveate import api
 

@@ -31,7 +31,7 @@ def look(
         target: The class that is explained: predicted or true.
         layer: Feature map of class maps: first, second, last or a module.
         out: Also write look.csv, look_pictures.csv and look.json here.
-        set_: One more setting (see docs/maps.md), as faithfulness.fill=black.
+        set_: One more setting (see docs/settings.md), as faithfulness.fill=black.
     """
     from foveate.core.lock import alone
     from foveate.experiment import Run

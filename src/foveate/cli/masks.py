@@ -30,7 +30,7 @@ def propose(
         iterations: Rounds of GrabCut.
         all_: Also pictures that have a mask already.
         overwrite: Replace masks proposed with other settings; edited ones are always kept.
-        set_: One more setting (see docs/masks.md), as side=384; may be repeated.
+        set_: One more setting (see docs/settings.md), as side=384; may be repeated.
     """
     from foveate import api
     from foveate.core.config import parse
