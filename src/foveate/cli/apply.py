@@ -75,6 +75,8 @@ def predict(
     *,
     out: Path,
     layout: str = "table",
+    arm: str = "",
+    block: str = "",
     level: float = 0.95,
     quick: bool = False,
     tta: str | None = None,
@@ -83,9 +85,12 @@ def predict(
     """Predict new pictures with a finished run, and say where it is not sure and what is unlike its training pictures.
 
     Args:
-        run: A run folder, or an ONNX file that foveate export wrote.
+        run: A run folder, a study's folder with --arm (the networks of all seeds are averaged), or an ONNX file that
+            foveate export wrote.
         out: The file to write, .csv or .json.
         layout: table (probabilities and all), or competition (file, class id).
+        arm: Of a study: the arm whose networks predict.
+        block: Of a study with blocks or sets: which table's.
         level: Share of its sure answers that should be right.
         quick: Leave out how far pictures are from the training pictures, which are read once for that.
     """
@@ -100,6 +105,8 @@ def predict(
     if run.suffix == ".onnx":
         predictions = _predict_onnx(run, paths, level if layout == "table" else None, tta, device)
         sure = level if "not_sure" in predictions.look else None
+    elif (run / "study.yaml").is_file():
+        predictions = _predict_study(run, paths, arm, block, tta, device)
     else:
         opened = open_run(run)
         with watched() as screen:
@@ -130,6 +137,28 @@ def predict(
         say(("not read:", "yellow"), f" {path}: {why}")
     count, total = len(unreadable), len({*unreadable, *predictions.path.tolist()})
     fail(f"{count} of {total} pictures could not be read and have no prediction; see {left_out}.")
+
+
+def _predict_study(
+    folder: Path, paths: list[Path], arm: str, block: str, tta: str | None, device: str
+) -> "PredictionTable":
+    """The averaged answers of an arm's networks; what averaging gains is said."""
+    from foveate.studies.network_to_use import averaged, finished_runs, gain, keeping_weights
+
+    runs = keeping_weights(finished_runs(folder, arm, block), folder)
+    found = gain(runs)
+    if found is not None:
+        name = {"val": "validation", "test": "test"}[found.split]
+        say(
+            f"On {found.pictures} {name} pictures that two or more of the {len(runs)} networks have not learnt from: "
+            f"one network {100 * found.one:.1f} % right, averaged {100 * found.averaged:.1f} %."
+        )
+    tables = []
+    with watched() as screen:
+        for number, opened in enumerate(runs):
+            tables.append(opened.predict(paths, tta=tta, device=device, quarantine=True))
+            screen.progress("Networks", number + 1, len(runs))
+    return averaged(tables)
 
 
 def _predict_onnx(

@@ -39,7 +39,10 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
-    "study": ("Compare arms over several random seeds, with paired statistics.", (study.run, study.show)),
+    "study": (
+        "Compare arms over several random seeds, with paired statistics.",
+        (study.run, study.show, study.final),
+    ),
     "masks": ("Masks where there are none: propose and compare them.", (masks.propose, masks.compare)),
     "augment": ("Augmentations: see what they do.", (augment.preview,)),
     "data": ("Data sets that are published.", (data.get,)),

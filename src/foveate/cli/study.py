@@ -10,7 +10,7 @@ import typer
 
 from foveate.cli.command import AtLeastOne, command
 from foveate.cli.flags import FLAGS, LAYOUT, Typed, assigned, build_experiment, with_flag
-from foveate.cli.screen import fail, say, stoppable, table
+from foveate.cli.screen import fail, say, stoppable, table, watched
 from foveate.cli.screen import show as show_tables
 from foveate.core.errors import ConfigError
 
@@ -193,6 +193,34 @@ def show(
             folder / "paper.md",
         )
     say("Report: ", report)
+
+
+@command()
+def final(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY")], *, out: Path, arm: str = "", block: str = "",
+    quarantine: bool = False,
+) -> None:  # fmt: skip
+    """Train an arm's settings once more, on all pictures: the network to use, of which the study says what to expect.
+
+    Args:
+        folder: A study's folder.
+        out: Run folder: new, or one that was stopped.
+        arm: Which arm; default: the one with the highest mean accuracy on the validation pictures, placebos aside.
+        block: Name of the table, where the study has blocks or sets.
+    """
+    from foveate.core import manifest
+    from foveate.reporting.report import build_report
+    from foveate.reporting.study_folder import publish_study
+    from foveate.studies.network_to_use import train_final
+
+    with watched() as screen:
+        run = train_final(folder, out, arm, block, quarantine=quarantine, observer=screen)
+    build_report(run.folder)
+    publish_study(folder)
+    expected = next(d for d in run.environment["decisions"] if d["name"] == "expected accuracy")
+    if expected["value"] is not None:
+        say(f"Expect an accuracy of {100 * expected['value']:.1f} %: {expected['reason']}.")
+    say("Network: ", run.folder / manifest.WEIGHTS)
 
 
 @command()

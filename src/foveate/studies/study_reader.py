@@ -19,6 +19,8 @@ from foveate.studies.metrics import SWAPPED, choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults
 from foveate.studies.specification import Cell, Study
 
+FINAL = "final.json"
+"""The network that was trained on all pictures, and what to expect of it."""
 LOOKS = "looks.json"
 """What was planned when results were first looked at, and with how many seeds they were."""
 OVER_SETS = (
@@ -52,7 +54,7 @@ def read_study(folder: Path | str) -> dict[str, StudyResults]:
     study = open_study(folder)
     cells = study.cells()
     runs = {cell.key: Run(folder_of(folder, cell)) for cell in cells}
-    notes, stage = _check_splits(study, cells, runs), stage_of(study, folder)
+    notes, stage = _check_splits(study, cells, runs) + _final(folder), stage_of(study, folder)
     found = {
         block: _results(study, folder, [cell for cell in cells if cell.block == block], runs, notes, stage)
         for block in study.block_names
@@ -75,6 +77,20 @@ def stage_of(study: Study, folder: Path) -> Stage:
     file = folder / LOOKS
     first = read_json(file, dict, StudyError)["planned"] if file.is_file() else len(study.seeds)
     return Stage(study.looks or (int(first),), len(set(study.seeds) - waiting), study.spending)
+
+
+def _final(folder: Path) -> tuple[str, ...]:
+    """A note on the network that was trained on all pictures."""
+    if not (folder / FINAL).is_file():
+        return ()
+    found = read_json(folder / FINAL, dict, StudyError)
+    accuracy = found.get("expected_accuracy")
+    expected = (
+        "" if accuracy is None else f"; expect the {100 * accuracy:.1f} % of this study's test pictures"
+    )
+    return (
+        f"A network of '{found.get('arm')}' was trained once more, on all pictures, in {found.get('run')}{expected}.",
+    )
 
 
 def primary(study: Study, cells: Iterable[Cell], measured: Iterable[str]) -> str:

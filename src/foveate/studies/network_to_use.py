@@ -1,0 +1,191 @@
+"""The network to use after a study: those of an arm's seeds averaged, or one trained once more on all pictures."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from foveate.core.errors import StudyError
+from foveate.core.files import write_json
+from foveate.core.manifest import WEIGHTS
+from foveate.data.catalog import UNLABELLED
+from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment import Experiment, Run, run
+from foveate.experiment.ownership import claim
+from foveate.studies.analysis import PLACEBO
+from foveate.studies.engine import folder_of
+from foveate.studies.study_reader import FINAL, open_study
+from foveate.training import Observer
+from foveate.training.decisions import FILE as DECISIONS
+from foveate.training.phases import better
+
+RULE = "the highest mean accuracy on the validation pictures, of the arms that are no placebo"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What averaging gives on pictures from which several of the networks have not learnt."""
+
+    pictures: int
+    split: str
+    """val, or test where there are no validation pictures: nothing is chosen by it."""
+    one: float
+    """Accuracy of one network, the mean over those that have not seen a picture; a share."""
+    averaged: float
+    """Accuracy of their averaged probabilities."""
+
+
+def finished_runs(folder: Path, arm: str, block: str = "") -> list[Run]:
+    """The finished runs of an arm, a seed or fold each.
+
+    Args:
+        block: name of the table, where the study has blocks or sets.
+
+    Raises:
+        StudyError: no such arm or block; none is finished.
+    """
+    study = open_study(folder)
+    arms, blocks = list(study.arm_changes()), study.block_names
+    if arm not in arms:
+        raise StudyError(f"The study {folder} has no arm '{arm}'; choose of {'; '.join(arms)} (--arm).")
+    if block not in blocks:
+        raise StudyError(f"The study {folder} has several tables; choose of {'; '.join(blocks)} (--block).")
+    cells = [cell for cell in study.cells() if cell.arm == arm and cell.block == block]
+    runs = [run for run in (Run(folder_of(folder, cell)) for cell in cells) if run.finished]
+    if not runs:
+        raise StudyError(f"No run of '{arm}' in {folder} is finished; run the study first.")
+    return runs
+
+
+def keeping_weights(runs: Sequence[Run], folder: Path) -> list[Run]:
+    """``runs``, opened.
+
+    Raises:
+        StudyError: their networks were not kept.
+    """
+    without = [run for run in runs if not (run.folder / WEIGHTS).is_file()]
+    if without:
+        raise StudyError(
+            f"The study {folder} keeps no networks ({without[0].folder} has no {WEIGHTS}); run it again into another "
+            "folder with --set keep_weights=true."
+        )
+    return [Run.open(run.folder) for run in runs]
+
+
+def averaged(tables: Sequence[PredictionTable]) -> PredictionTable:
+    """The same pictures by several networks: the means of their probabilities."""
+    first = tables[0]
+    return replace(first, probabilities=np.mean([table.probabilities for table in tables], axis=0), look={})
+
+
+def gain(runs: Sequence[Run]) -> Gain | None:
+    """On pictures that two networks or more have not learnt from; None where there are none."""
+    for split in ("val", "test"):
+        seen: dict[str, list[np.ndarray]] = defaultdict(list)
+        labels: dict[str, int] = {}
+        for one in runs:
+            table = one.predictions.of_split(split)
+            for path, label, row in zip(
+                table.path.tolist(), table.label.tolist(), table.probabilities, strict=True
+            ):
+                if label != UNLABELLED:
+                    labels[path] = label
+                    seen[path].append(row)
+        several = {path: rows for path, rows in seen.items() if len(rows) > 1}
+        if several:
+            single = [fmean(row.argmax() == labels[path] for row in rows) for path, rows in several.items()]
+            joined = [np.mean(rows, axis=0).argmax() == labels[path] for path, rows in several.items()]
+            return Gain(len(several), split, fmean(single), fmean(map(float, joined)))
+    return None
+
+
+def winner(folder: Path, block: str = "") -> str:
+    """The arm that wins by ``RULE``; the earlier one of equals.
+
+    Raises:
+        StudyError: there are no validation pictures.
+    """
+    found: dict[str, float] = {}
+    for arm in open_study(folder).arm_changes():
+        if not arm.endswith(PLACEBO):
+            accuracies = (_accuracy(one, "val") for one in finished_runs(folder, arm, block))
+            known = [accuracy for accuracy in accuracies if accuracy is not None]
+            if known:
+                found[arm] = fmean(known)
+    if not found:
+        raise StudyError(
+            f"The study {folder} has no validation pictures, by which an arm could be chosen; name one (--arm)."
+        )
+    return max(found, key=lambda arm: found[arm])
+
+
+def train_final(
+    folder: Path, out: Path, arm: str = "", block: str = "", *, quarantine: bool = False,
+    observer: Observer | None = None,
+) -> Run:  # fmt: skip
+    """Train an arm's settings once more on all labelled pictures, with nothing held back.
+
+    Phases have the lengths that they had in the study: where the best epoch was kept, the median of these. Nothing is
+    watched, since no picture is left for that.
+
+    Args:
+        arm: "" = the one that wins by ``RULE``.
+
+    Raises:
+        StudyError: see ``finished_runs`` and ``winner``; the settings need validation pictures.
+    """
+    chosen = arm or winner(folder, block)
+    runs = finished_runs(folder, chosen, block)
+    experiment = on_all_pictures(runs)
+    tested = [value for one in runs if (value := _accuracy(one, "test")) is not None]
+    why = "named" if arm else f"chosen by {RULE}"
+    reason = (
+        f"mean test accuracy of {len(tested)} networks of '{chosen}' ({why}) in the study {folder}, trained on fewer "
+        "pictures; nothing is left to measure this one on"
+    )
+    expected = round(fmean(tested), 4) if tested else None
+    claim(experiment, out)
+    if not (out / DECISIONS).is_file():
+        write_json(out / DECISIONS, [{"name": "expected accuracy", "value": expected, "reason": reason}])
+    finished = run(experiment, runs[0].environment["data"], out, quarantine=quarantine, observer=observer)
+    write_json(
+        folder / FINAL,
+        {"run": str(out), "arm": chosen, "block": block, "expected_accuracy": expected, "why": why},
+    )
+    return finished
+
+
+def on_all_pictures(runs: Sequence[Run]) -> Experiment:
+    """The experiment that trains on all labelled pictures as ``runs``, which are of one arm, trained on their parts."""
+    values: dict[str, Any] = runs[0].experiment.to_dict()
+    values["data"]["split"] = {"val": 0, "test": 0, "keep_given": False}
+    values["evaluation"] |= {"splits": ["train"], "measures": []}
+    for number, phase in enumerate(runs[0].experiment.training.phases):
+        if phase.schedule.watched or phase.until:
+            raise StudyError(
+                f"The phase '{phase.name}' ends, or slows down, by what is measured on validation pictures, and a "
+                "network that is trained on all has none; use the networks of the seeds (foveate predict STUDY)."
+            )
+        lengths = [_length(one, phase.name, phase.restore_best, phase.epochs) for one in runs]
+        own = values["training"]["phases"][number]
+        own |= {"epochs": max(1, round(median(lengths))), "restore_best": None, "early_stopping": None}
+    return Experiment.from_dict(values, source="the final network")
+
+
+def _length(one: Run, phase: str, metric: str | None, epochs: int) -> int:
+    """Epochs of the phase up to the one whose weights were kept."""
+    rows = [row for row in one.history if row["phase"] == phase]
+    best: dict[str, Any] | None = None
+    for row in rows:
+        if metric and (best is None or better(metric, row[metric], best[metric])):
+            best = row
+    return int((best or rows[-1])["phase_epoch"]) if rows else epochs
+
+
+def _accuracy(one: Run, split: str) -> float | None:
+    found = (one.result["metrics"].get(split) or {}).get("accuracy")
+    return None if found is None else float(found)

@@ -1,0 +1,112 @@
+"""The network to use after a study: averaged over seeds, or trained once more on all pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from foveate.cli.main import app
+from foveate.core.errors import StudyError
+from foveate.experiment import Run
+from foveate.studies.engine import folder_of, run_study
+from foveate.studies.network_to_use import finished_runs, gain, on_all_pictures, winner
+from foveate.studies.specification import Study
+from training_helpers import BASE
+
+PHASES = [
+    {"name": "head", "epochs": 2, "trainable": "head", "lr": 0.01, "views": 2, "restore_best": None},
+    {"name": "all", "epochs": 4, "lr": 0.003},
+]
+
+
+def foveate(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "300"})
+
+
+def study(**changes: Any) -> Study:
+    base = {name: value for name, value in BASE.items() if name != "seed"}
+    base["training"] = {**base["training"], "phases": PHASES}
+    base["data"] = {**base["data"], "split": {"val": 0.4, "test": 0.2}}
+    arms: dict[str, Any] = {"plain": {}, "slow": {"training.phases.1.lr": 1e-6}, "slow, placebo": {"seed": 0}}
+    return Study.from_dict({"name": "to use", "base": base, "arms": arms, "seeds": [50, 51, 52], **changes})
+
+
+@pytest.fixture(scope="module")
+def done(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_study(study(), tree, tmp_path_factory.mktemp("studies") / "to-use", jobs=0)
+
+
+def runs_of(folder: Path, arm: str) -> list[Run]:
+    return [Run(folder_of(folder, cell)) for cell in study().cells() if cell.arm == arm]
+
+
+def test_probabilities_are_averaged_and_the_gain_is_on_pictures_not_learnt(
+    done: Path, tree: Path, tmp_path: Path
+) -> None:
+    pictures, out = tree / "images" / "class0", tmp_path / "p.json"
+    result = foveate("predict", done, pictures, "--arm", "plain", "--out", out)
+    assert result.exit_code == 0, result.output
+    runs = runs_of(done, "plain")
+    each = [run.predict(pictures).probabilities for run in (Run.open(run.folder) for run in runs)]
+    found = np.array([list(row["probabilities"].values()) for row in json.loads(out.read_text())])
+    assert np.allclose(found, np.mean(each, axis=0), atol=1e-6)
+
+    seen: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for run in runs:
+        table = run.predictions
+        for k in range(len(table)):
+            if table.split[k] == "val":
+                seen.setdefault(str(table.path[k]), []).append((int(table.label[k]), table.probabilities[k]))
+    several = {path: rows for path, rows in seen.items() if len(rows) >= 2}
+    assert several
+    trained = {run: {s.path for s in run.catalog.samples if s.split == "train"} for run in runs}
+    assert all(sum(path not in own for own in trained.values()) >= 2 for path in several)
+    right = [np.mean([p for _, p in rows], axis=0).argmax() == rows[0][0] for rows in several.values()]
+    one = [np.mean([p.argmax() == label for label, p in rows]) for rows in several.values()]
+    measured = gain(runs)
+    assert measured is not None
+    assert (measured.pictures, measured.split) == (len(several), "val")
+    assert measured.averaged == pytest.approx(np.mean(right))
+    assert measured.one == pytest.approx(np.mean(one))
+    assert f"On {len(several)} validation pictures" in result.output
+
+
+def test_final_trains_on_all_pictures_as_long_as_the_winner_did(done: Path, tmp_path: Path) -> None:
+    means = {
+        arm: np.mean([run.result["metrics"]["val"]["accuracy"] for run in runs_of(done, arm)])
+        for arm in ("plain", "slow")
+    }
+    assert winner(done) == max(means, key=lambda arm: means[arm])
+    result = foveate("study", "final", done, "--out", tmp_path / "final", "--arm", "plain")
+    assert result.exit_code == 0, result.output
+    final, runs = Run.open(tmp_path / "final"), runs_of(done, "plain")
+    assert {sample.split for sample in final.catalog.samples} == {"train"}
+    kept = []
+    for run in runs:
+        rows = [row for row in run.history if row["phase"] == "all"]
+        kept.append(min(rows, key=lambda row: row["val_loss"])["phase_epoch"])
+    assert [row["phase"] for row in final.history] == ["head"] * 2 + ["all"] * round(sorted(kept)[1])
+    expected = np.mean([run.result["metrics"]["test"]["accuracy"] for run in runs])
+    assert (
+        f"Expect an accuracy of {100 * expected:.1f} %: mean test accuracy of 3 networks of 'plain'"
+        in result.output
+    )
+    assert "expected accuracy" in (tmp_path / "final" / "report.html").read_text()
+    assert "was trained once more, on all pictures" in (done / "report.html").read_text()
+    assert foveate("predict", tmp_path / "final", done, "--out", tmp_path / "x.csv").exit_code == 1
+
+
+def test_what_cannot_be_used_is_said(done: Path, tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no arm 'fast'; choose of plain; slow"):
+        finished_runs(done, "fast")
+    thin = run_study(
+        study(arms={"plain": {}}, seeds=[50], keep_weights=False), tree, tmp_path / "thin", jobs=0
+    )
+    result = foveate("predict", thin, tree / "images", "--arm", "plain", "--out", tmp_path / "p.csv")
+    assert result.exit_code == 1
+    assert "keeps no networks" in result.output
+    assert "--set keep_weights=true" in result.output
+    assert on_all_pictures(runs_of(thin, "plain")[:1]).data.split.keep_given is False
