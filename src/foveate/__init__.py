@@ -19,6 +19,7 @@ PACKAGES.append("foveate.papers")
 
 if TYPE_CHECKING:
     from foveate.api import (
+        card,
         check,
         compare_backbones,
         compare_masks,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from foveate.studies.specification import Study
 
 __all__ = [
-    "Experiment", "Run", "Study", "check", "compare_backbones", "compare_masks", "explain", "explain_pictures",
-    "invert", "look", "propose_masks", "report", "study", "summit", "train",
+    "Experiment", "Run", "Study", "card", "check", "compare_backbones", "compare_masks", "explain",
+    "explain_pictures", "invert", "look", "propose_masks", "report", "study", "summit", "train",
 ]  # fmt: skip
 _HOMES = {
     "Experiment": "foveate.experiment",

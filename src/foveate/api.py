@@ -35,6 +35,7 @@ from foveate.explanation.probe import Progress
 from foveate.explanation.summit import Summit, SummitConfig
 from foveate.models.build import build_network
 from foveate.recipes import STUDIES, finetune
+from foveate.reporting.card import Answers, write_card
 from foveate.reporting.channels import write_channels
 from foveate.reporting.contact import build_contact_sheets
 from foveate.reporting.explanation_folder import FOLDER, Explanations
@@ -125,6 +126,20 @@ def report(
     if len(runs) > 1:
         return build_comparison(runs[0].folder, runs[1].folder, file, assets=assets)
     return build_report(runs[0].folder, file, assets=assets)
+
+
+@refusals_in_words()
+def card(
+    run: Run | Path | str, out: Path | str | None = None, *, study: Path | str | None = None
+) -> tuple[Path, dict[str, Answers]]:
+    """Write model_card.md and answers to DOME, REFORMS, TRIPOD+AI and CLAIM, as far as the files of a run say them.
+
+    Args:
+        out: a folder; None: ``card`` in the run's.
+        study: a study folder, whose comparisons answer what is asked about tests against baselines.
+    """
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    return write_card(folder, Path(out) if out else None, Path(study) if study else None)
 
 
 @refusals_in_words()

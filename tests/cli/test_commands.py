@@ -53,6 +53,7 @@ SURFACE = {
     "summit": "run --out --layers --split --limit --channels --inversions --set --device",
     "report": "run --out --compare --explain --layers --assets --device",
     "export": "run --onnx --torch --limit",
+    "card": "run --out --study",
     "list": "what pattern",
 }
 """What scripts rely on: think before you take something away here, and tell the users."""

@@ -206,3 +206,22 @@ def report(
             observer=screen,
         )  # fmt: skip
     say("Report: ", written)
+
+
+@command()
+def card(run: Path, *, out: Path | None = None, study: Path | None = None) -> None:
+    """Write a model card and answers to DOME, REFORMS, TRIPOD+AI and CLAIM, as far as the run's files say them.
+
+    Args:
+        out: The folder to write; default: RUN/card.
+        study: A study folder, for what is asked about comparisons.
+    """
+    from foveate import api
+
+    folder, found = api.card(run, out, study=study)
+    say("Model card: ", folder / "model_card.md")
+    for name, answers in found.items():
+        say(
+            f"{answers.title}: {answers.answered} of {len(answers.items)} items answered, in ",
+            folder / f"{name}.md",
+        )

@@ -35,7 +35,7 @@ app = typer.Typer(
 for command in (
     demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones, study.plan,
     apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report,
-    export.export, study.tune,
+    apply.card, export.export, study.tune,
 ):  # fmt: skip
     app.command()(command)
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
