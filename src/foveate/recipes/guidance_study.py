@@ -52,6 +52,15 @@ METRICS = (
 )
 """No arm trains on grey or noise behind the object: a gain there is not one of knowing swapped pictures."""
 SWAPPED = "test.backgrounds.swapped.accuracy"
+UNLIKE = {"evaluation": {"measures": ["look", "backgrounds", "textures", "moved_object"]}}
+"""Measured besides: no arm trains on such pictures either."""
+UNLIKE_METRICS = (
+    "test.backgrounds.original.accuracy",
+    "test.textures.accuracy",
+    "test.textures.consistent",
+    "test.moved_object.accuracy",
+    "test.moved_object.consistent",
+)
 BUDGETS: dict[str, Any] = {
     "10 masks": 10,
     "50 masks": 50,
@@ -131,11 +140,11 @@ def guidance_sizes() -> Study:
     """Does the recommended guide help with few training pictures, and with many?"""
     return Study(
         name="Guidance at several training sizes",
-        base=base(60),
+        base=merge(base(60), UNLIKE),
         arms=with_guides({name: {"guide": name} for name in ("none", RECOMMENDED)}),
         blocks=_sizes(),
         seeds=SEEDS,
-        metrics=METRICS,
+        metrics=(*METRICS, *UNLIKE_METRICS),
         primary=SWAPPED,
         primary_arm=RECOMMENDED,
     )
@@ -150,10 +159,10 @@ def guidance_budget() -> Study:
     arms |= {arm: {"guide": RECOMMENDED, "data.masks.use": use} for arm, use in BUDGETS.items()}
     return Study(
         name="Guidance from few masks",
-        base=base(30),
+        base=merge(base(30), UNLIKE),
         arms=with_guides(arms),
         seeds=tuple(range(10)),
-        metrics=METRICS,
+        metrics=(*METRICS, *UNLIKE_METRICS),
         primary=SWAPPED,
         margin={"test.accuracy": 1.0},
     )
@@ -165,7 +174,7 @@ def total_shortcut() -> Study:
     For pictures whose splits are given and whose attribute ``background`` is known (``results/total_shortcut.py`` makes
     such sets). Reweighting has nothing to weigh here, so this is a control of every arm that uses no mask.
     """
-    whole = base(30)
+    whole = merge(base(30), UNLIKE)
     first = {**whole["training"]["phases"][1], "name": "first", "epochs": 5}
     whole = merge(whole, {"data": {"layout": {"attributes": ["background"]}}})
     arms = with_guides(
@@ -192,7 +201,7 @@ def total_shortcut() -> Study:
         metrics=(
             "test.accuracy", "test.worst_group_accuracy", "val.accuracy", SWAPPED,
             "test.backgrounds.swapped.as_background", "test.backgrounds.removed.accuracy",
-            "test.look.energy_in_mask.mean",
+            "test.look.energy_in_mask.mean", *UNLIKE_METRICS,
         ),
         primary="test.accuracy",
     )  # fmt: skip

@@ -28,6 +28,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("test.backgrounds.grey.accuracy", "Accuracy, grey background", "higher", PERCENT),
         Metric("test.backgrounds.noise.accuracy", "Accuracy, noise background", "higher", PERCENT),
+        Metric("test.backgrounds.original.accuracy", "Accuracy, same pictures unchanged", "neither", PERCENT),
         Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", PERCENT),
         *(
             Metric(f"test.{kind}.{name}", f"{title}, {what}", "higher", PERCENT)
