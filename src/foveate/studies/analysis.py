@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field, replace
 
 from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
+from foveate.studies.relation import relate
+from foveate.studies.relation import words as relation_words
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.set_model import FEW_SETS, set_model
 from foveate.studies.statistics import (
     ALPHA,
     FEWEST,
@@ -23,6 +26,7 @@ from foveate.studies.verdict import (
     margin_words,
     outcome,
     picture_verdict,
+    signed_words,
     verdict,
 )
 
@@ -110,6 +114,10 @@ def analyse(results: StudyResults) -> Analysis:
     accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
     said = {arm: picture_verdict(one, accuracy) for arm, one in pictures.items()}
     notes += _placebos(results, outcomes)
+    subject = next((m for m in results.metrics if m.name == results.primary and m.percent), accuracy)
+    if (related := relate(results, subject)) is not None:
+        notes.append(relation_words(related, subject))
+    notes += _set_models(results, others)
     notes += _notes(results, others, comparisons)
     return Analysis(summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes), chances)
 
@@ -191,6 +199,31 @@ def _placebos(results: StudyResults, outcomes: dict[str, dict[str, Outcome]]) ->
             else:
                 words = "cannot be told from that of its placebo, the masks of other pictures"
             said.append(f"{arm}, {metric.title}: the gain {words} ({against}).")
+    return said
+
+
+def _set_models(results: StudyResults, others: tuple[str, ...]) -> list[str]:
+    """The primary metric's differences in one model of sets and seeds, beside the interval over the sets' means."""
+    metric = next((m for m in results.metrics if m.name == results.primary), None)
+    said = []
+    for arm in others if metric and results.sets else ():
+        pairs = [
+            one.paired(results.primary, arm) for one in results.sets.values() if results.primary in one.values
+        ]
+        found = set_model([b - a for a, b, _ in pairs])
+        if found and metric:
+            spread = f"{amount_words(found.between, metric)} between sets, {amount_words(found.within, metric)} within"
+            said.append(
+                f"{arm}, {metric.title}: a mixed model of {found.sets} sets and {found.pairs} pairs says "
+                f"{signed_words(found.difference, metric)} (interval {interval_words(found.low, found.high, metric)}; "
+                f"standard deviation {spread}). "
+                + (
+                    f"With fewer than {FEW_SETS} sets"
+                    if found.sets < FEW_SETS
+                    else "With so many sets both hold; with fewer"
+                )
+                + " believe the t interval over the sets' means: the model's is too narrow."
+            )
     return said
 
 

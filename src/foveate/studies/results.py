@@ -30,6 +30,8 @@ class Pictures:
     """(N,) sorted."""
     correct: np.ndarray
     """(N,) bool."""
+    energy: np.ndarray | None = None
+    """(N,) share of the class map that lies in the mask, NaN without one; None where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class StudyResults:
     """What a pair is."""
     names: dict[int, str] = field(default_factory=dict)
     """{pair: what people call it}; "seed 3" where nothing stands here."""
+    sets: dict[str, "StudyResults"] = field(default_factory=dict)
+    """Where a pair is a set: {its name: its results}."""
     overlap: float = 0.0
     """Test pictures over training pictures where training sets overlap so that intervals must count it (folds)."""
     notes: tuple[str, ...] = ()

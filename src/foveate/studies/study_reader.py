@@ -220,7 +220,7 @@ def over_sets(sets: Mapping[str, StudyResults]) -> StudyResults:
         notes.append(f"Not every set measures, so that only the tables of those that do show: {left_out}.")
     return StudyResults(
         first.name, first.arms, first.baseline, tuple(range(len(sets))), tuple(metrics), values, axes=first.axes,
-        unit="set", names=dict(enumerate(sets)), notes=tuple(notes), margins=first.margins,
+        unit="set", names=dict(enumerate(sets)), sets=dict(sets), notes=tuple(notes), margins=first.margins,
         primary=first.primary if first.primary in values else "", primary_arm=first.primary_arm, stage=first.stage,
     )  # fmt: skip
 
@@ -239,4 +239,9 @@ def _pictures(run: Run) -> Pictures | None:
     if not len(rows):
         return None
     rows = rows[np.argsort(table.path[rows])]
-    return Pictures(tuple(str(p) for p in table.path[rows]), table.prediction[rows] == table.label[rows])
+    energy = table.look.get("energy_in_mask")
+    return Pictures(
+        tuple(str(p) for p in table.path[rows]),
+        table.prediction[rows] == table.label[rows],
+        None if energy is None else energy[rows].astype(np.float64),
+    )
