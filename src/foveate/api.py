@@ -87,8 +87,8 @@ def train(
 @refusals_in_words()
 def report(
     run: Run | Path | str, out: Path | str | None = None, *, compare: Run | Path | str | None = None,
-    explain: Sequence[str] = (), layers: Sequence[str] = (), assets: bool = False, device: str = "auto",
-    observer: Observer | None = None,
+    explain: Sequence[str] = (), layers: Sequence[str] = (), feature_maps: bool = False, assets: bool = False,
+    device: str = "auto", observer: Observer | None = None,
 ) -> Path:  # fmt: skip
     """Write the report of a run or of a study: one HTML file, into its folder unless ``out`` says where.
 
@@ -98,12 +98,14 @@ def report(
         compare: another run on the same test pictures: then the page says who is right where the other is wrong.
         explain: methods by which up to 200 pictures of the page are explained first, wrong answers before others.
         layers: of these methods.
+        feature_maps: draw what the network's feature maps were before training, at kept epochs and after it.
         assets: of a run: every picture lies in a folder beside the file; without it the file holds as many as open
             well.
 
     Raises:
         ConfigError: a study is asked for what only runs have.
     """
+    from foveate.experiment.feature_stages import FILE, feature_stages
     from foveate.reporting.comparison import build_comparison, shown_first
     from foveate.reporting.report import build_report, readable_run
     from foveate.reporting.study_folder import is_study, publish_study
@@ -111,9 +113,9 @@ def report(
     folder = run.folder if isinstance(run, Run) else Path(run)
     file = Path(out) if out else None
     if is_study(folder):
-        if compare is not None or explain or assets:
+        if compare is not None or explain or feature_maps or assets:
             raise ConfigError(
-                f"{folder} is a study; compare, explain and assets are for the report of a run."
+                f"{folder} is a study; compare, explain, feature maps and assets are for the report of a run."
             )
         return publish_study(folder, file)
     runs = [Run.open(folder)]
@@ -123,6 +125,8 @@ def report(
         paths = shown_first([readable_run(one.folder) for one in runs])
         for one in runs:
             explain_pictures(one, paths, method=explain, layers=layers, device=device, observer=observer)
+    if feature_maps:
+        feature_stages(runs[0], device).save(runs[0].folder / FILE)
     if len(runs) > 1:
         return build_comparison(runs[0].folder, runs[1].folder, file, assets=assets)
     return build_report(runs[0].folder, file, assets=assets)

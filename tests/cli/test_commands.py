@@ -51,7 +51,7 @@ SURFACE = {
     "look": "run LAYOUT --data --methods --metrics --target --layer --limit --out --set --seed --device",
     "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
     "summit": "run --out --layers --split --limit --channels --inversions --set --device",
-    "report": "run --out --compare --explain --layers --assets --device",
+    "report": "run --out --compare --explain --layers --feature-maps --assets --device",
     "export": "run --onnx --torch --limit",
     "card": "run --out --study",
     "list": "what pattern",

@@ -183,7 +183,7 @@ def _predict_onnx(
 @command()
 def report(
     run: Path, *, out: Path | None = None, compare: Path | None = None, explain: str = "", layers: str = "",
-    assets: bool = False, device: str = "auto",
+    feature_maps: bool = False, assets: bool = False, device: str = "auto",
 ) -> None:  # fmt: skip
     """Write the run's report, or compare it with another run: one HTML file that needs nothing else.
 
@@ -192,6 +192,7 @@ def report(
         compare: Another run on the same test pictures: who is right where the other is wrong.
         explain: First explain pictures of the page, by methods joined by commas (foveate list explainers).
         layers: Where in the network: first, second, last, stage:K or a module, joined by commas.
+        feature_maps: First compute feature maps before training, at epochs that were kept, and after it.
         assets: Put every picture into a folder beside the file; without it the file holds as many as open well.
     """
     from foveate import api
@@ -202,8 +203,8 @@ def report(
         tell(note)
     with watched(kept="the pictures explained so far") as screen:
         written = api.report(
-            run, out, compare=compare, explain=words(explain), layers=words(layers), assets=assets, device=device,
-            observer=screen,
+            run, out, compare=compare, explain=words(explain), layers=words(layers),
+            feature_maps=feature_maps, assets=assets, device=device, observer=screen,
         )  # fmt: skip
     say("Report: ", written)
 

@@ -18,6 +18,7 @@ from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import looking, sections
 from foveate.reporting.answers import Answers, answers, page_json
 from foveate.reporting.dots import dots_svg
+from foveate.reporting.feature_maps import feature_maps
 from foveate.reporting.fit import fit
 from foveate.reporting.matrix import confusion_svg
 from foveate.reporting.overlays import colorbar
@@ -118,6 +119,7 @@ def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
         "gallery": looking.gallery(run),
         "explained": looking.explained(run, rows.path.tolist()),
         "changed": looking.changed(run),
+        "feature_maps": feature_maps(run),
         "backgrounds": backgrounds,
         "environment": {k: v for k, v in noted.items() if k not in ("decisions", "quarantined", "network")},
         "distribution": sections.distribution(run),
