@@ -254,7 +254,15 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run(mended("foveate train pictures --epochs 15 --out runs/first"))
-        for name in ("runs/a", "runs/b", "runs/c", "runs/guided", "runs/second", "search/trials/7"):
+        for name in (
+            "runs/a",
+            "runs/b",
+            "runs/c",
+            "runs/guided",
+            "runs/final",
+            "runs/second",
+            "search/trials/7",
+        ):
             shutil.copytree("runs/first", name)
         shutil.copy("runs/first/experiment.yaml", "search/best.yaml")
         for line in PREPARED:
