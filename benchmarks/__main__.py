@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, explanation, frozen, loading, networks, startup, training
+from benchmarks import augmentation, busy, explanation, frozen, loading, networks, startup, training
 from benchmarks.measure import machine
 from benchmarks.photos import draw_photos, open_photos
 from benchmarks.table import record
@@ -17,11 +17,12 @@ BENCHMARKS = {
     "frozen": frozen.run,
     "loading": loading.run,
     "startup": startup.run,
+    "busy": busy.run,
     "explanation": explanation.run,
     "augmentation": augmentation.run,
     "networks": networks.run,
 }
-DRAWN = {"explanation", "augmentation", "networks"}
+DRAWN = {"busy", "explanation", "augmentation", "networks"}
 """Those that make their own pictures."""
 
 

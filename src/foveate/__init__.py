@@ -9,6 +9,7 @@
 Importing foveate is quick: torch is loaded by the first call that needs it.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from foveate.core.providers import PACKAGES
@@ -16,6 +17,11 @@ from foveate.core.version import VERSION
 
 __version__ = VERSION
 PACKAGES.append("foveate.papers")
+# Threads of torch that wait for work spin for milliseconds, and on a busy machine take the processor from each other.
+# Here they sleep sooner; torch's OpenMP (libgomp, LLVM's) reads it when it is loaded, and what a user has set stays.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
 
 if TYPE_CHECKING:
     from foveate.api import (

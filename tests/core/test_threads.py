@@ -1,5 +1,8 @@
 """Work in threads: in order, bounded, told, and stopped by the first error."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -38,3 +41,17 @@ def test_an_error_ends_it() -> None:
     with pytest.raises(ValueError, match="three"):
         list(in_threads(make, range(10 * PIECE), threads=1))
     assert len(made) <= PIECE
+
+
+@pytest.mark.parametrize(
+    ("given", "spins", "blocks"),
+    [({}, "1000", "1"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None, None), ({"GOMP_SPINCOUNT": "7"}, "7", "1")],
+)
+def test_threads_that_wait_soon_sleep_unless_the_user_has_said_otherwise(
+    given: dict[str, str], spins: str | None, blocks: str | None
+) -> None:
+    ask = "import foveate, os; print([os.environ.get(n) for n in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')])"
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    env = {name: value for name, value in os.environ.items() if name not in names} | given
+    said = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == str([spins, blocks])
