@@ -91,6 +91,10 @@ def test_summit(finished: Run, tmp_path: Path) -> None:
     assert len(rows) <= 3 * 2
     graph = json.loads((out / "graph.json").read_text(encoding="utf-8"))
     assert len(graph["nodes"]) > 0
+    page = (out / "graph.html").read_text(encoding="utf-8")
+    assert page.count("<image ") == len(graph["nodes"])
+    listed = {node["id"] for node in graph["nodes"]}
+    assert page.count("<path d=") == sum({e["source"], e["target"]} <= listed for e in graph["edges"])
     assert list((out / "pictures").rglob("*.png"))
     again = foveate("summit", finished.folder, "--out", out, "--device", "cpu")
     assert again.exit_code == 1
