@@ -97,6 +97,7 @@ def summit(
     show(table(titles, ([name, *(first(label, layer) for layer in found.layers)] for label, name in classes)))
     say(
         f"{len(found.channels)} channels in ", out / "channels.csv",
-        f", {len(found.influences)} influences in influences.csv, both in graph.json, drawn in graph.html; the pictures of each channel in "
+        f", {len(found.influences)} influences in influences.csv, both in graph.json, drawn in graph.html; "
+        "the pictures of each channel in "
         "pictures/",
     )  # fmt: skip
