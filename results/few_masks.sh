@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Guidance from few masks, at several sizes, and under a total shortcut: bash results/few_masks.sh OUT STUDY-SET ..., in a folder that
 # holds data/ and weights/ as guidance.sh has them. Stopped, it goes on where it was. 112 px, MobileNetV3-Small, single precision, two
-# workers of one thread each. Trainings: budget 130 (ten seeds), sizes 60, shortcut 50, of which 15 only fit a last layer (five seeds).
+# workers of one thread each. Trainings: budget 130 (ten seeds; 70 where masks are boxes, from which no others are learned), sizes 60,
+# shortcut 50, of which 15 only fit a last layer (five seeds).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:?name a folder for the studies}; shift
@@ -21,7 +22,10 @@ for name in "$@"; do
   case $name in
     budget-potato2) budget potato2 100 ;;
     budget-coffee5) budget coffee5 50 ;;
-    budget-amazonbirds5) budget amazonbirds5 40 --set "$frames" ;;
+    budget-amazonbirds5)
+      arms=(--arm none)
+      for masks in 10 50 all; do arms+=(--arm "$masks masks" --arm "$masks masks, placebo"); done
+      budget amazonbirds5 40 --set "$frames" "${arms[@]}" ;;
     sizes-potato2) sizes potato2 ;;
     sizes-coffee5) sizes coffee5 ;;
     sizes-amazonbirds5) sizes amazonbirds5 --set "$frames" ;;
