@@ -13,10 +13,13 @@ from foveate.data.split import SplitConfig, save_split, split
 from foveate.experiment import Run
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import folder_of, run_study
+from foveate.studies.picture_comparison import compare_pictures
+from foveate.studies.results import Metric, Pictures
 from foveate.studies.specification import Study
 from foveate.studies.statistics import compare, detectable_effect, summarise
 from foveate.studies.study_reader import read_study
 from foveate.studies.tables import comparisons_table, means_table
+from foveate.studies.verdict import verdict
 from studies.test_engine import Watch, study
 
 FOLDS = 3
@@ -107,6 +110,76 @@ def test_the_same_difference_in_every_fold_tests_nothing() -> None:
     assert (found.p, found.low) == (None, None)
     assert found.note == "the difference is the same in each of 6 folds"
     assert compare(base, base, overlap=0.2).p == 1.0
+
+
+def test_two_folds_have_no_interval() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0.8, 0.02, 8), rng.normal(0.82, 0.02, 8)
+    found = compare(a, b, overlap=1.0, unit="fold")
+    assert (found.low, found.high, found.p, found.detectable.smallest) == (None, None, None, None)
+    assert found.difference == pytest.approx((b - a).mean())
+    said = verdict(found, Metric("test.accuracy", "Test accuracy", percent=True))
+    assert said.startswith("too few folds to tell (no test holds); training on half of the pictures")
+    assert summarise(a, overlap=1.0).low is None
+    assert summarise(a, overlap=0.5).low is not None
+
+
+FEATURES = (np.arange(6), np.arange(2))
+"""Two arms: nearest mean on all features, and on the two that tell anything."""
+
+
+def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    y = rng.integers(0, 2, n)
+    x = rng.normal(0, 1, (n, 6))
+    x[:, 0] += 1.2 * y
+    x[:, 1] += 0.5 * y
+    return x, y
+
+
+def answers(x: np.ndarray, y: np.ndarray, tests: np.ndarray, labels: np.ndarray, arm: int) -> np.ndarray:
+    """Trained on (x, y): which answers to ``tests`` are right."""
+    columns = FEATURES[arm]
+    a, b = (x[y == k][:, columns].mean(axis=0) for k in (0, 1))
+    return ((tests[:, columns] - (a + b) / 2) @ (b - a) > 0) == (labels == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "folds", "seeds", "plain_at_most"), [(60, 3, 1, 1.0), (120, 10, 1, 1.0), (60, 5, 4, 0.9)]
+)
+def test_intervals_over_folds_of_real_training_hold_the_truth(
+    n: int, folds: int, seeds: int, plain_at_most: float
+) -> None:
+    """The truth: the mean difference of trainings on as many new pictures, over many others. Paired by fold with the
+    corrected interval, and pooled picture by picture; the plain interval fails where folds are repeated."""
+    rng, studies = np.random.default_rng(7), 200
+    others = drawn(rng, 20_000)
+    gains = [
+        np.subtract(*(answers(*made, *others, arm).mean() for arm in (1, 0)))
+        for made in (drawn(rng, n - n // folds) for _ in range(300))
+    ]
+    truth, hits = np.mean(gains), np.zeros(3)
+    for _ in range(studies):
+        x, y = drawn(rng, n)
+        cells: tuple[dict[int, Pictures], dict[int, Pictures]] = ({}, {})
+        orders = [rng.permutation(n) for _ in range(seeds)]
+        for pair in range(folds * seeds):
+            order = orders[pair // folds]
+            test = np.sort(order[pair % folds :: folds])
+            rest = np.setdiff1d(order, test)
+            for arm, made in enumerate(cells):
+                right = answers(x[rest], y[rest], x[test], y[test], arm)
+                made[pair] = Pictures(tuple(f"{i:04d}" for i in test), right)
+        accuracy = [np.array([one.correct.mean() for one in made.values()]) for made in cells]
+        found = [compare(*accuracy, overlap=overlap) for overlap in (0.0, 1 / (folds - 1))]
+        for k, one in enumerate([*found, compare_pictures(*cells)]):
+            # Equal in all folds: the only interval is the difference itself.
+            hits[k] += one is None or one.low is None or one.high is None or one.low <= truth <= one.high
+    plain, corrected, pooled = hits / studies
+    fewest = stats.binom.ppf(0.001, studies, 0.95) / studies
+    assert corrected >= fewest
+    assert pooled >= fewest
+    assert plain <= plain_at_most
 
 
 @pytest.mark.slow

@@ -28,6 +28,10 @@ FEWEST = 3
 """Pairs below which no verdict is given: two differences hardly say how far a third would lie."""
 
 
+HALVES = "training on half of the pictures no interval over folds holds: take 3 folds or more"
+"""Of two folds, whose training parts are no larger than the test parts and do not overlap."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """Values of one metric in one arm, over its seeds."""
@@ -37,7 +41,7 @@ class Summary:
     std: float | None
     """Sample standard deviation (ddof 1); None with one value."""
     low: float | None
-    """Interval of the mean; None with one value."""
+    """Interval of the mean; None with one value, or with two folds."""
     high: float | None
 
 
@@ -150,7 +154,7 @@ def summarise(values: Values, *, level: float = 0.95, overlap: float = 0.0) -> S
     x = _finite(values)
     if len(x) == 0:
         raise DataError("There is no value to summarise; give one for each finished seed.")
-    low, high = _interval(x, level, overlap) if len(x) > 1 else (None, None)
+    low, high = _interval(x, level, overlap) if len(x) > 1 and overlap < 1 else (None, None)
     std = None if len(x) == 1 else 0.0 if _constant(x) else float(x.std(ddof=1))
     return Summary(len(x), float(x.mean()), std, low, high)
 
@@ -165,8 +169,9 @@ def compare(
 
     Differences of folds are not independent, since their training sets overlap, and s^2 / S is too small a variance of
     their mean. With ``overlap`` it is (1 / S + overlap) s^2, the corrected resampled t test (Nadeau and Bengio 2003,
-    Machine Learning 52:239-281; for repeated folds Bouckaert and Frank 2004). Where all
-    folds differ by the same amount, nothing tests that.
+    Machine Learning 52:239-281; for repeated folds Bouckaert and Frank 2004). It is meant for test parts smaller than
+    the training parts: with two folds (``overlap`` 1) there is no interval and no p. Where all folds differ by the
+    same amount, nothing tests that.
 
     Args:
         baseline: (S,) values of the baseline.
@@ -206,6 +211,8 @@ def compare(
             n, detectable(0.0, n), std=0.0, p=p, p_holm=p, test="sign-flip", note=note, **common
         )
     std = float(difference.std(ddof=1))
+    if overlap >= 1:
+        return Comparison(n, Detectable(None, note=HALVES), std=std, note=HALVES, **common)
     low, high = _interval(difference, 1 - alpha, overlap)
     p = float(ttest_rel(b, a).pvalue)
     if overlap:

@@ -39,7 +39,7 @@ def verdict(comparison: Comparison, metric: Metric) -> str:
     holm = " after Holm" if comparison.family > 1 else ""
     note = f"; {comparison.note}" if comparison.note else ""
     if comparison.p_holm is None:
-        return f"{few} (no spread to test){note}"
+        return f"{few} ({'no spread to test' if comparison.std == 0 else 'no test holds'}){note}"
     if result == "unknown":
         by_sign = f"{p_words(comparison.p_holm)}{holm}"
         return f"{few} (no spread to test; by sign alone {by_sign}){note}"
