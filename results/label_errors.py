@@ -14,7 +14,6 @@ import numpy as np
 from set_features import set_features
 from sklearn.model_selection import StratifiedGroupKFold
 
-from foveate.core.intervals import of_mean
 from foveate.studies.feature_probes import out_of_fold
 from foveate.studies.label_errors import FOLDS, doubts
 
@@ -93,11 +92,11 @@ def main(data: Path, weights: str, out: Path) -> None:
 
 
 def table(rows: list[dict[str, str]]) -> None:
-    """A line a set and share: means over the draws, intervals of the mean."""
+    """A line a set and share: means over the draws, smallest and largest of one."""
     for key in dict.fromkeys((row["set"], row["share"]) for row in rows):
         own = [row for row in rows if (row["set"], row["share"]) == key]
         mean = {name: float(np.mean([float(row[name]) for row in own])) for name in COLUMNS[5:]}
-        low, high = of_mean(np.array([float(row["at_all"]) for row in own])) or (0, 1)
+        low, *_, high = sorted(float(row["at_all"]) for row in own)
         swapped = max(2, round(float(key[1]) * int(own[0]["pictures"])))
         print(
             f"| {key[0]} | {own[0]['pictures']} / {own[0]['classes']} | {mean['probe']:.0%} | {swapped} | "

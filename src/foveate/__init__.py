@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         compare_masks,
         explain_pictures,
         invert,
+        learning_curve,
         look,
         propose_masks,
         report,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Experiment", "Run", "Study", "card", "check", "compare_backbones", "compare_masks", "explain",
-    "explain_pictures", "invert", "look", "propose_masks", "report", "study", "summit", "train",
+    "explain_pictures", "invert", "learning_curve", "look", "propose_masks", "report", "study", "summit", "train",
 ]  # fmt: skip
 _HOMES = {
     "Experiment": "foveate.experiment",

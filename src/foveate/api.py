@@ -42,6 +42,7 @@ from foveate.reporting.explanation_folder import FOLDER, Explanations
 from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
 from foveate.studies.engine import StudyObserver, run_study
+from foveate.studies.more_pictures import LearningCurve, learning_curve_of
 from foveate.studies.specification import Study
 from foveate.training import Observer
 
@@ -437,4 +438,28 @@ def compare_backbones(
     config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
     return compare_for(
         Path(data), backbones, config, folds=folds, seed=seed, quarantine=quarantine, device=device, observer=observer
+    )  # fmt: skip
+
+
+@refusals_in_words()
+def learning_curve(
+    data: Path | str,
+    backbone: str,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    layout: LayoutConfig | None = None,
+    split: Path | str | None = None,
+    quarantine: bool = False,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> LearningCurve:
+    """How many more pictures would help: probes on frozen features at growing sizes, and a forecast for 2 and 4 times.
+
+    Args: as ``compare_backbones``, of one backbone.
+    """
+    divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
+    config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
+    return learning_curve_of(
+        Path(data), backbone, config, seed=seed, quarantine=quarantine, device=device, observer=observer
     )  # fmt: skip

@@ -27,6 +27,7 @@ SURFACE = {
     "demo": "--out --seed",
     "check": "data LAYOUT --json --csv --html --split --labels",
     "compare-backbones": "data --backbones LAYOUT --size --folds --split --quarantine --csv --json --seed --device",
+    "learning-curve": "data --backbone LAYOUT --size --split --quarantine --json --seed --device",
     "data get": "name --to",
     "split": "data --out LAYOUT --folds --val --test --seed",
     "augment preview": "data --with --out LAYOUT --run --weights --count --size --set --seed",

@@ -16,7 +16,7 @@ from foveate.data.discover import discover
 from foveate.data.layout_settings import LayoutConfig
 from foveate.data.split import SplitConfig, save_split
 from foveate.data.split import split as divide
-from foveate.experiment.prepare import prepare
+from foveate.experiment.prepare import Prepared, prepare
 from foveate.experiment.specification import DataConfig
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
@@ -83,12 +83,12 @@ def test_near_copies_stay_in_one_fold(tmp_path: Path, monkeypatch: pytest.Monkey
         folds.append(fold)
         return labels
 
-    def pool(catalog: Catalog) -> tuple[Catalog, list[str]]:
-        pools.append(real(catalog)[0])
-        return real(catalog)
+    def pool(prepared: Prepared) -> tuple[Catalog, list[str]]:
+        pools.append(real(prepared)[0])
+        return real(prepared)
 
-    real = backbones._pool
-    for name, replacement in (("linear_probe", probe), ("nearest_neighbours", probe), ("_pool", pool)):
+    real = backbones.pool_of
+    for name, replacement in (("linear_probe", probe), ("nearest_neighbours", probe), ("pool_of", pool)):
         monkeypatch.setattr(backbones, name, replacement)
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("test", 4)):
@@ -137,7 +137,7 @@ def test_features_are_those_of_the_network(tree: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(backbones, "nearest_neighbours", lambda f, y, k: y)
     compare_backbones(tree, [SMALL], CONFIG, folds=3, device="cpu")
     prepared = prepare(tree, CONFIG, quarantine=False, observer=Heard())
-    catalog, _ = backbones._pool(prepared.catalog)
+    catalog, _ = backbones.pool_of(prepared)
     model = build_network(ModelConfig(backbone="foveate_small_cnn", weights="none"), 3, 32, seed=0).eval()
     for row in (0, len(catalog) - 1):
         with Image.open(catalog.file(row)) as picture:

@@ -1,4 +1,4 @@
-"""foveate compare-backbones"""
+"""foveate compare-backbones, foveate learning-curve"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +60,47 @@ def compare_backbones(
     if found.failures:
         total = len(found.failures) + len(found.ranked)
         fail(f"{len(found.failures)} of {total} backbones could not be compared.")
+
+
+@command(*LAYOUT)
+def learning_curve(
+    data: Path, *, backbone: str, typed: Typed, size: int | None = None, split: Path | None = None,
+    quarantine: bool = False, json: Path | None = None, seed: int = 0, device: str = "auto",
+) -> None:  # fmt: skip
+    """How many more pictures would help: probes on frozen features at growing sizes, and what a power law foretells.
+
+    Args:
+        backbone: A name of timm, a weights file, a run folder, or NAME:none.
+        size: Side of the square picture, in pixels; default: the backbone's own.
+        split: Leave the test pictures of this split file alone.
+    """
+    from foveate import api
+
+    with watched() as screen:
+        found = api.learning_curve(
+            data, backbone, size=size, seed=seed, layout=layout_of(typed), split=split, quarantine=quarantine,
+            device=device, observer=screen,
+        )  # fmt: skip
+    rows = [
+        (
+            str(point.pictures),
+            "" if point.measured is None else _percent(point.measured),
+            f"{_percent(point.accuracy)} ({_percent(point.low)}-{_percent(point.high)})",
+        )
+        for point in found.points
+    ]
+    show(table(("pictures", "measured", "by the law"), rows, pad_edge=True, padding=(0, 2, 0, 0)))
+    say(
+        "Per cent right, by a linear probe that four fifths of the pictures train; bands: 95 %. Training all layers "
+        "gives other figures; what more pictures add is of the same kind.",
+        style="dim",
+    )
+    now, *more = found.points[-3:]
+    twice, four = (f"{_percent(p.accuracy)} ({_percent(p.low)} to {_percent(p.high)})" for p in more)
+    say(f"Now {_percent(now.measured or 0.0)}. Twice as many pictures: {twice}, four times as many: {four}.")
+    if json is not None:
+        found.save_json(json)
+        say(f"Written: {json}")
 
 
 def _accuracy(row: "BackboneRow") -> list[Cell]:

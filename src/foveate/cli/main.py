@@ -33,7 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones, study.plan,
+    demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones,
+    backbones.learning_curve, study.plan,
     apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report,
     apply.card, export.export, study.tune,
 ):  # fmt: skip

@@ -18,16 +18,16 @@ from foveate.core.files import SCHEMA_VERSION, write_csv, write_json
 from foveate.core.intervals import LEVEL, of_mean
 from foveate.core.rng import numpy_generator
 from foveate.data.cache import open_pictures
-from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.data.catalog import Catalog
 from foveate.data.loader import in_order
 from foveate.data.split import SplitConfig, split
 from foveate.evaluation.features import features_of
 from foveate.evaluation.subject import BATCH, pick_device
-from foveate.experiment.prepare import keep_together, prepare
+from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
 from foveate.models.cost import training_cost
 from foveate.studies.feature_probes import linear_probe, nearest_neighbours
-from foveate.studies.frozen_network import frozen
+from foveate.studies.frozen_network import frozen, pool_of
 from foveate.training import Observer
 
 USUAL = (
@@ -147,8 +147,7 @@ def compare_backbones(
             f"folds is {folds}; 3 or more are needed, one of which chooses the probe's penalty."
         )
     prepared = prepare(data, config, quarantine=quarantine, observer=observer)
-    catalog, notes = _pool(prepared.catalog)
-    catalog = keep_together(catalog, [list(paths) for paths in prepared.alike])
+    catalog, notes = pool_of(prepared)
     drawn = split(catalog, SplitConfig(folds=folds, seed=seed))
     assert drawn.folds is not None
     fold = np.array(drawn.folds)
@@ -244,15 +243,6 @@ class _Bench:
         rows = np.arange(len(self.catalog))
         loader = in_order(pictures, self.catalog.labels, rows, size, BATCH)
         return (batch.images for batch in loader.epoch(0))
-
-
-def _pool(catalog: Catalog) -> tuple[Catalog, list[str]]:
-    """The labelled pictures that may be looked at, without splits; what is left alone, in words."""
-    rows = [i for i, s in enumerate(catalog.samples) if s.split in ("train", "val") and s.label != UNLABELLED]
-    left = len(catalog.indices("test"))
-    notes = [f"{left} test pictures were left alone; {len(rows)} were compared on."] if left else []
-    pool = catalog.subset(rows)
-    return pool.with_splits([""] * len(pool)), notes
 
 
 def _rank(answers: dict[str, _Answers], catalog: Catalog, judged: np.ndarray) -> tuple[BackboneRow, ...]:

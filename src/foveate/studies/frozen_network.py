@@ -6,8 +6,9 @@ import torch
 
 from foveate.core.errors import ConfigError
 from foveate.data.cache import Progress
-from foveate.data.catalog import Catalog
+from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.evaluation.subject import Subject
+from foveate.experiment.prepare import Prepared, keep_together
 from foveate.experiment.specification import DataConfig
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
@@ -41,3 +42,14 @@ def _model_config(name: str) -> ModelConfig:
     if path.suffix in (".safetensors", ".pth", ".pt"):
         raise ConfigError(f"The weights file {path} does not exist.")
     return ModelConfig(backbone=base, weights=weights or "pretrained")
+
+
+def pool_of(prepared: Prepared) -> tuple[Catalog, list[str]]:
+    """The labelled pictures that may be looked at, without splits, near copies in one group; what is left alone, in
+    words: the pictures that would test a trained network."""
+    catalog = prepared.catalog
+    rows = [i for i, s in enumerate(catalog.samples) if s.split in ("train", "val") and s.label != UNLABELLED]
+    left = len(catalog.indices("test"))
+    notes = [f"{left} test pictures were left alone; {len(rows)} were compared on."] if left else []
+    pool = catalog.subset(rows)
+    return keep_together(pool.with_splits([""] * len(pool)), [list(paths) for paths in prepared.alike]), notes
