@@ -28,6 +28,7 @@ INFO: dict[str, Any] = {
     "command": "foveate study run weights.yaml --data bees --out weights",
     "environment": {"versions": {"torch": "2.13.0"}},
     "arm_differences": {"weight 1": ["objective.spatial.weight: 0 → 1"]},
+    "seconds": {"weight 0": 83.0, "weight 1": 12.0},
     "split_hashes": {"": {1: "abc123", 2: "abc123", 3: "abc123"}},
     "experiment": "seed: 0\n",
 }
@@ -67,7 +68,7 @@ def test_what_it_says(page: Page, measured: Measured) -> None:
     results, analysis = measured[""]
     for words in (
         "3 arms with 3 seeds each, compared with weight 0", "8 of 9 finished, 1 failed", INFO["command"],
-        "objective.spatial.weight: 0 → 1", "one for all seeds, abc123", "weight 5, seed 2: TrainingError",
+        "1 min 23 s", "objective.spatial.weight: 0 → 1", "one for all seeds, abc123", "weight 5, seed 2: TrainingError",
         "Validation accuracy", "Share of the training loss: spatial", "torch", "Test accuracy (%) over weight",
     ):  # fmt: skip
         assert words in page.text, words

@@ -47,8 +47,9 @@ def build_study_report(
         measured: {block: (results, analysis)}; the key is "" in a study without blocks.
         info: what the numbers do not say; every key may be absent. ``name`` (title of the page), ``command`` (str),
             ``environment`` (a tree of plain values), ``arm_differences`` ({arm: [text]}, settings that differ from
-            the baseline's), ``split_hashes`` ({block: {seed: hash}}), ``experiment`` (the base experiment as text),
-            ``settings`` (tables), ``confusions`` (``study_confusion.Confusion``).
+            the baseline's), ``seconds`` ({arm: of one training, the median}), ``split_hashes``
+            ({block: {seed: hash}}), ``experiment`` (the base experiment as text), ``settings`` (tables),
+            ``confusions`` (``study_confusion.Confusion``).
         trim: where mean curves end.
     """
     write_text(Path(out), render_page("study.html.j2", context(measured, info or {}, trim)))
@@ -78,7 +79,8 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
     detectable = [(metric.title, _detectable(measured, metric)) for metric in judged(first)]
     return {
         **dict.fromkeys(
-            ("arm_differences", "settings", "confusions", "command", "experiment", "environment"), ""
+            ("arm_differences", "seconds", "settings", "confusions", "command", "experiment", "environment"),
+            "",
         ),
         **info,
         "title": str(info.get("name") or first.name),

@@ -1,6 +1,7 @@
 """A study's folder -> its tables, figures and report, from the finished cells alone."""
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import yaml
@@ -89,8 +90,11 @@ def study_info(folder: Path) -> dict[str, Any]:
     done = [(cell, run) for cell in study.cells() if (run := Run(folder_of(folder, cell))).finished]
     environment = done[0][1].environment if done else {}
     hashes: dict[str, dict[int, str]] = {block: {} for block in study.block_names}
+    seconds: dict[str, list[float]] = {}
     for cell, run in done:
         hashes[cell.block][cell.pair] = run.result["split_hash"]
+        if "train_seconds" in run.result:
+            seconds.setdefault(cell.arm, []).append(float(run.result["train_seconds"]))
     pictures = "" if study.data else f" --data {environment.get('data', 'DATA')}"
     shown = ("data", "versions", "python", "platform", "processors", "threads", "accelerator")
     return {
@@ -98,6 +102,7 @@ def study_info(folder: Path) -> dict[str, Any]:
         "command": f"foveate study run study.yaml{pictures} --out {folder}",
         "environment": {name: environment[name] for name in shown if name in environment},
         "arm_differences": arm_differences(study),
+        "seconds": {arm: median(found) for arm, found in seconds.items()},
         "split_hashes": hashes,
         "settings": list(filter(None, (settings_table(study, folder), pretext_table(study, folder)))),
         "confusions": confusions(study, folder),
