@@ -74,6 +74,23 @@ def test_probabilities_are_averaged_and_the_gain_is_on_pictures_not_learnt(
     assert f"On {len(several)} validation pictures" in result.output
 
 
+class WithoutValidation:
+    """A run as the study ``guidance`` has it: test pictures alone."""
+
+    def __init__(self, run: Run) -> None:
+        table = run.predictions
+        self.predictions = table.subset(table.split == "test")
+
+
+def test_the_gain_is_on_test_pictures_where_there_are_no_validation_pictures(done: Path) -> None:
+    runs = [WithoutValidation(run) for run in runs_of(done, "plain")]
+    tables = [run.predictions for run in runs]
+    paths = [path for table in tables for path in table.path.tolist()]
+    several = {path for path in paths if paths.count(path) > 1}
+    measured = gain(runs)  # type: ignore[arg-type]
+    assert (measured and (measured.pictures, measured.split)) == ((len(several), "test") if several else None)
+
+
 def test_final_trains_on_all_pictures_as_long_as_the_winner_did(done: Path, tmp_path: Path) -> None:
     means = {
         arm: np.mean([run.result["metrics"]["val"]["accuracy"] for run in runs_of(done, arm)])

@@ -88,6 +88,8 @@ def gain(runs: Sequence[Run]) -> Gain | None:
         seen: dict[str, list[np.ndarray]] = defaultdict(list)
         labels: dict[str, int] = {}
         for one in runs:
+            if split not in one.predictions.splits:
+                continue
             table = one.predictions.of_split(split)
             for path, label, row in zip(
                 table.path.tolist(), table.label.tolist(), table.probabilities, strict=True
