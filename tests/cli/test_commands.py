@@ -53,7 +53,7 @@ SURFACE = {
     "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
     "summit": "run --out --layers --split --limit --channels --inversions --set --device",
     "report": "run --out --compare --explain --layers --feature-maps --assets --device",
-    "export": "run --onnx --torch --limit",
+    "export": "run --onnx --torch --web --timm --nearest --limit",
     "card": "run --out --study",
     "list": "what pattern",
 }

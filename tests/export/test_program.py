@@ -9,18 +9,21 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
 from foveate.core.errors import RunError
 from foveate.data.discover import discover
 from foveate.evaluation.subject import Subject
-from foveate.experiment import Run
+from foveate.experiment import Run, run
 from foveate.explanation.maps import class_maps
 from foveate.export import program
 from foveate.export.card import KEY, ExportCard
 from foveate.export.graph import Graph, card_of
 from foveate.export.onnx_classifier import OnnxClassifier
+from foveate.export.timm_folder import export_timm
 from foveate.models.build import build_network
 from foveate.models.settings import ModelConfig
+from training_helpers import PHASES, experiment
 
 KINDS: dict[str, dict[str, Any]] = {
     "classifier": {},
@@ -142,3 +145,32 @@ def test_the_torch_program(finished: Run, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         logits.softmax(1)[0].detach().numpy(), finished.predict(file).probabilities[0], atol=1e-5
     )
+
+
+def test_timm_loads_the_folder_by_itself(tree: Path, tmp_path: Path) -> None:
+    import timm
+
+    linear = run(
+        experiment(model={"head": {"kind": "linear", "widths": None}}, training={"phases": [PHASES[0]]}),
+        tree, tmp_path / "run",
+    )  # fmt: skip
+    card = export_timm(linear, tmp_path / "timm", limit=5)
+    assert card.parity is not None
+    assert (card.parity.agreement, card.parity.pictures) == (1.0, 5)
+    model = timm.create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
+    assert model.pretrained_cfg["label_names"] == ["class0", "class1", "class2"]
+    data = timm.data.resolve_model_data_config(model)
+    assert (tuple(data["input_size"]), data["crop_mode"], data["crop_pct"]) == ((3, 32, 32), "squash", 1.0)
+    file = linear.catalog.file(0)
+    prepared = timm.data.create_transform(**data)(
+        Image.open(file).convert("RGB")
+    )  # 32 px already: no resizing
+    with torch.no_grad():
+        found = model(prepared[None]).softmax(1)[0].numpy()
+    np.testing.assert_allclose(found, linear.predict(file).probabilities[0], atol=1e-5)
+
+
+def test_timm_is_not_told_what_it_cannot_build(finished: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is not timm's own foveate_small_cnn with one linear layer"):
+        export_timm(finished, tmp_path / "timm")
+    assert not (tmp_path / "timm").exists()

@@ -51,7 +51,11 @@ class OnnxClassifier:
         )
 
     def logits(self, files: Sequence[Path], faults: dict[int, str] | None = None) -> np.ndarray:
-        """Of N files (N, C) float32.
+        """Of N files (N, C) float32; arguments as of ``outputs``."""
+        return self.outputs(files, "logits", faults)
+
+    def outputs(self, files: Sequence[Path], name: str, faults: dict[int, str] | None = None) -> np.ndarray:
+        """One of the card's outputs, of N files: (N, ...) float32.
 
         Args:
             faults: takes {place: why} of files that cannot be read, whose row is that of a black picture; None: such a
@@ -70,8 +74,9 @@ class OnnxClassifier:
                 faults[place] = error.reason or str(error)
                 return np.zeros((3, self.card.size, self.card.size), dtype=np.uint8)
 
-        found = [self.answers(batch)["logits"] for batch in _batches(in_threads(read, range(len(files))))]
-        return np.concatenate(found) if found else np.zeros((0, len(self.card.class_ids)), dtype=np.float32)
+        return np.concatenate(
+            [self.answers(batch)[name] for batch in _batches(in_threads(read, range(len(files))))]
+        )
 
     def predict(self, paths: Sequence[Path], *, judged: bool = True) -> PredictionTable:
         """The table that ``Run.predict`` gives; pictures that cannot be read are listed in ``unreadable``.

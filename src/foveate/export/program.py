@@ -59,7 +59,7 @@ def export_torch(run: Run, file: Path, *, limit: int = TRIED) -> ExportCard:
             given = [module(torch.from_numpy(card.square(file))[None])[0].numpy() for file in files]
         return np.concatenate(given)
 
-    card = _tried(subject, card, logits, run.folder, limit)
+    card = tried(subject, card, logits, run.folder, limit)
     buffer = io.BytesIO()
     with _quiet():
         torch.export.save(program, buffer, extra_files={KEY: card.model_dump_json()})
@@ -91,7 +91,7 @@ def onnx_of(
         proto.metadata_props.add(key=KEY, value=card.model_dump_json())
         return proto.SerializeToString()
 
-    card = _tried(subject, card, OnnxClassifier(content(card)).logits, folder, limit)
+    card = tried(subject, card, OnnxClassifier(content(card)).logits, folder, limit)
     return content(card), card
 
 
@@ -116,7 +116,7 @@ def _traced(graph: Graph, subject: Subject, folder: Path) -> torch.export.Export
         ) from error
 
 
-def _tried(subject: Subject, card: ExportCard, logits: Logits, folder: Path, limit: int) -> ExportCard:
+def tried(subject: Subject, card: ExportCard, logits: Logits, folder: Path, limit: int) -> ExportCard:
     """The card with the parity, where that suffices."""
     rows = tried_rows(subject, limit)
     index, logs = subject.predict(subject.batches(rows, "predicting", side=subject.side))
