@@ -77,7 +77,8 @@ def train(
     """
     from foveate.reporting.report import build_report
 
-    finished = run(experiment or finetune(**settings), data, out, quarantine=quarantine, observer=observer)
+    made = experiment or finetune(**settings)
+    finished = run(made, data, out, quarantine=quarantine, observer=observer, timed=observer is not None)
     if finished.finished and not (finished.folder / REPORT).is_file():
         if observer:
             observer.message("Writing the report.")

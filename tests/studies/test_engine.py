@@ -23,6 +23,7 @@ from foveate.experiment import Run, run
 from foveate.studies import engine
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import StudyObserver, folder_of, run_study
+from foveate.studies.expectation import Expectation
 from foveate.studies.specification import Cell, Study
 from foveate.studies.study_reader import read_study
 from training_helpers import BASE
@@ -197,6 +198,34 @@ def test_after_the_time_limit_no_cell_is_begun_and_the_same_call_goes_on(
     assert second.kept == names[:2]
     assert second.computed == names[2:]
     assert len(told) == 1
+
+
+def test_what_is_ahead_is_said_before_the_first_cell(tree: Path, tmp_path: Path) -> None:
+    told: list[Expectation] = []
+
+    class Asking(Watch):
+        wants_expectation = True
+
+        def expected(self, found: Expectation) -> None:
+            assert not self.computed
+            told.append(found)
+
+    arms = {
+        "none": {},
+        "look": {"objective.look": {"kind": "spatial_energy"}},
+        "measured": {"evaluation.tta": "flip"},
+    }
+    own = study(arms=arms, axes={}, seeds=[80, 81, 82])
+    out = tmp_path / "asked"
+    run_study(own, tree, out, jobs=0, observer=Asking(), time_limit=1e-9)
+    (found,) = told
+    assert found.trainings == 6  # the third arm measures the networks of the first
+    assert found.timed == 2
+    assert found.seconds is not None
+    assert found.seconds > 0
+    assert found.primary == "test.backgrounds.swapped.accuracy"
+    assert "shows a gain of" in found.detectable or "would show" in found.detectable
+    assert json.loads((out / "expected.json").read_text())["trainings"] == 6
 
 
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_the_same_head_as_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(passes) == 2 * 32 + 16
     assert fast.decisions.as_list()[0]["value"] == "stored"
 
-    monkeypatch.setattr(training_setup, "_why_not_stored", lambda job, phase: "the test wants it so")
+    monkeypatch.setattr(training_setup, "why_not_stored", lambda job, phase: "the test wants it so")
     slow = toy_job(phases=[HEAD])
     passes = seen_pictures(slow)
     plain = fit(slow)

@@ -13,10 +13,12 @@ from foveate.cli.screen import out, print_in_parts, say
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.engine import StudyObserver
+from foveate.studies.expectation import ACCURACY, Expectation
 from foveate.studies.number_format import digits, p_text
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Cell
 from foveate.studies.verdict import SEEN, Outcome
+from foveate.training.time_needed import in_words
 
 FEW_ARMS = 4
 """Up to so many arms stand beside each other, with a row for each metric; more arms have a row each."""
@@ -203,6 +205,18 @@ class Screen(StudyObserver):
     """What is said while cells are trained."""
 
     failures = left = 0
+    wants_expectation = True
+
+    def expected(self, found: Expectation) -> None:
+        many = "1 training" if found.trainings == 1 else f"{found.trainings} trainings"
+        steps = f"about {in_words(found.seconds or 0)} at most, from timed steps of {found.timed} of them"
+        say(
+            (many, "bold"),
+            f" ahead: {f'{steps}; measuring comes on top' if found.timed else 'none could be timed'}.",
+        )
+        say(f"The study is about {found.primary}.")
+        if found.detectable:
+            say(f"{found.detectable} This takes {ACCURACY:.0%} to be right; foveate plan tells other cases.")
 
     def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
         for what, cells in (("are finished and kept", kept), ("go on from where they were", resumed)):
@@ -213,7 +227,7 @@ class Screen(StudyObserver):
         say(f"{len(cells)} cells were computed for another study and copied: {_listed(cells)}.")
 
     def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
-        say(f"[{done}/{total}] {cell} · {_duration(seconds_left)} left")
+        say(f"[{done}/{total}] {cell} · {in_words(seconds_left)} left")
 
     def failed(self, cell: Cell, error: str) -> None:
         self.failures += 1
@@ -233,10 +247,3 @@ def _listed(cells: Sequence[Cell]) -> str:
         f"{name} (seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
         for name, numbers in seeds.items()
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"

@@ -70,6 +70,7 @@ def run(
     shared: Path | None = None,
     trained: Path | None = None,
     starts: Path | None = None,
+    timed: bool = False,
 ) -> Run:
     """Train and evaluate; go on where an earlier, unfinished run in ``out`` stopped.
 
@@ -82,6 +83,7 @@ def run(
             measured as this experiment says, and not trained again.
         starts: a folder in which the runs of a study find the pretext runs that they start from (``experiment.start``),
             each under its experiment's hash; None keeps it as ``start`` in the run folder.
+        timed: first say how long training takes, from a few timed steps (a second or two).
 
     In a distributed run (torchrun) the main process alone measures; on the others the run that is
     returned may not be finished yet.
@@ -104,13 +106,13 @@ def run(
     with hold(out) if accelerator.is_main_process else nullcontext():
         return _run(
             experiment, data, out, device, accelerator, observer, quarantine=quarantine, shared=shared,
-            trained=trained, starts=starts,
+            trained=trained, starts=starts, timed=timed,
         )  # fmt: skip
 
 
 def _run(
     experiment: Experiment, data: Path, out: Path, device: torch.device, accelerator: Accelerator, observer: Observer,
-    *, quarantine: bool, shared: Path | None, trained: Path | None, starts: Path | None,
+    *, quarantine: bool, shared: Path | None, trained: Path | None, starts: Path | None, timed: bool,
 ) -> Run:  # fmt: skip
     started = time.time()
     # In a distributed run the main process goes first wherever files are written, and the others read them.
@@ -142,7 +144,7 @@ def _run(
         write=accelerator.is_main_process,
     )
     accelerator.wait_for_everyone()
-    model, size, notes = _model(experiment, weights, catalog, accelerator)
+    model, size, notes = build_model(experiment, weights, catalog, accelerator)
     for note in notes:
         observer.message(note)
     network = summarise_network(model).text()
@@ -152,8 +154,8 @@ def _run(
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
     if trained is None:
-        job = _job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
-        history = fit(job)
+        job = build_job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
+        history = fit(replace(job, timed=timed))
     else:
         history = _adopt(trained, experiment, catalog, model, out)
         observer.message(f"The network is that of {trained}, which was trained alike.")
@@ -241,7 +243,7 @@ def asked(experiment: Experiment, catalog: Catalog, progress: Any = None) -> Cat
     return question_rows(experiment, catalog, size, experiment.data.cache, progress)
 
 
-def _model(
+def build_model(
     experiment: Experiment, weights: Path | None, catalog: Catalog, accelerator: Accelerator
 ) -> tuple[Network, int, tuple[str, ...]]:
     config = experiment.model
@@ -260,9 +262,9 @@ def _model(
     return model.to(accelerator.device), model.input_size, model.notes
 
 
-def _job(
-    experiment: Experiment, catalog: Catalog, model: Network, size: int, accelerator: Accelerator, out: Path,
-    observer: Observer, decisions: Decisions, shared: Path | None,
+def build_job(
+    experiment: Experiment, catalog: Catalog, model: Network, size: int, accelerator: Accelerator,
+    out: Path | None, observer: Observer, decisions: Decisions, shared: Path | None,
 ) -> Job:  # fmt: skip
     config = experiment.training
     augment = experiment.data.augment

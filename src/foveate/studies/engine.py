@@ -22,11 +22,14 @@ from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
 from foveate.models.weights import resolve_weights
 from foveate.studies.cell_store import CellStore
+from foveate.studies.expectation import Expectation, expectation
 from foveate.studies.specification import Cell, Study, common_hash
 from foveate.studies.worker import SHARED, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.decisions import read_decisions
 
+EXPECTED = "expected.json"
+"""What was said before the work."""
 SHARED_DECISIONS = ("precision", "batch size")
 """Automatic choices that every arm must share, or a difference between arms could be one of rounding."""
 
@@ -36,6 +39,12 @@ class StudyObserver:
 
     def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
         """Of ``total`` cells ``kept`` are finished already, and ``resumed`` go on from where they were stopped."""
+
+    wants_expectation = False
+    """Whether ``expected`` is to be called: some steps are timed for it."""
+
+    def expected(self, found: Expectation) -> None:
+        """What is ahead: trainings, time, what could be shown."""
 
     def reused(self, cells: Sequence[Cell]) -> None:
         """Cells that another study on this machine has computed, and that were copied."""
@@ -104,6 +113,11 @@ def run_study(
         for cell in kept:
             manifest.check(folder_of(out, cell))
         observer.begin(len(unique), kept, [c for c in before if (folder_of(out, c) / "checkpoint").is_dir()])
+        ahead = [cell for cell in before if cell.key not in twins(cells)]
+        if observer.wants_expectation and ahead:
+            found = expectation(study, folders, cells, ahead, jobs, threads, quarantine)
+            write_json(out / EXPECTED, asdict(found))
+            observer.expected(found)
         ends = math.inf if time_limit is None else time.monotonic() + 60 * time_limit
         _Engine(study, folders, out, jobs, threads, quarantine, observer, unique, ends).run(before)
         for place in folders:

@@ -29,6 +29,7 @@ from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
 from foveate.training.position import Position
 from foveate.training.selection import rule_of_phase
+from foveate.training.time_needed import in_words, time_needed
 from foveate.training.training_job import EPOCHS, Job
 from foveate.training.validation import validate
 
@@ -72,8 +73,17 @@ class _Trainer:
         check_phases(self.job)
         distributed.share_start(self.accelerator, self.job.objective)
         self._resume()
+        if self.job.timed and self.accelerator.num_processes == 1:
+            self.job.decisions.make("time needed", self._time_needed)
         while self.position.phase < len(self.config.phases):
             self._run_phase(self.config.phases[self.position.phase], signals)
+
+    def _time_needed(self) -> tuple[str, str]:
+        seconds = time_needed(self.job)
+        return (
+            f"about {in_words(seconds)}",
+            "of training at most, from steps timed on this machine; measuring follows",
+        )
 
     # -- one phase ---------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
             "the backbone is frozen and in eval mode: its feature maps are constants, nothing can learn from them",
         )
     job = replace(job, objective=objective)
-    reason = _why_not_stored(job, phase)
+    reason = why_not_stored(job, phase)
     job.decisions.note(
         f"features: {phase.name}",
         "stored" if reason is None else "recomputed",
@@ -67,7 +67,7 @@ def phase_groups(
     )
 
 
-def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
+def why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
     """Why features cannot be computed once; None when they can."""
     if not job.model.stores_features:
         return f"the network '{job.model.card.network['kind']}' does more with a picture than to ask a head about it"
@@ -92,19 +92,19 @@ def _why_not_stored(job: Job, phase: PhaseConfig) -> str | None:
     if job.objective.asks_again:
         return "the objective asks the network about changed pictures"
     rows = len(job.feeds.rows["train"]) + len(job.feeds.rows.get("val", ()))
-    if rows * _views(job, phase) * job.model.num_features * 4 > FEATURE_LIMIT:
+    if rows * views_of(job, phase) * job.model.num_features * 4 > FEATURE_LIMIT:
         return f"the features would take more than {FEATURE_LIMIT >> 20} MiB"
     return None
 
 
-def _views(job: Job, phase: PhaseConfig) -> int:
+def views_of(job: Job, phase: PhaseConfig) -> int:
     if phase.views != "auto":
         return phase.views
     return min(8, phase.epochs) if job.feeds.train_transform.random else 1
 
 
 def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
-    views = _views(job, phase)
+    views = views_of(job, phase)
     if phase.views == "auto":
         why = "augmented views to draw from" if job.feeds.train_transform.random else "no random augmentation"
         job.decisions.note(f"views: {phase.name}", views, why)

@@ -130,11 +130,14 @@ def measure(
     batch_size: int,
     names: Sequence[str] = PRECISIONS,
     tell: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    seconds: float = SECONDS,
+    rounds: int = ROUNDS,
 ) -> Trial:
     """Pictures/s of ``step(copy of model, precision, raw batch)`` for each candidate, the best of interleaved rounds.
 
-    Batches are small enough for every candidate to have two steps within ``SECONDS``. One that takes twice as long as
-    the best is dropped after its first round; after ``SECONDS`` no step is begun, but for the first one of the second
+    Batches are small enough for every candidate to have two steps within ``seconds``. One that takes twice as long as
+    the best is dropped after its first round; after ``seconds`` no step is begun, but for the first one of the second
     candidate. The model itself is not touched. A candidate that the device cannot compute is left out, unless it is
     the first, which is the yardstick.
 
@@ -163,16 +166,16 @@ def measure(
         return found if len(raw) / found > SET_UP else max(found, rate(name, raw))
 
     raw = sample(min(FEW, batch_size))
-    possible = first_rate(names[0], raw) * SECONDS / (2 * len(names))
+    possible = first_rate(names[0], raw) * seconds / (2 * len(names))
     if possible > len(raw):
         raw = sample(min(int(possible), batch_size))
     rates: dict[str, float] = {}
     waiting = list(names)
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for number, name in enumerate(waiting):
-            if time.perf_counter() - began > SECONDS and len(rates) > 1:
+            if time.perf_counter() - began > seconds and len(rates) > 1:
                 return Trial(rates, complete=turn > 1)
-            tell(turn * len(names) + number, ROUNDS * len(names))
+            tell(turn * len(names) + number, rounds * len(names))
             try:
                 found = rate(name, raw) if turn else first_rate(name, raw)
             except RuntimeError:

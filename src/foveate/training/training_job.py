@@ -108,6 +108,8 @@ class Job:
     """File in which measured choices of this machine are remembered."""
     keep: Callable[[Network, Path], object] = lambda network, folder: None
     """Writes a network with its card, for ``training.keep_every``."""
+    timed: bool = False
+    """Whether to say first how long training takes."""
     shared: SharedFeatures | None = None
     """Where runs of one study leave features for each other."""
 

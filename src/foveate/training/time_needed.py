@@ -1,0 +1,74 @@
+"""How long a training takes on this machine: one figure before the work, from a few timed steps."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from foveate.data.batch import Batch
+from foveate.models.freeze import apply_trainable, set_modes
+from foveate.models.networks import Network
+from foveate.training.phase_plan import views_of, why_not_stored
+from foveate.training.phases import PhaseConfig
+from foveate.training.precision import Precision, measure
+from foveate.training.step import UNDER_WAY, Step
+from foveate.training.training_job import Job
+from foveate.training.untrainable_terms import phase_objective
+
+Timed = Callable[[Network, Precision, Batch], None]
+SECONDS = 0.5
+"""A phase is timed about so long."""
+
+
+def time_needed(job: Job) -> float:
+    """Seconds of all phases at their full length, without what is measured afterwards; the job is left as it is."""
+    name = job.config.precision if job.config.precision != "auto" else "fp32"
+    precision = Precision(name).unscaled
+    train, val = (len(job.feeds.rows.get(split, ())) for split in ("train", "val"))
+
+    def look(network: Network, precision: Precision, raw: Batch) -> None:
+        network.eval()
+        with torch.no_grad():
+            network(job.prepare(raw, precision).images)
+
+    looking, seconds = _rate(job, job.model, look, precision), 0.0
+    for phase in job.config.phases:
+        model = copy.deepcopy(job.model)
+        apply_trainable(model, phase.trainable)
+        own = replace(job, model=model)
+        own = replace(own, objective=phase_objective(own, phase)[0])
+        if why_not_stored(own, phase) is None:
+            seconds += (train * views_of(own, phase) + val) / looking
+        else:
+            seconds += phase.epochs * (train / _training_rate(own, phase, precision) + val / looking)
+    return seconds
+
+
+def _training_rate(job: Job, phase: PhaseConfig, precision: Precision) -> float:
+    trial = Step(job, job.objective, precision).apart()
+
+    def step(network: Network, precision: Precision, raw: Batch) -> None:
+        set_modes(network, phase.trainable, phase.freeze_bn)
+        taken = replace(trial, precision=precision).train(network, raw, UNDER_WAY, "time needed")
+        taken.weighed.total.backward()
+        network.zero_grad(set_to_none=True)
+
+    return _rate(job, job.model, step, precision)
+
+
+def _rate(job: Job, model: Network, step: Timed, precision: Precision) -> float:
+    """Pictures/s."""
+    found = measure(
+        step, job.feeds.sample, model, job.accelerator.device, job.batch_size, (precision.name,), seconds=SECONDS,
+        rounds=1,
+    )  # fmt: skip
+    return found.rates[precision.name]
+
+
+def in_words(seconds: float) -> str:
+    """ "20 s", "3 min", "2 h 10 min"."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{max(seconds, 1):.0f} s"
