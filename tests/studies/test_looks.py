@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from foveate.core.errors import ConfigError
+from foveate.core.errors import ConfigError, StudyError
 from foveate.core.files import write_json, write_text
 from foveate.reporting.study_folder import note_look
 from foveate.studies.analysis import analyse
@@ -129,6 +129,10 @@ def test_more_seeds_after_a_look(tmp_path: Path) -> None:
     }
     note_look(tmp_path, measured)
     assert finished(tmp_path, grown[8]) == Stage((4,), 8)
+    write_json(tmp_path / "looks.json", {"planned": "many"})
+    with pytest.raises(StudyError, match="does not say how many seeds were planned; remove it"):
+        stage_of(grown[8], tmp_path)
+    (tmp_path / "looks.json").unlink()
     planned = {n: grown[n].model_copy(update={"looks": (4, 8)}) for n in (4, 8)}
     assert stage_of(planned[8], tmp_path) == Stage((4, 8), 8)
     assert stage_of(planned[8], tmp_path).look == 2

@@ -75,8 +75,12 @@ def stage_of(study: Study, folder: Path) -> Stage:
         )
     }
     file = folder / LOOKS
-    first = read_json(file, dict, StudyError)["planned"] if file.is_file() else len(study.seeds)
-    return Stage(study.looks or (int(first),), len(set(study.seeds) - waiting), study.spending)
+    first = read_json(file, dict, StudyError).get("planned") if file.is_file() else len(study.seeds)
+    if type(first) is not int:
+        raise StudyError(
+            f"{file} does not say how many seeds were planned; remove it, and those of the study's file count."
+        )
+    return Stage(study.looks or (first,), len(set(study.seeds) - waiting), study.spending)
 
 
 def _final(folder: Path) -> tuple[str, ...]:
