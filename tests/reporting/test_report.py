@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from foveate.core.errors import DataError, RunError
 from foveate.core.files import write_csv
 from foveate.core.intervals import of_mean
 from foveate.evaluation.background_files import TESTS
 from foveate.evaluation.predictions import PredictionTable
+from foveate.experiment.mask_proposals import CHUNK, made_by
 from foveate.reporting.report import build_report
 from foveate.reporting.text import percent
 
@@ -204,6 +207,41 @@ def test_the_sentence_on_the_removed_object(run: Path, removed: str, words: str)
         row["removed_prediction"] = row["label"] if removed == "label" else removed
     write_csv(run / "background_tests.csv", list(rows[0]), rows)
     assert words in Page(build_report(run)).text
+
+
+@pytest.mark.parametrize(
+    ("swapped", "removed", "words"),
+    [
+        ("label", "4780", "No clear sign that it leans on the background."),
+        ("other", "4780", "It leans on the background: expect less"),
+        ("label", "label", "Surroundings give the class away: expect less"),
+    ],
+)
+def test_what_to_expect_in_the_field(run: Path, swapped: str, removed: str, words: str) -> None:
+    with open(run / "background_tests.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        other = {"4780": "12", "12": "7", "7": "4780"}[row["label"]]
+        row["swapped_prediction"] = {"label": row["label"], "other": other}[swapped]
+        row["removed_prediction"] = row["label"] if removed == "label" else removed
+    write_csv(run / "background_tests.csv", list(rows[0]), rows)
+    text = Page(build_report(run)).text
+    field = text[text.index("In the field.") : text.index("More", text.index("In the field."))]
+    share = sum(row["swapped_prediction"] == row["label"] for row in rows) / len(rows)
+    assert f"As photographed {percent(1.0)} are named correctly".replace("\u202f", " ") in field
+    assert f"with the background of another class {percent(share)}".replace("\u202f", " ") in field
+    assert words in field
+    assert "proposed" not in field
+
+
+def test_proposed_masks_are_said_to_be(run: Path) -> None:
+    root = Path(json.loads((run / "environment.json").read_text())["data_root"])
+    made = {"settings": "", "prior": "centre", "reference": "", "contrast": None, "doubts": [], "pixels": ""}
+    text = PngInfo()
+    text.add_itxt(CHUNK, json.dumps(made))
+    Image.new("L", (32, 24)).save(root / "mask", "PNG", pnginfo=text)
+    assert made_by(root / "mask") is not None
+    assert "masks looked at were proposed by a program" in Page(build_report(run)).text
 
 
 def test_a_network_trained_without_objects_is_no_evidence(run: Path) -> None:

@@ -98,6 +98,5 @@ def summit(
     say(
         f"{len(found.channels)} channels in ", out / "channels.csv",
         f", {len(found.influences)} influences in influences.csv, both in graph.json, drawn in graph.html; "
-        "the pictures of each channel in "
-        "pictures/",
+        "the pictures of each channel in pictures/",
     )  # fmt: skip

@@ -226,7 +226,7 @@ def field(run: RunFolder, found: dict[str, Any] | None) -> str:
     elif lost:
         words += ". It leans on the background: expect less where that differs from these pictures'."
     else:
-        words += ". No sign that it leans on the background."
+        words += ". No clear sign that it leans on the background."
     proposed = proposed_masks(run, table.path.tolist())
     return words + (f" {proposed}" if proposed else "")
 
