@@ -255,7 +255,7 @@ def test_studies_are_told_with_arms_and_trainings() -> None:
     result = foveate("list", "studies")
     assert max(map(len, result.output.splitlines())) <= 80
     told = " ".join(result.output.split())
-    assert "none; backgrounds+class-map; backgrounds+class-map, placebo" in told
+    assert "none; backgrounds; backgrounds, placebo" in told
     assert "placebo: 15 trainings (3 arms x 5 seeds)" in told
     assert "240 trainings (12 arms x 4 blocks x 5 seeds)" in told
     tta = STUDIES["plants-tta"]()

@@ -138,8 +138,8 @@ RECORDED = {
     "learn2look-taps": "3f978e11bc5a",
     "learn2look-second-set": "184e02e5d649",
     "learn2look-future": "33a35c4e52e5",
-    "guidance-all": "b7430f81eda6",
-    "shortcut": "6a97bcd90149",
+    "guidance-all": "d35ea0f9cdc0",
+    "shortcut": "44ecc51eeb41",
     "plants-from-scratch": "e9ed342d5568",
     "plants-imbalance": "7a3eecb6d746",
     "plants-final": "9f5b007dc8e3",
@@ -149,12 +149,13 @@ RECORDED = {
     "scenes-perturbation": "7745108e5097",
     "scenes-controls": "639766ef710e",
 }
-"""Over the hashes of all cells, as they were when settings had no marks yet."""
+"""Over the hashes of all cells, as they were when settings had no marks yet; without the guide class-map, which has
+become another one since."""
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_studies_find_their_cells(name: str) -> None:
-    cells = [cell.experiment for cell in STUDIES[name]().cells()]
+    cells = [cell.experiment for cell in STUDIES[name]().cells() if "class-map" not in cell.arm]
     hashes = " ".join(f"{cell.hash()} {cell.training_hash()}" for cell in cells)
     assert hashlib.sha256(hashes.encode()).hexdigest()[:12] == RECORDED[name]
     assert Experiment().hash() == "e1939442e201"

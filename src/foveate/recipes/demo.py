@@ -10,7 +10,7 @@ from foveate.recipes.guides import guidance
 from foveate.studies.specification import Study
 from foveate.training import Observer
 
-ARMS = {"plain": "none", "guided": "backgrounds+class-map"}
+ARMS = {"plain": "none", "guided": "backgrounds"}
 """Guided is what was measured to work best on this data; results/demo.md holds the comparison."""
 
 

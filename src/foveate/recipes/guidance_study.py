@@ -28,7 +28,7 @@ ARMS = (
     "backgrounds-half+class-map",
 )
 """Names of GUIDES, joined with "+" where they are combined."""
-RECOMMENDED = "backgrounds+class-map"
+RECOMMENDED = "backgrounds"
 OTHERS = ("counterfactual", "attention-branch")
 LAST_LAYERS: dict[str, dict[str, Any]] = {
     "swapped": {"last_layer": {"kind": "swapped", "strengths": [0.01], "rule": "last_epoch"}},
@@ -210,7 +210,7 @@ def total_shortcut() -> Study:
 def guidance_controls() -> Study:
     """Uses of the masks beside what could prove them wrong: other pictures' masks, the whole picture as mask; and last
     layers fitted again, which need no masks (but ``swapped``)."""
-    with_placebo = ("backgrounds", "class-map", RECOMMENDED, "spatial", "cut-out")
+    with_placebo = ("backgrounds", "class-map", "backgrounds+class-map", "spatial", "cut-out")
     arms = with_guides(
         {name: {"guide": name, "placebo": name in with_placebo} for name in ("none", *with_placebo, *OTHERS)}
     )
