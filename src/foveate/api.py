@@ -42,12 +42,12 @@ from foveate.reporting.explanation_folder import FOLDER, Explanations
 from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import check_new, write_inversion
 from foveate.studies.engine import StudyObserver, run_study
-from foveate.studies.more_pictures import LearningCurve, learning_curve_of
 from foveate.studies.specification import Study
 from foveate.training import Observer
 
 if TYPE_CHECKING:
     from foveate.studies.backbone_comparison import BackboneComparison
+    from foveate.studies.more_pictures import LearningCurve
     from foveate.studies.tables import Measured
 
 REPORT = "report.html"
@@ -454,11 +454,13 @@ def learning_curve(
     quarantine: bool = False,
     device: str = "auto",
     observer: Observer | None = None,
-) -> LearningCurve:
+) -> "LearningCurve":
     """How many more pictures would help: probes on frozen features at growing sizes, and a forecast for 2 and 4 times.
 
     Args: as ``compare_backbones``, of one backbone.
     """
+    from foveate.studies.more_pictures import learning_curve_of
+
     divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
     config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
     return learning_curve_of(

@@ -15,7 +15,6 @@ from foveate.experiment.consumed import consumed
 from foveate.experiment.execute import asked, build_job, build_model
 from foveate.experiment.prepare import prepare
 from foveate.studies.metrics import SWAPPED
-from foveate.studies.power import plan, reading
 from foveate.studies.specification import Cell, Study
 from foveate.training import Decisions, Observer
 from foveate.training.time_needed import time_needed
@@ -51,6 +50,8 @@ def expectation(
         cells: of the whole study.
         trainings: those that are left.
     """
+    from foveate.studies.power import plan, reading  # scipy.stats and statsmodels load only when asked
+
     kinds = list({(cell.place, cell.block, cell.arm): cell for cell in trainings}.values())
     chosen = [kinds[i] for i in np.linspace(0, len(kinds) - 1, min(TIMED, len(kinds))).round().astype(int)]
     seconds, tested, masks = [], 0, False
