@@ -22,7 +22,7 @@ FREE = {
     "step": "as low",
 }
 """Integers without bounds, and why."""
-READ = ("foveate.models.card", "foveate.experiment.records", "foveate.reporting.")
+READ = ("foveate.models.card", "foveate.experiment.records", "foveate.export.card", "foveate.reporting.")
 """What describes files that a run or a study has written, rather than asks for work."""
 
 

@@ -16,6 +16,7 @@ from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.ownership import claim
 from foveate.reporting.report import build_report
+from foveate.reporting.text import percent
 from foveate.training import Observer
 from training_helpers import experiment
 
@@ -210,5 +211,6 @@ def test_the_training_pictures_are_measured_on_request(tree: Path, tmp_path: Pat
     assert finished.result["metrics"]["train"]["correct"] == hits
     assert set(finished.evaluate().split) == {"train", "val", "test"}
     page = build_report(finished.folder).read_text()
-    assert f"Of the {len(rows)} training pictures, shown without augmentation, {hits} (" in page
+    assert "Accuracy; training pictures as they are" in page
+    assert f'<td class="n">{len(rows)}</td><td class="n">{percent(hits / len(rows))}</td>' in page
     assert f"Of {len(finished.catalog.indices('test'))} test pictures" in page

@@ -61,7 +61,7 @@ class Study(Config):
     primary_arm: str = ""
     """The arm whose comparison is the figure for a paper. Empty: the only arm that is neither baseline nor placebo;
     of several, all."""
-    looks: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    looks: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = ()
     """Numbers of seeds at which results are looked at, growing, the last being all: [5, 10] runs five more where five
     have not decided. Empty: one look, at ``seeds``."""
     spending: Literal["obrien-fleming", "pocock"] = "obrien-fleming"

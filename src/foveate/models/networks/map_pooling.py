@@ -51,7 +51,9 @@ class Bilinear(Network):
         """(B, K, h, w) -> (B, size)."""
         places = maps.flatten(2)
         products = (places @ places.transpose(1, 2)).float().flatten(1) / places.shape[2]  # (B, K K)
-        sums = products.new_zeros(maps.shape[0], self.size).index_add(1, self.bins, products * self.signs)
+        sums = products.new_zeros(maps.shape[0], self.size).scatter_add(
+            1, self.bins.expand_as(products), products * self.signs
+        )
         return directions(sums.sign() * (sums.abs() + 1e-6).sqrt())
 
 
