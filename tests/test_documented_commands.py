@@ -63,6 +63,11 @@ def mended(line: str) -> list[str]:
         names = words.index("--backbones") + 1  # a file instead of a download
         words[names] = re.sub(r"(^|,)(\w+)(?=,|$)", r"\1weights/\2.safetensors", words[names])
         words += [] if "--size" in words else ["--size", "32"]
+    for flag in ("--labels", "--backbone"):
+        if words[0] in ("check", "learning-curve") and flag in words:
+            words[words.index(flag) + 1] = "weights/net.safetensors"
+            if words[0] == "learning-curve":
+                words[1:2] = ["demo/pictures", "--size", "32"]  # the smallest folder that is large enough
     if "--from-masks" in words and "--run" not in words:
         words += ["--weights", "weights/net.safetensors"]  # a file instead of a download
     if words[:2] == ["study", "run"]:
@@ -113,7 +118,7 @@ def shrunk(values: Any) -> Any:
     small = {name: shrunk(value) for name, value in values.items()}
     for name in small:
         if name.rsplit(".", 1)[-1] == "epochs":
-            small[name] = 1
+            small[name] = [1] if isinstance(small[name], list) else 1
         if name.rsplit(".", 1)[-1] == "schedule" and isinstance(small[name], list):
             small[name] = [1]
         if name == "precision":
@@ -142,7 +147,7 @@ def small_study(name: str, recipe: Callable[[], Study]) -> Callable[[], Study]:
         base.setdefault("data", {})["size"] = 32
         base.setdefault("training", {})["precision"] = "fp32"
         base["model"]["weights"] = "none"
-        if base["model"]["backbone"].startswith("convnext_large"):
+        if str(base["model"].get("backbone")).startswith("convnext_large"):
             base["model"]["backbone"] = "convnext_atto"  # a block where the report's freezing ends
         elif "--weights" not in lines:
             base["model"] |= {"backbone": "foveate_small_cnn", "backbone_kwargs": {}}
@@ -167,7 +172,7 @@ def small() -> Iterator[None]:
             patch.setattr(foveate.recipes, name, small_experiment(getattr(foveate.recipes, name)))
         for name, recipe in STUDIES.items():
             patch.setitem(STUDIES, name, small_study(name, recipe))
-        draw = lambda seed: SyntheticConfig(train=6, val=3, test=3, size=48, seed=seed)  # noqa: E731
+        draw = lambda seed: SyntheticConfig(train=15, val=3, test=3, size=48, seed=seed)  # noqa: E731
         patch.setattr(foveate.recipes.demo, "demo_data", draw)
         demo = foveate.recipes.demo.demo_experiment
         patch.setattr(
@@ -249,6 +254,9 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         card = {"architecture": "foveate_small_cnn", "input_size": [3, 32, 32]}
         write_json(root / "weights" / f"{name}.json", card)
     (root / "exp.yaml").write_text(blocks(ROOT / "docs" / "train.md", "yaml")[0], encoding="utf-8")
+    [body] = [body for body in blocks(ROOT / "docs" / "compare.md", "yaml") if "arms:" in body]
+    study = small_study("study.yaml", lambda: Study.from_dict(yaml.safe_load(body)))()
+    (root / "study.yaml").write_text(yaml.safe_dump(study.to_dict()), encoding="utf-8")
     search = SEARCH.replace("trials: 30", "trials: 2")
     (root / "search.yaml").write_text(search, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:

@@ -268,9 +268,11 @@
     list.children[from]?.firstElementChild.focus();
   });
   form.addEventListener("input", () => { only = null; render(); });
-  form.addEventListener("reset", () => {
+  form.querySelector(".all").addEventListener("click", () => {
+    form.reset();
     only = null;
-    setTimeout(() => { form.view.value = chosen; render(); }); // the form is empty only after this event
+    form.view.value = chosen;
+    render();
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.querySelector(".save").addEventListener("click", () => {
