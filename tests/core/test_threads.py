@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,35 @@ def test_an_error_ends_it() -> None:
     with pytest.raises(ValueError, match="three"):
         list(in_threads(make, range(10 * PIECE), threads=1))
     assert len(made) <= PIECE
+
+
+def test_an_interrupt_while_work_is_handed_out_drops_what_has_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handed, begun, released = [], [], threading.Event()
+    submit, shutdown = ThreadPoolExecutor.submit, ThreadPoolExecutor.shutdown
+
+    def interrupted(pool: ThreadPoolExecutor, *call: Any) -> Any:
+        if len(handed) == 20:
+            raise KeyboardInterrupt
+        handed.append(call)
+        return submit(pool, *call)
+
+    def ending(pool: ThreadPoolExecutor, wait: bool = True, **how: Any) -> None:
+        if wait:
+            released.set()
+        shutdown(pool, wait=wait, **how)
+
+    def make(n: int) -> None:
+        begun.append(n)
+        assert released.wait(60)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", ending)
+    with pytest.raises(KeyboardInterrupt):
+        list(in_threads(make, range(PIECE), threads=2))
+    assert len(handed) == 20
+    assert len(begun) <= 2
 
 
 @pytest.mark.parametrize(

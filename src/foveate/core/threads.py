@@ -21,14 +21,17 @@ def in_threads(
     """``make(thing)`` of all things, in their order; ``tell`` is called with (done, of how many) behind each.
 
     Pillow, hashlib, zlib and numpy release the interpreter lock, so threads suffice for them. What ``make`` raises goes
-    through; whoever stops early waits for one piece at most.
+    through; whoever stops early waits for the things that were begun.
     """
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        for start in range(0, len(things), PIECE):
-            for done, made in enumerate(pool.map(make, things[start : start + PIECE]), start + 1):
-                yield made
-                if tell is not None:
-                    tell(done, len(things))
+        try:
+            for start in range(0, len(things), PIECE):
+                for done, made in enumerate(pool.map(make, things[start : start + PIECE]), start + 1):
+                    yield made
+                    if tell is not None:
+                        tell(done, len(things))
+        finally:  # map itself cancels only what it has handed out whole
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def usable_cores() -> int:
