@@ -435,8 +435,7 @@ def compare_backbones(
     """
     from foveate.studies.backbone_comparison import compare_backbones as compare_for
 
-    divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
-    config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
+    config = _pictures_of(layout, split, seed, size)
     return compare_for(
         Path(data), backbones, config, folds=folds, seed=seed, quarantine=quarantine, device=device, observer=observer
     )  # fmt: skip
@@ -461,8 +460,14 @@ def learning_curve(
     """
     from foveate.studies.more_pictures import learning_curve_of
 
-    divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
-    config = DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)
+    config = _pictures_of(layout, split, seed, size)
     return learning_curve_of(
         Path(data), backbone, config, seed=seed, quarantine=quarantine, device=device, observer=observer
     )  # fmt: skip
+
+
+def _pictures_of(
+    layout: LayoutConfig | None, split: Path | str | None, seed: int, size: int | None
+) -> DataConfig:
+    divided = SplitConfig(seed=seed, file=Path(split) if split is not None else None)
+    return DataConfig(layout=layout or LayoutConfig(), split=divided, size=size)

@@ -46,7 +46,7 @@ def test_features_are_kept(finished: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_gone_is_told(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_some", lambda rows, split: rows[:0] if split == "val" else rows)
+    monkeypatch.setattr(module, "some", lambda rows, most, *seed: rows[:0] if "val" in seed else rows)
     with pytest.raises(DataError, match="too few pictures"):
         finished.familiarity()
 

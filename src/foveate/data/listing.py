@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +118,10 @@ def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Pa
         )
     root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
     return root, [path.relative_to(root).as_posix() for path in files]
+
+
+def none_readable(root: Path, unreadable: Mapping[str, str]) -> DataError:
+    """What is said where every picture, {path below ``root``: why}, cannot be read."""
+    path, why = next(iter(unreadable.items()))
+    more = f" Nor can the other {len(unreadable) - 1} be read." if len(unreadable) > 1 else ""
+    return DataError(f"{root / path} cannot be read: {why}.{more}")

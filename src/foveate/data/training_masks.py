@@ -204,19 +204,25 @@ def _redrawn(mask: torch.Tensor, use: str, place: np.ndarray) -> torch.Tensor:
     return drawn
 
 
-class MoreMasks(Pictures):
-    """Pictures of which some have a mask (S, S) bool that lies in memory."""
+class _Masked(Pictures):
+    """The same pictures, whose masks are others."""
 
-    def __init__(self, pictures: Pictures, masks: dict[int, np.ndarray]) -> None:
-        self._pictures, self._packed = pictures, {row: np.packbits(mask) for row, mask in masks.items()}
-        self.size = pictures.size
-        self.has_masks = pictures.has_masks or bool(masks)
+    def __init__(self, pictures: Pictures, *, has_masks: bool) -> None:
+        self._pictures, self.size, self.has_masks = pictures, pictures.size, has_masks
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def name(self, row: int) -> str:
         return self._pictures.name(row)
+
+
+class MoreMasks(_Masked):
+    """Pictures of which some have a mask (S, S) bool that lies in memory."""
+
+    def __init__(self, pictures: Pictures, masks: dict[int, np.ndarray]) -> None:
+        super().__init__(pictures, has_masks=pictures.has_masks or bool(masks))
+        self._packed = {row: np.packbits(mask) for row, mask in masks.items()}
 
     def read(self, row: int) -> Item:
         image, mask, has_mask = self._pictures.read(row)
@@ -227,7 +233,7 @@ class MoreMasks(Pictures):
         return image, torch.from_numpy(bits * np.uint8(255)), True
 
 
-class OtherMasks(Pictures):
+class OtherMasks(_Masked):
     """Pictures of which some have other masks.
 
     Args:
@@ -239,15 +245,8 @@ class OtherMasks(Pictures):
     def __init__(
         self, pictures: Pictures, source: np.ndarray, places: dict[int, np.ndarray], use: str
     ) -> None:
-        self._pictures, self._source, self._places, self._use = pictures, source, places, use
-        self.size = pictures.size
-        self.has_masks = bool((source >= 0).any())
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def name(self, row: int) -> str:
-        return self._pictures.name(row)
+        super().__init__(pictures, has_masks=bool((source >= 0).any()))
+        self._source, self._places, self._use = source, places, use
 
     def read(self, row: int) -> Item:
         image, mask, _ = self._pictures.read(row)

@@ -9,7 +9,6 @@ import torch
 
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.evaluation.subject import Subject
-from foveate.models.modes import evaluating
 from foveate.training.shared_features import SharedFeatures
 
 
@@ -26,11 +25,8 @@ def features_of(
     took: list[float] = []
 
     def compute() -> torch.Tensor:
-        started, found, model = time.perf_counter(), [], subject.model
-        with evaluating(model), torch.no_grad():
-            for batch in subject.batches(rows, what):
-                images = batch.prepare(subject.device, model.mean, model.std, torch.channels_last).images
-                found.append(model.features(images).float().cpu())
+        started = time.perf_counter()
+        found = [subject.features(batch) for batch in subject.batches(rows, what)]
         took.append(time.perf_counter() - started)
         return torch.cat(found)
 

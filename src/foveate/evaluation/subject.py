@@ -84,6 +84,12 @@ class Subject:
         """What the network is asked: the pictures; in a pretext run its questions (pairs of views: the pictures)."""
         return batch if self.asker is None or self.asker.pairs else self.asker.fixed(batch)
 
+    def features(self, batch: Batch) -> torch.Tensor:
+        """What the network's head receives of the pictures, (B, F) float32 on the CPU."""
+        with evaluating(self.model), torch.no_grad():
+            images = batch.prepare(self.device, self.model.mean, self.model.std, torch.channels_last).images
+            return self.model.features(images).float().cpu()
+
     def predict(self, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
         """Of N pictures, each predicted once, in the order of ``batches`` (bytes, of the side ``side``): row in the
         catalog (N,) int64, log-probabilities (N, C) float64; with test-time augmentation the logarithm of the mean

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
 
 from foveate.core.errors import DataError
 from foveate.core.intervals import Interval, of_answers
@@ -16,7 +15,6 @@ from foveate.evaluation.features import features_of
 from foveate.evaluation.subject import Subject
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import subject_of_run
-from foveate.models.modes import evaluating
 
 if TYPE_CHECKING:
     from sklearn.neighbors import NearestNeighbors
@@ -55,7 +53,8 @@ class Familiarity:
 
         catalog = run.catalog
         parts = {
-            name: _some(catalog.indices(name, labelled=False), name) for name in ("train", "val", "test")
+            name: some(catalog.indices(name, labelled=False), MOST, "familiarity", name)
+            for name in ("train", "val", "test")
         }
         missing = [row for rows in parts.values() for row in rows.tolist() if not catalog.file(row).is_file()]
         if missing:
@@ -109,10 +108,7 @@ class _Distance(Evaluator):
     def values(self, batch: Batch) -> dict[str, np.ndarray]:
         from sklearn.preprocessing import normalize
 
-        model = self.subject.model
-        with evaluating(model), torch.no_grad():
-            images = batch.prepare(self.subject.device, model.mean, model.std, torch.channels_last).images
-            distance = _distance(self.config.known, normalize(model.features(images).float().cpu().numpy()))
+        distance = _distance(self.config.known, normalize(self.subject.features(batch).numpy()))
         return {"distance": distance, "far": distance > self.config.limit}
 
 
@@ -129,7 +125,6 @@ def _distance(known: "NearestNeighbors", features: np.ndarray) -> np.ndarray:
     return found
 
 
-def _some(rows: np.ndarray, split: str) -> np.ndarray:
-    return (
-        rows if len(rows) <= MOST else np.sort(numpy_generator("familiarity", split).permutation(rows)[:MOST])
-    )
+def some(rows: np.ndarray, most: int, *seed: str) -> np.ndarray:
+    """``most`` of the rows, drawn at random and in order; all where there are no more."""
+    return rows if len(rows) <= most else np.sort(numpy_generator(*seed).permutation(rows)[:most])

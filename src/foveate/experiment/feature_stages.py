@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from foveate.core.errors import RunError
+from foveate.data.batch import Batch
 from foveate.evaluation.gallery import FIXED, read_arrays, write_arrays
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import measured, subject_of_run
@@ -87,10 +88,9 @@ def feature_stages(run: RunFolder, device: str = "auto") -> FeatureStages:
     maps: dict[str, dict[str, np.ndarray]] = {tap: {} for tap in TAPS}
     for stage, network in _networks(run):
         network.to(subject.device)
+        found = [_mean_maps(network, batch, subject.device) for batch in batches]
         for tap in TAPS:
-            maps[tap][stage] = np.concatenate(
-                [_mean_map(network, batch, tap, subject.device) for batch in batches]
-            )
+            maps[tap][stage] = np.concatenate([of_batch[tap] for of_batch in found])
     masks = [batch.masks[:, 0] * batch.has_mask.view(-1, 1, 1) for batch in batches]
     images = [batch.images.permute(0, 2, 3, 1) for batch in batches]
     return FeatureStages(rows, torch.cat(images).numpy(), torch.cat(masks).numpy(), maps)
@@ -108,8 +108,9 @@ def _networks(run: RunFolder) -> Iterator[tuple[str, Network]]:
     yield AFTER, run.model
 
 
-def _mean_map(network: Network, batch: object, tap: str, device: torch.device) -> np.ndarray:
-    images = batch.prepare(device, network.mean, network.std).images  # type: ignore[attr-defined]
+def _mean_maps(network: Network, batch: Batch, device: torch.device) -> dict[str, np.ndarray]:
+    """{tap: (B, h, w)}."""
+    images = batch.prepare(device, network.mean, network.std).images
     with evaluating(network), torch.no_grad():
-        found = network(images, taps=(tap,)).taps[tap]
-    return min_max(found.float().mean(1)).cpu().numpy().astype(np.float16)
+        taps = network(images, taps=TAPS).taps
+    return {tap: min_max(taps[tap].float().mean(1)).cpu().numpy().astype(np.float16) for tap in TAPS}

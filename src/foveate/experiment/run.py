@@ -18,7 +18,7 @@ from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import open_image
 from foveate.data.discover import discover
 from foveate.data.layout_settings import LayoutConfig
-from foveate.data.listing import picture_list
+from foveate.data.listing import none_readable, picture_list
 from foveate.evaluation.answer_rule import AnswerRule
 from foveate.evaluation.answering import LEVEL, answer_rule
 from foveate.evaluation.evaluators import Backgrounds, Evaluator
@@ -90,9 +90,7 @@ class Run(RunFolder):
         table = predict(subject, np.arange(len(catalog)), evaluators, faults=faults if quarantine else None)
         unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
         if len(unreadable) == len(samples):
-            path, why = next(iter(unreadable.items()))
-            more = f" Nor can the other {len(samples) - 1} be read." if len(samples) > 1 else ""
-            raise DataError(f"{root / path} cannot be read: {why}.{more}")
+            raise none_readable(root, unreadable)
         row_of = {str(path): row for row, path in enumerate(table.path)}
         rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
         table = replace(table.subset(rows), unreadable=unreadable)

@@ -11,7 +11,7 @@ from foveate.core.errors import ConfigError, DataError, first_line
 from foveate.core.reading import parse_json
 from foveate.core.threads import in_threads
 from foveate.data.decode import DecodeError
-from foveate.data.listing import picture_list
+from foveate.data.listing import none_readable, picture_list
 from foveate.evaluation.answer_rule import AnswerRule
 from foveate.evaluation.predictions import PredictionTable
 from foveate.export.card import INPUT, KEY, ExportCard
@@ -95,9 +95,7 @@ class OnnxClassifier:
         place_of = {name: place for place, name in enumerate(once)}
         shown = [name for name in names if name not in unreadable]
         if not shown:
-            path, why = next(iter(unreadable.items()))
-            more = f" Nor can the other {len(once) - 1} be read." if len(once) > 1 else ""
-            raise DataError(f"{root / path} cannot be read: {why}.{more}")
+            raise none_readable(root, unreadable)
         rows = logits[[place_of[name] for name in shown]]
         labels = np.full(len(shown), -1)
         table = PredictionTable.from_logits(rows, labels, shown, self.card.class_ids, unreadable=unreadable)

@@ -4,7 +4,6 @@ import base64
 import gzip
 import hashlib
 import io
-import json
 import lzma
 import re
 from importlib import resources
@@ -19,15 +18,15 @@ from sklearn.preprocessing import normalize
 from foveate.core.errors import DataError
 from foveate.core.files import write_text
 from foveate.core.intervals import of_answers
-from foveate.core.rng import numpy_generator
 from foveate.core.threads import in_threads
 from foveate.data.decode import read_image
-from foveate.experiment.familiarity import NEIGHBOURS, limit_of
+from foveate.experiment.familiarity import NEIGHBOURS, limit_of, some
 from foveate.experiment.run import Run
 from foveate.export.card import ExportCard
 from foveate.export.graph import subject_for_export
 from foveate.export.onnx_classifier import OnnxClassifier
 from foveate.export.program import TRIED, answers_of, onnx_of
+from foveate.reporting.answers import page_json
 from foveate.reporting.overlays import COLORMAP, PALE, STRONGEST
 from foveate.reporting.pictures import data_uri
 
@@ -78,7 +77,7 @@ def _known(run: Run, content: bytes, card: ExportCard, nearest: bool) -> dict[st
     nothing: dict[str, Any] = {"far": None, "thumbnails": [], "labels": []}
     catalog = run.catalog
     parts = {
-        name: _some(catalog.indices(name, labelled=False), most, name)
+        name: some(catalog.indices(name, labelled=False), most, "web", name)
         for name, most in (("train", KNOWN), ("val", MEASURED))
     }
     if "features" not in card.outputs or len(parts["train"]) < NEIGHBOURS or not len(parts["val"]):
@@ -105,10 +104,6 @@ def _known(run: Run, content: bytes, card: ExportCard, nearest: bool) -> dict[st
     }
 
 
-def _some(rows: np.ndarray, most: int, split: str) -> np.ndarray:
-    return rows if len(rows) <= most else np.sort(numpy_generator("web", split).permutation(rows)[:most])
-
-
 def _thumbnail(file: Path) -> str:
     picture = read_image(file, at_least=THUMBNAIL)
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -128,7 +123,6 @@ def _measured(run: Run) -> dict[str, Any] | None:
 
 
 def _data(card: ExportCard, known: dict[str, Any]) -> Markup:
-    """JSON that may stand inside of a script element."""
     from matplotlib import colormaps
 
     palette = (colormaps[COLORMAP](np.arange(256) / 255)[:, :3] * 255).round().astype(int)
@@ -136,8 +130,7 @@ def _data(card: ExportCard, known: dict[str, Any]) -> Markup:
     values |= {
         "classes": card.class_names, "pale": PALE, "strongest": STRONGEST, "palette": palette.ravel().tolist()
     }  # fmt: skip
-    text = json.dumps(values, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return page_json(values)
 
 
 def _script() -> str:

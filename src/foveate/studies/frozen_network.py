@@ -1,5 +1,6 @@
 """A network that learns nothing here, named as on the command line, and the pictures that it looks at."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -51,5 +52,10 @@ def pool_of(prepared: Prepared) -> tuple[Catalog, list[str]]:
     rows = [i for i, s in enumerate(catalog.samples) if s.split in ("train", "val") and s.label != UNLABELLED]
     left = len(catalog.indices("test"))
     notes = [f"{left} test pictures were left alone; {len(rows)} were compared on."] if left else []
+    return undivided(catalog, rows, prepared.alike), notes
+
+
+def undivided(catalog: Catalog, rows: Sequence[int], alike: Iterable[Sequence[str]]) -> Catalog:
+    """These rows without splits; the pictures of each set ``alike`` are in one group."""
     pool = catalog.subset(rows)
-    return keep_together(pool.with_splits([""] * len(pool)), [list(paths) for paths in prepared.alike]), notes
+    return keep_together(pool.with_splits([""] * len(pool)), [list(paths) for paths in alike])

@@ -13,11 +13,10 @@ from foveate.data.catalog import UNLABELLED, Catalog
 from foveate.data.split import SplitConfig, split
 from foveate.evaluation.features import features_of
 from foveate.evaluation.subject import pick_device, quiet
-from foveate.experiment.prepare import keep_together
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.specification import DataConfig
 from foveate.studies.feature_probes import out_of_fold
-from foveate.studies.frozen_network import frozen
+from foveate.studies.frozen_network import frozen, undivided
 
 FOLDS = 5
 
@@ -76,8 +75,7 @@ def with_doubted_labels(
     config = config or DataConfig()
     out = audit.quarantine()
     rows = [i for i, s in enumerate(audit.catalog.samples) if s.label != UNLABELLED and s.path not in out]
-    pool = audit.catalog.subset(rows)
-    pool = keep_together(pool.with_splits([""] * len(pool)), [list(paths) for paths in audit.alike])
+    pool = undivided(audit.catalog, rows, audit.alike)
     drawn = split(pool, SplitConfig(folds=FOLDS, seed=seed)).folds if len(pool) else ()
     folds = np.array(drawn, dtype=np.int64)
     judged = np.flatnonzero(folds >= 0)

@@ -25,7 +25,15 @@ from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.background_files import SHEET, TABLE, TESTS, BackgroundSheet, BackgroundTable
-from foveate.evaluation.evaluators.changed_pictures import SEED, as_bytes, ask, centred, painted_out, visible
+from foveate.evaluation.evaluators.changed_pictures import (
+    SEED,
+    as_bytes,
+    ask,
+    centred,
+    masked_rows,
+    painted_out,
+    visible,
+)
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, quiet
@@ -120,7 +128,7 @@ def measure_backgrounds(subject: Subject, pictures: Pictures | None = None) -> B
     catalog = subject.catalog
     samples = catalog.samples
     split = judged_split(catalog)
-    rows = np.array([i for i in catalog.indices(split) if samples[i].mask], dtype=np.int64)
+    rows = masked_rows(catalog)
     if not len(rows):
         return None
     paths = [samples[i].path for i in rows]

@@ -9,6 +9,7 @@ import torch
 
 from foveate.augmentation.background_swap import compose, without_object
 from foveate.data.batch import Batch
+from foveate.data.catalog import Catalog
 from foveate.evaluation.attributes import accuracy_of
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
@@ -45,9 +46,7 @@ class ChangedPictures(Evaluator):
 
     def rows(self) -> np.ndarray:
         """Catalog rows of the labelled pictures that are tested."""
-        catalog = self.subject.catalog
-        judged = catalog.indices(judged_split(catalog))
-        return np.array([row for row in judged if catalog.samples[row].mask], dtype=np.int64)
+        return masked_rows(self.subject.catalog)
 
     def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
         """``accuracy`` of the answers to all variants, with its interval over the pictures (their groups, where there
@@ -113,6 +112,12 @@ class OtherBackgrounds(ChangedPictures):
     def behind(self, path: str, side: int) -> dict[str, torch.Tensor]:
         """{name: what comes behind the object, uint8 (3, side, side) or (3, 1, 1)}."""
         raise NotImplementedError
+
+
+def masked_rows(catalog: Catalog) -> np.ndarray:
+    """(n,) int64: labelled pictures that a network is judged on and that have a mask."""
+    judged = catalog.indices(judged_split(catalog))
+    return np.array([row for row in judged if catalog.samples[row].mask], dtype=np.int64)
 
 
 def visible(batch: Batch) -> list[int]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from foveate.core import config
@@ -13,7 +12,6 @@ from foveate.data.batch import Batch
 from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject
-from foveate.models.modes import evaluating
 
 TEMPERATURE = 0.07
 """A neighbour's vote is exp(cosine similarity / this)."""
@@ -36,10 +34,7 @@ class Neighbours(Evaluator):
         return len(self.own.classes) > 1 and len(self.own.indices("train")) > 0
 
     def see(self, batch: Batch) -> None:
-        model = self.subject.model
-        with evaluating(model), torch.no_grad():
-            images = batch.prepare(self.subject.device, model.mean, model.std, torch.channels_last).images
-            features = model.features(images).float().cpu().numpy()
+        features = self.subject.features(batch).numpy()
         self.seen |= dict(zip(batch.index.tolist(), features, strict=True))
 
     def run(self, table: PredictionTable, folder: Path | None) -> Iterator[tuple[str, Any]]:
