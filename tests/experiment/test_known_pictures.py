@@ -101,7 +101,7 @@ def test_a_run_that_starts_from_another_is_told_what_that_one_has_learnt(finishe
 
 def test_classes_that_differ_by_unicode_form_only_are_the_same(finished: Run, tmp_path: Path) -> None:
     """macOS writes an accent as a character of its own."""
-    from foveate.api import _class_numbers
+    from foveate.api.runs import _class_numbers
 
     forms = [unicodedata.normalize(form, "Käfer") for form in ("NFC", "NFD")]
     assert forms[0] != forms[1]

@@ -34,16 +34,18 @@ class RunFolder:
         self.folder = Path(folder)
 
     @classmethod
-    def open(cls, folder: Path | str) -> Self:
-        """Open a run folder.
+    def open(cls, folder: "Self | Path | str") -> Self:
+        """Open a run folder; one that is open already is given back.
 
         Raises:
             RunError: the folder is not a run.
         """
-        folder = Path(folder)
-        if not (folder / "experiment.yaml").is_file():
+        if isinstance(folder, cls):
+            return folder
+        opened = cls(Path(str(folder)))
+        if not (opened.folder / "experiment.yaml").is_file():
             raise RunError(f"{folder} is not a run folder: it has no experiment.yaml.")
-        return cls(folder)
+        return opened
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r})"
