@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import torch
 
-from foveate.core import torchvision_guard  # noqa: F401  (before timm)
 from foveate.core.errors import TrainingError, few
 from foveate.core.files import write_csv
 from foveate.core.rng import key, seed_torch
@@ -24,6 +23,7 @@ from foveate.training.checks import check_phases
 from foveate.training.drawings import draw
 from foveate.training.feedback_loop import FeedbackLoop
 from foveate.training.interrupt import Interrupted, Signals, watch_signals
+from foveate.training.kept_weights import KeptWeights
 from foveate.training.optimizers import build_optimizer, set_learning_rates
 from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
@@ -32,8 +32,6 @@ from foveate.training.selection import rule_of_phase
 from foveate.training.time_needed import in_words, time_needed
 from foveate.training.training_job import EPOCHS, Job
 from foveate.training.validation import validate
-
-from timm.utils import ModelEmaV3  # isort: skip
 
 
 def fit(job: Job) -> list[dict[str, Any]]:
@@ -57,8 +55,7 @@ class _Trainer:
         self.job, self.model, self.config = job, job.model, job.config
         self.accelerator, self.device = job.accelerator, job.accelerator.device
         self.position = Position()
-        self.best: checkpoints.Tensors = {}
-        self.ema: ModelEmaV3 | None = None
+        self.kept = KeptWeights(job.model, job.config.ema)
         self.optimizer: torch.optim.Optimizer | None = None
         self.feedback = FeedbackLoop(job)
         self.first: list[checkpoints.Tensors] = []
@@ -100,8 +97,7 @@ class _Trainer:
         self.scaler = plan.step.precision.scaler(self.device, position.scaler)
         checkpoints.restore_optimizer(self.optimizer, self._resumed_optimizer)
         self._resumed_optimizer = {}
-        if self.config.ema and self.ema is None:
-            self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
+        self.kept.begin()
         steps = math.ceil(len(plan.train) / self.config.accumulate)
         self.job.observer.phase(phase.name, phase.epochs, len(plan.train))
         ended = False
@@ -116,14 +112,11 @@ class _Trainer:
 
     def _end_phase(self, phase: PhaseConfig) -> None:
         position = self.position
-        if phase.restore_best and self.best:
-            self.model.load_state_dict(self.best)
+        if self.kept.end(phase.restore_best):
             self.job.observer.message(
                 f"Weights of epoch {position.best_epoch} are kept ({phase.restore_best} {position.best_value:.4f})."
             )
-        elif self.ema is not None:
-            self.model.load_state_dict(self.ema.module.state_dict())
-        self.ema = self.optimizer = None
+        self.optimizer = None
         position.phase += 1
         position.phase_epoch = position.phase_step = position.batch = position.stale = 0
         self._save()
@@ -208,8 +201,7 @@ class _Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
         self.position.phase_step += 1
-        if self.ema is not None:
-            self.ema.update(self.model, step=self.position.phase_step)
+        self.kept.update(self.position.phase_step)
 
     def _finish_epoch(self, phase: PhaseConfig, plan: PhasePlan, started: float, signals: Signals) -> None:
         position = self.position
@@ -250,9 +242,11 @@ class _Trainer:
     def _validated(self, phase: PhaseConfig, plan: PhasePlan) -> dict[str, float]:
         if plan.validation is None:
             return {}
-        self._kept.eval()
+        self.kept.model.eval()
         progress = self._progress(phase, (self.position.phase_epoch + 1) / phase.epochs)
-        found = validate(plan.step, self._kept, plan.validation, progress, labelled=self.job.feeds.labelled)
+        found = validate(
+            plan.step, self.kept.model, plan.validation, progress, labelled=self.job.feeds.labelled
+        )
         found = distributed.from_main(self.accelerator, found)
         return {f"val_{name}": value for name, value in found.items()}
 
@@ -261,15 +255,8 @@ class _Trainer:
         position, row = self.position, self.position.history[-1]
         self.job.observer.epoch(row)
         self._show()
-        metric = phase.restore_best
-        if metric:
-            if position.best_metric != metric:
-                position.best_metric, position.best_value = metric, None
-            if better(metric, row[metric], position.best_value):
-                position.best_value, position.best_epoch = row[metric], row["epoch"]
-                self.best = {
-                    name: value.detach().cpu().clone() for name, value in self._kept.state_dict().items()
-                }
+        if phase.restore_best:
+            self.kept.consider(phase.restore_best, row, position)
         ended = self._ended(phase, row)
         self._write_history()
         if not ended and time.monotonic() - self._saved_at > self.config.checkpoint_seconds:
@@ -281,9 +268,9 @@ class _Trainer:
         config, epoch = self.config, self.position.epoch
         if self.accelerator.is_main_process:
             if config.draw and not epoch % config.draw_every and self.job.feeds.asker is None:
-                draw(self.job, self._kept, epoch)
+                draw(self.job, self.kept.model, epoch)
             if config.keep_every and not epoch % config.keep_every and self.job.folder:
-                self.job.keep(self._kept, self.job.folder / EPOCHS / f"{epoch:04d}")
+                self.job.keep(self.kept.model, self.job.folder / EPOCHS / f"{epoch:04d}")
 
     def _ended(self, phase: PhaseConfig, row: dict[str, Any]) -> bool:
         position, tell = self.position, self.job.observer.message
@@ -304,11 +291,6 @@ class _Trainer:
                 return True
         return False
 
-    @property
-    def _kept(self) -> Any:
-        """The network that is validated and kept."""
-        return self.ema.module if self.ema is not None else self.model
-
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _start_again(self) -> None:
@@ -317,9 +299,8 @@ class _Trainer:
         for part, state in zip((self.model, self.job.objective), self.first, strict=True):
             part.load_state_dict(state)
         self.optimizer.state.clear()
-        if self.config.ema:
-            self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
-        position, self.best = self.position, {}
+        self.kept.begin(anew=True)
+        position = self.position
         position.best_value = position.best_epoch = None
         position.phase_step = position.stale = 0
 
@@ -371,9 +352,7 @@ class _Trainer:
         if self.job.folder is None or not self.accelerator.is_main_process:
             return
         tensors = checkpoints.prefixed("model", self.model.state_dict())
-        tensors |= checkpoints.prefixed("best", self.best)
-        if self.ema is not None:
-            tensors |= checkpoints.prefixed("ema", self.ema.module.state_dict())
+        tensors |= self.kept.state()
         if self.optimizer is not None:
             tensors |= checkpoints.prefixed("optimizer", checkpoints.flatten_optimizer(self.optimizer))
         tensors |= checkpoints.prefixed("objective", self.job.objective.state_dict())
@@ -395,12 +374,8 @@ class _Trainer:
             self.feedback.restore(checkpoints.without_prefix("feedback", tensors))
         except (TypeError, RuntimeError, LookupError) as error:
             raise checkpoints.damaged(folder, error) from error
-        self.best = checkpoints.without_prefix("best", tensors)
+        self.kept.restore(tensors)
         self._resumed_optimizer = checkpoints.without_prefix("optimizer", tensors)
-        averaged = checkpoints.without_prefix("ema", tensors)
-        if averaged and self.config.ema:
-            self.ema = ModelEmaV3(self.model, decay=self.config.ema, use_warmup=True)
-            self.ema.module.load_state_dict(averaged)
         self._write_history()
         self.job.observer.message(
             f"Going on after epoch {self.position.epoch} and {self.position.batch} batches "
