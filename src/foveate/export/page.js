@@ -1,271 +1,8 @@
-// One page that classifies pictures by itself. `ort` (ONNX Runtime Web) stands above this text in the same script.
+// What a person does with the page: pictures come in, answers and maps are shown. The script below it in the same element
+// says how a picture is answered: `classify(file)`, `mapOf(result, target)`, `previewOf(result)`, `legendOf(name)`.
 const $ = (id) => document.getElementById(id);
 const card = JSON.parse($("card").textContent);
-const SMALLEST = 1.401298464324817e-45;
-const OCCLUSION = { places: 7, share: 0.3, batch: 7 };
-
-/** Base64 of gzip in the page -> bytes. */
-async function unpack(id) {
-  const text = atob($(id).textContent.trim());
-  const packed = new Uint8Array(text.length);
-  for (let k = 0; k < text.length; k++) packed[k] = text.charCodeAt(k);
-  $(id).remove();
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-// ---- A picture as the network takes it: Pillow's resampling, step by step (libImaging/Resample.c).
-
-const FILTERS = {
-  bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
-  bicubic: {
-    support: 2,
-    at: (x) => {
-      const a = -0.5;
-      x = Math.abs(x);
-      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-    },
-  },
-};
-const BITS = 22;
-
-/** For each place of the result: first pixel, number of pixels, and their weights as whole numbers. */
-function weightsOf(length, first, last, wanted, filter) {
-  const scale = (last - first) / wanted;
-  const stretch = Math.max(scale, 1);
-  const shrink = 1 / stretch;
-  const support = filter.support * stretch;
-  const places = [];
-  for (let k = 0; k < wanted; k++) {
-    const centre = first + (k + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(centre - support + 0.5));
-    const count = Math.min(length, Math.trunc(centre + support + 0.5)) - start;
-    const found = new Float64Array(count);
-    let sum = 0;
-    for (let n = 0; n < count; n++) sum += found[n] = filter.at((n + start - centre + 0.5) * shrink);
-    const whole = new Int32Array(count);
-    for (let n = 0; n < count; n++) {
-      const value = sum ? found[n] / sum : found[n];
-      whole[n] = Math.trunc((value < 0 ? -0.5 : 0.5) + value * (1 << BITS));
-    }
-    places.push({ start, count, whole });
-  }
-  return places;
-}
-
-const clip = (sum) => Math.min(255, Math.max(0, sum >> BITS));
-
-/** Pixels (channels last, `step` a pixel) -> RGB of `width` x `height`; box: [left, top, right, bottom] in pixels. */
-function resize(image, width, height, kind, box = [0, 0, image.width, image.height]) {
-  const filter = FILTERS[kind];
-  const down = weightsOf(image.height, box[1], box[3], height, filter);
-  const keepsRows = height === image.height && box[1] === 0 && box[3] === height;
-  const keepsColumns = width === image.width && box[0] === 0 && box[2] === width;
-  const top = keepsRows ? 0 : down[0].start;
-  const bottom = keepsRows ? height : down[height - 1].start + down[height - 1].count;
-  const rows = bottom - top;
-  const half = 1 << (BITS - 1);
-  const { data, step } = image;
-  const wide = new Uint8Array(width * rows * 3);
-  const across = keepsColumns ? null : weightsOf(image.width, box[0], box[2], width, filter);
-  for (let y = 0; y < rows; y++) {
-    const line = (y + top) * image.width * step;
-    for (let x = 0; x < width; x++) {
-      const to = (y * width + x) * 3;
-      if (!across) {
-        for (let c = 0; c < 3; c++) wide[to + c] = data[line + x * step + c];
-        continue;
-      }
-      const { start, count, whole } = across[x];
-      let r = half, g = half, b = half;
-      for (let n = 0, from = line + start * step; n < count; n++, from += step) {
-        r += data[from] * whole[n];
-        g += data[from + 1] * whole[n];
-        b += data[from + 2] * whole[n];
-      }
-      wide[to] = clip(r); wide[to + 1] = clip(g); wide[to + 2] = clip(b);
-    }
-  }
-  if (keepsRows) return { data: wide, width, height, step: 3 };
-  const result = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    const { start, count, whole } = down[y];
-    for (let x = 0; x < width * 3; x++) {
-      let sum = half;
-      for (let n = 0, from = (start - top) * width * 3 + x; n < count; n++, from += width * 3) sum += wide[from] * whole[n];
-      result[y * width * 3 + x] = clip(sum);
-    }
-  }
-  return { data: result, width, height, step: 3 };
-}
-
-/** Round to even, as Python does. */
-function round(value) {
-  const low = Math.floor(value);
-  if (value - low !== 0.5) return Math.round(value);
-  return low % 2 ? low + 1 : low;
-}
-
-function fitOf(fit, size) {
-  const [shape, side] = fit.split("@");
-  return { shape: shape.replace("_bicubic", ""), kind: shape.endsWith("_bicubic") ? "bicubic" : "bilinear", outer: Number(side) || size };
-}
-
-/** {square: RGB of the side the network takes, seen: [left, top, width, height] of it in the picture's pixels}. */
-function squareOf(image) {
-  const side = card.kept ?? card.size;
-  const { shape, kind, outer } = fitOf(card.fit, side);
-  const { width, height } = image;
-  let made;
-  let frame = [0, 0, width, height]; // of the outer square, in pixels of the picture
-  if (shape === "pad") {
-    const scale = outer / Math.max(width, height);
-    const [w, h] = [width, height].map((length) => Math.max(1, round(length * scale)));
-    const [left, top] = [Math.floor((outer - w) / 2), Math.floor((outer - h) / 2)];
-    const inner = resize(image, w, h, kind);
-    made = { data: new Uint8Array(outer * outer * 3).fill(127), width: outer, height: outer, step: 3 };
-    for (let y = 0; y < h; y++) made.data.set(inner.data.subarray(y * w * 3, (y + 1) * w * 3), ((y + top) * outer + left) * 3);
-    frame = [(-left * width) / w, (-top * height) / h, (outer * width) / w, (outer * height) / h];
-  } else {
-    if (shape === "crop") {
-      const length = Math.min(width, height);
-      frame = [(width - length) / 2, (height - length) / 2, length, length];
-    }
-    made = resize(image, outer, outer, kind, [frame[0], frame[1], frame[0] + frame[2], frame[1] + frame[3]]);
-  }
-  if (outer !== side) {
-    const start = Math.floor((outer - side) / 2);
-    const part = new Uint8Array(side * side * 3);
-    for (let y = 0; y < side; y++) {
-      const from = ((y + start) * outer + start) * 3;
-      part.set(made.data.subarray(from, from + side * 3), y * side * 3);
-    }
-    made = { data: part, width: side, height: side, step: 3 };
-    const share = [start / outer, side / outer];
-    frame = [frame[0] + frame[2] * share[0], frame[1] + frame[3] * share[0], frame[2] * share[1], frame[3] * share[1]];
-  }
-  return { square: side === card.size ? made : resize(made, card.size, card.size, "bilinear"), seen: frame };
-}
-
-/** A file -> upright pixels on white, colours as they are stored. */
-async function decode(blob) {
-  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", imageOrientation: "from-image" });
-  const canvas = document.createElement("canvas");
-  canvas.width = bitmap.width;
-  canvas.height = bitmap.height;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  const { data, width, height } = context.getImageData(0, 0, canvas.width, canvas.height);
-  return { data, width, height, step: 4, canvas };
-}
-
-// ---- The network.
-
-const session = (async () => {
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmBinary = (await unpack("wasm")).buffer;
-  const made = await ort.InferenceSession.create(await unpack("network"), { executionProviders: ["wasm"] });
-  return made;
-})();
-
-/** RGB squares -> {name: {data, dims}}. */
-async function answersOf(squares) {
-  const area = card.size * card.size;
-  const bytes = new Uint8Array(squares.length * 3 * area);
-  squares.forEach(({ data }, k) => {
-    for (let p = 0; p < area; p++) for (let c = 0; c < 3; c++) bytes[(k * 3 + c) * area + p] = data[p * 3 + c];
-  });
-  const tensor = new ort.Tensor("uint8", bytes, [squares.length, 3, card.size, card.size]);
-  return (await session).run({ images: tensor });
-}
-
-function softmax(logits, temperature = 1) {
-  const top = Math.max(...logits);
-  const shares = Array.from(logits, (value) => Math.exp((value - top) / temperature));
-  const sum = shares.reduce((a, b) => a + b, 0);
-  return shares.map((share) => share / sum);
-}
-
-let known = null;
-/** Distance to the 5th nearest training picture, and the nearest ones: [{place, distance}]. */
-function neighbours(features) {
-  if (!known) {
-    const text = atob(card.far.features);
-    known = new Int8Array(text.length);
-    for (let k = 0; k < text.length; k++) known[k] = text.charCodeAt(k);
-  }
-  const length = Math.hypot(...features) || 1;
-  const found = card.far.scales.map((scale, place) => {
-    let sum = 0;
-    for (let f = 0; f < features.length; f++) {
-      const difference = features[f] / length - known[place * features.length + f] * scale;
-      sum += difference * difference;
-    }
-    return { place, distance: Math.sqrt(sum) };
-  });
-  return found.sort((a, b) => a.distance - b.distance);
-}
-
-async function classify(blob) {
-  const image = await decode(blob);
-  const started = performance.now();
-  const { square, seen } = squareOf(image);
-  const output = await answersOf([square]);
-  const logits = output.logits.data;
-  const raw = softmax(logits);
-  const rule = card.answers;
-  const shown = rule ? softmax(raw.map((p) => Math.log(Math.max(p, SMALLEST))), rule.temperature) : raw;
-  const order = shown.map((_, k) => k).sort((a, b) => raw[b] - raw[a] || a - b);
-  const near = card.far && output.features ? neighbours(Array.from(output.features.data)) : null;
-  return {
-    image, square, seen, raw, shown, order, near,
-    map: output.class_map ? { data: output.class_map.data, dims: output.class_map.dims.slice(1) } : null,
-    unsure: rule ? shown[order[0]] < rule.least_confidence : false,
-    far: near ? near[4].distance > card.far.limit : false,
-    possible: rule ? order.filter((k, rank) => !rank || shown[k] >= rule.least_probability) : [],
-    seconds: (performance.now() - started) / 1000,
-  };
-}
-
-/** What the answer loses where a square of the picture is hidden: (C, 7, 7), for networks without a class map. */
-async function occlusion(result, stopped) {
-  const { places, share, batch } = OCCLUSION;
-  const { size } = card;
-  const classes = result.raw.length;
-  const patch = Math.round(size * share);
-  const mean = [0, 1, 2].map((c) => {
-    let sum = 0;
-    for (let p = c; p < result.square.data.length; p += 3) sum += result.square.data[p];
-    return Math.round(sum / (size * size));
-  });
-  const map = new Float32Array(classes * places * places);
-  for (let first = 0; first < places * places; first += batch) {
-    const squares = [];
-    for (let place = first; place < first + batch; place++) {
-      const data = result.square.data.slice();
-      const [top, left] = [Math.floor(place / places), place % places].map((k) => Math.round(((k + 0.5) * size) / places - patch / 2));
-      for (let y = Math.max(0, top); y < Math.min(size, top + patch); y++)
-        for (let x = Math.max(0, left); x < Math.min(size, left + patch); x++)
-          for (let c = 0; c < 3; c++) data[(y * size + x) * 3 + c] = mean[c];
-      squares.push({ data });
-    }
-    const { logits } = await answersOf(squares);
-    for (let n = 0; n < batch; n++) {
-      const hidden = softmax(logits.data.subarray(n * classes, (n + 1) * classes));
-      for (let c = 0; c < classes; c++)
-        map[c * places * places + first + n] = Math.log(Math.max(result.raw[c], SMALLEST)) - Math.log(Math.max(hidden[c], SMALLEST));
-    }
-    await new Promise((go) => setTimeout(go));
-    if (stopped()) return null;
-  }
-  return { data: map, dims: [classes, places, places] };
-}
-
-// ---- What is seen.
+const SHOWN = 900; // px of the longer side of a picture on the page
 
 const percent = (share) => (share > 0.995 && share < 1 ? "> 99" : share < 0.005 && share > 0 ? "< 1" : Math.round(share * 100)) + " %";
 const results = [];
@@ -278,7 +15,8 @@ function make(tag, text, properties = {}) {
   return element;
 }
 
-function drawMap(result, target) {
+/** `levels` (0 to 255) of a map lie in `box`, [left, top, width, height] in pixels of the picture; outside of it the network saw nothing. */
+function drawMap(result, { levels, width: columns, height: rows, box }) {
   const canvas = $("map");
   const { width, height } = canvas;
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -289,29 +27,16 @@ function drawMap(result, target) {
     for (let c = 0; c < 3; c++) under.data[p + c] = grey + card.pale * (under.data[p + c] - grey);
   }
   context.putImageData(under, 0, 0);
-  const [classes, rows, columns] = result.map.dims;
-  const values = Array.from(result.map.data.slice(target * rows * columns, (target + 1) * rows * columns), (v) => Math.max(0, v));
-  const top = Math.max(...values) || 1;
-  const side = 192;
-  const made = new ImageData(side, side);
-  for (let y = 0; y < side; y++)
-    for (let x = 0; x < side; x++) {
-      const [v, u] = [[y, rows], [x, columns]].map(([at, n]) => Math.min(n - 1, Math.max(0, ((at + 0.5) * n) / side - 0.5)));
-      const [i, j] = [Math.floor(v), Math.floor(u)];
-      const [k, l] = [Math.min(rows - 1, i + 1), Math.min(columns - 1, j + 1)];
-      const [a, b] = [v - i, u - j];
-      const value =
-        (1 - a) * ((1 - b) * values[i * columns + j] + b * values[i * columns + l]) +
-        a * ((1 - b) * values[k * columns + j] + b * values[k * columns + l]);
-      const level = value / top;
-      const index = Math.round(level * 255);
-      made.data.set(card.palette.slice(index * 3, index * 3 + 3), (y * side + x) * 4);
-      made.data[(y * side + x) * 4 + 3] = 255 * card.strongest * Math.sqrt(level) * Math.min(1, level * 4);
-    }
-  const small = make("canvas", undefined, { width: side, height: side });
+  const made = new ImageData(columns, rows);
+  levels.forEach((index, p) => {
+    const level = index / 255;
+    made.data.set(card.palette.slice(index * 3, index * 3 + 3), p * 4);
+    made.data[p * 4 + 3] = 255 * card.strongest * Math.sqrt(level) * Math.min(1, level * 4);
+  });
+  const small = make("canvas", undefined, { width: columns, height: rows });
   small.getContext("2d").putImageData(made, 0, 0);
-  const scale = width / result.image.width;
-  const [left, upper, w, h] = result.seen.map((value) => value * scale);
+  const scale = width / result.width;
+  const [left, upper, w, h] = box.map((value) => value * scale);
   context.fillStyle = "rgba(0, 0, 0, 0.65)";
   context.beginPath();
   context.rect(0, 0, width, height);
@@ -327,18 +52,13 @@ async function choose(target) {
   for (const row of $("classes").querySelectorAll("button")) row.setAttribute("aria-pressed", String(Number(row.dataset.class) === target));
   const name = card.classes[target];
   $("map").hidden = true;
-  if (!result.map) {
-    $("legend").textContent = "Looking for what the answer depends on ...";
-    result.map = await (result.pending ??= occlusion(result, () => current !== result));
-    if (!result.map) return void (result.pending = null);
-    if (current !== result || chosen !== target) return;
-  }
-  drawMap(result, target);
+  $("legend").textContent = "Looking for what the answer depends on ...";
+  const map = await mapOf(result, target);
+  if (!map || current !== result || chosen !== target) return;
+  drawMap(result, map);
   $("map").hidden = false;
   $("map").setAttribute("aria-label", `Map over the picture for ${name}`);
-  $("legend").textContent = card.outputs.includes("class_map")
-    ? `Bright: places that speak for ${name}.`
-    : `Bright: places without which ${name} would be less probable.`;
+  $("legend").textContent = legendOf(name);
 }
 
 function showClasses(result, all) {
@@ -361,7 +81,7 @@ function showClasses(result, all) {
   $("all").textContent = `All ${result.order.length} classes`;
 }
 
-function show(result) {
+async function show(result) {
   current = result;
   chosen = result.order[0];
   document.body.classList.add("answered");
@@ -379,16 +99,7 @@ function show(result) {
     said.push(result.possible.length > 6 ? `It may be ${names} or one of ${result.possible.length - 6} more.` : `It may be ${names}.`);
   }
   $("reason").textContent = said.join(" ");
-  const scale = Math.min(1, 900 / Math.max(result.image.width, result.image.height));
-  for (const id of ["picture", "map"]) {
-    $(id).width = Math.max(1, Math.round(result.image.width * scale));
-    $(id).height = Math.max(1, Math.round(result.image.height * scale));
-  }
-  const context = $("picture").getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingQuality = "high";
-  context.drawImage(result.image.canvas, 0, 0, $("picture").width, $("picture").height);
-  $("picture").setAttribute("aria-label", `The picture ${result.name}`);
-  $("file").textContent = `${result.name}, ${result.image.width} x ${result.image.height} px, answered in ${result.seconds.toFixed(2)} s`;
+  $("file").textContent = `${result.name}, ${result.width} x ${result.height} px, answered in ${result.seconds.toFixed(2)} s`;
   showClasses(result, false);
   $("near").hidden = !(result.near && card.thumbnails.length);
   if (!$("near").hidden)
@@ -401,7 +112,12 @@ function show(result) {
       }),
     );
   for (const button of $("strip").querySelectorAll("button")) button.setAttribute("aria-pressed", String(results[button.dataset.place] === result));
-  choose(first);
+  const preview = await previewOf(result);
+  if (current !== result) return;
+  for (const id of ["picture", "map"]) Object.assign($(id), { width: preview.width, height: preview.height });
+  $("picture").getContext("2d", { willReadFrequently: true }).drawImage(preview, 0, 0);
+  $("picture").setAttribute("aria-label", `The picture ${result.name}`);
+  await choose(first);
 }
 
 function tell(text) {
@@ -417,9 +133,8 @@ async function take(files) {
     let result;
     try {
       result = await classify(file);
-    } catch {
-      const place = make("p", `${file.name || "The picture"} cannot be read by this browser; save it as JPEG or PNG.`, { className: "problem" });
-      $("problems").append(place);
+    } catch (error) {
+      $("problems").append(make("p", refusalOf(file, error), { className: "problem" }));
       continue;
     }
     result.name = file.name || "from the clipboard";
@@ -427,7 +142,7 @@ async function take(files) {
     const button = make("button", undefined, { type: "button" });
     button.dataset.place = results.length - 1;
     const small = make("canvas", undefined, { width: 72, height: 72 });
-    small.getContext("2d").drawImage(result.image.canvas, 0, 0, 72, 72);
+    small.getContext("2d").drawImage(await previewOf(result), 0, 0, 72, 72);
     const label = result.unsure || result.far ? "Not sure" : card.classes[result.order[0]];
     button.append(small, make("span", label));
     button.setAttribute("aria-label", `${result.name}: ${label}`);
@@ -454,8 +169,10 @@ for (const kind of ["dragover", "dragenter"])
 for (const kind of ["dragleave", "drop"]) addEventListener(kind, () => document.body.classList.remove("over"));
 addEventListener("drop", (event) => { event.preventDefault(); $("problems").replaceChildren(); take(event.dataTransfer.files); });
 
-session.then(
-  () => { $("choose").disabled = $("photo").disabled = false; tell(""); },
-  (error) => tell(`This browser cannot run the network (${error.message}); a browser of 2023 or later can.`),
-);
-globalThis.foveate = { card, classify, squareOf, decode, resize, session, occlusion };
+/** `ready` holds once pictures can be answered. */
+function start(ready) {
+  ready.then(
+    () => { $("choose").disabled = $("photo").disabled = false; tell(""); },
+    (error) => tell(`This browser cannot run the network (${error.message}); a browser of 2023 or later can.`),
+  );
+}

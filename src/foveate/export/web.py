@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import hashlib
 import io
 import lzma
 import re
@@ -11,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from sklearn.preprocessing import normalize
 
-from foveate.core.errors import DataError
 from foveate.core.files import write_text
-from foveate.core.intervals import of_answers
 from foveate.core.threads import in_threads
 from foveate.data.decode import read_image
 from foveate.experiment.familiarity import NEIGHBOURS, limit_of, some
@@ -25,9 +21,8 @@ from foveate.experiment.run import Run
 from foveate.export.card import ExportCard
 from foveate.export.graph import subject_for_export
 from foveate.export.onnx_classifier import OnnxClassifier
+from foveate.export.page import page_of, part
 from foveate.export.program import TRIED, answers_of, onnx_of
-from foveate.reporting.answers import page_json
-from foveate.reporting.overlays import COLORMAP, PALE, STRONGEST
 from foveate.reporting.pictures import data_uri
 
 RUNTIME = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.xz"
@@ -50,23 +45,13 @@ def export_web(run: Run, file: Path, *, nearest: bool = False, limit: int = TRIE
     """
     content, card = onnx_of(subject_for_export(run), run.folder, limit, answers_of(run))
     known = _known(run, content, card, nearest)
-    script = _script()
-    environment = Environment(
-        loader=PackageLoader("foveate.export", package_path=""),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("page.html.j2").render(
-        title=run.folder.resolve().name,
-        card=card,
+    page = page_of(
+        run, card, "offline.html.j2", (_runtime_script(), part("page.js"), part("offline.js")), known,
         far=known["far"],
         nearest=nearest and bool(known["thumbnails"]),
-        measured=_measured(run),
-        data=_data(card, known),
         network=_packed(content),
         wasm=_packed(lzma.decompress(_runtime(RUNTIME[1]))),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    )  # fmt: skip
     write_text(file, page)
     return card
 
@@ -110,42 +95,13 @@ def _thumbnail(file: Path) -> str:
     return str(data_uri(picture, quality=80))
 
 
-def _measured(run: Run) -> dict[str, Any] | None:
-    """The run's accuracy on its test pictures, else on its validation pictures."""
-    table = run.predictions
-    split = next((name for name in ("test", "val") if name in table.splits), None)
-    if split is None:
-        return None
-    rows = table.of_split(split)
-    interval = of_answers(rows.correct, rows.group)
-    return {"split": {"test": "test", "val": "validation"}[split], "n": len(rows), "accuracy": rows.correct.mean(),
-            "interval": interval}  # fmt: skip
-
-
-def _data(card: ExportCard, known: dict[str, Any]) -> Markup:
-    from matplotlib import colormaps
-
-    palette = (colormaps[COLORMAP](np.arange(256) / 255)[:, :3] * 255).round().astype(int)
-    values = card.model_dump(mode="json") | known
-    values |= {
-        "classes": card.class_names, "pale": PALE, "strongest": STRONGEST, "palette": palette.ravel().tolist()
-    }  # fmt: skip
-    return page_json(values)
-
-
-def _script() -> str:
-    """ONNX Runtime Web as the constant ``ort``, then the page's own script."""
+def _runtime_script() -> str:
+    """ONNX Runtime Web as the constant ``ort``."""
     bundle = _runtime(RUNTIME[0]).decode()
     body, exported = re.fullmatch(r"(.*)export\{(.*?)\};.*", bundle, re.DOTALL).groups()  # type: ignore[union-attr]
     names = {said: own for own, said in (pair.split(" as ") for pair in exported.split(","))}
     given = ", ".join(f"{name}: {names[name]}" for name in ("InferenceSession", "Tensor", "env"))
-    own = resources.files("foveate.export").joinpath("page.js").read_text(encoding="utf-8")
-    script = f"const ort = await (async () => {{\n{body}\nreturn {{ {given} }};\n}})();\n{own}"
-    if "</script" in script.lower() or "<!--" in script:
-        raise DataError(
-            "The page's script holds what would end it; this version of ONNX Runtime Web cannot be used."
-        )
-    return script
+    return f"const ort = await (async () => {{\n{body}\nreturn {{ {given} }};\n}})();"
 
 
 def _runtime(name: str) -> bytes:
