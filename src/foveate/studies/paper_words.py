@@ -169,7 +169,9 @@ def _found(results: StudyResults, analysis: Analysis, metric: Metric, arm: str) 
 def _would(analysis: Analysis, metric: Metric, arms: Sequence[str]) -> str:
     known = [analysis.comparisons[metric.name][arm].detectable.smallest for arm in arms]
     seen = sorted(value for value in known if value is not None)
-    return f" (the design would see {interval_words(seen[0], seen[-1], metric)})" if seen else ""
+    if not seen:
+        return ""
+    return f" (the design would see {number_words(seen[0], metric)} to {amount_words(seen[-1], metric)})"
 
 
 def _means(analysis: Analysis, metric: Metric, base: str, arm: str) -> str:
