@@ -155,6 +155,11 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
     lines = (tmp_path / "c.csv").read_text().splitlines()
     assert lines[0] == "file,class_id"
     assert len(lines) == 49
+    arguments = ("predict", out, one, "--quick", "--layout", "fiftyone", "--out", tmp_path / "samples.json")
+    assert foveate(*arguments).exit_code == 0
+    (sample,) = json.loads((tmp_path / "samples.json").read_text())["samples"]
+    assert sample["filepath"] == str(one)
+    assert {"calibrated", "not_sure", "possible"} <= sample.keys()
 
     assert foveate("report", out, "--out", tmp_path / "report.html").exit_code == 0
     assert "<html" in (tmp_path / "report.html").read_text()
@@ -276,8 +281,12 @@ TRAIN = ("--backbone", "foveate_small_cnn", "--weights", "none", "--size", "32",
         (("evaluate", "nowhere"), "not a run folder"),
         (("report", "nowhere"), "not a run folder"),
         (("predict", "nowhere", "a.png", "--out", "p.csv"), "not a run folder"),
-        (("predict", "nowhere", "a.png", "--out", "p.txt"), "--out takes a .csv or .json"),
+        (("predict", "nowhere", "a.png", "--out", "p.txt"), "--out takes a .csv or .json file"),
         (("predict", "nowhere", "a.png", "--out", "p.csv", "--layout", "x"), "There is no layout 'x'"),
+        (
+            ("predict", "nowhere", "a.png", "--out", "p.csv", "--layout", "coco"),
+            "--out takes a .json file for",
+        ),
         (("train", "nowhere", "--out", "run", *TRAIN), "does not exist"),
         (("train", "nowhere", "--out", "run", *TRAIN, "--lr", "fast"), "--lr takes a number or auto"),
         (("train", "nowhere", "--out", "run", *TRAIN, "--guide", "x"), "no guidance 'x'"),

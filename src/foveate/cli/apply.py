@@ -88,29 +88,31 @@ def predict(
         run: A run folder, a study's folder with --arm (the networks of all seeds are averaged), or an ONNX file that
             foveate export wrote.
         out: The file to write, .csv or .json.
-        layout: table (probabilities and all), or competition (file, class id).
+        layout: table (probabilities and all), competition (file, class id), or JSON for fiftyone, labelstudio, coco.
         arm: Of a study: the arm whose networks predict.
         block: Of a study with blocks or sets: which table's.
         level: Share of its sure answers that should be right.
         quick: Leave out how far pictures are from the training pictures, which are read once for that.
     """
     from foveate.core.files import write_csv
+    from foveate.data.listing import shared_folder
     from foveate.evaluation.prediction_files import LAYOUTS
 
     if layout not in LAYOUTS:
         raise ConfigError(f"There is no layout '{layout}'; choose one of {', '.join(LAYOUTS)}.")
-    if out.suffix not in (".csv", ".json"):
-        raise ConfigError(f"--out takes a .csv or .json file, got '{out}'.")
+    form = LAYOUTS[layout]
+    if out.suffix not in form.suffixes:
+        raise ConfigError(f"--out takes a {' or '.join(form.suffixes)} file for '{layout}', got '{out}'.")
     known = sure = None
     if run.suffix == ".onnx":
-        predictions = _predict_onnx(run, paths, level if layout == "table" else None, tta, device)
+        predictions = _predict_onnx(run, paths, level if form.judged else None, tta, device)
         sure = level if "not_sure" in predictions.look else None
     elif (run / "study.yaml").is_file():
         predictions = _predict_study(run, paths, arm, block, tta, device)
     else:
         opened = open_run(run)
         with watched() as screen:
-            if layout == "table":
+            if form.judged:
                 sure = level if _rule(opened, tta, level) else None
                 try:
                     known = None if quick else opened.familiarity(device, screen.progress)
@@ -119,7 +121,7 @@ def predict(
             predictions = opened.predict(
                 paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
             )
-    LAYOUTS[layout](predictions, out)
+    form.write(predictions, out, shared_folder(paths))
     say(f"{len(predictions)} predictions in ", out)
     if sure is not None:
         say(

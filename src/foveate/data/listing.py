@@ -116,8 +116,14 @@ def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Pa
         raise DataError(
             f"No picture in {', '.join(map(str, given)) or 'an empty list'}; give files or folders."
         )
-    root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
+    root = shared_folder(paths)
     return root, [path.relative_to(root).as_posix() for path in files]
+
+
+def shared_folder(paths: Sequence[Path]) -> Path:
+    """The folder given, or the one that all paths of pictures and folders share."""
+    given = [Path(os.path.abspath(path)) for path in paths]
+    return Path(os.path.commonpath([path if path.is_dir() else path.parent for path in given]))
 
 
 def none_readable(root: Path, unreadable: Mapping[str, str]) -> DataError:
