@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from filelock import FileLock
 
 from foveate.augmentation import build_transforms
@@ -47,14 +47,14 @@ from foveate.experiment.subjects import (
 from foveate.feedback import FEEDBACKS
 from foveate.last_layer.refit import refit
 from foveate.models.build import build_network, picture_size
-from foveate.models.networks import NETWORKS, Network
+from foveate.models.networks import Network
 from foveate.models.store import save_model
 from foveate.models.summary import summarise_network
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
 from foveate.training.checks import check_batches
-from foveate.training.distributed import from_main
+from foveate.training.distributed import from_main, refuse_sharded
 from foveate.training.interrupt import watch_signals
 from foveate.training.shared_features import SharedFeatures
 
@@ -95,11 +95,8 @@ def run(
     """
     data, out = Path(data), Path(out)
     device = pick_device(experiment.training.device)
-    unused = NETWORKS[experiment.model.network.kind].skips_layers
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
-    )
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    refuse_sharded(accelerator)
     # The same step must give the same bits; on a CPU it does by itself.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     observer = observer if observer and accelerator.is_main_process else Observer()

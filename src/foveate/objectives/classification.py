@@ -171,8 +171,9 @@ class Centre(ModuleTerm):
         loss = (vectors - shares @ self.centres).square().sum(dim=1).mean()
         if self.training:
             with torch.no_grad():
-                weight = shares.sum(dim=0)[:, None]
-                moved = shares.T @ vectors - weight * self.centres
+                seen = self.total(torch.cat([shares.T @ vectors, shares.sum(dim=0)[:, None]], dim=1))
+                weight = seen[:, -1:]
+                moved = seen[:, :-1] - weight * self.centres
                 self.centres += self.config.rate * moved / weight.clamp(min=1)
         return loss
 

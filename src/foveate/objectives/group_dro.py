@@ -43,7 +43,7 @@ class GroupDRO(ModuleTerm):
     subgroup: torch.Tensor
 
     def __init__(self, config: Config, context: Context) -> None:
-        """Raises ConfigError: the pictures do not have the attribute, or several processes train."""
+        """Raises ConfigError: the pictures do not have the attribute."""
         super().__init__(config, context)
         catalog = context.catalog
         if catalog is None or config.attribute not in catalog.attributes:
@@ -51,10 +51,6 @@ class GroupDRO(ModuleTerm):
             raise ConfigError(
                 f"The loss 'group_dro' is asked for by the attribute '{config.attribute}', but the pictures have "
                 f"{known}; name it in data.layout.attributes (--attribute)."
-            )
-        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            raise ConfigError(
-                "The weights of the loss 'group_dro' move by whole batches; train in one process."
             )
         rows = catalog.indices("train")
         _, places, counts = np.unique(
@@ -80,9 +76,13 @@ class GroupDRO(ModuleTerm):
                 "The loss 'group_dro' cannot say to which subgroup a mixed picture belongs; leave the transform out."
             )
         member = F.one_hot(self.subgroup[batch.index.to(losses.device)], len(self.weights)).to(losses)
-        means = losses @ member / member.sum(dim=0).clamp(min=1)  # (G,)
-        worse = means.detach() + self.config.adjustment / self.counts.sqrt()
+        sums = losses @ member  # (G,)
+        pictures = torch.full_like(sums, len(losses))
+        seen = self.total(torch.stack([sums.detach(), member.sum(dim=0), pictures]))
+        count, share = seen[1].clamp(min=1), pictures / seen[2]
+        worse = seen[0] / count + self.config.adjustment / self.counts.sqrt()
         weights = self.weights * (self.config.step * worse).exp()
         weights = weights / weights.sum()
         self.weights.copy_(weights)
-        return (weights * means).sum()
+        # A process's loss will weigh as many pictures as it has; here the subgroups' means are over all pictures.
+        return (weights * (sums / count / share)).sum()

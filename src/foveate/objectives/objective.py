@@ -1,7 +1,7 @@
 """The objective: named terms and, separately, their weights."""
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from foveate.objectives.spatial import (
     SpatialL1,
     SpatialMSE,
 )
-from foveate.objectives.term import Context, Progress, Term, addressed
+from foveate.objectives.term import Context, Progress, Term, Total, addressed, alone
 from foveate.objectives.views import JensenShannon, NTXent, SelfDistillation
 from foveate.objectives.weighting import WEIGHTINGS, Constant, Situation, Weight, Weighting
 
@@ -79,6 +79,8 @@ class Objective(nn.Module):
     training mode every call of ``weigh`` moves what weightings measure; in eval mode nothing does.
     """
 
+    total: Total = staticmethod(alone)
+
     def __init__(self, config: dict[str, Any], context: Context) -> None:
         """Raises ConfigError: a name that is taken, or what a term or a weighting says of its settings."""
         super().__init__()
@@ -109,6 +111,12 @@ class Objective(nn.Module):
         )
         for name, weighting in self._weightings.items():
             weighting.check(name, self._weightings, self.terms)
+
+    def add_by(self, total: Total) -> None:
+        """Take sums over the processes of a distributed run by ``total``; a new objective is one process's own."""
+        self.total = total
+        for term in self.terms.values():
+            term.total = total
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -194,13 +202,8 @@ class Objective(nn.Module):
         terms: dict[str, torch.Tensor],
         output: Output,
         progress: Progress,
-        average: Callable[[torch.Tensor], torch.Tensor] = lambda values: values,
     ) -> Weighed:
-        """The weighted sum of ``terms``, which this objective computed from ``output``.
-
-        Args:
-            average: mean over the processes of a distributed run, for what weightings measure.
-        """
+        """The weighted sum of ``terms``, which this objective computed from ``output``."""
         weights: dict[str, Weight] = {}
         weightings = {name: self._weightings[name] for name in terms}
         for stage in sorted({weighting.stage for weighting in weightings.values()}):
@@ -211,7 +214,8 @@ class Objective(nn.Module):
                 taps={name: [output.taps[tap] for tap in self.terms[name].taps] for name in terms},
                 classification=[name for name in terms if self.terms[name].guides_nothing],
                 progress=progress,
-                average=average,
+                pictures=len(output.logits),
+                total=self.total,
             )
             weights |= {
                 name: self._weights[name] * weighting(name, now)

@@ -18,7 +18,25 @@ from foveate.models.heads import Head
 from foveate.models.output import Output
 from foveate.objectives.weighting import AnyWeightingConfig, Constant
 
-__all__ = ["Context", "ModuleTerm", "Progress", "Term", "TermConfig", "addressed", "nothing"]
+__all__ = [
+    "Context",
+    "ModuleTerm",
+    "Progress",
+    "Term",
+    "TermConfig",
+    "Total",
+    "addressed",
+    "alone",
+    "nothing",
+]
+
+
+Total = Callable[[torch.Tensor], torch.Tensor]
+
+
+def alone(values: torch.Tensor) -> torch.Tensor:
+    """The sum over one process."""
+    return values
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,10 @@ class Term:
     """``batch.images`` requires a gradient before the forward pass."""
     asks_again: bool = False
     """It calls ``output.again``, which is None where features are stored; so they are not."""
+
+    total: Total = staticmethod(alone)
+    """Sum over the processes of a distributed run, of a tensor without gradient: what a term remembers must be of all
+    pictures of a step. Asked in training mode only, equally often on every process."""
 
     def __init__(self, config: Any, context: Context) -> None:
         """Raises ConfigError: the network cannot give what the term asks for."""

@@ -114,7 +114,10 @@ class SelfDistillation(ModuleTerm):
         target = ((says - self.centre) / self.config.teacher_temperature).softmax(dim=1)
         if self.training:
             m = self.config.centre_momentum
-            self.centre.mul_(m).add_(says.mean(dim=0, keepdim=True), alpha=1 - m)
+            *seen, count = self.total(
+                torch.cat([says.sum(dim=0), says.new_tensor([float(len(says))])])
+            ).split([says.shape[1], 1])
+            self.centre.mul_(m).add_(seen[0] / count, alpha=1 - m)
         answer = (output.logits.float() / self.config.temperature).log_softmax(dim=1)
         other = torch.arange(len(answer), device=answer.device) ^ 1
         return -(target * answer[other]).sum(dim=1).mean()

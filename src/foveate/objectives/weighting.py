@@ -38,8 +38,10 @@ class Situation:
     classification: Sequence[str]
     """The terms that guide nothing: they look at the logits alone."""
     progress: Progress
-    average: Callable[[torch.Tensor], torch.Tensor]
-    """Mean over the processes of a distributed run."""
+    pictures: int
+    """Of this process."""
+    total: Callable[[torch.Tensor], torch.Tensor]
+    """Sum over the processes of a distributed run."""
 
 
 class Weighting(nn.Module):
@@ -165,7 +167,8 @@ class Measured(Weighting):
     @torch.no_grad()
     def see(self, own: torch.Tensor, other: torch.Tensor, now: Situation) -> None:
         """Take one step's quantities (scalars) into the means; own = 0 (no picture took part) is not counted."""
-        seen = now.average(torch.stack([own.detach().float(), other.detach().float()]))
+        share = now.pictures / now.total(torch.full_like(self.means[0], now.pictures))  # 1 in one process
+        seen = now.total(torch.stack([own.detach().float(), other.detach().float()]) * share)
         moved = self.means.lerp(seen, 1 - self.config.smoothing)
         self.means.copy_(torch.where(seen[0] > 0, moved, self.means))
 

@@ -3,12 +3,25 @@
 In a single process every function gives back what it got.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
+
+from foveate.core.errors import ConfigError
+
+
+def refuse_sharded(accelerator: Accelerator) -> None:
+    """Raises ConfigError: the processes were started to share one network's parameters among them."""
+    kind = accelerator.distributed_type.value
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise ConfigError(
+            f"Training with {kind} is not supported: every process holds the whole network and its optimizer, so only "
+            "plain data parallelism works; start it with torchrun, or choose a smaller backbone or training.batch_size."
+        )
 
 
 def from_main(accelerator: Accelerator, value: Any) -> Any:
@@ -40,33 +53,44 @@ def summed(accelerator: Accelerator, values: dict[str, float]) -> dict[str, floa
     return dict(zip(values, accelerator.reduce(mine, "sum").tolist(), strict=True))
 
 
-def mean(accelerator: Accelerator, values: torch.Tensor) -> torch.Tensor:
-    """The mean of a tensor over all processes."""
+def total(accelerator: Accelerator, values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all processes."""
     if accelerator.num_processes == 1:
         return values
-    averaged: torch.Tensor = accelerator.reduce(values, "mean")
-    return averaged
+    added: torch.Tensor = accelerator.reduce(values, "sum")
+    return added
 
 
-def share_start(accelerator: Accelerator, module: nn.Module) -> None:
-    """The main process's parameters and buffers on every process; for modules that DDP does not wrap."""
+def share_of(accelerator: Accelerator, count: int) -> float:
+    """What the mean over this process's ``count`` pictures weighs in the mean over all: 1 where all have as many."""
+    if accelerator.num_processes == 1:
+        return 1.0
+    everyones = total(accelerator, torch.tensor(float(count), device=accelerator.device))
+    return count * accelerator.num_processes / float(everyones)
+
+
+def share(accelerator: Accelerator, values: Iterable[torch.Tensor]) -> None:
+    """The main process's values, in place, on every process."""
     if accelerator.num_processes > 1:
-        for value in module.state_dict().values():
+        for value in values:
             torch.distributed.broadcast(value, src=0)
 
 
-def share_gradients(accelerator: Accelerator, module: nn.Module) -> None:
-    """The mean gradients of parameters that DDP does not wrap, on every process."""
-    if accelerator.num_processes > 1:
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                # A process on which no picture took part has none, and all must exchange alike.
-                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                parameter.grad = mean(accelerator, gradient)
+def share_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
+    """The mean gradients, on every process; none where no process has one.
 
-
-def share_buffers(accelerator: Accelerator, model: nn.Module) -> None:
-    """The main process's buffers (batch statistics), which DDP leaves different after a step, on every process."""
-    if accelerator.num_processes > 1:
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, src=0)
+    They are exchanged once a step, all in one piece, after the backward pass. So parameters that no loss reaches,
+    second passes and gradients inside of a loss, at which DistributedDataParallel stumbles, need no care.
+    """
+    if accelerator.num_processes == 1:
+        return
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    # A process on which no picture took part has no gradient, and all must exchange alike.
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+    there = torch.tensor([float(p.grad is not None) for p in learning], device=accelerator.device)
+    parts = [*gradients, there]
+    added = total(accelerator, torch.cat([part.flatten() for part in parts]))
+    *sums, counted = added.split([part.numel() for part in parts])
+    for parameter, gradient, new, anywhere in zip(learning, gradients, sums, counted.tolist(), strict=True):
+        new = new.view(gradient.shape) / accelerator.num_processes
+        parameter.grad = gradient.copy_(new) if anywhere else None

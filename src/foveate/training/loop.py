@@ -68,7 +68,10 @@ class _Trainer:
 
     def run(self, signals: Signals) -> None:
         check_phases(self.job)
-        distributed.share_start(self.accelerator, self.job.objective)
+        accelerator, objective = self.accelerator, self.job.objective
+        for part in (self.model, objective):
+            distributed.share(accelerator, part.state_dict().values())
+        objective.add_by(lambda values: distributed.total(accelerator, values))
         self._resume()
         if self.job.timed and self.accelerator.num_processes == 1:
             self.job.decisions.make("time needed", self._time_needed)
@@ -172,14 +175,18 @@ class _Trainer:
 
     def _forward_backward(self, raw: Batch, plan: PhasePlan, progress: Progress) -> None:
         position = self.position
-        done = plan.step.train(self.model, raw, progress, position.step, position.batch, through=plan.through)
+        done = plan.step.train(
+            self.model, raw, progress, position.step, position.batch, through=plan.compiled
+        )
         self.feedback.see(done)
         loss = done.weighed.total
         values = {name: float(value.detach()) for name, value in {**done.terms, "loss": loss}.items()}
         weights = {name: float(weight) for name, weight in done.weighed.weights.items()}
         if not math.isfinite(values["loss"]):
             raise TrainingError(self._not_finite(raw, values))
-        self.accelerator.backward(self.scaler.scale(loss / self.config.accumulate))
+        # The last step of an epoch may give some processes a picture more than others.
+        share = distributed.share_of(self.accelerator, len(raw))
+        self.accelerator.backward(self.scaler.scale(loss * share / self.config.accumulate))
         if self.job.feeds.labelled:
             right = done.output.logits.detach().argmax(dim=1) == done.batch.labels
             values["accuracy"] = float(right.float().mean())
@@ -191,11 +198,13 @@ class _Trainer:
 
     def _update(self, phase: PhaseConfig) -> None:
         assert self.optimizer is not None
+        distributed.share_gradients(
+            self.accelerator, (*self.model.parameters(), *self.job.objective.parameters())
+        )
         if self.config.clip:
             self.scaler.unscale_(self.optimizer)
             trainable = [p for p in self.model.parameters() if p.requires_grad]
             self.accelerator.clip_grad_norm_(trainable, self.config.clip)
-        distributed.share_gradients(self.accelerator, self.job.objective)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -219,7 +228,7 @@ class _Trainer:
             "phase_epoch": position.phase_epoch + 1,
             **{f"train_{name}": value / pictures for name, value in sums.items()},
         }
-        distributed.share_buffers(self.accelerator, self.model)
+        distributed.share(self.accelerator, self.model.buffers())  # batch statistics
         with self._interruptible(signals, len(self.feedback.feed(plan.train))):
             row |= self._validated(phase, plan)
         position.seconds += time.perf_counter() - started

@@ -13,7 +13,6 @@ from foveate.data.batch import Batch
 from foveate.models.freeze import is_backbone_frozen, set_modes
 from foveate.models.networks import Network
 from foveate.objectives import Objective, Progress
-from foveate.training.distributed import mean
 from foveate.training.finders import find_learning_rate
 from foveate.training.loaders import FEATURE_LIMIT, Feed
 from foveate.training.optimizers import build_optimizer, parameter_groups
@@ -35,8 +34,8 @@ class PhasePlan:
     lr: float
     step: Step
     """With the terms that can train something in this phase."""
-    through: Any
-    """The network, wrapped where training is distributed or compiled; with stored features its head."""
+    compiled: Any = None
+    """The compiled network, where it is."""
 
 
 def plan_phase(job: Job, phase: PhaseConfig) -> PhasePlan:
@@ -129,15 +128,8 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     train = stored("train", views)
     validation = stored("val", 0) if job.feeds.validated else None
 
-    distributed = job.accelerator.num_processes > 1
-    step = _step(job, Precision("fp32"), stored=True)
-    return PhasePlan(
-        train=train,
-        validation=validation,
-        lr=_learning_rate(phase, train, step),
-        step=step,
-        through=job.accelerator.prepare_model(model.head) if distributed else model.head,
-    )
+    step = Step(job, job.objective, Precision("fp32"), stored=True)
+    return PhasePlan(train, validation, _learning_rate(phase, train, step), step)
 
 
 def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
@@ -147,17 +139,9 @@ def _full_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
         job.feeds.evaluation("val", job.batch_size) if job.feeds.validated else None
     )  # fmt: skip
 
-    step = _step(job, Precision(_precision(job, phase)))
-    network: Any = job.model
-    if job.accelerator.num_processes > 1:
-        network = job.accelerator.prepare_model(network)
-    if job.config.compile:
-        network = torch.compile(network)
-    return PhasePlan(train, validation, _learning_rate(phase, train, step), step, network)
-
-
-def _step(job: Job, precision: Precision, *, stored: bool = False) -> Step:
-    return Step(job, job.objective, precision, stored, partial(mean, job.accelerator))
+    step = Step(job, job.objective, Precision(_precision(job, phase)))
+    compiled = torch.compile(job.model) if job.config.compile else None
+    return PhasePlan(train, validation, _learning_rate(phase, train, step), step, compiled)
 
 
 def _precision(job: Job, phase: PhaseConfig) -> str:

@@ -1,7 +1,6 @@
 """The one step: prepare, transforms, forward, objective, weigh. Loop, validation, finders and trials all take it."""
 
 import copy
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,15 +17,12 @@ from foveate.models.output import Output
 from foveate.models.taps import edit_tap
 from foveate.objectives import Objective
 from foveate.objectives.objective import Weighed
+from foveate.objectives.term import alone
 from foveate.training.precision import Precision
 from foveate.training.training_job import Job
 
 UNDER_WAY = Progress(epoch=100_000, share=0.5, training=0.5)
 """What trials of memory and speed are told: everything that begins in a later epoch takes part."""
-
-
-def _alone(values: torch.Tensor) -> torch.Tensor:
-    return values
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,6 @@ class Step:
     precision: Precision
     stored: bool = False
     """Batches hold stored features of the frozen backbone: nothing is left to prepare, and the head alone is asked."""
-    average: Callable[[torch.Tensor], torch.Tensor] = _alone
-    """Mean over the processes of a distributed run, for what weightings measure."""
 
     def train(
         self, network: Network, raw: Batch, progress: Progress, *moment: int | str, through: Any = None
@@ -64,7 +58,7 @@ class Step:
         Args:
             raw: from a feed.
             moment: the key of what the transforms draw.
-            through: a wrapper of the network (distributed, compiled) that the pass goes through.
+            through: the compiled network, that the pass goes through.
         """
         network.progress = progress
         # Transforms work on whole planes: the layout of the precision comes after them.
@@ -92,16 +86,17 @@ class Step:
     def apart(self) -> "Step":
         """The same step for finders and trials: what weightings measure and the gradients of the objective's
         parameters are not the run's, and every process is by itself."""
-        return replace(self, objective=copy.deepcopy(self.objective).train(), average=_alone)
+        objective = copy.deepcopy(self.objective).train()
+        objective.add_by(alone)
+        return replace(self, objective=objective)
 
     def _prepared(self, raw: Batch, precision: Precision) -> Batch:
         return raw if self.stored else self.job.prepare(raw, precision)
 
     def _forward(self, network: Network, batch: Batch, through: Any) -> Output:
         if self.stored:
-            head = through or network.head
-            assert head is not None, "networks that store features have a head"
-            return Output(head(batch.images))
+            assert network.head is not None, "networks that store features have a head"
+            return Output(network.head(batch.images))
         with ExitStack() as stack:
             for tap, edit in batch.edits.items():
                 stack.enter_context(edit_tap(network.backbone, tap, batch.images, edit))
@@ -109,17 +104,14 @@ class Step:
 
     def _judged(self, batch: Batch, output: Output, progress: Progress) -> Outcome:
         terms = self.objective(output, batch, progress)
-        return Outcome(
-            batch, output, terms, self.objective.weigh(terms, output, progress, average=self.average)
-        )
+        return Outcome(batch, output, terms, self.objective.weigh(terms, output, progress))
 
 
 def pass_through(objective: Objective, network: Any, batch: Batch, plain: Network | None = None) -> Output:
     """What ``network`` says of the batch: the feature maps that the objective wants, and ``again`` set.
 
     Args:
-        plain: the network itself where ``network`` is a wrapper of it (distributed, compiled): ``again`` goes round
-            the wrapper, which counts on one pass a step.
+        plain: the network itself where ``network`` is compiled: ``again`` goes round that.
     """
     output: Output = network(batch.images, taps=objective.taps, differentiable=objective.needs_tap_gradient)
     asked = plain if plain is not None else network

@@ -57,7 +57,6 @@ class Fbsd(Network):
         """On a level's features, before they are diversified."""
 
     branches = ("level1", "level2", "level3", "concat")
-    skips_layers = True
 
     def __init__(self, config: Config, backbone: Backbone, classes: int, seed: int) -> None:
         super().__init__(backbone, classes)

@@ -44,8 +44,6 @@ class Network(nn.Module):
     stores_features: ClassVar[bool] = False
     """Whether its logits are ``head(features(images))`` and nothing else, so that a frozen backbone may run once for
     each picture and the head be trained on what it gave."""
-    skips_layers: ClassVar[bool] = False
-    """Whether layers of the backbone may take no part in the answer and so get no gradient."""
     branches: tuple[str, ...] = ()
     """Names of ``Output.branches`` that it gives in training."""
     own_maps: ClassVar[tuple[str, ...]] = ()
