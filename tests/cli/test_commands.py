@@ -177,7 +177,7 @@ def test_evaluate_on_own_backgrounds_and_changed_pictures(
     assert result.exit_code == 0, result.output
     measures = ["textures", "moved_object", {"kind": "folder_backgrounds", "folder": str(tmp_path)}]
     found = Run.open(out).measure(device="cpu", measures=measures)[1]["test"]
-    for line, kind in (("your backgrounds", "folder_backgrounds"), ("textures", "textures")):
+    for line, kind in (("backgrounds of a folder", "folder_backgrounds"), ("textures", "textures")):
         assert f"{line}: accuracy {found[kind]['accuracy']:.3f} (95 %" in said(result)
         assert f"unchanged {found[kind]['consistent']:.3f}; unchanged" in said(result)
     assert "object moved and scaled: accuracy" in said(result)

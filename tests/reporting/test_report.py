@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from foveate.core.errors import DataError, RunError
 from foveate.core.files import write_csv
-from foveate.core.intervals import of_mean
+from foveate.core.intervals import of_mean, wilson
 from foveate.evaluation.background_files import TESTS
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.mask_proposals import CHUNK, made_by
@@ -168,7 +170,7 @@ def test_other_backgrounds(run: Path) -> None:
     with open(run / "background_tests.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     page = Page(build_report(run))
-    section = page.source[page.source.index('<section id="backgrounds">') :]
+    section = page.source[page.source.index('<section id="unlike">') :]
     section = section[: section.index("</section>")]
     cells = [
         [
@@ -178,11 +180,17 @@ def test_other_backgrounds(run: Path) -> None:
         for row in re.findall(r"<tr[^>]*>(.*?)</tr>", section, re.DOTALL)
     ]
     by_name = {row[0]: row for row in cells}
-    assert f"{len(rows)} test pictures with masks" in section
-    for test, name in (("swapped", "Swapped"), ("grey", "Grey"), ("removed", "Object removed")):
+    assert f"{len(rows)} pictures with masks" in section
+    for test, name in (
+        ("swapped", "Swapped backgrounds"),
+        ("grey", "Grey background"),
+        ("removed", "Object removed"),
+    ):
         right = [row[f"{test}_prediction"] == row["label"] for row in rows]
         assert by_name[name][2] == percent(sum(right) / len(rows))
-        assert by_name[name][4:] == [str(len(rows) - sum(right)), "0"], "unchanged, all were right"
+        stays = [row[f"{test}_prediction"] == row["original_prediction"] for row in rows]
+        same = percent(sum(stays) / len(rows))
+        assert by_name[name][4:] == [same, f"{len(rows) - sum(right)} / 0"], "unchanged, all were right"
         assert sum(right) < len(rows)
     first = rows[0]
     article = section[section.index("<article>") : section.index("</article>")]
@@ -194,6 +202,48 @@ def test_other_backgrounds(run: Path) -> None:
         predicted = first[f"{test}_prediction"]
         assert ("✓" if predicted == first["label"] else f"✗ {names[predicted]}") in caption
         assert percent(float(first[f"{test}_probability"]), 0) in caption
+
+
+def share(right: int, n: int) -> dict[str, Any]:
+    low, high = wilson(right, n) or (0.0, 1.0)
+    return {"n": n, "correct": right, "accuracy": right / n, "accuracy_low": low, "accuracy_high": high}
+
+
+def test_every_test_unlike_the_training_is_a_row(run: Path) -> None:
+    split = PredictionTable.from_csv(run / "predictions.csv").of_split("test")
+    place = np.array(["field" if i % 3 else "wood" for i in range(len(split))])
+    extent = np.linspace(0.1, 0.4, len(split)).astype(np.float32)
+    replace(split, attributes={"place": place}, look={**split.look, "map_extent": extent}).to_csv(
+        run / "predictions.csv"
+    )
+    moved = {
+        **share(10, 16), "n": 8, "consistent": 0.25, "original": share(7, 8),
+        "variants": {"moved": share(7, 8), "scaled 0.5": share(3, 8)},
+    }  # fmt: skip
+    tests = {"moved_object": moved, "attacks": {"fgsm_4": share(2, 24), "pgd_0.5": share(1, 24)}}
+    stated = {"metrics": {"test": {"accuracy": float(split.correct.mean()), **tests}}}
+    (run / "result.json").write_text(json.dumps(stated))
+    text = Page(build_report(run)).text
+    right = {name: split.correct[place == name].mean() for name in ("field", "wood")}
+    least = min(right, key=lambda name: right[name])
+    for words in (
+        "Object moved and scaled elsewhere in its own picture, smaller, larger scaled 0.5 38 %, moved 88 % "
+        f"{percent(10 / 16)} 39 to 82 % 25.0 % –",
+        f"FGSM 4/255 each pixel changed against the network, in one step {percent(2 / 24)} 2 to 26 % – –",
+        "PGD 0.5/255 the same in several steps",
+        f"Place: {least} the lowest of 2 values {percent(float(right[least]))}",
+        "The lowest of many values is low by chance too.", "Under attack a low figure is usual",
+        f"Half of the class map's energy lies in {percent(0.25)} of the picture, mean over {len(split)} pictures",
+    ):  # fmt: skip
+        assert "".join(words.split()) in "".join(text.split()), words
+    (run / "background_tests.csv").unlink()
+    text = Page(build_report(run)).text
+    unchanged = f"8 pictures with masks Same pictures unchanged as photographed {percent(7 / 8)}"
+    assert "".join(unchanged.split()) in "".join(text.split())
+    moved["consistent"] = "often"
+    (run / "result.json").write_text(json.dumps(stated))
+    with pytest.raises(RunError, match=r"moved_object\.consistent must be a number \(got 'often'\)"):
+        build_report(run)
 
 
 @pytest.mark.parametrize(
@@ -249,16 +299,19 @@ def test_a_network_trained_without_objects_is_no_evidence(run: Path) -> None:
         stream.write("objective: {classification: {kind: cross_entropy}, gone: {kind: counterfactual}}\n")
     text = Page(build_report(run)).text
     assert "trained on pictures without their object (loss counterfactual), so this is no evidence" in text
-    assert "of always answering the most frequent class" not in text[text.index("With another background") :]
+    assert (
+        "of always answering the most frequent class"
+        not in text[text.index("Pictures unlike the training") :]
+    )
 
 
 def test_without_background_tests_the_section_is_absent(run: Path) -> None:
     (run / "background_tests.npz").unlink()
-    assert "With another background" in Page(build_report(run)).text
+    assert "Pictures unlike the training" in Page(build_report(run)).text
     (run / "background_tests.csv").unlink()
     page = Page(build_report(run))
-    assert "With another background" not in page.text
-    assert "#backgrounds" not in page.source
+    assert "Pictures unlike the training" not in page.text
+    assert "#unlike" not in page.source
 
 
 def test_only_predictions(run: Path, tmp_path: Path) -> None:

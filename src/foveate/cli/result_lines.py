@@ -4,15 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from foveate.core.errors import few
+from foveate.evaluation.unlike_training import CHANGED
 
 NAMED = 3
-CHANGED = {
-    "folder_backgrounds": "your backgrounds",
-    "plain_colours": "plain colours",
-    "textures": "textures",
-    "moved_object": "object moved and scaled",
-}
-"""{evaluator: what it does}."""
 
 
 def result_lines(split: str, metrics: dict[str, Any], *, calibration: bool = False) -> Iterator[str]:
@@ -43,9 +37,9 @@ def result_lines(split: str, metrics: dict[str, Any], *, calibration: bool = Fal
                 f"(chance {tests['chance_majority']:.3f}); unchanged {tests['original']['accuracy']:.3f} "
                 f"(n = {tests['n']})"
             )
-        for kind, what in CHANGED.items():
+        for kind, (title, _) in CHANGED.items():
             if found := metrics.get(kind):
-                yield from _changed(what, found)
+                yield from _changed(title, found)
     if near := metrics.get("neighbours"):
         yield (
             f"{split}: the {near['k']} nearest training pictures, by the backbone's features: class right in "
@@ -53,13 +47,13 @@ def result_lines(split: str, metrics: dict[str, Any], *, calibration: bool = Fal
         )
 
 
-def _changed(what: str, found: dict[str, Any]) -> Iterator[str]:
+def _changed(title: str, found: dict[str, Any]) -> Iterator[str]:
     """One line of a test on changed pictures, and one where pictures were left out."""
     each = ", ".join(
         f"{name} {part['accuracy']:.3f}" for name, part in found["variants"].items() if name != "."
     )
     yield (
-        f"{what}: accuracy {found['accuracy']:.3f} (95 % interval {found['accuracy_low']:.3f} to "
+        f"{title}: accuracy {found['accuracy']:.3f} (95 % interval {found['accuracy_low']:.3f} to "
         f"{found['accuracy_high']:.3f}){each and f': {each}'}; the same answer in all as unchanged "
         f"{found['consistent']:.3f}; unchanged {found['original']['accuracy']:.3f} (n = {found['n']})"
     )

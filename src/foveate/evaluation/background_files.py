@@ -13,11 +13,11 @@ from foveate.core.reading import read_csv
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.attributes import accuracy_of
 from foveate.evaluation.gallery import read_arrays, write_arrays
+from foveate.evaluation.unlike_training import BACKGROUNDS
 
 TABLE = "background_tests.csv"
 SHEET = "background_tests.npz"
-TESTS = ("original", "swapped", "blurred", "grey", "noise", "removed")
-"""What was done to the background; ``original``: nothing, ``removed``: the object is gone and the background stays."""
+TESTS = tuple(BACKGROUNDS)
 COLUMNS = ("path", "split", "label", "background", "background_label")
 
 

@@ -5,7 +5,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
@@ -100,6 +100,23 @@ class Backgrounds(Record):
     noise: BackgroundScore | None = None
 
 
+class Share(Record):
+    """An accuracy in result.json."""
+
+    n: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+
+
+class Changed(Share):
+    """A test on changed pictures in result.json."""
+
+    consistent: float
+    original: Share
+    variants: dict[str, Share]
+
+
 class OfClass(Record):
     """A class in result.json."""
 
@@ -107,7 +124,17 @@ class OfClass(Record):
     f1: float | None
 
 
-class Metrics(Record):
+class Unlike(Record):
+    """Tests unlike the training, of a split in result.json."""
+
+    folder_backgrounds: Changed | None = None
+    plain_colours: Changed | None = None
+    textures: Changed | None = None
+    moved_object: Changed | None = None
+    attacks: dict[Annotated[str, Field(pattern="^(fgsm|pgd)_")], Share] = Field(default={})
+
+
+class Metrics(Unlike):
     """A split in result.json: what was measured."""
 
     accuracy: float | None

@@ -1,26 +1,23 @@
 """Where the network looks, in the report of a run: energies and their chance levels, pictures with maps over them."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from foveate.core.intervals import of_mean
 from foveate.evaluation.evaluators.look import CENTRE, CHANCE, ENERGY, TAP_ENERGY
+from foveate.evaluation.evaluators.map_extent import COLUMN
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.mask_proposals import made_by
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting.answers import explained_manifest
 from foveate.reporting.explanation_folder import FOLDER, MANIFEST, Explanations
-from foveate.reporting.pictures import data_uri, gallery_picture, thumbnail
+from foveate.reporting.pictures import gallery_picture, thumbnail
 from foveate.reporting.text import percent
 from foveate.training.changed_pictures import FOLDER as CHANGED
 
-PROPOSED = 100
-"""Masks of which it is read who made them, at most."""
 EXPLAINED = 12
 """Explained pictures in the report; their own sheet shows all."""
 _MAPS = {
@@ -28,14 +25,6 @@ _MAPS = {
     TAP_ENERGY: ("Tap map", "mean activation at the last tap"),
     CENTRE: ("Centred blob", "control: a map that always looks at the middle"),
     CHANCE: ("Uniform map", "chance: the object's share of the picture"),
-}
-_BACKGROUNDS = {
-    "original": ("Unchanged", "these pictures as they are"),
-    "swapped": ("Swapped", "the background of a picture of another class, its object painted out"),
-    "blurred": ("Blurred", "the own background, object painted out, as 4\u00a0×\u00a04 blended colours"),
-    "grey": ("Grey", "one grey everywhere"),
-    "noise": ("Noise", "a random colour in every pixel"),
-    "removed": ("Object removed", "the object painted out from its surroundings"),
 }
 
 
@@ -73,6 +62,20 @@ def look(table: PredictionTable, split: str | None) -> dict[str, Any] | None:
         "n_right": int(right.sum()),
         "n_wrong": int((measurable & ~right).sum()),
     }
+
+
+def extent(rows: PredictionTable) -> str:
+    """How wide class maps are, in words; "" where it was not measured."""
+    values = rows.look.get(COLUMN, np.empty(0)).astype(np.float64)
+    values = values[np.isfinite(values)]
+    interval = of_mean(values)
+    if interval is None:
+        return ""
+    return (
+        f"Half of the class map's energy lies in {percent(float(values.mean()))} of the picture, mean over "
+        f"{len(values)} pictures (95 % interval {percent(interval[0])} to {percent(interval[1])}); of an even map, in "
+        "half of it. Wide is neither right nor wrong."
+    )
 
 
 def gallery(run: RunFolder) -> list[dict[str, Any]]:
@@ -151,96 +154,3 @@ def explained(run: RunFolder, shown: Collection[str]) -> dict[str, Any] | None:
     return {
         "stale": False, "n": len(others), "items": items, "sheet": manifest["sheets"][0]
     }  # fmt: skip
-
-
-def backgrounds(run: RunFolder) -> dict[str, Any] | None:
-    """Answers with other backgrounds, from ``background_tests.csv``, and some of these pictures; None without tests."""
-    table = run.background_table
-    if table is None:
-        return None
-    summary = table.summary()
-    original = table.prediction["original"] == table.label
-    entries = {}
-    for test, predicted in table.prediction.items():
-        now = predicted == table.label
-        counts = {"lost": int((original & ~now).sum()), "won": int((~original & now).sum())}
-        entries[test] = {
-            "name": _BACKGROUNDS[test][0],
-            "what": _BACKGROUNDS[test][1],
-            **summary[test],
-            **counts,
-        }
-    row_of = {path: i for i, path in enumerate(table.path.tolist())}
-    sheet, items = run.background_sheet, []
-    for k, path in enumerate(sheet.path.tolist() if sheet else ()):
-        i = row_of.get(path)
-        if sheet is None or i is None:
-            continue
-        views = []
-        for test in (name for name in sheet.pictures if name in table.prediction):
-            image, answer = sheet.pictures[test][k], int(table.prediction[test][i])
-            outlined = gallery_picture(image, sheet.mask[k], None) if test == "original" else ""
-            uri = outlined or data_uri(Image.fromarray(image), quality=85)
-            correct = answer == table.label[i]
-            views.append(
-                (
-                    _BACKGROUNDS[test][0],
-                    uri,
-                    correct,
-                    run.class_names[answer],
-                    float(table.probability[test][i]),
-                )
-            )
-        lent = int(table.background_label[i])
-        label, other = run.class_names[int(table.label[i])], run.class_names[lent] if lent >= 0 else None
-        items.append({"path": path, "label": label, "background_label": other, "views": views})
-    return {
-        "n": len(table), "split": table.split, "chance": summary["chance_majority"], "tests": entries,
-        "as_background": summary.get("swapped", {}).get("as_background"), "sheet": items,
-    }  # fmt: skip
-
-
-def field(run: RunFolder, found: dict[str, Any] | None) -> str:
-    """What to expect where pictures are taken elsewhere, in words, from what ``backgrounds`` found; "" without it."""
-    table = run.background_table
-    if not found or table is None or "swapped" not in found["tests"]:
-        return ""
-    tests, chance = found["tests"], found["chance"]
-    original, swapped = tests["original"]["accuracy"], tests["swapped"]["accuracy"]
-    right = {test: (table.prediction[test] == table.label).astype(np.float64) for test in tests}
-    change = of_mean(right["swapped"] - right["original"], span=(-1.0, 1.0))
-    words = (
-        f"As photographed {percent(original)} are named correctly, with the background of another class "
-        f"{percent(swapped)}"
-    )
-    if "removed" in tests:
-        words += (
-            f", with the object removed {percent(tests['removed']['accuracy'])} (chance {percent(chance)})"
-        )
-    kinds = [
-        term.get("kind") for term in (run.settings.get("objective") or {}).values() if isinstance(term, dict)
-    ]
-    lost = change is not None and change[1] < 0
-    if "removed" in tests and tests["removed"]["accuracy_low"] > chance and "counterfactual" not in kinds:
-        words += ". Surroundings give the class away: expect less where they differ from these pictures'."
-    elif lost:
-        words += ". It leans on the background: expect less where that differs from these pictures'."
-    else:
-        words += ". No clear sign that it leans on the background."
-    proposed = proposed_masks(run, table.path.tolist())
-    return words + (f" {proposed}" if proposed else "")
-
-
-def proposed_masks(run: RunFolder, paths: Sequence[str]) -> str:
-    """A sentence where masks of these pictures were proposed by a program and not drawn; else ""."""
-    wanted = set(paths)
-    masks = [row["mask"] for row in run.listed if row["path"] in wanted and row["mask"].startswith("png")]
-    files = [run.data_root / mask.partition(":")[2] for mask in masks] if run.data_root else []
-    looked = [file for file in files[:PROPOSED] if file.is_file()]
-    count = sum(made_by(file) is not None for file in looked)
-    if not count:
-        return ""
-    return (
-        f"{'All' if count == len(looked) else f'{count} of {len(looked)}'} of the masks looked at were proposed by a "
-        "program, not drawn: where they miss the object, these figures mean less."
-    )

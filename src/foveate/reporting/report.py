@@ -15,7 +15,7 @@ from foveate.core.files import write_text
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.summary import summarise
 from foveate.experiment.run_folder import RunFolder
-from foveate.reporting import looking, sections
+from foveate.reporting import looking, sections, unlike
 from foveate.reporting.answers import Answers, answers, page_json
 from foveate.reporting.dots import dots_svg
 from foveate.reporting.feature_maps import feature_maps
@@ -82,7 +82,7 @@ def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
         weights = value_at(run.settings, "model", "weights") or weights
     backbone = value_at(run.settings, "model", "backbone") or value_at(run.card, "architecture")
     rows = table.of_split(split) if split else table
-    backgrounds = looking.backgrounds(run)
+    backgrounds = unlike.backgrounds(run)
     shown = answers(
         [Answers(name, run, rows)], assets=beside, split=SPLIT_NAMES.get(split or "", split or ""), drawn=True
     )
@@ -112,15 +112,17 @@ def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
         "calibration": sections.calibration(table, summary) if summary else None,
         "fit": fit(run, split) if split else None,
         "dots": dots_svg(rows, run.class_names) if split else None,
-        "field": looking.field(run, backgrounds),
+        "field": unlike.field(run, backgrounds),
         "answers": page_json(shown),
         "beside": beside is not None,
         "look": looking.look(table, split),
+        "extent": looking.extent(rows),
         "gallery": looking.gallery(run),
         "explained": looking.explained(run, rows.path.tolist()),
         "changed": looking.changed(run),
         "feature_maps": feature_maps(run),
         "backgrounds": backgrounds,
+        "unlike": unlike.unlike(run, summary) if summary else None,
         "environment": {k: v for k, v in noted.items() if k not in ("decisions", "quarantined", "network")},
         "distribution": sections.distribution(run),
         "colorbar": colorbar(),

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from foveate.core.errors import ConfigError
+from foveate.evaluation.evaluators.attacks import Attacks
 from foveate.evaluation.explainer_scores import GROUPS
+from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, CHANGED, attack_title
 from foveate.experiment import Run
 from foveate.explanation import EXPLAINERS
 from foveate.studies.results import Metric
@@ -22,23 +24,29 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("test.accuracy", "Test accuracy", "higher", PERCENT),
         Metric("val.accuracy", "Validation accuracy", "higher", PERCENT),
-        Metric(SWAPPED, "Accuracy, swapped backgrounds", "higher", PERCENT),
+        Metric(SWAPPED, f"Accuracy, {BACKGROUNDS['swapped'][0]}", "higher", PERCENT),
         Metric(
             "test.backgrounds.swapped.as_background", "Answers of the background's class", "lower", PERCENT
         ),
-        Metric("test.backgrounds.grey.accuracy", "Accuracy, grey background", "higher", PERCENT),
-        Metric("test.backgrounds.noise.accuracy", "Accuracy, noise background", "higher", PERCENT),
-        Metric("test.backgrounds.original.accuracy", "Accuracy, same pictures unchanged", "neither", PERCENT),
-        Metric("test.backgrounds.removed.accuracy", "Accuracy, object removed", "neither", PERCENT),
+        *(
+            Metric(
+                f"test.backgrounds.{test}.accuracy",
+                f"Accuracy, {BACKGROUNDS[test][0]}",
+                "higher" if test in ("grey", "noise") else "neither",
+                PERCENT,
+            )
+            for test in ("grey", "noise", "original", "removed")
+        ),
         *(
             Metric(f"test.{kind}.{name}", f"{title}, {what}", "higher", PERCENT)
-            for kind, what in (
-                ("folder_backgrounds", "backgrounds of a folder"),
-                ("plain_colours", "plain colours"),
-                ("textures", "textures"),
-                ("moved_object", "object moved and scaled"),
-            )
+            for kind, (what, _) in CHANGED.items()
             for name, title in (("accuracy", "Accuracy"), ("consistent", "Same answer"))
+        ),
+        *(
+            Metric(f"test.attacks.{name}.accuracy", f"Accuracy, {attack_title(name)}", "higher", PERCENT)
+            for name in (
+                f"{kind}_{strength:g}" for kind in ATTACKS for strength in Attacks.Config().strengths
+            )
         ),
         Metric("test.balanced_accuracy", "Test balanced accuracy", "higher", PERCENT),
         Metric("test.macro_f1", "Test macro F1"),
@@ -58,6 +66,7 @@ METRICS: dict[str, Metric] = {
         Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"),
         Metric("test.look.energy_in_mask.empty", "Class maps without energy", "neither", PERCENT),
         Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither"),
+        Metric("test.look.map_extent.mean", "Picture with half of the class map", "neither", PERCENT),
     )
 }
 EACH_CLASS = ".f1.*"
