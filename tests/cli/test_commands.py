@@ -46,6 +46,7 @@ SURFACE = {
     "masks propose": "data --out --backbone --weights LAYOUT --prior --from-masks --run --share --iterations --limit "
     "--all --overwrite --set --device",
     "masks compare": "data proposed LAYOUT --values --out",
+    "labels apply": "file data LAYOUT --out --field --new-classes --run",
     "predict": "run paths --out --layout --arm --block --level --quick --tta --device",
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
     "--set --seed --device",
@@ -72,7 +73,7 @@ def said(result: Result) -> str:
 def test_the_surface_is_frozen() -> None:
     found: dict[str, str] = {}
     commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    for group in ("study", "masks", "augment", "data"):
+    for group in ("study", "masks", "labels", "augment", "data"):
         inner = commands.pop(group).commands
         commands |= {f"{group} {name}": command for name, command in inner.items()}
     for name, command in commands.items():

@@ -17,6 +17,7 @@ from foveate.cli import (
     explain,
     export,
     invert,
+    labels,
     look,
     masks,
     names,
@@ -45,6 +46,7 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
         (study.run, study.show, study.final),
     ),
     "masks": ("Masks where there are none: propose and compare them.", (masks.propose, masks.compare)),
+    "labels": ("Labels that were corrected in another program.", (labels.apply,)),
     "augment": ("Augmentations: see what they do.", (augment.preview,)),
     "data": ("Data sets that are published.", (data.get,)),
 }

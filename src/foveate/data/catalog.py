@@ -108,6 +108,14 @@ class Catalog:
         """(N,) int64, -1 = unlabelled."""
         return np.array([sample.label for sample in self.samples], dtype=np.int64)
 
+    @cached_property
+    def class_words(self) -> dict[str, int]:
+        """{what a class may be called: its label}: its id, both joined as in a folder's name, or its name."""
+        words: dict[str, int] = {}
+        for k, (name, number) in enumerate(zip(self.classes, self.class_ids, strict=True)):
+            words |= dict.fromkeys(map(composed, (number, *(f"{number}{mark}{name}" for mark in "_.- "))), k)
+        return words | {composed(name): k for k, name in enumerate(self.classes)}
+
     def indices(self, split: str, *, labelled: bool = True) -> np.ndarray:
         """Rows of ``split`` in catalog order, (n,) int64; unlabelled rows only with ``labelled=False``."""
         wanted = [s.split == split and not (labelled and s.label == UNLABELLED) for s in self.samples]

@@ -22,7 +22,7 @@ _AFFIXES = (
 _TAGGED = re.compile(r"(.+)-\d+", re.DOTALL)
 """A brush mask of Label Studio named by its picture: <stem>-<class>-<number>."""
 
-_UPLOADED = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]+$)")
+UPLOADED = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]+$)")
 """What Label Studio puts before the names of pictures that are uploaded."""
 
 FLAT_SHARE = 0.9
@@ -111,7 +111,7 @@ def _keys(key: str) -> list[str]:
     cuts = [] if match is None else [i for i, letter in enumerate(match[1]) if letter == "-"]
     tagged = [key[:cut] for cut in reversed(cuts) if "/" not in key[cut:]]
     keys = [key, *(picture for _, picture in bare(key)), *tagged]
-    return [*keys, *(_UPLOADED.sub(r"\1", key) for key in keys)]
+    return [*keys, *(UPLOADED.sub(r"\1", key) for key in keys)]
 
 
 class Lookup:
@@ -163,7 +163,7 @@ class Lookup:
         if exact:
             return exact
         parts = places[0].split("/")
-        for name in (parts[-1], _UPLOADED.sub("", parts[-1])):
+        for name in (parts[-1], UPLOADED.sub("", parts[-1])):
             alike = self.by_name.get(name, [])
             for count in range(1, len(parts) + 1):
                 if len(alike) <= 1:

@@ -226,15 +226,6 @@ class RunExplainer:
         catalog = self.run.catalog
         return ByBytes(catalog.file(row) for row in range(len(catalog)))
 
-    @cached_property
-    def _folders(self) -> dict[str, int]:
-        """{folder name: class}: the name, the id, or both."""
-        names: dict[str, int] = {}
-        for k, (name, number) in enumerate(zip(self.classes, self.run.catalog.class_ids, strict=True)):
-            words = (name, number, *(f"{number}{mark}{name}" for mark in "_.- "))
-            names |= dict.fromkeys(map(composed, words), k)
-        return names
-
     def label_of(self, file: Path) -> int:
         """The true class: the run's own picture or a copy of it, else a folder of the path that is named like a class;
         -1 unknown."""
@@ -245,7 +236,8 @@ class RunExplainer:
         if len(copies) == 1:
             return copies.pop()
         folders = [composed(name) for name in reversed(Path(os.path.abspath(file)).parts[:-1])]
-        return next((self._folders[name] for name in folders if name in self._folders), UNLABELLED)
+        classes = self.run.catalog.class_words
+        return next((classes[name] for name in folders if name in classes), UNLABELLED)
 
     def check(self, catalog: Catalog) -> None:
         """Look for the true class of every picture, where that is the target, before the work begins.

@@ -19,9 +19,14 @@ MINIMAL = (b'"annotation_id"', b'"original_width"', b'labels"', b'"rle"', b'"poi
 """Words of which one stands near the beginning of JSON-MIN, behind a task's id."""
 
 
+STAMPS = frozenset({"created_at", "updated_at"})
+"""Words of JSON-MIN that nobody chose."""
+
+
 class _Result(Checked):
     id: str | int | None = None
     type: str = ""
+    from_name: str = ""
     value: dict[str, Any] = pydantic.Field(default_factory=dict)
     original_width: int | None = None
     original_height: int | None = None
@@ -33,7 +38,9 @@ class _Annotation(Checked):
     was_cancelled: bool = False
 
 
-class _Task(Checked):
+class Task(Checked):
+    """A picture, and what was drawn on it or chosen for it."""
+
     id: int | str
     data: dict[str, Any]
     annotations: list[_Annotation]
@@ -55,6 +62,11 @@ class _Task(Checked):
             for kind, mark in AREAS.items()
             if isinstance(part, dict) and mark in part
         ]
+        for name, chosen in task.items():
+            if isinstance(chosen, str) and name not in STAMPS and not picture_named(chosen):
+                chosen = {"choices": [chosen]}
+            if isinstance(chosen, dict) and "choices" in chosen:
+                results.append({"from_name": name, "type": "choices", "value": chosen})
         return {"id": task.get("id"), "data": task, "annotations": [{"result": results}]}
 
 
@@ -70,11 +82,14 @@ class LabelStudioReader(DocumentReader):
         return super().knows(path, head + self.marks[0] if minimal else head)
 
     def parse(self, path: Path) -> Document:
-        tasks: list[_Task] = read_json(path, list[_Task])
+        tasks: list[Task] = read_json(path, list[Task])
         names: dict[str, str] = {}
         drawn: dict[str, list[_Result]] = {}
         for task in tasks:
-            name, key = next((text for text in map(_picture, task.data.values()) if text), None), str(task.id)
+            name, key = (
+                next((text for text in map(picture_named, task.data.values()) if text), None),
+                str(task.id),
+            )
             if name is None:
                 raise ValueError(f"task {task.id} names no picture")
             if names.setdefault(key, name) != name:
@@ -111,7 +126,7 @@ class LabelStudioReader(DocumentReader):
         return [turned_box(x, y, x1, y1, turn, (x, y)) if turn else Box((x, y, x1, y1))]
 
 
-def _picture(value: object) -> str:
+def picture_named(value: object) -> str:
     """The picture's path in a value of ``data``, "" when it names none.
 
     Written as /data/upload/1/1a2b3c4d-leaf.jpg, /data/local-files/?d=leaves/leaf.jpg, s3://... or https://...
