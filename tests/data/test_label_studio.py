@@ -1,5 +1,6 @@
 """Half of a drawn set's masks, turned into what Label Studio exports, are the same masks again."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,28 @@ def test_annotators_are_united_and_strangers_listed(pictures: Path, tmp_path: Pa
     assert mask.sum() == 2 * 4 * 3
     assert mask[:3, :4].all()
     assert mask[:3, 20:24].all()
+
+
+def test_a_name_of_several_pictures_is_told_with_their_places(pictures: Path, tmp_path: Path) -> None:
+    data = unmasked(pictures, tmp_path / "data")
+    for number in (0, 1):  # the same name in both folders
+        (data / f"species {number}" / f"beetle ({number}), é.png").rename(
+            data / f"species {number}" / "one.png"
+        )
+    task = (
+        '{{"id": {0}, "data": {{"image": "/data/upload/1/1a2b3c4d-{1}"}}, "annotations": [{{"result": [{{"type": '
+        '"rectanglelabels", "original_width": 40, "original_height": 30, "value": {{"x": 0, "y": 0, "width": 50, '
+        '"height": 50}}}}]}}]}}'
+    )
+    file = tmp_path / "export.json"
+    words = r"1 names in .* fit several pictures.*one.png \(species 0/one.png, species 1/one.png\)\. Write the folder"
+    file.write_text(f"[{task.format(1, 'one.png')}]")
+    with pytest.raises(DataError, match=words):
+        discover(data, LayoutConfig(masks=file))
+    file.write_text(f"[{task.format(1, 'one.png')}, {task.format(2, 'beetle_2_é.png')}]")
+    found = discover(data, LayoutConfig(masks=file))
+    assert any(re.search(words, note) for note in found.notes)
+    assert [s.path for s in found.catalog.samples if s.mask] == ["species 0/beetle (2), é.png"]
+    file.write_text(f"[{task.format(1, 'one.png').replace('/data/upload/1/1a2b3c4d-', 'species 1/')}]")
+    found = discover(data, LayoutConfig(masks=file))
+    assert [s.path for s in found.catalog.samples if s.mask] == ["species 1/one.png"]

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from foveate.core.errors import DataError
+from foveate.core.errors import DataError, few
 from foveate.data.annotations import DOCUMENTS, recognise
-from foveate.data.mask_matching import WRAPPERS, Lookup, MaskFinds, mirrored
+from foveate.data.mask_matching import LISTED, WRAPPERS, Lookup, MaskFinds, mirrored
 from foveate.data.shapes import parse_boxes
 from foveate.data.table_catalog import PATH_COLUMNS, read_columns, relative
 
@@ -41,7 +41,7 @@ def use_file(finds: MaskFinds, root: Path, name: str, lookup: Lookup, *, asked: 
         if kind is None or not (asked or promises(base) or kind == "labelstudio"):
             return False
         finds.documents.add(name)
-        found, unmatched = _listed(finds, root, name, kind, lookup)
+        found, unmatched = _listed(finds, root, name, kind, lookup, asked)
     else:
         return False
     if found:
@@ -116,18 +116,21 @@ def _boxes(root: Path, name: str, lookup: Lookup) -> tuple[dict[str, str], list[
 
 
 def _listed(
-    finds: MaskFinds, root: Path, name: str, kind: str, lookup: Lookup
+    finds: MaskFinds, root: Path, name: str, kind: str, lookup: Lookup, asked: bool
 ) -> tuple[dict[str, str], list[str]]:
     """({picture: reference}, file names without a picture) of a document about many pictures."""
     document = DOCUMENTS[kind].document(root / name)
     found: dict[str, str] = {}
-    unmatched = []
+    unmatched, unclear = [], []
     for key, entry in document.entries.items():
         if not entry.parts:
             continue  # nothing was drawn there
-        picture = lookup.named(_candidates(name, entry.file_name))
-        if picture is None:
+        pictures = lookup.meant(_candidates(name, entry.file_name))
+        picture = pictures[0] if pictures else ""
+        if not pictures:
             unmatched.append(entry.file_name)
+        elif len(pictures) > 1:
+            unclear.append(f"{entry.file_name} ({few(sorted(pictures), 3)})")
         elif picture in found:
             raise DataError(
                 f"{root / name} has two entries for the picture {picture} ({found[picture].rpartition('#')[2]} and "
@@ -135,6 +138,15 @@ def _listed(
             )
         else:
             found[picture] = f"{kind}:{name}" if DOCUMENTS[kind].single else f"{kind}:{name}#{key}"
+    if unclear:
+        told = (
+            f"{len(unclear)} names in {name} fit several pictures, and what was drawn there is left out: "
+            f"{few(unclear, LISTED)}. Write the folder before the name in {name}, or give each picture a name of its "
+            "own and export again."
+        )
+        if asked and not found:
+            raise DataError(told)
+        finds.notes.append(told)
     if document.orphans:
         finds.notes.append(
             f"{len(document.orphans)} annotations of {name} belong to no picture that it lists and are left out, "

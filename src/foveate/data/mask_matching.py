@@ -156,23 +156,27 @@ class Lookup:
                 return by_stem, rest
         return matched, unmatched
 
-    def named(self, places: Sequence[str]) -> str | None:
+    def meant(self, places: Sequence[str]) -> list[str]:
         """The picture that a document means: at one of ``places``, else the one with the name and the most folders
-        alike; at last the one that was uploaded to Label Studio under it."""
+        alike; at last the one that was uploaded to Label Studio under it. Several where that does not tell them apart.
+        """
         exact = next((place for place in places if place in self.known), None)
         if exact:
-            return exact
+            return [exact]
         parts = places[0].split("/")
+        several: list[str] = []
         for name in (parts[-1], UPLOADED.sub("", parts[-1])):
             alike = self.by_name.get(name, [])
             for count in range(1, len(parts) + 1):
-                if len(alike) <= 1:
-                    break
                 tail = [*parts[-count:-1], name]
-                alike = [picture for picture in alike if picture.split("/")[-count:] == tail]
+                nearer = [picture for picture in alike if picture.split("/")[-count:] == tail]
+                if len(alike) <= 1 or not nearer:
+                    break
+                alike = nearer
             if len(alike) == 1:
-                return alike[0]
-        return None
+                return alike
+            several = several or alike
+        return several
 
 
 def _match(
