@@ -36,7 +36,7 @@ from test_docs import EXTENDING, PAGES, ROOT, blocks, command_lines
 
 import timm  # isort: skip
 
-WRITES = ("--out", "--csv", "--json", "--html", "--onnx", "--torch", "--web", "--timm")
+WRITES = ("--out", "--csv", "--json", "--html", "--onnx", "--torch", "--web", "--timm", "--folders")
 SMALL = {
     "--agreeing": "1",
     "--trials": "2",

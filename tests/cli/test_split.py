@@ -14,6 +14,8 @@ from foveate.experiment.prepare import prepare
 from foveate.experiment.specification import DataConfig
 from foveate.training import Observer
 
+from torchvision.datasets import ImageFolder  # isort: skip
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -63,3 +65,19 @@ def test_quarantine_follows_a_split_file_that_lists_the_damaged_picture(data: Pa
         where = {row["path"]: row["split"] for row in csv.DictReader(stream)}
     del where["wren/3.png"]
     assert {s.path: s.split for s in prepared.catalog.samples} == where
+
+
+@pytest.mark.slow
+def test_folders_hold_the_split_that_training_draws(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "folders"
+    result = CliRunner().invoke(app, ["split", str(data), "--folders", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "24 hard links and 0 copies" in " ".join(result.output.split())
+    drawn = prepare(data, DataConfig(), quarantine=False, observer=Observer()).catalog
+    for part in ("train", "val", "test"):
+        read = ImageFolder(str(out / part))
+        assert read.classes == list(drawn.classes)
+        found = sorted((Path(path).parent.name, Path(path).name) for path, _ in read.samples)
+        wanted = [Path(drawn.samples[row].path).parts for row in drawn.indices(part)]
+        assert found == sorted(wanted)
+    assert CliRunner().invoke(app, ["split", str(data), "--folders", str(out)]).exit_code == 1

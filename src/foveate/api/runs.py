@@ -10,7 +10,7 @@ from torch import nn
 
 from foveate.core.config import parse
 from foveate.core.errors import ConfigError, refusals_in_words
-from foveate.core.lock import alone
+from foveate.core.lock import alone, check_new
 from foveate.data.catalog import composed
 from foveate.evaluation.look_table import LookTable
 from foveate.evaluation.subject import pick_device
@@ -26,7 +26,7 @@ from foveate.reporting.card import Answers, write_card
 from foveate.reporting.channels import write_channels
 from foveate.reporting.explanation_folder import FOLDER, Explanations
 from foveate.reporting.explanations import write_explanations
-from foveate.reporting.inversions import check_new, write_inversion
+from foveate.reporting.inversions import write_inversion
 from foveate.training import Observer
 
 if TYPE_CHECKING:

@@ -33,13 +33,15 @@ def check(
 
 @command(*LAYOUT)
 def split(
-    data: Path, *, out: Path, typed: Typed, folds: int | None = None, val: float = 0.15, test: float = 0.15,
-    seed: int = 0,
+    data: Path, *, out: Path | None = None, typed: Typed, folds: int | None = None, val: float = 0.15,
+    test: float = 0.15, seed: int = 0, folders: Path | None = None,
 ) -> None:  # fmt: skip
     """Divide the pictures, stratified and by group, into a file that every run of a comparison shares.
 
     Args:
         out: The split file to write.
+        folders: A new folder for other programs: train, val, test and in them the classes, by hard links (copies where
+            the disk has none).
         folds: Cross-validation folds instead of one test split.
         val: Share for validation.
         test: Share for the test.
@@ -51,15 +53,23 @@ def split(
     from foveate.data.discover import discover
     from foveate.data.split import SplitConfig, save_split, split_hash
     from foveate.data.split import split as divide
+    from foveate.data.split_tree import write_tree
     from foveate.experiment.prepare import keep_together
 
+    if out is None and folders is None:
+        raise ConfigError("Say what to write: a split file (--out split.csv), or folders (--folders OUT).")
+    if folds is not None and folders is not None:
+        raise ConfigError("--folders takes one split into train, val and test; leave --folds out.")
     found = discover(data, layout_of(typed))
     with watched() as screen:
         alike = checked(found, CacheConfig(), screen.progress)["alike"]
     # As training does: a file that divides copies would be refused by the training that follows it.
     catalog = keep_together(found.catalog, alike)
     result = divide(catalog, SplitConfig(folds=folds, val=val, test=test, seed=seed))
-    save_split(result.catalog, out, result.folds)
+    if folders is not None:
+        links, copies = write_tree(result.catalog, folders)
+    if out is not None:
+        save_split(result.catalog, out, result.folds)
     for note in (*found.notes, *result.notes):
         say(note, style="dim")
     if result.folds is not None:
@@ -70,7 +80,15 @@ def split(
         say(", ".join(f"{part} {len(result.catalog.indices(part, labelled=False))}" for part in parts))
     if catalog is not found.catalog and alike:
         say(f"{len(alike)} sets of equal or nearly alike pictures were kept together.", style="dim")
-    say(out, f", hash {split_hash(result.catalog)}")
+    if folders is not None:
+        left = len(result.catalog) - links - copies
+        say(
+            f"{links} hard links and {copies} copies in ",
+            folders,
+            f"; {left} without a class left out" if left else "",
+        )
+    if out is not None:
+        say(out, f", hash {split_hash(result.catalog)}")
 
 
 @command()

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from foveate.core.errors import BusyError
+from foveate.core.errors import BusyError, DataError
 from foveate.core.files import write_json
 
 LOCK = ".lock"
@@ -51,6 +51,19 @@ def entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.name not in (LOCK, HOLDER))
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises:
+        DataError: with the name of a file in it.
+    """
+    if folder.is_file():
+        raise DataError(f"{folder} is a file; name a new folder.")
+    held = entries(folder)
+    if held:
+        raise DataError(f"{folder} holds files already ({held[0].name}); name a new folder, or empty it.")
 
 
 def _acquire(lock: FileLock, folder: Path) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from foveate.core.files import csv_text, write_bytes, write_csv, write_json, write_text
+from foveate.core.lock import check_new
 from foveate.data.decode import read_image
 from foveate.experiment.run_folder import RunFolder
 from foveate.explanation.inversion import Inversion
 from foveate.explanation.summit import Summit, SummitConfig
-from foveate.reporting.inversions import check_new, safe_name, to_picture, write_manifest
+from foveate.reporting.inversions import safe_name, to_picture, write_manifest
 from foveate.reporting.page import render_page
 from foveate.reporting.pictures import data_uri
 from foveate.reporting.raster import grid, png

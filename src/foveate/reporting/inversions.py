@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from foveate.core.errors import DataError
 from foveate.core.files import fitting, sha256_of_file, write_bytes, write_csv, write_json
-from foveate.core.lock import entries
+from foveate.core.lock import check_new
 from foveate.core.manifest import WEIGHTS
 from foveate.experiment.records import versions_of
 from foveate.experiment.run_folder import RunFolder
@@ -34,19 +33,6 @@ def names_of(found: Inversion, class_names: Sequence[str]) -> list[str]:
     if found.layer is None:
         return [class_names[number] for number in found.numbers]
     return [f"channel {number}" for number in found.numbers]
-
-
-def check_new(folder: Path) -> None:
-    """Refuse a folder that holds anything.
-
-    Raises:
-        DataError: with the name of a file in it.
-    """
-    if folder.is_file():
-        raise DataError(f"{folder} is a file; name a new folder.")
-    held = entries(folder)
-    if held:
-        raise DataError(f"{folder} holds files already ({held[0].name}); name a new folder, or empty it.")
 
 
 def write_inversion(found: Inversion, out: Path, run: RunFolder | None, class_names: Sequence[str]) -> Path:
