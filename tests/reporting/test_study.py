@@ -28,7 +28,10 @@ INFO: dict[str, Any] = {
     "command": "foveate study run weights.yaml --data bees --out weights",
     "environment": {"versions": {"torch": "2.13.0"}},
     "arm_differences": {"weight 1": ["objective.spatial.weight: 0 → 1"]},
-    "seconds": {"weight 0": 83.0, "weight 1": 12.0},
+    "costs": {
+        "train_seconds": {"weight 0": 83.0, "weight 1": 12.0},
+        "peak_memory": {"weight 0": 1_234_567_890},
+    },
     "split_hashes": {"": {1: "abc123", 2: "abc123", 3: "abc123"}},
     "experiment": "seed: 0\n",
 }

@@ -17,6 +17,7 @@ from foveate.core import manifest
 from foveate.core.config import deciding
 from foveate.core.errors import RunError
 from foveate.core.files import write_json
+from foveate.core.memory import PeakMemory
 from foveate.core.version import VERSION
 from foveate.data.cache import open_pictures
 from foveate.data.cache_config import cache_folder
@@ -111,7 +112,9 @@ def _run(
     experiment: Experiment, data: Path, out: Path, device: torch.device, accelerator: Accelerator, observer: Observer,
     *, quarantine: bool, shared: Path | None, trained: Path | None, starts: Path | None, timed: bool,
 ) -> Run:  # fmt: skip
-    started = time.time()
+    started, memory = time.time(), PeakMemory()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     # In a distributed run the main process goes first wherever files are written, and the others read them.
     with accelerator.main_process_first():
         claim(experiment, out)
@@ -184,6 +187,11 @@ def _run(
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
     result = result_of(experiment, catalog, metrics, history, time.time() - started)
+    peaks = {"peak_memory": memory.read()}
+    if device.type == "cuda":
+        peaks["peak_device_memory"] = torch.cuda.max_memory_allocated(device)
+    before = Run(trained).result if trained else {}
+    result |= {name: max(value or 0, before.get(name) or 0) or None for name, value in peaks.items()}
     manifest.finish(out, result)
     for folder in ("checkpoint", "feedback"):
         shutil.rmtree(out / folder, ignore_errors=True)

@@ -168,6 +168,8 @@ class Result(Record):
     metrics: dict[str, Metrics]
     wall_seconds: float = 0.0
     train_seconds: float = 0.0
+    peak_memory: int | None = None
+    peak_device_memory: int | None = None
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 from foveate.core.errors import few
 from foveate.core.files import write_text
 from foveate.reporting.matrix import confusion_svg
+from foveate.reporting.overlays import colorbar
 from foveate.reporting.page import render_page
 from foveate.reporting.study_confusion import pairs_table
 from foveate.reporting.study_drawings import (
@@ -47,9 +48,9 @@ def build_study_report(
         measured: {block: (results, analysis)}; the key is "" in a study without blocks.
         info: what the numbers do not say; every key may be absent. ``name`` (title of the page), ``command`` (str),
             ``environment`` (a tree of plain values), ``arm_differences`` ({arm: [text]}, settings that differ from
-            the baseline's), ``seconds`` ({arm: of one training, the median}), ``split_hashes``
-            ({block: {seed: hash}}), ``experiment`` (the base experiment as text), ``settings`` (tables),
-            ``confusions`` (``study_confusion.Confusion``).
+            the baseline's), ``costs`` ({name in result.json: {arm: the median of its cells}}), ``sheets``
+            (``arm_sheets.picture_sheets``), ``split_hashes`` ({block: {seed: hash}}), ``experiment`` (the base
+            experiment as text), ``settings`` (tables), ``confusions`` (``study_confusion.Confusion``).
         trim: where mean curves end.
     """
     write_text(Path(out), render_page("study.html.j2", context(measured, info or {}, trim)))
@@ -76,10 +77,20 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
     blocks = [_block(measured, number, notices, trim) for number in range(1, len(measured) + 1)]
     studies = [results for results, _ in measured.values() if results.unit != "set"]
     hashes = (info.get("split_hashes") or {}).values()
+    leading = next((m for m in first.metrics if m.name == first.primary), None)
     detectable = [(metric.title, _detectable(measured, metric)) for metric in judged(first)]
     return {
         **dict.fromkeys(
-            ("arm_differences", "seconds", "settings", "confusions", "command", "experiment", "environment"),
+            (
+                "arm_differences",
+                "costs",
+                "sheets",
+                "settings",
+                "confusions",
+                "command",
+                "experiment",
+                "environment",
+            ),
             "",
         ),
         **info,
@@ -88,6 +99,7 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
         "baseline": first.baseline,
         "unit": first.unit,
         "alpha": ALPHA,
+        "colorbar": colorbar(),
         "many": len(first.arms) > TOGETHER,
         "tables": tables,
         "few": few,
@@ -101,6 +113,10 @@ def context(measured: Measured, info: Mapping[str, Any], trim: Trim = "shortest"
         "sizes": sorted({len(p.path) for r in studies for arm in r.pictures.values() for p in arm.values()}),
         "splits": list(dict.fromkeys(str(value) for by_seed in hashes for value in by_seed.values())),
         "detectable": [(title, text) for title, text in detectable if text],
+        "seen": {
+            arm: text for arm in first.arms if leading and (text := _detectable(measured, leading, arm))
+        },
+        "leading": leading,
         "primary": primary_drawing(measured),
         "found": primary_findings(measured),
         "over_sets": _folded(forest_drawings(measured)),
@@ -170,12 +186,13 @@ def _sentences(results: StudyResults, analysis: Analysis) -> dict[str, Any]:
     return {"sentences": shown, "more": groups}
 
 
-def _detectable(measured: Measured, metric: Metric) -> str:
+def _detectable(measured: Measured, metric: Metric, only: str = "") -> str:
+    """The smallest difference that comparisons could show (of one arm, if ``only`` is given), over tables."""
     known = [
         (c.detectable.smallest, digits(analysis, metric))
         for _, analysis in measured.values()
-        for c in analysis.comparisons.get(metric.name, {}).values()
-        if c.detectable.smallest is not None
+        for arm, c in analysis.comparisons.get(metric.name, {}).items()
+        if c.detectable.smallest is not None and only in ("", arm)
     ]
     if not known:
         return ""

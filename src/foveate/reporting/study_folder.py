@@ -1,5 +1,6 @@
 """A study's folder -> its tables, figures and report, from the finished cells alone."""
 
+from collections import defaultdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,6 +11,7 @@ from foveate.core.errors import StudyError
 from foveate.core.files import write_json, write_text
 from foveate.core.reading import read_json
 from foveate.experiment import Run
+from foveate.reporting.arm_sheets import picture_sheets
 from foveate.reporting.page import leaves
 from foveate.reporting.paper import write_paper
 from foveate.reporting.study import build_study_report, write_figures
@@ -24,6 +26,8 @@ from foveate.studies.statistics import FEWEST
 from foveate.studies.study_reader import LOOKS, open_study, read_study
 from foveate.studies.tables import Measured
 
+COSTS = ("train_seconds", "peak_memory", "peak_device_memory")
+"""Of a cell, as result.json names them."""
 NOTHING: tuple[Any, ...] = ("", None, [], {})
 """Settings that say nothing."""
 
@@ -90,11 +94,12 @@ def study_info(folder: Path) -> dict[str, Any]:
     done = [(cell, run) for cell in study.cells() if (run := Run(folder_of(folder, cell))).finished]
     environment = done[0][1].environment if done else {}
     hashes: dict[str, dict[int, str]] = {block: {} for block in study.block_names}
-    seconds: dict[str, list[float]] = {}
+    costs: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in COSTS}
     for cell, run in done:
         hashes[cell.block][cell.pair] = run.result["split_hash"]
-        if "train_seconds" in run.result:
-            seconds.setdefault(cell.arm, []).append(float(run.result["train_seconds"]))
+        for name in COSTS:
+            if (value := run.result.get(name)) is not None:
+                costs[name][cell.arm].append(value)
     pictures = "" if study.data else f" --data {environment.get('data', 'DATA')}"
     shown = ("data", "versions", "python", "platform", "processors", "threads", "accelerator")
     return {
@@ -102,10 +107,15 @@ def study_info(folder: Path) -> dict[str, Any]:
         "command": f"foveate study run study.yaml{pictures} --out {folder}",
         "environment": {name: environment[name] for name in shown if name in environment},
         "arm_differences": arm_differences(study),
-        "seconds": {arm: median(found) for arm, found in seconds.items()},
+        "costs": {
+            name: {arm: median(found) for arm, found in by_arm.items()}
+            for name, by_arm in costs.items()
+            if by_arm
+        },
         "split_hashes": hashes,
         "settings": list(filter(None, (settings_table(study, folder), pretext_table(study, folder)))),
         "confusions": confusions(study, folder),
+        "sheets": list(picture_sheets(study, folder)),
         "experiment": yaml.safe_dump(study.base, sort_keys=False, allow_unicode=True),
     }
 

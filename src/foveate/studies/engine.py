@@ -21,6 +21,7 @@ from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
 from foveate.models.weights import resolve_weights
+from foveate.studies.arm_pictures import keep_arm_pictures
 from foveate.studies.cell_store import CellStore
 from foveate.studies.expectation import Expectation, expectation
 from foveate.studies.specification import Cell, Study, common_hash
@@ -120,6 +121,8 @@ def run_study(
             observer.expected(found)
         ends = math.inf if time_limit is None else time.monotonic() + 60 * time_limit
         _Engine(study, folders, out, jobs, threads, quarantine, observer, unique, ends).run(before)
+        if not study.keep_weights and all(is_finished(out, cell) for cell in unique):
+            keep_arm_pictures(study, out)
         for place in folders:
             shutil.rmtree(out / "cells" / place / SHARED, ignore_errors=True)
     return out
@@ -238,8 +241,13 @@ class _Engine:
         return is_finished(self.out, cell) or (self.out / "cells" / f"{cell.key}.failed.json").is_file()
 
     def _fetch(self, cell: Cell) -> bool:
-        folder, keep = folder_of(self.out, cell), self.study.keep_weights
-        return self.stores[cell.place].fetch(cell, folder, self.decisions, keep)
+        return self.stores[cell.place].fetch(
+            cell, folder_of(self.out, cell), self.decisions, self._keeps(cell)
+        )
+
+    def _keeps(self, cell: Cell) -> bool:
+        """The networks of the first pair stay until they were looked at."""
+        return self.study.keep_weights or cell.pair == self.cells[0].pair
 
     def _compute(self, cells: Sequence[Cell]) -> None:
         if self.jobs == 0 or not cells:
@@ -287,7 +295,7 @@ class _Engine:
         return {
             "experiment": cell.experiment.to_dict(), "data": str(self.folders[cell.place]),
             "folder": str(folder_of(self.out, cell)), "quarantine": self.quarantine, "decisions": self.decisions,
-            "keep": self.study.keep_weights, "twin": str(folder_of(self.out, twin)) if twin else None,
+            "keep": self._keeps(cell), "twin": str(folder_of(self.out, twin)) if twin else None,
         }  # fmt: skip
 
     def _note(self, cell: Cell, answer: dict[str, Any]) -> None:

@@ -67,7 +67,8 @@ class Study(Config):
     spending: Literal["obrien-fleming", "pocock"] = "obrien-fleming"
     """How the looks share the false alarms: nearly all at the last, or about the same at each."""
     keep_weights: bool = True
-    """Keep every cell's model.safetensors."""
+    """Keep every cell's model.safetensors. Otherwise those of the first pair stay until the study is complete, when its
+    report is to show the same pictures under every arm."""
 
     @field_validator("seeds")
     @classmethod
