@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+import foveate.app.server
 import foveate.recipes
 import foveate.recipes.demo
 from drawn import draw_tree
@@ -184,7 +185,12 @@ def small() -> Iterator[None]:
         )
         archive = "torchvision.datasets.food101.download_and_extract_archive"
         patch.setattr(archive, lambda url, download_root, md5: food101(Path(download_root)))
+        patch.setattr(foveate.app.server.App, "serve_forever", _stopped)
         yield
+
+
+def _stopped(server: object) -> None:
+    raise KeyboardInterrupt
 
 
 PREPARED = (
@@ -233,6 +239,7 @@ def place(small: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     corrected = "path,corrected\nbee/animal0/frame0_cat_day.png,wasp\n"
     (root / "corrected.csv").write_text(corrected, encoding="utf-8")
     (root / "table.csv").write_text("\n".join(rows), encoding="utf-8")
+    shutil.copytree(root / "pictures" / "masks", root / "pictures-drawn")
     for copy in ("scenes", "other place", "birds", "plants", "blood/cells"):
         shutil.copytree(root / "pictures", root / copy)
     shutil.copytree(root / "photos", root / "places")

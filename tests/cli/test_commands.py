@@ -54,6 +54,7 @@ SURFACE = {
     "invert": "run --out --classes --layer --channels --size --recipe --set --seed --device",
     "summit": "run --out --layers --split --limit --channels --inversions --set --device",
     "report": "run --out --compare --explain --layers --feature-maps --assets --device",
+    "app": "run --port --masks --quick --device",
     "export": "run --onnx --torch --web --timm --nearest --limit",
     "card": "run --out --study",
     "list": "what pattern",

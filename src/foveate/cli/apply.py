@@ -43,7 +43,7 @@ def evaluate(
     )
     if out:
         predictions.to_csv(out)
-    rule = _rule(opened, tta)
+    rule = rule_of(opened, tta)
     for split, metrics in found.items():
         for line in result_lines(split, metrics, calibration=True):
             say(line)
@@ -54,7 +54,7 @@ def evaluate(
             show(table(("*class", "n", "precision", "recall", "F1"), map(_class_row, metrics["per_class"])))
 
 
-def _rule(opened: "Run", tta: str | None, level: float = 0.95) -> "AnswerRule | None":
+def rule_of(opened: "Run", tta: str | None, level: float = 0.95) -> "AnswerRule | None":
     """Of the run's validation pictures; what keeps them from telling is said."""
     try:
         return opened.answer_rule(level, tta)
@@ -113,7 +113,7 @@ def predict(
         opened = open_run(run)
         with watched() as screen:
             if form.judged:
-                sure = level if _rule(opened, tta, level) else None
+                sure = level if rule_of(opened, tta, level) else None
                 try:
                     known = None if quick else opened.familiarity(device, screen.progress)
                 except DataError as error:

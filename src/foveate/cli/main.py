@@ -21,6 +21,7 @@ from foveate.cli import (
     look,
     masks,
     names,
+    serve,
     study,
     train,
 )
@@ -37,7 +38,7 @@ for command in (
     demo.demo, data.check, data.split, train.train, train.pretext, backbones.compare_backbones,
     backbones.learning_curve, study.plan,
     apply.evaluate, apply.predict, explain.explain, look.look, invert.invert, invert.summit, apply.report,
-    apply.card, export.export, study.tune,
+    apply.card, export.export, serve.app, study.tune,
 ):  # fmt: skip
     app.command()(command)
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {

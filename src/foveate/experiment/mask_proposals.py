@@ -165,6 +165,20 @@ def check_place(root: Path, out: Path, data: Path | None = None) -> None:
         )
 
 
+def mask_names(catalog: Catalog) -> list[tuple[str, str]]:
+    """For each row (the name of its mask in a folder that mirrors the pictures, ""), or ("", why it can have none)."""
+    names = [f"{mirrored(sample.path)}.png" for sample in catalog.samples]
+    counts, found = Counter(names), []
+    for name, sample in zip(names, catalog.samples, strict=True):
+        if os.path.isabs(sample.path) or ".." in sample.path.split("/"):
+            found.append(("", "it lies outside the data folder, so no tree of masks can mirror it"))
+        elif counts[name] > 1:
+            found.append(("", "another picture has the same name but for the suffix; rename one"))
+        else:
+            found.append((name, ""))
+    return found
+
+
 def listed_in(out: Path) -> set[str] | None:
     """Paths of the pictures in the table of the proposals; None when the folder has none."""
     table = out / TABLE
@@ -200,23 +214,18 @@ def _without_own(catalog: Catalog, out: Path) -> Catalog:
 def _tasks(
     catalog: Catalog, config: ProposeConfig, run: RunFolder | None, everything: bool, observer: Observer
 ) -> list[_Task]:
-    names = {sample.path: f"{mirrored(sample.path)}.png" for sample in catalog.samples}
-    twice = {name for name, count in Counter(names.values()).items() if count > 1}
+    names = mask_names(catalog)
     tasks = []
     for row, sample in enumerate(catalog.samples):
-        name, reason = names[sample.path], ""
+        name, reason = names[row]
         boxes = bool(sample.mask) and only_boxes(catalog.root, sample.mask)
         if sample.mask and not boxes and not everything:
             continue
         prior = config.prior
         if prior == "auto":
             prior = "box" if boxes else "centre" if run is None else "class-map"
-        if os.path.isabs(sample.path) or ".." in sample.path.split("/"):
-            reason, name = "it lies outside the data folder, so no tree of masks can mirror it", ""
-        elif name in twice:
-            reason, name = "another picture has the same name but for the suffix; rename one", ""
-        elif prior == "box" and not sample.mask:
-            reason = "it has no box"
+        if prior == "box" and not sample.mask:
+            reason = reason or "it has no box"
         tasks.append(_Task(row, sample, prior, name, reason))
     if not tasks:
         raise DataError(

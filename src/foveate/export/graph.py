@@ -97,8 +97,8 @@ def answers_of(run: Run) -> Answers | None:
         return None
 
 
-def card_of(subject: Subject, graph: Graph, answers: Answers | None = None) -> ExportCard:
-    """The card without its parity."""
+def card_of(subject: Subject, graph: Graph | None, answers: Answers | None = None) -> ExportCard:
+    """The card without its parity; without a graph, of a network that stays."""
     model, catalog = subject.model, subject.catalog
     kept = subject.cache.size
     return ExportCard(
@@ -110,7 +110,7 @@ def card_of(subject: Subject, graph: Graph, answers: Answers | None = None) -> E
         fit=at_side(subject.fit, subject.size, subject.side),
         kept=None if kept in (None, subject.side) else kept,
         tta=subject.tta if isinstance(subject.tta, str) else subject.tta.kind,
-        outputs=graph.outputs,
+        outputs=graph.outputs if graph else (),
         answers=answers,
         version=VERSION,
     )

@@ -298,5 +298,5 @@ const legendOf = (name) =>
 
 const refusalOf = (file) => `${file.name || "The picture"} cannot be read by this browser; save it as JPEG or PNG.`;
 
-start(session);
+start(session, (error) => `This browser cannot run the network (${error.message}); a browser of 2023 or later can.`);
 globalThis.foveate = { card, classify, squareOf, decode, resize, session, occlusion };

@@ -1,5 +1,6 @@
 // What a person does with the page: pictures come in, answers and maps are shown. The script below it in the same element
-// says how a picture is answered: `classify(file)`, `mapOf(result, target)`, `previewOf(result)`, `legendOf(name)`.
+// says how a picture is answered: `classify(file)`, `mapOf(result, target)`, `previewOf(result, side)`, `legendOf(name)`,
+// `refusalOf(file, error)`.
 const $ = (id) => document.getElementById(id);
 const card = JSON.parse($("card").textContent);
 const SHOWN = 900; // px of the longer side of a picture on the page
@@ -117,6 +118,7 @@ async function show(result) {
   for (const id of ["picture", "map"]) Object.assign($(id), { width: preview.width, height: preview.height });
   $("picture").getContext("2d", { willReadFrequently: true }).drawImage(preview, 0, 0);
   $("picture").setAttribute("aria-label", `The picture ${result.name}`);
+  dispatchEvent(new Event("shown"));
   await choose(first);
 }
 
@@ -142,7 +144,7 @@ async function take(files) {
     const button = make("button", undefined, { type: "button" });
     button.dataset.place = results.length - 1;
     const small = make("canvas", undefined, { width: 72, height: 72 });
-    small.getContext("2d").drawImage(await previewOf(result), 0, 0, 72, 72);
+    small.getContext("2d").drawImage(await previewOf(result, 144), 0, 0, 72, 72);
     const label = result.unsure || result.far ? "Not sure" : card.classes[result.order[0]];
     button.append(small, make("span", label));
     button.setAttribute("aria-label", `${result.name}: ${label}`);
@@ -169,10 +171,10 @@ for (const kind of ["dragover", "dragenter"])
 for (const kind of ["dragleave", "drop"]) addEventListener(kind, () => document.body.classList.remove("over"));
 addEventListener("drop", (event) => { event.preventDefault(); $("problems").replaceChildren(); take(event.dataTransfer.files); });
 
-/** `ready` holds once pictures can be answered. */
-function start(ready) {
+/** `ready` holds once pictures can be answered; else `refusal(error)` says why none can. */
+function start(ready, refusal) {
   ready.then(
     () => { $("choose").disabled = $("photo").disabled = false; tell(""); },
-    (error) => tell(`This browser cannot run the network (${error.message}); a browser of 2023 or later can.`),
+    (error) => tell(refusal(error)),
   );
 }

@@ -1,0 +1,1 @@
+"""A trained network answers on a page of this computer, and learns from masks that are drawn there."""
