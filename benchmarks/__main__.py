@@ -5,7 +5,17 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, busy, explanation, frozen, loading, networks, startup, training
+from benchmarks import (
+    augmentation,
+    busy,
+    explanation,
+    frozen,
+    loading,
+    networks,
+    prediction,
+    startup,
+    training,
+)
 from benchmarks.measure import machine
 from benchmarks.photos import draw_photos, open_photos
 from benchmarks.table import record
@@ -21,6 +31,7 @@ BENCHMARKS = {
     "explanation": explanation.run,
     "augmentation": augmentation.run,
     "networks": networks.run,
+    "prediction": prediction.run,
 }
 DRAWN = {"busy", "explanation", "augmentation", "networks"}
 """Those that make their own pictures."""

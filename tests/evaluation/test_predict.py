@@ -1,5 +1,6 @@
 """The forward loop: right order, probabilities averaged, nothing changed in the network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from foveate.data.batch import Batch
 from foveate.data.catalog import Catalog
 from foveate.evaluation.subject import Subject
 from foveate.evaluation.tta import TTA
+from foveate.models.build import build_network
+from foveate.models.settings import ModelConfig
 
 from .conftest import TinyNetwork
 
@@ -39,6 +42,26 @@ def test_probabilities_are_averaged(network: TinyNetwork, batches: list[Batch], 
     index, logs = predicted(network, batches, tta)
     np.testing.assert_allclose(np.exp(logs), plain(network, batches, tta), atol=2e-6)
     np.testing.assert_array_equal(index, np.arange(10) + 100)
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_features_of_a_batch_are_not_computed_again_for_its_answers(batches: list[Batch], tta: str) -> None:
+    model = build_network(ModelConfig(backbone="resnet18", weights="none"), classes=3, size=16, seed=0)
+    subject = Subject(model, Catalog(Path("data"), tuple("abc"), ()), torch.device("cpu"), 16, tta=tta)
+    wanted = subject.predict(batches)[1]
+    passes: list[int] = []
+    subject.answering.backbone.conv1.register_forward_hook(lambda *_: passes.append(1))
+    asked: list[torch.Tensor] = []
+
+    def watched() -> Iterator[Batch]:
+        for batch in batches:
+            asked.append(subject.features(batch))
+            yield batch
+
+    found = subject.predict(watched())[1]
+    np.testing.assert_array_equal(found, wanted)
+    assert torch.cat(asked).shape == (sum(len(batch) for batch in batches), 512)
+    assert len(passes) == len(batches) * (1 if tta == "none" else 3)
 
 
 def test_modes_are_put_back_and_nothing_moves(network: TinyNetwork, batches: list[Batch]) -> None:

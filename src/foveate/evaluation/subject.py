@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.loader import in_order
 from foveate.data.square import Fit, at_side, resampling
 from foveate.evaluation.tta import parse_tta, views
+from foveate.models.folded import folded
 from foveate.models.modes import evaluating
 from foveate.pretext import Asker
 
@@ -60,6 +61,13 @@ class Subject:
     """What asks these questions."""
     progress: Progress = quiet
     """Called with (what, pictures done, of how many) for each pass over the pictures."""
+    _latest: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    """[batch, its features on the device]: who asks for features and then for answers waits for one pass."""
+
+    @cached_property
+    def answering(self) -> Any:
+        """The network for passes without gradients, faster (see ``models.folded``)."""
+        return folded(self.model, self.size)
 
     @property
     def side(self) -> int:
@@ -86,9 +94,11 @@ class Subject:
 
     def features(self, batch: Batch) -> torch.Tensor:
         """What the network's head receives of the pictures, (B, F) float32 on the CPU."""
-        with evaluating(self.model), torch.no_grad():
+        with evaluating(self.answering), torch.no_grad():
             images = batch.prepare(self.device, self.model.mean, self.model.std, torch.channels_last).images
-            return self.model.features(images).float().cpu()
+            found: torch.Tensor = self.answering.features(images)
+            self._latest[:] = [batch, found]
+            return found.float().cpu()
 
     def predict(self, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
         """Of N pictures, each predicted once, in the order of ``batches`` (bytes, of the side ``side``): row in the
@@ -97,17 +107,22 @@ class Subject:
         index: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
         logs: list[np.ndarray] = []
         # Not inference_mode: what a network caches in it could not be used in a backward pass afterwards.
-        with evaluating(self.model), torch.no_grad():
+        with evaluating(self.answering), torch.no_grad():
             for batch in batches:
-                images = batch.prepare(
-                    self.device, self.model.mean, self.model.std, torch.channels_last
-                ).images
                 # Moved before it is widened: not every device has float64.
-                found = [
-                    self.model(view).logits.float().cpu().double().log_softmax(1)
-                    for view in views(self.tta, images, self.size, resampling(self.fit))
-                ]
+                found = [logits.float().cpu().double().log_softmax(1) for logits in self._logits(batch)]
                 # log(mean(exp)) without leaving the log domain, so that tiny probabilities survive.
                 logs.append((torch.stack(found).logsumexp(0) - np.log(len(found))).numpy())
                 index.append(batch.index.cpu().numpy())
         return np.concatenate(index), np.concatenate(logs) if logs else np.zeros((0, 0))
+
+    def _logits(self, batch: Batch) -> Iterator[torch.Tensor]:
+        """(B, C) of each view."""
+        model = self.answering
+        plain = self.side == self.size and len(parse_tta(self.tta).views) == 1
+        if plain and self._latest and self._latest[0] is batch and getattr(model, "stores_features", False):
+            yield model.head(self._latest[1])
+            return
+        images = batch.prepare(self.device, model.mean, model.std, torch.channels_last).images
+        for view in views(self.tta, images, self.size, resampling(self.fit)):
+            yield model(view).logits

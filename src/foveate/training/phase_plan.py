@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from foveate.data.batch import Batch
+from foveate.models.folded import folded
 from foveate.models.freeze import is_backbone_frozen, set_modes
 from foveate.models.networks import Network
 from foveate.objectives import Objective, Progress
@@ -111,11 +112,11 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     precision = Precision("fp32_channels_last")
     model = job.model.to(memory_format=precision.memory_format)  # type: ignore[call-overload]
     model.eval()
+    extractor = folded(model, model.input_size)
 
     def extract(batch: Batch) -> torch.Tensor:
         with torch.no_grad():
-            features: torch.Tensor = model.features(job.prepare(batch, precision).images)
-        return features.float()
+            return extractor.features(job.prepare(batch, precision).images).float()
 
     def stored(split: str, views: int) -> Feed:
         settings = {"split": split, "views": views, "batch": job.batch_size, "precision": precision.name}
