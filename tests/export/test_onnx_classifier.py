@@ -1,5 +1,6 @@
 """``foveate predict MODEL.onnx``: the run's own table, without torch."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,22 @@ def test_the_same_table_as_the_run(finished: Run, model: Path, tree: Path, tmp_p
     np.testing.assert_array_equal(a.look["not_sure"], b.look["not_sure"])
     unreadable = [(tmp_path / f"{name}.unreadable.csv").read_text() for name in "ab"]
     assert unreadable[0] == unreadable[1]
+
+
+def test_distances_are_those_of_the_run_but_for_rounding(
+    finished: Run, model: Path, tree: Path, tmp_path: Path
+) -> None:
+    said = []
+    for source, file in ((finished.folder, "a.csv"), (model, "b.csv")):
+        told = foveate("predict", source, tree / "images", "--out", tmp_path / file)
+        said.append(
+            re.findall("Pictures like the run's own are called far in .* validation pictures", told.output)
+        )
+    assert said[0] == said[1] != []
+    a, b = (PredictionTable.from_csv(tmp_path / file).look for file in ("a.csv", "b.csv"))
+    np.testing.assert_allclose(a["distance"], b["distance"], atol=0.01)
+    assert (a["distance"] > 0.02).any()
+    assert np.mean(a["far"] != b["far"]) < 0.05
 
 
 def test_neither_torch_nor_anything_heavy_is_imported(model: Path, tree: Path, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from typer.testing import CliRunner, Result
 
 from foveate.cli.main import app
 from foveate.core.errors import StudyError
+from foveate.evaluation.calibration import fit_temperature
+from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment import Run
 from foveate.studies.engine import folder_of, run_study
-from foveate.studies.network_to_use import finished_runs, gain, on_all_pictures, winner
+from foveate.studies.network_to_use import answer_rule_of, finished_runs, gain, on_all_pictures, winner
 from foveate.studies.specification import Study
 from training_helpers import BASE
 
@@ -72,6 +74,56 @@ def test_probabilities_are_averaged_and_the_gain_is_on_pictures_not_learnt(
     assert measured.averaged == pytest.approx(np.mean(right))
     assert measured.one == pytest.approx(np.mean(one))
     assert f"On {len(several)} validation pictures" in result.output
+
+    told = json.loads(out.read_text())
+    means = {path: np.mean([p for _, p in rows], axis=0) for path, rows in seen.items()}
+    temperature = fit_temperature(
+        np.log(np.array(list(means.values()))), np.array([rows[0][0] for rows in seen.values()])
+    )
+    scaled = np.exp(np.log(found) / temperature)
+    confidence = (scaled / scaled.sum(axis=1, keepdims=True)).max(axis=1)
+    assert np.allclose([row["calibrated"] for row in told], confidence, atol=1e-3)
+    assert all(row["prediction"] in row["possible"] for row in told)
+    opened = [Run.open(run.folder) for run in runs]
+    each = [run.predict(pictures, familiarity=run.familiarity()).look for run in opened]
+    assert np.allclose(
+        [row["distance"] for row in told], np.mean([look["distance"] for look in each], axis=0)
+    )
+    assert [row["far"] for row in told] == (np.sum([look["far"] for look in each], axis=0) >= 2).tolist()
+    assert "validation pictures of each of the 3 networks." in result.output
+
+
+class Drawn:
+    """A network whose answers are drawn: what all share and what is its own; a part of the pictures validates it."""
+
+    def __init__(self, shared: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
+        self.logits = shared + rng.normal(0, 1.5, shared.shape)
+        part = np.where(rng.random(len(labels)) < 0.2, "val", "train")
+        rows = np.flatnonzero(part == "val")
+        paths = [str(row) for row in rows]
+        self.predictions = PredictionTable.from_logits(
+            self.logits[rows], labels[rows], paths, [*"abcde"], splits=part[rows].tolist()
+        )
+
+    def judging(self, tta: str | None) -> PredictionTable:
+        return self.predictions
+
+
+def test_averaged_networks_with_splits_of_their_own_keep_what_they_promise() -> None:
+    rng = np.random.default_rng(0)
+    covered, right = [], []
+    for _ in range(60):
+        labels = rng.integers(0, 5, 900)
+        shared = 2.5 * np.eye(5)[labels] + rng.normal(0, 1, (900, 5))
+        runs = [Drawn(shared[:300], labels[:300], rng) for _ in range(5)]
+        rule = answer_rule_of(runs, 0.9)  # type: ignore[arg-type]
+        new = [shared[300:] + rng.normal(0, 1.5, (600, 5)) for _ in runs]
+        p = np.mean([np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) for logits in new], axis=0)
+        judged = rule.judge(p)
+        covered += judged.possible[np.arange(600), labels[300:]].tolist()
+        right += (p.argmax(axis=1) == labels[300:])[judged.answered].tolist()
+    assert np.mean(covered) > 0.9
+    assert np.mean(right) > 0.9
 
 
 class WithoutValidation:

@@ -1,7 +1,9 @@
 """foveate evaluate, predict, report"""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foveate.cli.command import command
 from foveate.cli.flags import LAYOUT, Typed, layout_of, words
@@ -10,10 +12,11 @@ from foveate.cli.screen import fail, open_run, say, show, table, tell, watched
 from foveate.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from foveate.evaluation.answer_rule import AnswerRule
     from foveate.evaluation.predictions import PredictionTable
     from foveate.experiment import Run
+    from foveate.experiment.familiarity import Familiarity
 
+T = TypeVar("T")
 SHOWN = 10
 """Pictures named on the screen; a file lists all."""
 
@@ -43,7 +46,7 @@ def evaluate(
     )
     if out:
         predictions.to_csv(out)
-    rule = rule_of(opened, tta)
+    rule = if_known(lambda: opened.answer_rule(tta=tta))
     for split, metrics in found.items():
         for line in result_lines(split, metrics, calibration=True):
             say(line)
@@ -54,10 +57,10 @@ def evaluate(
             show(table(("*class", "n", "precision", "recall", "F1"), map(_class_row, metrics["per_class"])))
 
 
-def rule_of(opened: "Run", tta: str | None, level: float = 0.95) -> "AnswerRule | None":
-    """Of the run's validation pictures; what keeps them from telling is said."""
+def if_known(find: Callable[[], T]) -> T | None:
+    """What the run's own pictures tell; what keeps them from telling is said."""
     try:
-        return opened.answer_rule(level, tta)
+        return find()
     except DataError as error:
         tell(str(error))
         return None
@@ -103,33 +106,21 @@ def predict(
     form = LAYOUTS[layout]
     if out.suffix not in form.suffixes:
         raise ConfigError(f"--out takes a {' or '.join(form.suffixes)} file for '{layout}', got '{out}'.")
-    known = sure = None
+    asked, distance = level if form.judged else None, form.judged and not quick
     if run.suffix == ".onnx":
-        predictions = _predict_onnx(run, paths, level if form.judged else None, tta, device)
-        sure = level if "not_sure" in predictions.look else None
+        predictions, far = _predict_onnx(run, paths, asked, distance, tta, device)
     elif (run / "study.yaml").is_file():
-        predictions = _predict_study(run, paths, arm, block, tta, device)
+        predictions, far = _predict_study(run, paths, arm, block, asked, distance, tta, device)
     else:
-        opened = open_run(run)
-        with watched() as screen:
-            if form.judged:
-                sure = level if rule_of(opened, tta, level) else None
-                try:
-                    known = None if quick else opened.familiarity(device, screen.progress)
-                except DataError as error:
-                    tell(str(error))
-            predictions = opened.predict(
-                paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
-            )
+        predictions, far = _predict_run(open_run(run), paths, asked, distance, tta, device)
     form.write(predictions, out, shared_folder(paths))
     say(f"{len(predictions)} predictions in ", out)
-    if sure is not None:
-        say(
-            f"{int(predictions.look['not_sure'].sum())} of them not sure: "
-            f"{100 * level:g} % of the others should be right."
-        )
-    if known is not None:
-        say(f"{int(predictions.look['far'].sum())} of them far from the training pictures. {known.words}")
+    for column, meaning in (
+        ("not_sure", f"not sure: {100 * level:g} % of the others should be right."),
+        ("far", f"far from the training pictures. {far}"),
+    ):
+        if column in predictions.look:
+            say(f"{int(predictions.look[column].sum())} of them {meaning}")
     left_out, unreadable = out.with_name(f"{out.stem}.unreadable.csv"), predictions.unreadable
     if not unreadable:
         left_out.unlink(missing_ok=True)  # of an earlier call
@@ -141,11 +132,32 @@ def predict(
     fail(f"{count} of {total} pictures could not be read and have no prediction; see {left_out}.")
 
 
+def _predict_run(
+    run: "Run", paths: list[Path], level: float | None, distance: bool, tta: str | None, device: str
+) -> tuple["PredictionTable", str]:
+    """The answers, and how often one is called far for nothing."""
+    with watched() as screen:
+        sure = level if level and if_known(lambda: run.answer_rule(level, tta)) else None
+        known = if_known(lambda: run.familiarity(device, screen.progress)) if distance else None
+        predictions = run.predict(
+            paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
+        )
+    return predictions, known.words if known else ""
+
+
 def _predict_study(
-    folder: Path, paths: list[Path], arm: str, block: str, tta: str | None, device: str
-) -> "PredictionTable":
+    folder: Path, paths: list[Path], arm: str, block: str, level: float | None, distance: bool, tta: str | None,
+    device: str,
+) -> tuple["PredictionTable", str]:  # fmt: skip
     """The averaged answers of an arm's networks; what averaging gains is said."""
-    from foveate.studies.network_to_use import averaged, finished_runs, gain, keeping_weights
+    from foveate.studies.network_to_use import (
+        answer_rule_of,
+        averaged,
+        far_in_words,
+        finished_runs,
+        gain,
+        keeping_weights,
+    )
 
     runs = keeping_weights(finished_runs(folder, arm, block), folder)
     found = gain(runs)
@@ -155,18 +167,27 @@ def _predict_study(
             f"On {found.pictures} {name} pictures that two or more of the {len(runs)} networks have not learnt from: "
             f"one network {100 * found.one:.1f} % right, averaged {100 * found.averaged:.1f} %."
         )
-    tables = []
+    rule = if_known(lambda: answer_rule_of(runs, level, tta)) if level else None
+    tables: list[PredictionTable] = []
+    known: list[Familiarity] = []
     with watched() as screen:
         for number, opened in enumerate(runs):
-            tables.append(opened.predict(paths, tta=tta, device=device, quarantine=True))
+            find = partial(opened.familiarity, device, screen.progress)
+            familiar = if_known(find) if distance and len(known) == number else None
+            known += [familiar] if familiar else []
+            tables.append(
+                opened.predict(paths, tta=tta, device=device, quarantine=True, familiarity=familiar)
+            )
             screen.progress("Networks", number + 1, len(runs))
-    return averaged(tables)
+    joined = averaged(tables)
+    return joined if rule is None else rule.on(joined), far_in_words(known) if "far" in joined.look else ""
 
 
 def _predict_onnx(
-    file: Path, paths: list[Path], level: float | None, tta: str | None, device: str
-) -> "PredictionTable":
+    file: Path, paths: list[Path], level: float | None, distance: bool, tta: str | None, device: str
+) -> tuple["PredictionTable", str]:
     """With an exported network, whose thresholds and views are inside."""
+    from foveate.evaluation.answer_rule import false_alarms
     from foveate.export.onnx_classifier import OnnxClassifier
 
     if tta is not None or device not in ("auto", "cpu"):
@@ -174,12 +195,13 @@ def _predict_onnx(
             "An ONNX file has its test-time views inside and runs on the CPU: leave --tta, --device."
         )
     classifier = OnnxClassifier(file)
-    rule = classifier.card.answers
+    rule, far = classifier.card.answers, classifier.card.far
     if level is not None and rule is not None and rule.level != level:
         raise ConfigError(
             f"{file} knows when it is sure at --level {rule.level:g} alone, at which it was exported."
         )
-    return classifier.predict(paths, judged=level is not None)
+    predictions = classifier.predict(paths, judged=level is not None, distance=distance)
+    return predictions, f"{false_alarms(far.rate, far.n)}." if far else ""
 
 
 @command()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.apply import rule_of
+from foveate.cli.apply import if_known
 from foveate.cli.command import command
 from foveate.cli.screen import open_run, say, tell, watched
 from foveate.core.errors import DataError
@@ -32,19 +32,16 @@ def app(
 
     opened = open_run(run)
     _ = opened.result
-    known = drawn = None
+    drawn = None
     try:
         drawn = DrawnMasks(opened, masks)
     except DataError as error:
         if masks is not None:
             raise
         tell(str(error))
-    try:
-        with watched() as screen:
-            known = None if quick else opened.familiarity(device, screen.progress)
-    except DataError as error:
-        tell(str(error))
-    level = LEVEL if rule_of(opened, None) else None
+    with watched() as screen:
+        known = None if quick else if_known(lambda: opened.familiarity(device, screen.progress))
+    level = LEVEL if if_known(opened.answer_rule) else None
     with TemporaryDirectory(prefix="foveate-") as folder:
         session = Session(opened, Path(folder), device, level, known, drawn)
         with App(session, port) as server:

@@ -48,3 +48,8 @@ class AnswerRule:
         judged = self.judge(table.probabilities)
         columns = {"calibrated": judged.confidence, "not_sure": ~judged.answered}
         return replace(table, look={**columns, **table.look}, possible=judged.possible)
+
+
+def false_alarms(rate: float, n: int) -> str:
+    """How often a picture is called far for nothing, by ``n`` validation pictures; a sentence without its end."""
+    return f"Pictures like the run's own are called far in {100 * rate:.1f} % or fewer, by {n} validation pictures"

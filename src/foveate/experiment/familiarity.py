@@ -10,6 +10,7 @@ from foveate.core.intervals import Interval, of_answers
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Progress
+from foveate.evaluation.answer_rule import false_alarms
 from foveate.evaluation.evaluators import Evaluator
 from foveate.evaluation.features import features_of
 from foveate.evaluation.subject import Subject
@@ -89,10 +90,7 @@ class Familiarity:
     @property
     def words(self) -> str:
         """How often it warns for nothing."""
-        rate = f"{100 * self.rate:.1f} %"
-        said = (
-            f"Pictures like the run's own are called far in {rate} or fewer, by {self.n} validation pictures"
-        )
+        said = false_alarms(self.rate, self.n)
         if self.measured is None:
             return f"{said}."
         share, (low, high), n = self.measured

@@ -106,6 +106,14 @@ class Run(RunFolder):
         Raises:
             DataError: the validation pictures cannot tell, for whatever reason.
         """
+        return answer_rule(self.judging(tta), level)
+
+    def judging(self, tta: str | None = None) -> PredictionTable:
+        """The predictions whose validation pictures tell when the network is sure; arguments as of ``answer_rule``.
+
+        Raises:
+            DataError: they cannot tell, for whatever reason.
+        """
         last = self.experiment.last_layer
         for wrong, why in (
             (self.experiment.task is not None, "it answers questions of a pretext task"),
@@ -120,7 +128,7 @@ class Run(RunFolder):
                 raise DataError(
                     f"The validation pictures of {self.folder} do not tell when it is sure: {why}."
                 )
-        return answer_rule(self.predictions, level)
+        return self.predictions
 
     def familiarity(self, device: str = "auto", progress: Progress = quiet) -> Familiarity:
         """How far pictures are from those that the run was trained on; these are read once, and what the network makes

@@ -11,6 +11,7 @@ from foveate.core.config import Config
 from foveate.core.files import SCHEMA_VERSION
 from foveate.data.decode import read_image
 from foveate.data.square import Fit, resize, whole
+from foveate.export.far import Far
 
 KEY = "foveate"
 """Where the card stands among a file's metadata."""
@@ -62,6 +63,8 @@ class ExportCard(Config):
     is the logit without its bias; features (B, F), as the head receives them."""
     answers: Answers | None = None
     """When it is sure, by the validation pictures; None: they do not tell."""
+    far: Far | None = None
+    """How far pictures are from the training pictures; None: the network has no features, or there are too few."""
     parity: Parity | None = None
     version: str
     """Of Foveate."""

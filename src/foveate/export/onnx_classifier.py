@@ -52,10 +52,12 @@ class OnnxClassifier:
 
     def logits(self, files: Sequence[Path], faults: dict[int, str] | None = None) -> np.ndarray:
         """Of N files (N, C) float32; arguments as of ``outputs``."""
-        return self.outputs(files, "logits", faults)
+        return self.outputs(files, ["logits"], faults)["logits"]
 
-    def outputs(self, files: Sequence[Path], name: str, faults: dict[int, str] | None = None) -> np.ndarray:
-        """One of the card's outputs, of N files: (N, ...) float32.
+    def outputs(
+        self, files: Sequence[Path], names: Sequence[str], faults: dict[int, str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """{name: (N, ...) float32} of some of the card's outputs, of N files.
 
         Args:
             faults: takes {place: why} of files that cannot be read, whose row is that of a black picture; None: such a
@@ -74,15 +76,20 @@ class OnnxClassifier:
                 faults[place] = error.reason or str(error)
                 return np.zeros((3, self.card.size, self.card.size), dtype=np.uint8)
 
-        return np.concatenate(
-            [self.answers(batch)[name] for batch in _batches(in_threads(read, range(len(files))))]
-        )
+        found = map(self.answers, _batches(in_threads(read, range(len(files)))))
+        kept = [[answer[name] for name in names] for answer in found]
+        return {
+            name: np.concatenate(parts) for name, parts in zip(names, zip(*kept, strict=True), strict=True)
+        }
 
-    def predict(self, paths: Sequence[Path], *, judged: bool = True) -> PredictionTable:
+    def predict(
+        self, paths: Sequence[Path], *, judged: bool = True, distance: bool = True
+    ) -> PredictionTable:
         """The table that ``Run.predict`` gives; pictures that cannot be read are listed in ``unreadable``.
 
         Args:
             judged: say where it is not sure, where the card knows.
+            distance: say how far pictures are from the training pictures, where the card knows.
 
         Raises:
             DataError: there is no picture, or none can be read.
@@ -90,15 +97,23 @@ class OnnxClassifier:
         root, names = picture_list(paths, unreadable=True)
         once = sorted(set(names))
         faults: dict[int, str] = {}
-        logits = self.logits([root / name for name in once], faults)
+        far = self.card.far if distance else None
+        found = self.outputs(
+            [root / name for name in once], ["logits", "features"] if far else ["logits"], faults
+        )
         unreadable = {once[place]: why for place, why in sorted(faults.items())}
         place_of = {name: place for place, name in enumerate(once)}
         shown = [name for name in names if name not in unreadable]
         if not shown:
             raise none_readable(root, unreadable)
-        rows = logits[[place_of[name] for name in shown]]
-        labels = np.full(len(shown), -1)
-        table = PredictionTable.from_logits(rows, labels, shown, self.card.class_ids, unreadable=unreadable)
+        rows = [place_of[name] for name in shown]
+        labels, look = np.full(len(shown), -1), {}
+        if far is not None:
+            look["distance"] = far.distance(found["features"][rows])
+            look["far"] = look["distance"] > far.limit
+        table = PredictionTable.from_logits(
+            found["logits"][rows], labels, shown, self.card.class_ids, unreadable=unreadable, look=look
+        )
         rule = self.card.answers
         return AnswerRule(**rule.model_dump()).on(table) if judged and rule is not None else table
 

@@ -12,9 +12,12 @@ import torch
 
 from foveate.core.errors import ConfigError, FoveateError, RunError, first_line
 from foveate.core.files import write_bytes
+from foveate.data.catalog import Catalog
 from foveate.evaluation.subject import Subject
+from foveate.experiment.familiarity import NEIGHBOURS, limit_of, some
 from foveate.experiment.run import Run
 from foveate.export.card import INPUT, KEY, Answers, ExportCard, Parity
+from foveate.export.far import Far
 from foveate.export.graph import Graph, answers_of, card_of, subject_for_export, tried_rows
 from foveate.export.onnx_classifier import OnnxClassifier
 
@@ -22,6 +25,10 @@ AGREEMENT = 0.999
 """Least share of pictures for which the exported network must have the run's own first class."""
 TRIED = 1000
 """Pictures that an export is tried on, at most."""
+KNOWN = 500
+"""Training pictures that a picture is compared with, drawn at random where there are more."""
+MEASURED = 500
+"""Validation pictures that say from which distance on a picture is far, at most."""
 LARGEST = 2**31 - 1
 """Bytes of an ONNX file in one piece."""
 
@@ -91,8 +98,28 @@ def onnx_of(
         proto.metadata_props.add(key=KEY, value=card.model_dump_json())
         return proto.SerializeToString()
 
-    card = tried(subject, card, OnnxClassifier(content(card)).logits, folder, limit)
+    classifier = OnnxClassifier(content(card))
+    card = tried(subject, card, classifier.logits, folder, limit)
+    card = card.model_copy(update={"far": _far(subject.catalog, classifier)})
     return content(card), card
+
+
+def compared_with(catalog: Catalog) -> np.ndarray:
+    """Catalog rows of the training pictures that others are compared with."""
+    return some(catalog.indices("train", labelled=False), KNOWN, "web", "train")
+
+
+def _far(catalog: Catalog, classifier: OnnxClassifier) -> Far | None:
+    train, val = compared_with(catalog), some(catalog.indices("val", labelled=False), MEASURED, "web", "val")
+    if "features" not in classifier.card.outputs or len(train) < NEIGHBOURS or not len(val):
+        return None
+    known, others = (
+        classifier.outputs([catalog.file(row) for row in rows], ["features"])["features"]
+        for rows in (train, val)
+    )
+    far = Far.of(known, NEIGHBOURS)
+    limit, rate = limit_of(far.distance(others))
+    return far.model_copy(update={"limit": limit, "rate": rate, "n": len(val)})
 
 
 def _traced(graph: Graph, subject: Subject, folder: Path) -> torch.export.ExportedProgram:

@@ -7,29 +7,20 @@ import lzma
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from markupsafe import Markup
-from sklearn.preprocessing import normalize
 
 from foveate.core.files import write_text
 from foveate.core.threads import in_threads
 from foveate.data.decode import read_image
-from foveate.experiment.familiarity import NEIGHBOURS, limit_of, some
 from foveate.experiment.run import Run
 from foveate.export.card import ExportCard
 from foveate.export.graph import subject_for_export
-from foveate.export.onnx_classifier import OnnxClassifier
 from foveate.export.page import page_of, part
-from foveate.export.program import TRIED, answers_of, onnx_of
+from foveate.export.program import TRIED, answers_of, compared_with, onnx_of
 from foveate.reporting.pictures import data_uri
 
 RUNTIME = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.xz"
-KNOWN = 500
-"""Training pictures that a picture is compared with, drawn at random where there are more."""
-MEASURED = 500
-"""Validation pictures that say from which distance on a picture is far, at most."""
 THUMBNAIL = 96
 """px."""
 
@@ -44,49 +35,21 @@ def export_web(run: Run, file: Path, *, nearest: bool = False, limit: int = TRIE
         RunError: as ``export_onnx``. DataError: pictures of the run are gone.
     """
     content, card = onnx_of(subject_for_export(run), run.folder, limit, answers_of(run))
-    known = _known(run, content, card, nearest)
+    near = compared_with(run.catalog) if nearest and card.far else ()
+    files = [run.catalog.file(row) for row in near]
+    known = {
+        "thumbnails": list(in_threads(_thumbnail, files)),
+        "labels": [int(run.catalog.labels[row]) for row in near],
+    }
     page = page_of(
         run, card, "offline.html.j2", (_runtime_script(), part("page.js"), part("offline.js")), known,
-        far=known["far"],
-        nearest=nearest and bool(known["thumbnails"]),
+        far=card.far,
+        nearest=bool(files),
         network=_packed(content),
         wasm=_packed(lzma.decompress(_runtime(RUNTIME[1]))),
     )  # fmt: skip
     write_text(file, page)
     return card
-
-
-def _known(run: Run, content: bytes, card: ExportCard, nearest: bool) -> dict[str, Any]:
-    """Features of training pictures, and the distance from which on a picture is far: as ``experiment.familiarity``
-    says it, of fewer pictures and of the rounded features that stand in the page."""
-    nothing: dict[str, Any] = {"far": None, "thumbnails": [], "labels": []}
-    catalog = run.catalog
-    parts = {
-        name: some(catalog.indices(name, labelled=False), most, "web", name)
-        for name, most in (("train", KNOWN), ("val", MEASURED))
-    }
-    if "features" not in card.outputs or len(parts["train"]) < NEIGHBOURS or not len(parts["val"]):
-        return nothing
-    classifier = OnnxClassifier(content)
-    train, val = (
-        normalize(classifier.outputs([catalog.file(row) for row in rows], "features"))
-        for rows in parts.values()
-    )
-    scales = np.abs(train).max(axis=1, keepdims=True) / 127
-    whole = np.round(train / scales).astype(np.int8)
-    distances = np.sort(np.linalg.norm(val[:, None] - (whole * scales)[None], axis=2), axis=1)
-    found, rate = limit_of(distances[:, NEIGHBOURS - 1])
-    far = {
-        "features": base64.b64encode(whole.tobytes()).decode(),
-        "scales": [float(f"{scale:.6g}") for scale in scales[:, 0]],
-        "limit": found, "rate": rate, "n": len(val), "known": len(train),
-    }  # fmt: skip
-    files = [catalog.file(row) for row in parts["train"]]
-    return {
-        "far": far,
-        "thumbnails": list(in_threads(_thumbnail, files)) if nearest else [],
-        "labels": [int(catalog.labels[row]) for row in parts["train"]] if nearest else [],
-    }
 
 
 def _thumbnail(file: Path) -> str:

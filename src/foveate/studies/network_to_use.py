@@ -1,6 +1,5 @@
 """The network to use after a study: those of an arm's seeds averaged, or one trained once more on all pictures."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,12 @@ import numpy as np
 from foveate.core.errors import StudyError
 from foveate.core.files import write_json
 from foveate.core.manifest import WEIGHTS
-from foveate.data.catalog import UNLABELLED
+from foveate.evaluation.answer_rule import AnswerRule, false_alarms
+from foveate.evaluation.answering import answer_rule
+from foveate.evaluation.calibration import log_probabilities
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment import Experiment, Run, run
+from foveate.experiment.familiarity import Familiarity
 from foveate.experiment.ownership import claim
 from foveate.studies.analysis import PLACEBO
 from foveate.studies.engine import folder_of
@@ -77,32 +79,70 @@ def keeping_weights(runs: Sequence[Run], folder: Path) -> list[Run]:
 
 
 def averaged(tables: Sequence[PredictionTable]) -> PredictionTable:
-    """The same pictures by several networks: the means of their probabilities."""
-    first = tables[0]
-    return replace(first, probabilities=np.mean([table.probabilities for table in tables], axis=0), look={})
+    """The same pictures by several networks: the means of their probabilities, and where all say how far a picture is
+    the mean of that; far is what more than half of the networks call far."""
+    look = {}
+    if all("far" in table.look for table in tables):
+        distances, far = (
+            np.mean([table.look[name] for table in tables], axis=0) for name in ("distance", "far")
+        )
+        look = {"distance": distances, "far": far > 0.5}
+    probabilities = np.mean([table.probabilities for table in tables], axis=0)
+    return replace(tables[0], probabilities=probabilities, look=look)
+
+
+def far_in_words(known: Sequence[Familiarity]) -> str:
+    """How often ``averaged`` calls a picture far for nothing: by Markov's inequality, no more than the networks' rates
+    together, divided by the number of networks that must say so."""
+    rate = sum(one.rate for one in known) / (len(known) // 2 + 1)
+    if len(known) == 1:
+        return known[0].words
+    return f"{false_alarms(rate, min(one.n for one in known))} of each of the {len(known)} networks."
+
+
+def answer_rule_of(runs: Sequence[Run], level: float, tta: str | None = None) -> AnswerRule:
+    """Where the averaged networks are sure: as ``Run.answer_rule``, from validation pictures that are answered by those
+    networks alone that have not learnt from them (as in Kim, Xu and Barber, Predictive inference is free with the
+    jackknife+-after-bootstrap, NeurIPS 2020). These are all networks where the seeds share one split, else fewer, so
+    that the thresholds are of somewhat worse answers than those that they judge.
+
+    Raises:
+        DataError: the validation pictures of one cannot tell.
+    """
+    for one in runs:
+        one.judging(tta)
+    seen = _not_learnt(runs, "val")
+    means = np.stack([np.mean(rows, axis=0) for _, rows in seen.values()])
+    labels = np.array([label for label, _ in seen.values()])
+    splits = ["val"] * len(seen)
+    table = PredictionTable.from_logits(
+        log_probabilities(means), labels, list(seen), runs[0].predictions.class_ids, splits=splits
+    )
+    return answer_rule(table, level)
 
 
 def gain(runs: Sequence[Run]) -> Gain | None:
     """On pictures that two networks or more have not learnt from; None where there are none."""
     for split in ("val", "test"):
-        seen: dict[str, list[np.ndarray]] = defaultdict(list)
-        labels: dict[str, int] = {}
-        for one in runs:
-            if split not in one.predictions.splits:
-                continue
+        several = [(label, rows) for label, rows in _not_learnt(runs, split).values() if len(rows) > 1]
+        if several:
+            single = [fmean(row.argmax() == label for row in rows) for label, rows in several]
+            joined = [np.mean(rows, axis=0).argmax() == label for label, rows in several]
+            return Gain(len(several), split, fmean(single), fmean(map(float, joined)))
+    return None
+
+
+def _not_learnt(runs: Sequence[Run], split: str) -> dict[str, tuple[int, list[np.ndarray]]]:
+    """{labelled picture: (its label, the probabilities (C,) of each network that has it in ``split``)}."""
+    seen: dict[str, tuple[int, list[np.ndarray]]] = {}
+    for one in runs:
+        if split in one.predictions.splits:
             table = one.predictions.of_split(split)
             for path, label, row in zip(
                 table.path.tolist(), table.label.tolist(), table.probabilities, strict=True
             ):
-                if label != UNLABELLED:
-                    labels[path] = label
-                    seen[path].append(row)
-        several = {path: rows for path, rows in seen.items() if len(rows) > 1}
-        if several:
-            single = [fmean(row.argmax() == labels[path] for row in rows) for path, rows in several.items()]
-            joined = [np.mean(rows, axis=0).argmax() == labels[path] for path, rows in several.items()]
-            return Gain(len(several), split, fmean(single), fmean(map(float, joined)))
-    return None
+                seen.setdefault(path, (label, []))[1].append(row)
+    return seen
 
 
 def winner(folder: Path, block: str = "") -> str:

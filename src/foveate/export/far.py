@@ -1,0 +1,55 @@
+"""How far pictures are from training pictures, as it travels inside an exported network. Nothing here imports torch."""
+
+import base64
+from typing import Self
+
+import numpy as np
+from pydantic import Field
+
+from foveate.core.config import Config
+
+
+class Far(Config):
+    """As ``experiment.familiarity`` says it, by fewer training pictures and by features rounded to whole numbers."""
+
+    features: str
+    """Of ``known`` training pictures, (known, F) int8 in base64; times ``scales`` of length 1, but for rounding."""
+    scales: tuple[float, ...]
+    neighbour: int = Field(ge=1)
+    """Which nearest of them a picture's distance is taken to."""
+    limit: float
+    """The distance above which a picture is far."""
+    rate: float = Field(ge=0, le=1)
+    """The probability with which a picture like the validation pictures is called far, at most."""
+    n: int
+    """Validation pictures that say so."""
+    known: int
+
+    @classmethod
+    def of(cls, train: np.ndarray, neighbour: int) -> Self:
+        """From features (known, F) of training pictures; any picture is near still."""
+        unit = _unit(train)
+        scales = np.abs(unit).max(axis=1, keepdims=True) / 127
+        whole = np.round(unit / scales).astype(np.int8)
+        return cls(
+            features=base64.b64encode(whole.tobytes()).decode(),
+            scales=tuple(float(f"{scale:.6g}") for scale in scales[:, 0]),
+            neighbour=neighbour, limit=2.0, rate=0.0, n=0, known=len(train),
+        )  # fmt: skip
+
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """(N, F) -> (N,) in [0, 2]."""
+        whole = np.frombuffer(base64.b64decode(self.features), dtype=np.int8).reshape(self.known, -1)
+        known = whole * np.array(self.scales)[:, None]
+        found = [np.linalg.norm(known - row, axis=1) for row in _unit(features)]
+        distances: np.ndarray = np.sort(np.stack(found), axis=1)[:, self.neighbour - 1]
+        return distances
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """(N, F), each of length 1."""
+    wide = features.astype(np.float64)
+    unit: np.ndarray = wide / np.maximum(
+        np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float32).tiny
+    )
+    return unit
