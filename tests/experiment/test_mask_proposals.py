@@ -19,7 +19,7 @@ from foveate.data.grabcut import ProposeConfig
 from foveate.data.layout_settings import LayoutConfig
 from foveate.experiment import Run
 from foveate.experiment.mask_proposals import Proposal, check_place, propose_masks
-from foveate.training import Observer
+from foveate.training import Decision, Observer
 
 
 def blob(height: int = 60, width: int = 80, y: float = 0.5, x: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -81,6 +81,24 @@ def test_the_masks_are_found_as_masks(names: tuple[str, ...], inside: bool, tmp_
         assert iou(catalog, row, masks[sample.path]) > 0.95
     again = propose(tmp_path / "data", out)
     assert again == proposals, "its own masks do not count as masks that were there"
+
+
+def test_the_time_is_told_once_from_the_pictures_that_are_new(tmp_path: Path) -> None:
+    class Listens(Observer):
+        def __init__(self) -> None:
+            self.told: list[Decision] = []
+
+        def decision(self, decision: Decision) -> None:
+            self.told.append(decision)
+
+    draw(tmp_path / "data", tuple(f"a/{n}.png" for n in range(14)))
+    few, rest, none = Listens(), Listens(), Listens()
+    propose(tmp_path / "data", tmp_path / "out", limit=3, observer=few)
+    propose(tmp_path / "data", tmp_path / "out", observer=rest)
+    propose(tmp_path / "data", tmp_path / "out", observer=none)
+    assert (few.told, none.told) == ([], [])
+    assert [decision.name for decision in rest.told] == ["time needed"]
+    assert "for 3 pictures more, by the time that the first 8 took" in rest.told[0].reason
 
 
 def test_the_table_lists_every_picture(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ import foveate
 from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError, RunError
 from foveate.core.lock import LOCK
-from foveate.experiment import Run, run
+from foveate.experiment import Run, run, run_explainer
 from foveate.explanation import explain
 from foveate.reporting.explanation_folder import RECORD, Explanations
 from foveate.reporting.explanations import run_names
-from foveate.training import Observer
+from foveate.training import Decision, Observer
 from training_helpers import experiment
 
 from .conftest import Page
@@ -138,6 +138,21 @@ def test_the_sheet(finished: Run, second: Run, pictures: Path, tmp_path: Path) -
 def _explain(run_folder: Path, pictures: Path, out: Path, observer: Observer) -> None:
     torch.set_num_threads(1)
     foveate.explain_pictures(run_folder, pictures, out, ["gradcam", "eigencam"], observer=observer)
+
+
+def test_the_time_is_told_once_and_kept(
+    finished: Run, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_explainer, "AT_ONCE", 2)
+    told: list[Decision] = []
+    observer = Stops(-1)
+    monkeypatch.setattr(observer, "decision", told.append)
+    done = foveate.explain_pictures(finished, pictures, tmp_path / "out", observer=observer)
+    assert [(decision.name, decision.value) for decision in told] == [
+        ("time needed", done.manifest["time_needed"])
+    ]
+    assert "for 3 pictures more" in told[0].reason
+    assert foveate.explain_pictures(finished, pictures, tmp_path / "out").manifest == done.manifest
 
 
 @pytest.mark.slow

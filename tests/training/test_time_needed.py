@@ -5,17 +5,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foveate.core.durations import about, duration
 from foveate.experiment import run
 from foveate.training import time_needed as module
-from foveate.training.decisions import FILE, read_decisions
+from foveate.training.decisions import FILE, Decision, read_decisions
+from foveate.training.observers import Observer
 from foveate.training.precision import Trial
-from foveate.training.time_needed import in_words
+from foveate.training.time_needed import FirstPictures
 from training_helpers import experiment
 
 
 def test_minutes_in_words() -> None:
     cases = {0.2: "1 s", 29: "29 s", 31: "1 min", 3600: "1 h 0 min", 7800: "2 h 10 min"}
-    assert {seconds: in_words(seconds) for seconds in cases} == cases
+    assert {seconds: about(seconds) for seconds in cases} == cases
+    measured = {0.1234: "0.123 s", 59: "59 s", 61: "1 min 1 s", 3600: "1 h 0 min", 7859: "2 h 10 min"}
+    assert {seconds: duration(seconds) for seconds in measured} == measured
+
+
+def test_the_first_pictures_foretell_the_others_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Decision] = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "decision", told.append)
+    clock = iter([100.0, 108.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    first = FirstPictures(100, observer)
+    for count in (4, 8, 100):
+        first.done(count)
+    assert (
+        [decision.value for decision in told] == ["about 3 min"] == [first.said]
+    )  # 2 s a picture, 96 are left
+    assert "96 pictures more" in told[0].reason
+    monkeypatch.undo()
+    few = FirstPictures(4, observer)
+    few.done(4)
+    assert few.said is None
 
 
 def test_epochs_times_pictures_over_the_rates(
@@ -41,7 +64,7 @@ def test_epochs_times_pictures_over_the_rates(
     assert told["seconds"] == pytest.approx(head + 3 * (train / 10 + val / 50))
     assert asked == [("fp32_channels_last",)] * 2
     (made,) = (d for d in read_decisions(done.folder / FILE) if d.name == "time needed")
-    assert made.value == f"about {in_words(told['seconds'])}"
+    assert made.value == f"about {about(told['seconds'])}"
 
 
 def test_timing_changes_nothing(tree: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foveate.cli.screen import out, print_in_parts, say
+from foveate.core.durations import about
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.engine import StudyObserver
@@ -18,7 +19,6 @@ from foveate.studies.number_format import digits, p_text
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Cell
 from foveate.studies.verdict import SEEN, Outcome
-from foveate.training.time_needed import in_words
 
 FEW_ARMS = 4
 """Up to so many arms stand beside each other, with a row for each metric; more arms have a row each."""
@@ -209,7 +209,7 @@ class Screen(StudyObserver):
 
     def expected(self, found: Expectation) -> None:
         many = "1 training" if found.trainings == 1 else f"{found.trainings} trainings"
-        steps = f"about {in_words(found.seconds or 0)} at most, from timed steps of {found.timed} of them"
+        steps = f"about {about(found.seconds or 0)} at most, from timed steps of {found.timed} of them"
         say(
             (many, "bold"),
             f" ahead: {f'{steps}; measuring comes on top' if found.timed else 'none could be timed'}.",
@@ -227,7 +227,7 @@ class Screen(StudyObserver):
         say(f"{len(cells)} cells were computed for another study and copied: {_listed(cells)}.")
 
     def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
-        say(f"[{done}/{total}] {cell} · {in_words(seconds_left)} left")
+        say(f"[{done}/{total}] {cell} · {about(seconds_left)} left")
 
     def failed(self, cell: Cell, error: str) -> None:
         self.failures += 1

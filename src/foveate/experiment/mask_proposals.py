@@ -35,8 +35,11 @@ from foveate.experiment.records import Record
 from foveate.experiment.run_folder import RunFolder
 from foveate.models.networks import Network
 from foveate.training import Observer
+from foveate.training.time_needed import FirstPictures
 
 COLUMNS = ("path", "mask", "state", "prior", "share", "contrast", "doubt")
+TIMED = 8
+"""Pictures by whose time that of all is foretold."""
 TREE_NAMES = ("masks", "mask", "segmentations", "segmentation")
 """Folders inside the data folder that may be written: those that are recognised as masks and not as a class."""
 
@@ -126,9 +129,13 @@ def propose_masks(
         observer.message(maps.words())
     elif run is not None:
         maps = ClassMaps(run, catalog, config.tap, device)
-    result = []
+    result: list[Proposal] = []
+    first, fresh = FirstPictures(len(todo) - kept, observer), 0
     for done, task in enumerate(todo):
         result.append(found[task.row] or _propose(task, catalog, out, config, settings[task.prior], maps))
+        fresh += found[task.row] is None
+        if fresh == TIMED:
+            first.done(fresh)
         observer.progress("proposing masks", done + 1, len(todo))
     digits = {"share": ".4f", "contrast": ".2f"}
     rows = [

@@ -51,6 +51,7 @@ from foveate.reporting.pictures import scaled
 from foveate.reporting.raster import png
 from foveate.reporting.sheet import SIDE, Row, Sheet, View, write_sheets
 from foveate.training import Observer
+from foveate.training.time_needed import FirstPictures
 
 PACKAGES = ("foveate", "torch", "timm", "numpy", "pillow")
 
@@ -88,6 +89,7 @@ class _Writer:
         self.refuse_other()
         for explainer in self.explainers:
             explainer.check(self.catalog)
+        before = read_manifest(self.out) or {}
         write_json(self.out / MANIFEST, self._manifest(finished=False))
         for left in self.out.rglob(".*.tmp"):
             left.unlink(missing_ok=True)  # of a killed process
@@ -97,11 +99,13 @@ class _Writer:
             self.observer.message(f"{kept} of {total} pictures are explained already and stay as they are.")
         self.observer.progress("explaining pictures", kept, total)
         broken: dict[int, str] = {}
+        first = FirstPictures(len(todo), self.observer)
         for rows in in_chunks(todo, min(explainer.at_once for explainer in self.explainers)):
             for row, found in self._explained(rows, broken):
                 self._write_picture(row, found)
                 kept += 1
                 self.observer.progress("explaining pictures", kept, total)
+            first.done(len(rows))
         if len(broken) == total:
             raise DataError(next(iter(broken.values())))
         rest = [row for row in range(total) if row not in broken]
@@ -112,6 +116,7 @@ class _Writer:
         unreadable = [{"path": self.catalog.samples[row].path, "reason": why} for row, why in broken.items()]
         manifest = self._manifest(finished=True)
         manifest |= {"pictures": pictures, "unreadable": unreadable, "sheets": sheets}
+        manifest["time_needed"] = first.said or before.get("time_needed")
         write_json(self.out / MANIFEST, manifest)
         return Explanations(self.out, manifest)
 

@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from foveate.core.durations import duration
 from foveate.reporting.pictures import data_uri
 from foveate.reporting.text import (
     breakable,
-    duration,
     latex,
     markdown,
     number,

@@ -55,14 +55,6 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.3g} s"
-
-
 def breakable(path: str) -> Markup:
     """A file or module name that may be broken after a slash, dot or underscore, escaped."""
     return Markup(re.sub(r"([/._])(?=.)", r"\1<wbr>", str(escape(path))))

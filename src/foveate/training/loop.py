@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from foveate.core.durations import about
 from foveate.core.errors import TrainingError, few
 from foveate.core.files import write_csv
 from foveate.core.rng import key, seed_torch
@@ -29,7 +30,7 @@ from foveate.training.phase_plan import PhasePlan, phase_groups, plan_phase
 from foveate.training.phases import PhaseConfig, better, higher_is_better, reached
 from foveate.training.position import Position
 from foveate.training.selection import rule_of_phase
-from foveate.training.time_needed import in_words, time_needed
+from foveate.training.time_needed import time_needed
 from foveate.training.training_job import EPOCHS, Job
 from foveate.training.validation import validate
 
@@ -81,7 +82,7 @@ class _Trainer:
     def _time_needed(self) -> tuple[str, str]:
         seconds = time_needed(self.job)
         return (
-            f"about {in_words(seconds)}",
+            f"about {about(seconds)}",
             "of training at most, from steps timed on this machine; measuring follows",
         )
 

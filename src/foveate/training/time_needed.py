@@ -1,14 +1,18 @@
 """How long a training takes on this machine: one figure before the work, from a few timed steps."""
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
+from foveate.core.durations import about
 from foveate.data.batch import Batch
 from foveate.models.freeze import apply_trainable, set_modes
 from foveate.models.networks import Network
+from foveate.training.decisions import Decision
+from foveate.training.observers import Observer
 from foveate.training.phase_plan import views_of, why_not_stored
 from foveate.training.phases import PhaseConfig
 from foveate.training.precision import Precision, measure
@@ -66,9 +70,17 @@ def _rate(job: Job, model: Network, step: Timed, precision: Precision) -> float:
     return found.rates[precision.name]
 
 
-def in_words(seconds: float) -> str:
-    """ "20 s", "3 min", "2 h 10 min"."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else f"{max(seconds, 1):.0f} s"
+class FirstPictures:
+    """One figure of time for work on many pictures, from the first of them."""
+
+    def __init__(self, total: int, observer: Observer) -> None:
+        self.total, self.observer, self.since = total, observer, time.perf_counter()
+        self.said: str | None = None
+
+    def done(self, count: int) -> None:
+        """So many of them are done, at least a batch; said once, as long as some are left."""
+        if self.said is None and count < self.total:
+            left = self.total - count
+            self.said = f"about {about((time.perf_counter() - self.since) / count * left)}"
+            reason = f"for {left} pictures more, by the time that the first {count} took on this machine"
+            self.observer.decision(Decision("time needed", self.said, reason))
