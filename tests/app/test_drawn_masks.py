@@ -172,8 +172,8 @@ def test_drawn_masks_are_learned_from(tree: Path, tmp_path: Path, serve: Opened)
     data = shutil.copytree(tree / "images", tmp_path / "data")  # without masks
     first = run(experiment(data={"layout": {"masks": "none"}}), data, tmp_path / "first")
     rows = first.catalog.indices("train")[:4].tolist()
-    with serve(first, None) as client:
-        client.app.session.drawn = masks = DrawnMasks(first)
+    masks = DrawnMasks(first)
+    with serve(first, masks.folder) as client:
         for row in rows:
             name = first.catalog.samples[row].path
             mask = pixels(tree / "masks" / Path(name)) > 0
@@ -202,8 +202,8 @@ def test_a_drawn_map_teaches_the_attention_branch(tmp_path: Path, serve: Opened)
     }
     first = run(experiment(**settings), data, tmp_path / "first")
     rows = first.catalog.indices("train").tolist()
-    with serve(first, None) as client:
-        client.app.session.drawn = masks = DrawnMasks(first)
+    masks = DrawnMasks(first)
+    with serve(first, masks.folder) as client:
         assert client("explainers")["explainers"][0]["name"] == "own attention"
         for row in rows:
             file = first.catalog.samples[row].path
@@ -215,8 +215,7 @@ def test_a_drawn_map_teaches_the_attention_branch(tmp_path: Path, serve: Opened)
     assert second.environment["decisions"]
     taught = [row["train_edited"] for row in second.history]
     assert 0 < taught[-1] < taught[0]
-    with serve(second, None) as client:
-        client.app.session.drawn = DrawnMasks(second)
+    with serve(second, masks.folder) as client:
         after = [distance(client, row, tree, second) for row in rows]
     assert np.mean(after) < 0.8 * np.mean(before)
 

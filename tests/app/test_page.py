@@ -141,7 +141,7 @@ def test_look_correct_and_save(
         (file,) = (tmp_path / "drawn").rglob("*.png")
         np.testing.assert_array_equal(pixels(file), painted * 255)
         assert page.inner_text("#command") == client.app.session.drawn.command()
-        assert page.inner_text(f"#list [data-key={key}] .small").endswith("drawn")
+        assert page.inner_text(f"#list [data-key={key}] .small").startswith("drawn")
         assert page.is_disabled("#save")
         # Nothing from elsewhere, nothing broken.
         assert page.title().startswith("finished: ")

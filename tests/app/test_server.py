@@ -2,6 +2,8 @@
 
 import base64
 import io
+import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -258,6 +260,43 @@ def test_what_is_wrong_is_said_in_a_sentence(client: Client, finished: Run) -> N
         assert wanted in sentence
     with pytest.raises(ConfigError, match=r"Port .* cannot be used .*choose another --port"):
         type(client.app)(client.app.session, client.app.server_port)
+
+
+def test_a_map_that_nobody_waits_for_is_not_made(
+    client: Client, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session: Session = client.app.session
+    key = client("take", files[0].read_bytes(), name="a.png")["key"]
+    made: list[str] = []
+    values = session._values
+    monkeypatch.setattr(
+        session, "_values", lambda file, method, *more: made.append(method) or values(file, method, *more)
+    )
+    with session.lock:
+        gone = socket.create_connection(("127.0.0.1", client.app.server_port))
+        path = f"/{client.app.token}/map?key={key}&method=eigencam"
+        gone.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{client.app.server_port}\r\n\r\n".encode())
+        gone.close()
+        time.sleep(0.2)
+    assert client("map", key=key, method="gradcam")["width"] == 32
+    assert made == ["gradcam"]
+
+
+def test_pictures_that_cannot_be_read_any_more_are_left_out_of_the_list(
+    serve: Opened, finished: Run, tree: Path, tmp_path: Path
+) -> None:
+    run = Run.open(finished.folder)
+    run.catalog = replace(finished.catalog, root=Path(shutil.copytree(tree, tmp_path / "copy")))
+    row = int(finished.catalog.indices("train")[3])
+    run.catalog.file(row).write_bytes(b"no picture any more")
+    with serve(run, tmp_path / "drawn") as client:
+        while "pictures" not in (found := client("pictures", split="train")):
+            time.sleep(0.05)
+        paths = {one["path"] for one in found["pictures"]}
+        samples = finished.catalog.samples
+        assert paths == {samples[k].path for k in finished.catalog.indices("train").tolist() if k != row}
+        status, sentence = client("open", key=f"r{row}")
+        assert (status, "cannot be read" in sentence) == (422, True)
 
 
 def test_several_pages_at_once(client: Client, finished: Run, files: list[Path]) -> None:

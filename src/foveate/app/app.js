@@ -6,7 +6,8 @@ async function ask(address, options) {
   let response;
   try {
     response = await fetch(address, options);
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Error("The program does not answer any more; start foveate app again.");
   }
   const found = await response.json();
@@ -35,16 +36,23 @@ async function previewOf(result, side = SHOWN) {
   return createImageBitmap(await response.blob());
 }
 
-/** The map by the chosen explainer; null where there is none, and then it is said why. */
+let stop = new AbortController();
+
+/** The map by the chosen explainer; null where there is none, and then it is said why, or where another is wanted by now. */
 async function mapOf(result, target) {
   const method = $("method").value;
   const name = `${target} ${method}`;
-  result.maps[name] ??= ask(asked("map", { key: result.key, method, class: target }));
+  if (!result.maps[name]) {
+    stop.abort();
+    stop = new AbortController();
+    result.maps[name] = ask(asked("map", { key: result.key, method, class: target }), { signal: stop.signal });
+  }
   try {
     const { levels, ...map } = await result.maps[name];
     return method === $("method").value ? { ...map, levels: bytesOf(levels) } : null;
   } catch (error) {
     delete result.maps[name];
+    if (error.name === "AbortError") return null;
     if (current === result) $("legend").textContent = error.message;
     fillExplainers();
     return null;

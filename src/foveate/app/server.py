@@ -5,6 +5,8 @@ import base64
 import io
 import json
 import secrets
+import select
+import socket
 import socketserver
 import sys
 from collections.abc import Callable, Mapping
@@ -139,6 +141,12 @@ class Handler(BaseHTTPRequestHandler):
             return "Other pages are not answered."
         return ""
 
+    def _waits(self) -> bool:
+        """Whether who has asked is still there."""
+        if not select.select([self.connection], [], [], 0)[0]:
+            return True
+        return bool(self.connection.recv(1, socket.MSG_PEEK))
+
     def _body(self) -> bytes:
         text = self.headers.get("Content-Length", "")
         if not (text.isascii() and text.isdecimal()):
@@ -166,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _map(self, asked: Asked) -> Reply:
         levels, box = self.server.session.map(
-            asked.get("key", ""), asked.get("method", "gradcam"), _number(asked, "class", 0)
+            asked.get("key", ""), asked.get("method", "gradcam"), _number(asked, "class", 0), self._waits
         )
         height, width = levels.shape
         return _json({"width": width, "height": height, "box": box, "levels": _text(levels)})
@@ -175,7 +183,8 @@ class Handler(BaseHTTPRequestHandler):
         return "text/csv; charset=utf-8", self.server.session.table()
 
     def _pictures(self, asked: Asked) -> Reply:
-        return _json(self.server.session.pictures(asked.get("split", "train")))
+        own = self.server.session.own
+        return _json(own.listed(asked.get("split", "train")) if own else {"pictures": []})
 
     def _picture(self, asked: Asked) -> Reply:
         side = min(max(_number(asked, "side", 900), SIDES[0]), SIDES[1])
@@ -224,7 +233,6 @@ def _page(session: Session) -> bytes:
     values = {
         "thumbnails": [],
         "splits": [name for name in splits if session.drawn and len(run.catalog.indices(name))],
-        "command": session.drawn.command() if session.drawn else "",
     }
     text = page_of(
         run, card, "app.html.j2",

@@ -1,7 +1,7 @@
 """One run that answers a page: pictures that come in, pictures of its own, maps by any explainer."""
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock, Thread
@@ -11,17 +11,15 @@ import numpy as np
 from PIL import Image
 
 from foveate.app.drawn_masks import DrawnMasks
+from foveate.app.own_pictures import OwnPictures, joined
 from foveate.core.errors import ConfigError, DataError, FoveateError
 from foveate.core.registry import first_sentence
 from foveate.data.decode import BadFile, open_image, read_image, upright_size
 from foveate.evaluation.calibration import scale
-from foveate.evaluation.evaluators.look import CHANCE, ENERGY, Look
-from foveate.evaluation.measure import predict
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment.familiarity import Familiarity
 from foveate.experiment.run import Run
 from foveate.experiment.run_explainer import RunExplainer, explain_config, pictures_of
-from foveate.experiment.subjects import subject_of_run
 from foveate.explanation import EXPLAINERS
 from foveate.reporting.overlays import SPECKS
 
@@ -33,8 +31,6 @@ MAP_SIDE = 512
 """px of the longer side of a map that is sent."""
 PATIENCE = 2.0
 """Seconds that a map gets to be finished when the program ends."""
-CHUNK = 32
-"""Pictures that are measured before somebody else has a turn."""
 
 
 class Session:
@@ -54,7 +50,7 @@ class Session:
         self.level, self.familiarity = level, familiarity
         self.lock = Lock()
         self.came: dict[str, tuple[str, PredictionTable]] = {}
-        self.measured: dict[str, list[PredictionTable]] = {}
+        self.own = None if drawn is None else OwnPictures(run, device, self.lock, drawn)
         self.unfit: set[str] = set()
         self.tried = self.ended = False
         self.noise = folder / "noise.png"
@@ -66,6 +62,8 @@ class Session:
     def close(self) -> None:
         """Let work in threads end."""
         self.ended = True
+        if self.own is not None:
+            self.own.ended = True
         if self.lock.acquire(timeout=PATIENCE):
             self.lock.release()
 
@@ -123,7 +121,7 @@ class Session:
                 raise DataError("No picture has been answered yet.")
             names, tables = zip(*self.came.values(), strict=True)
             file = self.folder / "table.csv"
-            replace(_joined(tables), path=np.array(names)).to_csv(file)
+            replace(joined(list(tables)), path=np.array(names)).to_csv(file)
             return file.read_bytes()
 
     def _predict(self, file: Path) -> PredictionTable:
@@ -161,8 +159,13 @@ class Session:
         ]
         return {"explainers": own + known, "tried": self.tried}
 
-    def map(self, key: str, method: str, target: int) -> tuple[np.ndarray, list[int]]:
+    def map(
+        self, key: str, method: str, target: int, wanted: Callable[[], bool] = lambda: True
+    ) -> tuple[np.ndarray, list[int]]:
         """(h, w) uint8 levels of a map, and the box in which it lies: left, top, width, height in px of the picture.
+
+        Args:
+            wanted: whether somebody still waits, asked when it is this map's turn.
 
         Raises:
             ConfigError: an unknown explainer or class, or one that means nothing for this network.
@@ -170,32 +173,38 @@ class Session:
         file = self.file(key)
         if not 0 <= target < len(self.run.catalog.classes):
             raise ConfigError(f"There is no class {target}.")
+        with open_image(file) as image:
+            width, height = upright_size(image)
+        factor = max(1.0, max(width, height) / MAP_SIDE)
+        size = max(1, round(width / factor)), max(1, round(height / factor))
         with self.lock:
-            explainer = self._explainer(PIXELS if method.startswith(OWN) else method)
-            if method.startswith(OWN):
-                own = explainer.own_maps(file)
-                if method.removeprefix(OWN) not in own:
-                    raise ConfigError(f"The network draws no map '{method.removeprefix(OWN)}' by itself.")
-                values, layer = own[method.removeprefix(OWN)], "own"
-            else:
-                explainer.target = target
-                try:
-                    (found,) = explainer.explain(pictures_of([file]), [0])
-                except ConfigError:
-                    self.unfit.add(method)
-                    raise
-                (column,) = found.columns
-                values, layer = found.over(column.key), column.layer
+            if not wanted():
+                raise DataError("Nobody waits for this map any more.")
+            values, specks = self._values(file, method, target, size)
         seen = np.isfinite(values)
         rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
-        box = [int(columns[0]), int(rows[0]), len(columns), len(rows)]
         inner = np.nan_to_num(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-        top = 1.0 if layer else float(np.percentile(inner, SPECKS))
-        levels = Image.fromarray((inner / (top or 1.0)).clip(0, 1).astype(np.float32))
-        factor = min(1.0, MAP_SIDE / max(box[2:]))
-        side = max(1, round(box[2] * factor)), max(1, round(box[3] * factor))
-        small = np.asarray(levels.resize(side, Image.Resampling.BILINEAR))
-        return (small * 255).round().astype(np.uint8), box
+        top = (float(np.percentile(inner, SPECKS)) if specks else 1.0) or 1.0
+        box = [round(edge * factor) for edge in (columns[0], rows[0], len(columns), len(rows))]
+        return (inner / top * 255).clip(0, 255).round().astype(np.uint8), box
+
+    def _values(self, file: Path, method: str, target: int, size: tuple[int, int]) -> tuple[np.ndarray, bool]:
+        """(height, width) of ``size`` in [0, 1], and whether single pixels are far above the others."""
+        if method.startswith(OWN):
+            own = self._explainer(PIXELS).own_maps(file, size)
+            name = method.removeprefix(OWN)
+            if name not in own:
+                raise ConfigError(f"The network draws no map '{name[:40]}' by itself.")
+            return own[name], False
+        explainer = self._explainer(method)
+        explainer.target = target
+        try:
+            (found,) = explainer.explain(pictures_of([file]), [0])
+        except ConfigError:
+            self.unfit.add(method)
+            raise
+        (column,) = found.columns
+        return found.over(column.key, size), not column.layer
 
     def try_explainers(self) -> None:
         """Find out, in a thread of its own, which explainers mean nothing for this network; slow ones say so themselves
@@ -224,58 +233,7 @@ class Session:
     @cached_property
     def _own_maps(self) -> list[str]:
         with self.lock:
-            return list(self._explainer(PIXELS).own_maps(self.noise))
-
-    # ---- The run's own pictures.
-
-    def pictures(self, split: str) -> dict[str, Any]:
-        """The labelled pictures of a split, wrong ones first, then those in which it looks least at the object; while
-        they are measured, how many are."""
-        catalog = self.run.catalog
-        rows = catalog.indices(split) if self.drawn else np.zeros(0, dtype=np.int64)
-        if split not in self.measured:
-            stored = self.run.predictions
-            if split in stored.splits:
-                self.measured[split] = [stored.of_split(split)]
-            elif len(rows):
-                self.measured[split] = []
-                Thread(target=self._measure, args=(split, rows), daemon=True).start()
-        parts = self.measured.get(split, [])
-        done = sum(map(len, parts))
-        if done < len(rows):
-            return {"done": done, "of": len(rows)}
-        row_of = {sample.path: row for row, sample in enumerate(catalog.samples)}
-        return {"pictures": self._listed(_joined(parts), row_of) if parts else []}
-
-    def _measure(self, split: str, rows: np.ndarray) -> None:
-        subject = subject_of_run(self.run, self.run.catalog, self.device, asker=None)
-        for start in range(0, len(rows), CHUNK):
-            if self.ended:
-                return
-            with self.lock:
-                part = predict(subject, rows[start : start + CHUNK], [Look(Look.Config(), subject)])
-            unknown = np.full(len(part), np.nan)  # where none of these has a mask
-            look = {name: part.look.get(name, unknown) for name in (ENERGY, CHANCE)}
-            self.measured[split].append(replace(part, look=look))
-
-    def _listed(self, table: PredictionTable, row_of: dict[str, int]) -> list[dict[str, Any]]:
-        assert self.drawn is not None
-        energy = table.look.get(ENERGY, np.full(len(table), np.nan))
-        lift = energy / table.look.get(CHANCE, np.ones(len(table)))
-        order = np.lexsort((table.confidence, lift, np.where(table.correct, 0, -table.loss), table.correct))
-        names = self.run.catalog.classes
-        found = []
-        for k in order.tolist():
-            row = row_of.get(str(table.path[k]))
-            if row is None:
-                continue
-            found.append({
-                "key": f"r{row}", "path": str(table.path[k]), "label": names[table.label[k]],
-                "prediction": names[table.prediction[k]], "share": float(table.confidence[k]),
-                "right": bool(table.correct[k]), "energy": None if np.isnan(energy[k]) else float(energy[k]),
-                "mask": bool(self.run.catalog.samples[row].mask), "drawn": self.drawn.drawn(row),
-            })  # fmt: skip
-        return found
+            return list(self._explainer(PIXELS).own_maps(self.noise, (1, 1)))
 
 
 def preview(file: Path, side: int) -> Image.Image:
@@ -283,15 +241,3 @@ def preview(file: Path, side: int) -> Image.Image:
     picture = read_image(file, at_least=side)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     return picture
-
-
-def _joined(tables: Sequence[PredictionTable]) -> PredictionTable:
-    first = tables[0]
-    joined: dict[str, Any] = {}
-    for name in (field.name for field in fields(first)):
-        values = [getattr(table, name) for table in tables]
-        if isinstance(values[0], np.ndarray):
-            joined[name] = np.concatenate(values)
-        elif name in ("look", "attributes"):
-            joined[name] = {key: np.concatenate([value[key] for value in values]) for key in values[0]}
-    return replace(first, **joined)

@@ -306,16 +306,16 @@ class RunExplainer:
                 found[column.key] = values.float().cpu().numpy()
         return found
 
-    def own_maps(self, file: Path) -> dict[str, np.ndarray]:
+    def own_maps(self, file: Path, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """What the network itself draws on a picture, laid over it: {name: (height, width) in [0, 1]}; NaN as in
-        ``lay_over``."""
+        ``lay_over``; ``size``: (width, height) of the result."""
         frame, placed = self._frame(file), _placed(self.run, pictures_of([file]), [0], self.device)
         with untouched(self.model):
             drawn = {
                 name: maps[0].float().cpu().numpy() for name, maps in self.model.drawings(placed).items()
             }
-        size = frame.width, frame.height
-        return {name: unfit(values, size, frame.fit, size, side=frame.side) for name, values in drawn.items()}
+        picture = frame.width, frame.height
+        return {name: unfit(maps, picture, frame.fit, size, side=frame.side) for name, maps in drawn.items()}
 
     def _frame(self, file: Path) -> Frame:
         with open_image(file) as image:
