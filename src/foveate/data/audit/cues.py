@@ -30,7 +30,6 @@ from foveate.data.catalog import UNLABELLED, Catalog
 _FOLDS = 5
 _CAMERAS = 20  # the rest are one
 _TREES = 100
-_MANY = 500
 _CHEAT = "a network can cheat here"
 _KINDS: dict[str, tuple[str, Literal["shortcut", "information"], str]] = {
     "background": ("the background colour alone", "shortcut", _CHEAT),
@@ -185,13 +184,12 @@ def _judge(
     splitter = (StratifiedGroupKFold if grouped else StratifiedKFold)(
         _FOLDS, shuffle=True, random_state=key(seed) % 2**32
     )
-    threads = -1 if len(labels) >= _MANY else 1  # starting threads takes longer than small forests do
+    # One thread: a forest of small vectors takes longer with several.
     forest = ExtraTreesClassifier(
         _TREES,
         min_samples_leaf=2,
         class_weight="balanced",
         random_state=key(seed, name) % 2**32,
-        n_jobs=threads,
     )
     guess = cross_val_predict(forest, features, targets, groups=blocks if grouped else None, cv=splitter)
     total = np.bincount(targets)
