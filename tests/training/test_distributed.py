@@ -154,12 +154,9 @@ def test_whatever_is_trained_two_processes_are_one(tree: Path, tmp_path: Path) -
     assert stopped == unbroken
 
 
-def test_shards_of_one_network_are_refused(tree: Path, tmp_path: Path) -> None:
-    from foveate.training.distributed import refuse_sharded
-
-    class Sharded:
-        class distributed_type:
-            value = "FSDP"
-
+def test_shards_of_one_network_are_refused(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ConfigError, match="FSDP is not supported: every process holds the whole network"):
-        refuse_sharded(Sharded())  # type: ignore[arg-type]
+        run(linear(8, ()), tree, tmp_path / "sharded")

@@ -96,8 +96,8 @@ def run(
     """
     data, out = Path(data), Path(out)
     device = pick_device(experiment.training.device)
+    refuse_sharded()
     accelerator = Accelerator(cpu=device.type == "cpu")
-    refuse_sharded(accelerator)
     # The same step must give the same bits; on a CPU it does by itself.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     observer = observer if observer and accelerator.is_main_process else Observer()

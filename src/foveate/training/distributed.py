@@ -8,20 +8,22 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from torch import nn
 
 from foveate.core.errors import ConfigError
 
+SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
-def refuse_sharded(accelerator: Accelerator) -> None:
-    """Raises ConfigError: the processes were started to share one network's parameters among them."""
-    kind = accelerator.distributed_type.value
-    if kind != "NO" and not kind.startswith("MULTI_"):
-        raise ConfigError(
-            f"Training with {kind} is not supported: every process holds the whole network and its optimizer, so only "
-            "plain data parallelism works; start it with torchrun, or choose a smaller backbone or training.batch_size."
-        )
+
+def refuse_sharded() -> None:
+    """Raises ConfigError: accelerate was told to share one network's parameters among the processes."""
+    for kind in SHARDED:
+        if parse_flag_from_env(f"ACCELERATE_USE_{kind}"):
+            raise ConfigError(
+                f"{kind} is not supported: every process holds the whole network. Start training with torchrun (leave "
+                f"ACCELERATE_USE_{kind} out); if the memory does not suffice, choose a smaller backbone or batch."
+            )
 
 
 def from_main(accelerator: Accelerator, value: Any) -> Any:
