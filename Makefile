@@ -12,7 +12,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-.PHONY: setup demo test test-long quality format docs bench help
+.PHONY: setup demo test test-long cluster quality format docs bench help
 
 setup: $(READY) ## make the environment in .venv
 
@@ -24,6 +24,9 @@ test: $(READY) ## run the tests, all but the long ones
 
 test-long: $(READY) ## run the long tests: simulations, killed programs, every command that the docs show
 	$(BIN)/python -m pytest -n 2 -m slow
+
+cluster: $(READY) ## add Ray and psycopg to the environment; make test-long then tests a cluster and a database, too
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,cluster]'
 
 quality: $(READY) ## formatting, lint, types, import directions
 	$(BIN)/ruff format --check .

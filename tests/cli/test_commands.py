@@ -40,14 +40,14 @@ SURFACE = {
     "--trials --jobs --storage --quarantine",
     "evaluate": "run LAYOUT --data --backgrounds --measures --tta --out --device",
     "study run": "study --out --backbone --weights --size --split LAYOUT --set --data --seeds --guide --arm --block "
-    "--time-limit --jobs --threads --quarantine",
+    "--time-limit --jobs --threads --ray --gpus --quarantine",
     "study show": "folder --trim --all",
     "study final": "folder --out --arm --block --quarantine",
     "masks propose": "data --out --backbone --weights LAYOUT --prior --from-masks --run --share --iterations --limit "
     "--all --overwrite --set --device",
     "masks compare": "data proposed LAYOUT --values --out",
     "labels apply": "file data LAYOUT --out --field --new-classes --run",
-    "predict": "run paths --out --layout --arm --block --level --quick --tta --device",
+    "predict": "run paths --out --layout --arm --block --level --quick --tta --device --ray --gpus",
     "explain": "run paths --method --layers --target --out --compare --agreeing --evidence --chunk "
     "--set --seed --device",
     "look": "run LAYOUT --data --methods --metrics --target --layer --limit --out --set --seed --device",

@@ -73,9 +73,10 @@ def study(
     data: Path | str | Mapping[str, Path | str] | None,
     out: Path | str,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     quarantine: bool = False,
     observer: StudyObserver | None = None,
+    **cluster: Any,
 ) -> "Measured":
     """Compare arms over several random seeds; the folder ``out`` holds cells, tables and report afterwards.
 
@@ -84,8 +85,9 @@ def study(
         data: the pictures, the same for every cell; or {name: folder} of several sets, on each of which the study is
             repeated and which are then pooled; None: the sets that ``design.data`` names.
         out: a new folder, or one whose study was stopped: then it goes on.
-        jobs: cells trained at the same time; 0 trains in this process.
+        jobs: cells trained at the same time (1, in a cluster as many as fit); 0 trains in this process.
         quarantine: leave out pictures in which the check found errors, instead of refusing.
+        cluster: ``ray``, ``gpus`` and ``threads``, see ``run_study``.
 
     Returns:
         {block: (results, analysis)}; the key is "" in a study without blocks and sets.
@@ -102,7 +104,7 @@ def study(
         design = STUDIES[design]()
     if isinstance(data, Mapping):
         design, data = design.on(data), None
-    folder = run_study(design, data, out, jobs=jobs, quarantine=quarantine, observer=observer)
+    folder = run_study(design, data, out, jobs=jobs, quarantine=quarantine, observer=observer, **cluster)
     measured = measure_study(folder)
     publish_study(folder, measured=measured)
     return measured

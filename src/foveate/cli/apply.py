@@ -1,9 +1,12 @@
 """foveate evaluate, predict, report"""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
 
 from foveate.cli.command import command
 from foveate.cli.flags import LAYOUT, Typed, layout_of, words
@@ -12,6 +15,7 @@ from foveate.cli.screen import fail, open_run, say, show, table, tell, watched
 from foveate.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from foveate.data.cache import Progress
     from foveate.evaluation.predictions import PredictionTable
     from foveate.experiment import Run
     from foveate.experiment.familiarity import Familiarity
@@ -84,6 +88,8 @@ def predict(
     quick: bool = False,
     tta: str | None = None,
     device: str = "auto",
+    ray: str | None = None,
+    gpus: Annotated[float, typer.Option(min=0)] = 0,
 ) -> None:
     """Predict new pictures with a finished run, and say where it is not sure and what is unlike its training pictures.
 
@@ -96,6 +102,7 @@ def predict(
         block: Of a study with blocks or sets: which table's.
         level: Share of its sure answers that should be right.
         quick: Leave out how far pictures are from the training pictures, which are read once for that.
+        gpus: With --ray: accelerators of each task; 0.5 lets two share one.
     """
     from foveate.core.files import write_csv
     from foveate.data.listing import shared_folder
@@ -107,29 +114,65 @@ def predict(
     if out.suffix not in form.suffixes:
         raise ConfigError(f"--out takes a {' or '.join(form.suffixes)} file for '{layout}', got '{out}'.")
     asked, distance = level if form.judged else None, form.judged and not quick
-    if run.suffix == ".onnx":
-        predictions, far = _predict_onnx(run, paths, asked, distance, tta, device)
-    elif (run / "study.yaml").is_file():
-        predictions, far = _predict_study(run, paths, arm, block, asked, distance, tta, device)
+    if ray is not None:
+        if (
+            run.suffix == ".onnx"
+            or (run / "study.yaml").is_file()
+            or (layout, out.suffix) != ("table", ".csv")
+        ):
+            raise ConfigError(
+                "--ray takes a run folder and writes a table as .csv; leave it out for anything else."
+            )
+        counts, unreadable, far = _predict_in_cluster(
+            open_run(run), paths, out, asked, distance, tta, device, ray, gpus
+        )
     else:
-        predictions, far = _predict_run(open_run(run), paths, asked, distance, tta, device)
-    form.write(predictions, out, shared_folder(paths))
-    say(f"{len(predictions)} predictions in ", out)
+        if run.suffix == ".onnx":
+            predictions, far = _predict_onnx(run, paths, asked, distance, tta, device)
+        elif (run / "study.yaml").is_file():
+            predictions, far = _predict_study(run, paths, arm, block, asked, distance, tta, device)
+        else:
+            predictions, far = _predict_run(open_run(run), paths, asked, distance, tta, device)
+        form.write(predictions, out, shared_folder(paths))
+        counts, unreadable = _counted([predictions])
+    say(f"{counts['pictures']} predictions in ", out)
     for column, meaning in (
         ("not_sure", f"not sure: {100 * level:g} % of the others should be right."),
         ("far", f"far from the training pictures. {far}"),
     ):
-        if column in predictions.look:
-            say(f"{int(predictions.look[column].sum())} of them {meaning}")
-    left_out, unreadable = out.with_name(f"{out.stem}.unreadable.csv"), predictions.unreadable
+        if column in counts:
+            say(f"{counts[column]} of them {meaning}")
+    left_out = out.with_name(f"{out.stem}.unreadable.csv")
     if not unreadable:
         left_out.unlink(missing_ok=True)  # of an earlier call
         return
     write_csv(left_out, ("path", "reason"), list(unreadable.items()))
     for path, why in list(unreadable.items())[:SHOWN]:
         say(("not read:", "yellow"), f" {path}: {why}")
-    count, total = len(unreadable), len({*unreadable, *predictions.path.tolist()})
-    fail(f"{count} of {total} pictures could not be read and have no prediction; see {left_out}.")
+    total = counts["pictures"] + len(unreadable)
+    fail(f"{len(unreadable)} of {total} pictures could not be read and have no prediction; see {left_out}.")
+
+
+def _counted(tables: Iterable["PredictionTable"]) -> tuple[Counter[str], dict[str, str]]:
+    """{"pictures", "not_sure", "far": how many}, the last two where it is known; {picture that was not read: why}."""
+    counts, unreadable = Counter[str](), dict[str, str]()
+    for given in tables:
+        counts["pictures"] += len(given)
+        for column in ("not_sure", "far"):
+            if column in given.look:
+                counts[column] += int(given.look[column].sum())
+        unreadable |= given.unreadable
+    return counts, unreadable
+
+
+def _judging(
+    run: "Run", level: float | None, distance: bool, tta: str | None, device: str, progress: "Progress"
+) -> tuple[dict[str, Any], str]:
+    """How a run predicts, and how often a picture is called far for nothing."""
+    sure = level if level and if_known(lambda: run.answer_rule(level, tta)) else None
+    known = if_known(lambda: run.familiarity(device, progress)) if distance else None
+    settings = {"tta": tta, "device": device, "level": sure, "familiarity": known}
+    return settings, known.words if known else ""
 
 
 def _predict_run(
@@ -137,12 +180,22 @@ def _predict_run(
 ) -> tuple["PredictionTable", str]:
     """The answers, and how often one is called far for nothing."""
     with watched() as screen:
-        sure = level if level and if_known(lambda: run.answer_rule(level, tta)) else None
-        known = if_known(lambda: run.familiarity(device, screen.progress)) if distance else None
-        predictions = run.predict(
-            paths, tta=tta, device=device, quarantine=True, level=sure, familiarity=known
-        )
-    return predictions, known.words if known else ""
+        settings, far = _judging(run, level, distance, tta, device, screen.progress)
+        return run.predict(paths, quarantine=True, **settings), far
+
+
+def _predict_in_cluster(
+    run: "Run", paths: list[Path], out: Path, level: float | None, distance: bool, tta: str | None, device: str,
+    ray: str, gpus: float,
+) -> tuple[Counter[str], dict[str, str], str]:  # fmt: skip
+    """What is told of the answers, which are written piece by piece."""
+    from foveate.core.cluster import Cluster
+    from foveate.experiment.cluster_predictions import predict_in_cluster
+
+    with watched() as screen, Cluster(ray, gpus=gpus) as cluster:
+        settings, far = _judging(run, level, distance, tta, device, screen.progress)
+        tables = predict_in_cluster(run, paths, out, cluster, progress=screen.progress, **settings)
+        return *_counted(tables), far
 
 
 def _predict_study(

@@ -28,6 +28,7 @@ COMMON = {
     "json": "Also write everything as JSON.",
     "seed": "Random seed.",
     "device": "auto, cpu or cuda.",
+    "ray": "Work in a Ray cluster: local, auto or its host:port; all nodes see the folders under the same paths.",
 }
 
 

@@ -23,8 +23,9 @@ def run(
     study: str, *, out: Path, typed: Typed, data: list[str] | None = None, seeds: int | None = None,
     guide: list[str] | None = None, arm: list[str] | None = None, block: list[str] | None = None,
     time_limit: Annotated[float | None, typer.Option(min=0.01)] = None,
-    jobs: Annotated[int, typer.Option(min=0, max=256)] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024)] = None, quarantine: bool = False,
+    jobs: Annotated[int | None, typer.Option(min=0, max=4096)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024)] = None, ray: str | None = None,
+    gpus: Annotated[float, typer.Option(min=0)] = 0, quarantine: bool = False,
 ) -> None:  # fmt: skip
     """Run every arm with every seed; finished cells are kept, and the same command goes on.
 
@@ -41,8 +42,9 @@ def run(
         arm: Only this arm and the baseline; may be repeated; default: all.
         block: Only this block; may be repeated; default: all.
         time_limit: Minutes after which no cell is begun; what is at work is finished.
-        jobs: Cells trained at the same time.
-        threads: Processor threads of each; default: all cores divided by jobs.
+        jobs: Cells trained at the same time; default: 1, with --ray as many as fit.
+        threads: Processor threads of each; default: all cores divided by jobs, with --ray those of the smallest node.
+        gpus: With --ray: accelerators of each cell; 0.5 lets two share one.
     """
     from foveate.cli.study_screen import Screen
     from foveate.studies.engine import run_study
@@ -68,6 +70,7 @@ def run(
     with stoppable("finished cells"):
         run_study(
             design, one, out, jobs=jobs, threads=threads, quarantine=quarantine, observer=screen, time_limit=time_limit,
+            ray=ray, gpus=gpus,
         )  # fmt: skip
     count = len({cell.key for cell in cells})
     if screen.left + screen.failures < count:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,31 +43,49 @@ def scan(root: Path) -> Scan:
         is a pipe, socket or device (reading it could wait for ever).
     """
     found: dict[str, list[str]] = {"pictures": [], "others": [], "folders": [], "links": []}
+    for path, files in _walk(root, found["links"]):
+        found["folders"] += [path] * bool(path)
+        for entry in files:
+            below = _below(path, entry)
+            _check_file(entry)
+            # A broken link may be a picture, too: the audit will name it.
+            found["pictures" if _suffix(below) in IMAGE_SUFFIXES else "others"].append(below)
+    return Scan(**{name: tuple(sorted(paths)) for name, paths in found.items()})
+
+
+def _walk(root: Path, links: list[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """(path below ``root``, files in it) of every folder that is listed; ``links`` takes the names of the others."""
     real = os.path.realpath(root)
     seen = {real}
     pending, linked = deque([(str(root), "", real)]), deque[tuple[str, str, str]]()
     while pending or linked:
         folder, path, real = (pending or linked).popleft()
         if path and real in seen:
-            found["links"].append(path)
+            links.append(path)
             continue
-        if path:
-            seen.add(real)
-            found["folders"].append(path)
+        seen.add(real)
+        files = []
         for entry in _entries(folder):
-            below = f"{path}/{entry.name}" if path else entry.name
-            if entry.is_dir():
-                if entry.is_symlink():
-                    linked.append((entry.path, below, os.path.realpath(entry.path)))
-                else:
-                    pending.append((entry.path, below, os.path.join(real, entry.name)))
-            elif not entry.is_file() and os.path.exists(entry.path):
-                raise DataError(f"{entry.path} is a pipe, socket or device, not a file; move it away.")
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-                found["pictures"].append(below)  # also a broken link: the audit will name it
+            if not entry.is_dir():
+                files.append(entry)
+            elif entry.is_symlink():
+                linked.append((entry.path, _below(path, entry), os.path.realpath(entry.path)))
             else:
-                found["others"].append(below)
-    return Scan(**{name: tuple(sorted(paths)) for name, paths in found.items()})
+                pending.append((entry.path, _below(path, entry), os.path.join(real, entry.name)))
+        yield path, files
+
+
+def _below(path: str, entry: os.DirEntry[str]) -> str:
+    return f"{path}/{entry.name}" if path else entry.name
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _check_file(entry: os.DirEntry[str]) -> None:
+    if not entry.is_file() and os.path.exists(entry.path):
+        raise DataError(f"{entry.path} is a pipe, socket or device, not a file; move it away.")
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -89,8 +107,45 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     return sorted(kept, key=lambda entry: entry.name)
 
 
+def pictures_below(root: Path, paths: Sequence[Path], *, unreadable: bool = False) -> Iterator[str]:
+    """Paths below ``root`` of files in the order given, also twice, and folders, searched recursively, sorted.
+
+    Of a folder with millions of pictures no more is kept than the names of its folders and one folder's files.
+
+    Args:
+        unreadable: of folders also pictures in forms that are not read here.
+
+    Raises:
+        DataError: a path does not exist; what ``scan`` raises.
+    """
+    suffixes = IMAGE_SUFFIXES | UNREADABLE if unreadable else IMAGE_SUFFIXES
+    for given in (Path(os.path.abspath(path)) for path in paths):
+        if given.is_dir():
+            start = given.relative_to(root).as_posix()
+            listed = {path for path, _ in _walk(given, [])}
+            for name in _in_order(given, "", listed, suffixes):
+                yield name if start == "." else f"{start}/{name}"
+        elif given.exists():
+            yield given.relative_to(root).as_posix()
+        else:
+            raise DataError(f"{given} does not exist; give picture files or folders of pictures.")
+
+
+def _in_order(root: Path, path: str, listed: Set[str], suffixes: Set[str]) -> Iterator[str]:
+    """Pictures in the ``listed`` folders from ``path`` on, in the order of their paths."""
+    entries = _entries(os.path.join(root, path))
+    for entry in sorted(entries, key=lambda entry: entry.name + "/" * entry.is_dir()):
+        below = _below(path, entry)
+        if entry.is_dir():
+            yield from _in_order(root, below, listed, suffixes) if below in listed else ()
+            continue
+        _check_file(entry)
+        if _suffix(below) in suffixes:
+            yield below
+
+
 def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Path, list[str]]:
-    """Pictures to predict or explain: files in the order given, also twice, and folders, searched recursively, sorted.
+    """Pictures to predict or explain, as ``pictures_below`` finds them.
 
     Args:
         unreadable: of folders also pictures in forms that are not read here.
@@ -101,23 +156,12 @@ def picture_list(paths: Sequence[Path], *, unreadable: bool = False) -> tuple[Pa
     Raises:
         DataError: a path does not exist, or there is no picture.
     """
-    given = [Path(os.path.abspath(path)) for path in paths]
-    files: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            found = scan(path)
-            others = [name for name in found.others if Path(name).suffix.lower() in UNREADABLE]
-            files += [path / name for name in sorted([*found.pictures, *(others if unreadable else [])])]
-        elif path.exists():
-            files.append(path)
-        else:
-            raise DataError(f"{path} does not exist; give picture files or folders of pictures.")
-    if not files:
-        raise DataError(
-            f"No picture in {', '.join(map(str, given)) or 'an empty list'}; give files or folders."
-        )
-    root = shared_folder(paths)
-    return root, [path.relative_to(root).as_posix() for path in files]
+    root = shared_folder(paths) if paths else Path()
+    names = list(pictures_below(root, paths, unreadable=unreadable))
+    if not names:
+        given = ", ".join(os.path.abspath(path) for path in paths)
+        raise DataError(f"No picture in {given or 'an empty list'}; give files or folders.")
+    return root, names
 
 
 def shared_folder(paths: Sequence[Path]) -> Path:

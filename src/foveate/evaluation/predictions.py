@@ -184,9 +184,14 @@ class PredictionTable:
         return self.subset(rows)
 
     def to_csv(self, path: Path) -> None:
-        """Write the columns ``COLUMNS``, one ``prob_<class id>`` for every class, ``attribute_<name>`` for every
-        attribute, the look columns, then ``possible``, class ids joined by `` | ``.
+        """Write ``cells``."""
+        write_csv(Path(path), *self.cells())
 
+    def cells(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The file's header and rows.
+
+        The columns ``COLUMNS``, one ``prob_<class id>`` for every class, ``attribute_<name>`` for every attribute, the
+        look columns, then ``possible``, class ids joined by `` | ``.
         Unlabelled rows have an empty label, correct and loss; a look value that is NaN is empty.
         """
         ids = (*self.class_ids, "")  # of an unlabelled row, -1, the last
@@ -206,7 +211,7 @@ class PredictionTable:
         columns |= {name: _numbers(values) for name, values in self.look.items()}
         if self.possible is not None:
             columns[POSSIBLE] = [" | ".join(np.array(self.class_ids)[row]) for row in self.possible]
-        write_csv(Path(path), list(columns), list(zip(*columns.values(), strict=True)))
+        return list(columns), list(zip(*columns.values(), strict=True))
 
     def _stated_correct(self, prediction: np.ndarray) -> list[str]:
         hits = (prediction == self.label).tolist()

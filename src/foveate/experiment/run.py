@@ -78,9 +78,22 @@ class Run(RunFolder):
             DataError: nothing to predict, no picture can be read, or one cannot (its name is in the message); what
                 ``answer_rule`` raises.
         """
-        rule = None if level is None else self.answer_rule(level, tta)
         several = [paths] if isinstance(paths, str | Path) else paths
         root, names = picture_list([Path(path) for path in several], unreadable=True)
+        table = self.predict_below(
+            root, names, tta=tta, device=device, workers=workers, quarantine=quarantine, level=level,
+            familiarity=familiarity,
+        )  # fmt: skip
+        if not len(table):
+            raise none_readable(root, table.unreadable)
+        return table
+
+    def predict_below(
+        self, root: Path, names: Sequence[str], *, tta: str | None = None, device: str = "auto", workers: int = 0,
+        quarantine: bool = False, level: float | None = None, familiarity: Familiarity | None = None,
+    ) -> PredictionTable:  # fmt: skip
+        """``predict``, of these files below ``root``; there may be no row where none can be read."""
+        rule = None if level is None else self.answer_rule(level, tta)
         samples = tuple(Sample(name) for name in sorted(set(names)))
         catalog = Catalog(root, self.catalog.classes, samples, self.catalog.class_ids)
         faults: dict[int, str] = {}
@@ -89,8 +102,6 @@ class Run(RunFolder):
         evaluators = [] if familiarity is None else [familiarity.of(subject)]
         table = predict(subject, np.arange(len(catalog)), evaluators, faults=faults if quarantine else None)
         unreadable = {samples[row].path: why for row, why in sorted(faults.items())}
-        if len(unreadable) == len(samples):
-            raise none_readable(root, unreadable)
         row_of = {str(path): row for row, path in enumerate(table.path)}
         rows = np.array([row_of[name] for name in names if name not in unreadable], dtype=np.int64)
         table = replace(table.subset(rows), unreadable=unreadable)

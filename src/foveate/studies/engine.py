@@ -1,4 +1,4 @@
-"""Runs a study's cells on this machine: each once, several at a time, none twice, none lost.
+"""Runs a study's cells, on this machine or in a cluster: each once, several at a time, none twice, none lost.
 
 ``out/study.yaml`` is the specification, ``out/cells/<hash>/`` an ordinary run folder for every cell (with several sets
 ``out/cells/<set>/<hash>/``), ``out/cells.csv`` says which is which. A killed study goes on where it was when it is
@@ -10,13 +10,15 @@ import os
 import queue
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from foveate.core import manifest
+from foveate.core.cluster import Cluster
 from foveate.core.errors import StudyError
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
@@ -25,10 +27,12 @@ from foveate.studies.arm_pictures import keep_arm_pictures
 from foveate.studies.cell_store import CellStore
 from foveate.studies.expectation import Expectation, expectation
 from foveate.studies.specification import Cell, Study, common_hash
-from foveate.studies.worker import SHARED, Worker, attempt
+from foveate.studies.worker import SHARED, ClusterWorker, ProcessWorker, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.decisions import read_decisions
 
+Hire = Callable[[int], Worker]
+"""The worker of this number, from 0."""
 EXPECTED = "expected.json"
 """What was said before the work."""
 SHARED_DECISIONS = ("precision", "batch size")
@@ -64,19 +68,23 @@ class StudyObserver:
 
 
 def run_study(
-    study: Study, data: Path | str | None, out: Path | str, *, jobs: int = 1, threads: int | None = None,
+    study: Study, data: Path | str | None, out: Path | str, *, jobs: int | None = None, threads: int | None = None,
     quarantine: bool = False, observer: StudyObserver | None = None, time_limit: float | None = None,
+    ray: str | None = None, gpus: float = 0,
 ) -> Path:  # fmt: skip
     """Compute every cell that is not there yet.
 
     Args:
         data: a folder (or CSV manifest) of pictures, the same for all cells; None: the folders of ``study.data``.
         out: the study's folder: new, or this study's own.
-        jobs: worker processes; 0 trains in this process (for debugging).
-        threads: of each worker; the machine's cores divided by ``jobs`` if not said. Results repeat bit for bit with
-            the same number.
+        jobs: cells at a time, each in a worker process; 0 trains in this process (for debugging). None: 1, in a cluster
+            as many as fit.
+        threads: of each cell; the machine's cores divided by ``jobs`` if not said, in a cluster those of the smallest
+            node. Results repeat bit for bit with the same number.
         quarantine: leave out pictures with errors instead of refusing.
         time_limit: minutes after which no cell is begun; those at work are finished.
+        ray: a cluster to compute in, whose nodes all see ``out`` and the pictures; see ``Cluster``.
+        gpus: in a cluster, of each cell.
 
     Raises:
         StudyError: ``out`` holds another study; no folder is named, or two ways.
@@ -93,13 +101,14 @@ def run_study(
     folders = {name: Path(path) for name, path in study.data.items()} if data is None else {"": Path(data)}
     cells = study.cells()
     unique = list({cell.key: cell for cell in cells}.values())
-    threads = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
     refuse_other(study, out)  # before a lock is left there
     missing = [cell.experiment.model for cell in unique if not is_finished(out, cell)]
     for model in {model.model_dump_json(): model for model in missing}.values():
         resolve_weights(model)  # before any work: a block may need another network than the first
-    with alone(out):
+    with ExitStack() as held:
+        held.enter_context(alone(out))
         refuse_other(study, out)
+        jobs, threads, hire = _workers(held, out, jobs, threads, ray, gpus)
         write_text(out / "study.yaml", study.to_yaml())
         folds = study.split == "folds"
         write_csv(
@@ -120,12 +129,24 @@ def run_study(
             write_json(out / EXPECTED, asdict(found))
             observer.expected(found)
         ends = math.inf if time_limit is None else time.monotonic() + 60 * time_limit
-        _Engine(study, folders, out, jobs, threads, quarantine, observer, unique, ends).run(before)
+        _Engine(study, folders, out, jobs, threads, hire, quarantine, observer, unique, ends).run(before)
         if not study.keep_weights and all(is_finished(out, cell) for cell in unique):
             keep_arm_pictures(study, out)
         for place in folders:
             shutil.rmtree(out / "cells" / place / SHARED, ignore_errors=True)
     return out
+
+
+def _workers(
+    held: ExitStack, out: Path, jobs: int | None, threads: int | None, ray: str | None, gpus: float
+) -> tuple[int, int, Hire]:
+    """How many cells at a time, threads of each, and who computes them; ``held`` keeps the cluster."""
+    if ray is None:
+        jobs = 1 if jobs is None else jobs
+        own = threads or max(1, (os.cpu_count() or 1) // max(1, jobs))
+        return jobs, own, lambda number: ProcessWorker(own, out / "cells" / f"worker-{number}.log")
+    cluster = held.enter_context(Cluster(ray, threads, gpus))
+    return jobs or cluster.slots, cluster.cpus, lambda number: ClusterWorker(cluster, out)
 
 
 def refuse_other(study: Study, out: Path) -> None:
@@ -200,10 +221,10 @@ class _Engine:
     """Takes cells from other studies or hands them to workers, and notes what becomes of them."""
 
     def __init__(
-        self, study: Study, folders: dict[str, Path], out: Path, jobs: int, threads: int, quarantine: bool,
+        self, study: Study, folders: dict[str, Path], out: Path, jobs: int, threads: int, hire: Hire, quarantine: bool,
         observer: StudyObserver, cells: Sequence[Cell], ends: float,
     ) -> None:  # fmt: skip
-        self.study, self.folders, self.out, self.jobs, self.threads = study, folders, out, jobs, threads
+        self.study, self.folders, self.out, self.jobs, self.hire = study, folders, out, jobs, hire
         self.quarantine, self.observer, self.cells, self.ends = quarantine, observer, cells, ends
         self.stores = {name: CellStore(path, threads) for name, path in folders.items()}
         self.twins = twins(study.cells())
@@ -257,7 +278,7 @@ class _Engine:
                     self._note(cell, attempt(self._task(cell)))
             return
         count = min(self.jobs, len(cells))
-        workers = [Worker(self.threads, self.out / "cells" / f"worker-{k}.log") for k in range(count)]
+        workers = [self.hire(k) for k in range(count)]
         free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         answers: queue.SimpleQueue[tuple[Cell, dict[str, Any] | None]] = queue.SimpleQueue()
 
