@@ -36,7 +36,7 @@ function listMore(pictures, first) {
     button.dataset.key = item.key;
     const image = make("img", undefined, { loading: "lazy", alt: "", src: asked("picture", { key: item.key, side: 260 }) });
     const called = item.right ? make("span", item.label) : make("span", `called ${item.prediction}`, { className: "wrong" });
-    const known = [item.drawn ? "drawn" : item.mask ? "" : "no mask", item.energy === null ? "" : `${percent(item.energy)} on the object`];
+    const known = [item.drawn ? "drawn" : item.mask ? "" : "no mask", item.energy === null ? "" : `${percent(item.energy)} on object`];
     button.append(image, ...(item.right ? [called] : [make("span", item.label), called]));
     button.append(make("span", known.filter(Boolean).join(", ") || percent(item.share), { className: "small" }));
     button.addEventListener("click", () => open(item));
