@@ -36,6 +36,7 @@ def test_labels_are_mended_pictures_added_and_training_goes_on(
     assert result.exit_code == 0, result.output
 
     later.mkdir()
+    shutil.copy("pictures/class0/001.png", later / "unseen.png")
     for label in ("class0", "class1"):
         Path(f"pictures/{label}/019.png").rename(later / f"{label}-new.png")
     shutil.copytree("pictures", "kept")
@@ -62,7 +63,11 @@ def test_labels_are_mended_pictures_added_and_training_goes_on(
         "labels", "apply", "p.csv", "pictures", "--run", "runs/first", "--out", "pictures/labels.csv"
     )
     assert result.exit_code == 0, result.output
-    for path in Path("kept").rglob("*.png"):
+    assert "1 pictures are of the class later, which runs/first has not learnt" in said(result)
+    (later / "unseen.png").unlink()
+    table = Path("pictures/labels.csv")
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if "unseen" not in line))
+    for path in set(Path("kept").rglob("*.png")) - {Path("kept/later/unseen.png")}:
         assert (Path("pictures") / path.relative_to("kept")).read_bytes() == path.read_bytes()
 
     result = foveate("train", "pictures/labels.csv", "--from", "runs/first", "--out", "runs/second", *SMALL)

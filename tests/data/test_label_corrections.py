@@ -168,6 +168,12 @@ def test_several_fields_are_asked_about(data: Path, tmp_path: Path) -> None:
         ("t.json", '[{"id": 1, "data": {"text": "x"}, "annotations": []}]', "task 1 names no picture"),
         ("t.json", '[{"id": 1, "data": {"image": "a.png"}, "annotations": []}]', "holds no corrected label"),
         ("t.json", '[{"data": 3}]', "malformed as JSON of Label Studio"),
+        (
+            "t.json",
+            '[{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": [{"type": "choices", "value": '
+            '{"choices": 3}}]}]}]',
+            "the choices of task 1 are 3, not a list",
+        ),
         ("s.json", '{"labels": {}}', "neither JSON of Label Studio"),
         ("s.json", '{"samples": [3]}', "sample 1 has no filepath"),
     ],

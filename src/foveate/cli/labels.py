@@ -1,11 +1,12 @@
 """foveate labels apply"""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from foveate.cli.command import command
 from foveate.cli.flags import LAYOUT, Typed, layout_of
-from foveate.cli.screen import fail, open_run, say, show, table
+from foveate.cli.screen import fail, open_run, say, show, table, tell
 
 
 @command(*LAYOUT)
@@ -43,17 +44,24 @@ def apply(
     for name, why in found.left.items():
         say(("not applied:", "yellow"), f" {name}: {why}")
     if out is not None:
-        splits = None
+        splits, going_on = None, ""
         if run is not None:
-            known = open_run(run).catalog
+            known, going_on = open_run(run).catalog, f" --from {run}"
             split_of = {os.path.realpath(known.file(row)): s.split for row, s in enumerate(known.samples)}
             splits = {
                 sample.path: split
                 for row, sample in enumerate(catalog.samples)
                 if (split := split_of.get(os.path.realpath(catalog.file(row))))
             }
+            names = (*catalog.classes, "")
+            now = Counter(found.labels.get(sample.path, names[sample.label]) for sample in catalog.samples)
+            for name in sorted(now.keys() - {*known.classes, ""}):
+                tell(
+                    f"{now[name]} pictures are of the class {name}, which {run} has not learnt; correct them if that "
+                    "is the name of a folder only."
+                )
         write_corrected(catalog, found.labels, out, splits)
-        say("All pictures with their labels are in ", out, f". Next: foveate train {out} ...")
+        say("All pictures with their labels are in ", out, f". Next: foveate train {out}{going_on} --out RUN")
     elif changed:
         say("Nothing was written; --out names the table to write.")
     if found.left:

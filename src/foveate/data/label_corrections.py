@@ -63,8 +63,10 @@ def read_corrections(path: Path, field: str = "") -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, answers in told:
         if chosen in answers:
-            found[name] = list(dict.fromkeys([*found.get(name, []), *answers[chosen]]))
-    return found
+            found[name] = list(
+                dict.fromkeys([*found.get(name, []), *filter(None, map(str.strip, answers[chosen]))])
+            )
+    return {name: labels for name, labels in found.items() if labels}
 
 
 def _of_table(path: Path, field: str) -> list[tuple[str, Answers]]:
@@ -77,7 +79,7 @@ def _of_table(path: Path, field: str) -> list[tuple[str, Answers]]:
             "the right class where another one stands now, and nothing elsewhere (--field names another column)."
         )
     pairs = zip(columns[place], columns[column], strict=True)
-    return [(name, {field or CORRECTED: [label.strip()]}) for name, label in pairs if label.strip()]
+    return [(name, {field or CORRECTED: [label]}) for name, label in pairs if label.strip()]
 
 
 def _of_label_studio(path: Path) -> list[tuple[str, Answers]]:
@@ -93,7 +95,10 @@ def _of_label_studio(path: Path) -> list[tuple[str, Answers]]:
         answers: dict[str, list[str]] = defaultdict(list)
         for result in (r for a in task.annotations if not a.was_cancelled for r in a.result):
             if result.type == "choices":
-                answers[result.from_name] += map(str, result.value.get("choices", ()))
+                chosen = result.value.get("choices")
+                if not isinstance(chosen, list):
+                    raise DataError(f"{path}: the choices of task {task.id} are {shown(chosen)}, not a list.")
+                answers[result.from_name] += map(str, chosen)
         told.append((name, dict(answers)))
     return told
 
