@@ -26,6 +26,7 @@ from foveate.data.layout_settings import LayoutConfig
 from foveate.evaluation.predictions import PredictionTable
 from foveate.reporting.check import build_check_page
 from foveate.reporting.comparison import build_comparison
+from foveate.reporting.pictures import data_uri
 from foveate.reporting.report import build_report
 from foveate.reporting.sheet import write_sheets
 from foveate.reporting.study import build_study_report
@@ -45,6 +46,9 @@ FOUND = """() => ({
   dangling: [...document.querySelectorAll("a[href^='#']")].map((a) => a.getAttribute("href").slice(1))
     .filter((id) => !document.getElementById(id)),
 })"""
+
+BEYOND = """() => [...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > 697)
+  .map((e) => e.outerHTML.slice(0, 120))"""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +121,22 @@ def comparison_page(folder: Path, run: Path) -> Path:
 
 
 def study_page(folder: Path, run: Path) -> Path:
-    return build_study_report({"": analysed(3)}, folder / "report.html", {})
+    results, analysis = analysed(3)
+    view = {
+        "uri": data_uri(Image.new("RGB", (40, 40), "green")), "right": False, "prediction": "wasp", "probability": 0.2
+    }  # fmt: skip
+    rows = [
+        {"path": f"images/bees/{k}.jpg", "label": "bee", "drawn": k < 4, "uri": view["uri"],
+         "views": [{**view, "arm": arm} for arm in results.arms]}
+        for k in range(8)
+    ]  # fmt: skip
+    long = "objective.spatial.weighting.kind: constant"
+    info = {
+        "arm_differences": {arm: [long] * 9 for arm in results.arms[1:]},
+        "costs": {"train_seconds": {"arm 0": 83.0}, "peak_memory": {"arm 0": 1_234_567_890}},
+        "sheets": [{"block": "", "pair": "seed 1", "why": "", "left": 0, "rows": rows}],
+    }
+    return build_study_report({"": (results, analysis)}, folder / "report.html", info)
 
 
 def check_page(folder: Path, run: Path) -> Path:
@@ -150,6 +169,13 @@ def test_page_works(make: Any, run: Path, tmp_path: Path, browser: Browser) -> N
                 head.click()
                 assert up == sorted(before, key=str.casefold)
                 assert first.all_inner_texts() == up[::-1]
+            if make is not sheet_page and width > 390:
+                opened.page.emulate_media(media="print")
+                opened.page.set_viewport_size({"width": 696, "height": 980})  # A4 without its margins
+                opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+                assert opened.page.evaluate(BEYOND) == []
+                for hint in opened.page.locator("nav, .screen, .save-as, .filters").all():
+                    assert not hint.is_visible()
 
 
 def test_a_cell_of_the_matrix_shows_its_pictures(run: Path, browser: Browser) -> None:

@@ -121,7 +121,8 @@ def study_info(folder: Path) -> dict[str, Any]:
 
 
 def arm_differences(study: Study) -> dict[str, list[str]]:
-    """{arm: what it changes, adds or leaves out, a line for each field}, from the first block and seed."""
+    """{arm: what it changes, adds or leaves out, a line for each field}, from the first block and seed. Of what is
+    added, the fields that the arm names, where it names any: the others have their defaults."""
     first = {
         cell.arm: cell.experiment for cell in reversed(study.cells()) if cell.block == study.block_names[0]
     }
@@ -131,6 +132,8 @@ def arm_differences(study: Study) -> dict[str, list[str]]:
     for arm, mine in settings.items():
         both = [name for name in mine if name in baseline and mine[name] != baseline[name]]
         added = [name for name in mine if name not in baseline and mine[name] not in NOTHING]
+        said = {name for changes in study.arm_changes()[arm] for name, _ in leaves(changes)}
+        added = [name for name in added if name in said] or added
         left = [name for name in baseline if name not in mine and baseline[name] not in NOTHING]
         found[arm] = [f"{name}: {mine[name]} (baseline: {baseline[name]})" for name in both]
         found[arm] += [f"{name}: {mine[name]}" for name in added]
