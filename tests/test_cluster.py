@@ -1,11 +1,13 @@
 """A Ray cluster of two nodes on this machine: the same files as without it, also when a node dies in the middle."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -30,12 +32,12 @@ def said(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def study(seeds: Sequence[int]) -> Study:
+def study(seeds: Sequence[int], epochs: int = 10, **training: float) -> Study:
     base = {name: value for name, value in BASE.items() if name != "seed"}
-    phases = [{"name": "all", "epochs": 10, "lr": 0.003}]
+    training |= {"phases": [{"name": "all", "epochs": epochs, "lr": 0.003}]}
     return Study.from_dict(
         {
-            "name": "tiny", "base": base | {"training": base["training"] | {"phases": phases}},
+            "name": "tiny", "base": base | {"training": base["training"] | training},
             "axes": {"training.phases.0.lr": [0.003, 0.01]}, "seeds": list(seeds),
             "metrics": ["test.accuracy", "val.nll", "epochs"],
         }
@@ -63,11 +65,11 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
 
 
 class Axe(StudyObserver):
-    """Kills the second node once it is at work and two cells have been begun."""
+    """Kills the second node while each has a cell, and tells the process on the first to end."""
 
     def __init__(self, two: Two, out: Path) -> None:
         self.two, self.out = two, out
-        self.killed = False
+        self.killed, self.left, self.told = False, 0, 0
         self.errors: list[str] = []
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -80,7 +82,12 @@ class Axe(StudyObserver):
     def _watch(self) -> None:
         while len(list(self.out.glob("cells/*/checkpoint"))) < 2:
             time.sleep(0.02)
+        self.left = 4 - len(list(self.out.glob("cells/*/result.json")))
         self.two.nodes.remove_node(self.two.second, allow_graceful=False)
+        for process in psutil.process_iter():
+            if process.name().startswith("ray::attempt"):
+                process.terminate()  # as a scheduler does before it takes a node away
+                self.told += 1
         self.killed = True
 
 
@@ -131,6 +138,23 @@ def test_what_does_not_fit_is_refused(two: Two, finished: Run, tree: Path, tmp_p
         Cluster("nowhere:1")
 
 
+def test_stopped_every_cell_saves(two: Two, tree: Path, tmp_path: Path) -> None:
+    class Stop(StudyObserver):
+        def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
+            threading.Thread(target=self._watch, daemon=True).start()
+
+        def _watch(self) -> None:
+            while len(list(tmp_path.glob("study/cells/*/history.csv"))) < 2:
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    asked = study([0], epochs=1000, checkpoint_seconds=1000.0)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(asked, tree, tmp_path / "study", observer=Stop(), ray=two.address)
+    assert not ray.is_initialized()
+    assert len(list(tmp_path.glob("study/cells/*/checkpoint"))) == 2
+
+
 def test_the_table_is_that_of_one_machine_though_a_node_dies(
     two: Two, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +162,8 @@ def test_the_table_is_that_of_one_machine_though_a_node_dies(
     run_study(study([0, 1]), tree, tmp_path / "cluster", observer=axe, ray=two.address)
     axe.thread.join()
     assert axe.killed
+    assert axe.left >= 2
+    assert axe.told >= 1
     assert axe.errors == []
     assert foveate("study", "show", tmp_path / "cluster").exit_code == 0
 

@@ -308,8 +308,8 @@ class _Engine:
                         self._note(cell, answer)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.stop()
+            with ThreadPoolExecutor(count) as stopping:  # all at once: each may have something to save
+                list(stopping.map(lambda worker: worker.stop(), workers))
 
     def _task(self, cell: Cell) -> dict[str, Any]:
         twin = self.twins.get(cell.key)
