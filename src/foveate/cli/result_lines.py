@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from foveate.core.errors import few
-from foveate.evaluation.unlike_training import CHANGED
+from foveate.evaluation.unlike_training import VARIANT_TESTS
 
 NAMED = 3
 
@@ -37,7 +37,7 @@ def result_lines(split: str, metrics: dict[str, Any], *, calibration: bool = Fal
                 f"(chance {tests['chance_majority']:.3f}); unchanged {tests['original']['accuracy']:.3f} "
                 f"(n = {tests['n']})"
             )
-        for kind, (title, _) in CHANGED.items():
+        for kind, (title, _) in VARIANT_TESTS.items():
             if found := metrics.get(kind):
                 yield from _changed(title, found)
     if near := metrics.get("neighbours"):

@@ -15,7 +15,7 @@ BACKGROUNDS = {
     "removed": ("object removed", "the object painted out from its surroundings"),
 }
 """{test of ``backgrounds``: (name, what is done)}, in the order of columns and tables."""
-CHANGED = {
+VARIANT_TESTS = {
     "folder_backgrounds": ("backgrounds of a folder", "the object before pictures of your own"),
     "plain_colours": ("plain colours", "the object before one strong colour"),
     "textures": ("textures", "the object before stripes, checks, patches"),

@@ -109,8 +109,8 @@ class Share(Record):
     accuracy_high: float
 
 
-class Changed(Share):
-    """A test on changed pictures in result.json."""
+class VariantShare(Share):
+    """A test on variants of pictures in result.json."""
 
     consistent: float
     original: Share
@@ -127,10 +127,10 @@ class OfClass(Record):
 class Unlike(Record):
     """Tests unlike the training, of a split in result.json."""
 
-    folder_backgrounds: Changed | None = None
-    plain_colours: Changed | None = None
-    textures: Changed | None = None
-    moved_object: Changed | None = None
+    folder_backgrounds: VariantShare | None = None
+    plain_colours: VariantShare | None = None
+    textures: VariantShare | None = None
+    moved_object: VariantShare | None = None
     attacks: dict[Annotated[str, Field(pattern="^(fgsm|pgd)_")], Share] = Field(default={})
 
 

@@ -18,7 +18,7 @@ from foveate.data.discover import discover, flat, is_flat
 from foveate.data.layout_settings import LayoutConfig
 from foveate.data.transforms import Transform
 from foveate.evaluation.evaluators import EVALUATORS, Evaluator
-from foveate.evaluation.evaluators.changed_pictures import ChangedPictures
+from foveate.evaluation.evaluators.variants import VariantTest
 from foveate.evaluation.measure import predict
 from foveate.evaluation.settings import EvaluationConfig
 from foveate.evaluation.subject import Subject, pick_device
@@ -67,7 +67,7 @@ def evaluators_of(
     found = [EVALUATORS.build(config, subject) for config in (*own, *wanted)]
     for evaluator in found:
         kind = evaluator.config.kind
-        if kind in kinds and isinstance(evaluator, ChangedPictures) and not len(evaluator.rows()):
+        if kind in kinds and isinstance(evaluator, VariantTest) and not len(evaluator.rows()):
             raise DataError(
                 f"{kind} needs pictures with a mask, and none of those of {subject.catalog.root} that are judged has "
                 "one; name their folder (--masks), or make some with foveate masks propose."

@@ -10,7 +10,7 @@ from foveate.core.config import parse
 from foveate.core.errors import RunError, few
 from foveate.core.intervals import of_mean
 from foveate.evaluation.background_files import BackgroundTable
-from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, CHANGED, attack_title
+from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, VARIANT_TESTS, attack_title
 from foveate.experiment.mask_proposals import made_by
 from foveate.experiment.records import Unlike
 from foveate.experiment.run_folder import RunFolder
@@ -46,7 +46,7 @@ def unlike(run: RunFolder, summary: dict[str, Any]) -> dict[str, Any] | None:
     stated = value_at(run.stated, "metrics", summary["split"]) or {}
     found = parse(Unlike, stated, source=str(run.folder / "result.json"), error=RunError)
     masked = list(_on_backgrounds(run.background_table)) if run.background_table else []
-    for kind, (title, what) in CHANGED.items():
+    for kind, (title, what) in VARIANT_TESTS.items():
         if test := getattr(found, kind):
             if not masked:
                 masked = [_row(*BACKGROUNDS["original"], test.original.model_dump(), control=True)]

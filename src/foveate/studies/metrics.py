@@ -7,7 +7,7 @@ from typing import Any
 from foveate.core.errors import ConfigError
 from foveate.evaluation.evaluators.attacks import Attacks
 from foveate.evaluation.explainer_scores import GROUPS
-from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, CHANGED, attack_title
+from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, VARIANT_TESTS, attack_title
 from foveate.experiment import Run
 from foveate.explanation import EXPLAINERS
 from foveate.studies.results import Metric
@@ -39,7 +39,7 @@ METRICS: dict[str, Metric] = {
         ),
         *(
             Metric(f"test.{kind}.{name}", f"{title}, {what}", "higher", PERCENT)
-            for kind, (what, _) in CHANGED.items()
+            for kind, (what, _) in VARIANT_TESTS.items()
             for name, title in (("accuracy", "Accuracy"), ("consistent", "Same answer"))
         ),
         *(

@@ -25,7 +25,8 @@ from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.catalog import UNLABELLED
 from foveate.evaluation.background_files import SHEET, TABLE, TESTS, BackgroundSheet, BackgroundTable
-from foveate.evaluation.evaluators.changed_pictures import (
+from foveate.evaluation.evaluators.evaluator import Evaluator
+from foveate.evaluation.evaluators.variants import (
     SEED,
     as_bytes,
     ask,
@@ -34,7 +35,6 @@ from foveate.evaluation.evaluators.changed_pictures import (
     painted_out,
     visible,
 )
-from foveate.evaluation.evaluators.evaluator import Evaluator
 from foveate.evaluation.predictions import PredictionTable
 from foveate.evaluation.subject import Subject, judged_split, quiet
 

@@ -7,7 +7,7 @@ import torch
 
 from foveate.core import config
 from foveate.core.rng import numpy_generator
-from foveate.evaluation.evaluators.changed_pictures import SEED, OtherBackgrounds
+from foveate.evaluation.evaluators.variants import SEED, OtherBackgrounds
 
 COLOURS = {
     "black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255),

@@ -15,7 +15,7 @@ from foveate.data.cache import DecodedPictures
 from foveate.data.catalog import Catalog, Sample
 from foveate.data.decode import DecodeError
 from foveate.data.discover import picture_list
-from foveate.evaluation.evaluators.changed_pictures import SEED, OtherBackgrounds
+from foveate.evaluation.evaluators.variants import SEED, OtherBackgrounds
 from foveate.evaluation.subject import Subject
 
 

@@ -8,16 +8,16 @@ from torch.nn import functional
 
 from foveate.core import config
 from foveate.core.rng import numpy_generator
-from foveate.evaluation.evaluators.changed_pictures import (
+from foveate.evaluation.evaluators.variants import (
     SEED,
-    ChangedPictures,
+    VariantTest,
     as_bytes,
     centred,
     painted_out,
 )
 
 
-class MovedObject(ChangedPictures):
+class MovedObject(VariantTest):
     """Accuracy when the object stands elsewhere in its own picture, or is smaller or larger.
 
     Where it stood it is painted out as in ``backgrounds``. Moved, it stays inside the picture; scaled, its middle stays

@@ -1,4 +1,4 @@
-"""Tests on changed pictures: what they show is asked in one pass, beside the picture as it is."""
+"""Tests on variants of pictures: what they show is asked in one pass, beside the picture as it is."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ _CENTRE = 127.5
 _TIE = 1e-6
 
 
-class ChangedPictures(Evaluator):
+class VariantTest(Evaluator):
     """Base of tests that show the object elsewhere: accuracy over all variants of a picture, and how often they all get
     the answer that the picture itself gets.
 
@@ -101,7 +101,7 @@ class ChangedPictures(Evaluator):
         )
 
 
-class OtherBackgrounds(ChangedPictures):
+class OtherBackgrounds(VariantTest):
     """Base of tests that show the object before other backgrounds."""
 
     def variants(self, image: torch.Tensor, mask: torch.Tensor, path: str) -> dict[str, torch.Tensor]:
