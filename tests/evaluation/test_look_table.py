@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from foveate.evaluation.look_table import LookTable, settle
-from foveate.explanation.maps import Score
+from foveate.explanation.maps import MapScore
 
 
 def test_cells_leave_out_what_cannot_be_measured() -> None:
@@ -18,7 +18,7 @@ def test_cells_leave_out_what_cannot_be_measured() -> None:
     shares = np.where(rng.random(400) < 0.97, 1.0, 0.0)
     table = LookTable(
         paths=tuple(f"{k}.png" for k in range(400)), target="true",
-        scores=(Score("free", "Free", span=None), Score("share", "Share"), Score("none", "None")),
+        scores=(MapScore("free", "Free", span=None), MapScore("share", "Share"), MapScore("none", "None")),
         values={"m": {"free": holes, "share": shares, "none": np.full(400, np.nan)}}, methods=("m",), seconds={},
     )  # fmt: skip
     found = table.cells()["m"]
@@ -46,7 +46,7 @@ def test_the_best_threshold_is_that_of_all_pictures_together() -> None:
 def test_files(tmp_path: Path) -> None:
     table = LookTable(
         paths=("a, b.png", "c.png"), target="true",
-        scores=(Score("one", "One"), Score("two", "Two", "lower", span=None)),
+        scores=(MapScore("one", "One"), MapScore("two", "Two", "lower", span=None)),
         values={
             "m": {"one": np.array([0.25, np.nan]), "two": np.array([1.0, 2.0])},
             "chance": {"one": np.array([0.5, 0.5])},
@@ -80,7 +80,7 @@ def test_files(tmp_path: Path) -> None:
 def test_every_method_that_was_asked_for_has_a_row_and_a_reason(tmp_path: Path) -> None:
     nothing = {"one": np.full(2, np.nan)}
     table = LookTable(
-        paths=("a.png", "b.png"), target="true", scores=(Score("one", "One"),),
+        paths=("a.png", "b.png"), target="true", scores=(MapScore("one", "One"),),
         values={"flat": nothing, "good": {"one": np.array([0.2, 0.4])}, "random map": {"one": np.array([0.1, 0.1])}},
         methods=("flat", "good"), seconds={"flat": 0.1, "good": 0.1},
         skipped={"unfit": "It needs a map.", "the attack": "x"},
@@ -112,7 +112,7 @@ def test_every_method_that_was_asked_for_has_a_row_and_a_reason(tmp_path: Path) 
 def test_empty_masks_are_the_reason_where_nothing_could_be_located() -> None:
     nothing = {"energy": np.full(1, np.nan)}
     table = LookTable(
-        paths=("a.png",), target="true", scores=(Score("energy", "Energy"),),
+        paths=("a.png",), target="true", scores=(MapScore("energy", "Energy"),),
         values={"m": nothing, "random map": nothing, "chance": nothing}, methods=("m",), seconds={"m": 0.1},
         settings={"methods": ["m"]},
     )  # fmt: skip

@@ -29,7 +29,7 @@ from foveate.explanation.faithfulness import (
     sensitivity_max,
 )
 from foveate.explanation.localisation import LOCALISATION, LocalisationConfig, chance_levels, localisation
-from foveate.explanation.maps import Score
+from foveate.explanation.maps import MapScore
 from foveate.explanation.probe import Probe
 from foveate.explanation.sanity import (
     SANITY,
@@ -43,7 +43,7 @@ from foveate.explanation.sanity import (
 from foveate.models.modes import untouched
 
 Group = Literal["localisation", "faithfulness", "sanity"]
-GROUPS: dict[str, tuple[Score, ...]] = {
+GROUPS: dict[str, tuple[MapScore, ...]] = {
     "localisation": LOCALISATION,
     "faithfulness": FAITHFULNESS,
     "sanity": SANITY,
@@ -83,7 +83,7 @@ class LookConfig(Config):
     _settings = model_validator(mode="before")(with_settings)
 
     @property
-    def scores(self) -> tuple[Score, ...]:
+    def scores(self) -> tuple[MapScore, ...]:
         """Of the chosen groups, in the order of tables."""
         return tuple(score for group, scores in GROUPS.items() if group in self.metrics for score in scores)
 

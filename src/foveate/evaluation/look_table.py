@@ -10,7 +10,7 @@ import numpy as np
 
 from foveate.core.files import write_csv, write_json
 from foveate.core.intervals import of_mean
-from foveate.explanation.maps import Score
+from foveate.explanation.maps import MapScore
 
 CHANCE = "chance"
 """The row of chance levels."""
@@ -45,7 +45,7 @@ class LookTable:
     """(N,)"""
     target: str
     """Whose class the maps explain: "predicted" or "true"."""
-    scores: tuple[Score, ...]
+    scores: tuple[MapScore, ...]
     values: Mapping[str, Mapping[str, np.ndarray]]
     """{row: {score: (N,) float64, NaN = not measurable}}: methods, controls, and chance levels, in this order."""
     methods: tuple[str, ...]

@@ -20,18 +20,18 @@ from foveate.core.config import Config
 from foveate.core.rng import key, numpy_generator
 from foveate.explanation.baselines import baselines
 from foveate.explanation.imputation import impute
-from foveate.explanation.maps import Score, upsample
+from foveate.explanation.maps import MapScore, upsample
 from foveate.explanation.probe import Probe
 from foveate.models.modes import untouched
 
-FAITHFULNESS: tuple[Score, ...] = (
-    Score("deletion", "deletion AUC", "lower"),
-    Score("insertion", "insertion AUC"),
-    Score("flipping", "pixel flipping", span=None),
-    Score("road", "ROAD", span=(-1.0, 1.0)),
-    Score("drop", "average drop", "lower"),
-    Score("increase", "increase"),
-    Score("infidelity", "infidelity", "lower"),
+FAITHFULNESS: tuple[MapScore, ...] = (
+    MapScore("deletion", "deletion AUC", "lower"),
+    MapScore("insertion", "insertion AUC"),
+    MapScore("flipping", "pixel flipping", span=None),
+    MapScore("road", "ROAD", span=(-1.0, 1.0)),
+    MapScore("drop", "average drop", "lower"),
+    MapScore("increase", "increase"),
+    MapScore("infidelity", "infidelity", "lower"),
 )
 """The scores, in the order of tables."""
 

@@ -26,7 +26,7 @@ from foveate.explanation.probe import Probe, Progress
 from foveate.models.modes import untouched
 from foveate.models.taps import capture_taps
 
-Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+ScoreFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(pictures (b, 3, h, w) normalised, numbers (b,) of classes or channels) -> (b,), what is to become large."""
 Routine = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 """(score, numbers, size, mean, std, config, probe, report) -> images (b, 3, size, size) in [0, 1], scores (updates, b).
@@ -182,7 +182,7 @@ def invert(
 
 
 def _ascend(
-    score: Score, numbers: torch.Tensor, size: int, mean: torch.Tensor, std: torch.Tensor,
+    score: ScoreFunction, numbers: torch.Tensor, size: int, mean: torch.Tensor, std: torch.Tensor,
     config: InversionConfig, probe: Probe, report: Progress,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """(images (b, 3, size, size) in [0, 1], scores (updates, b)): the default recipe."""

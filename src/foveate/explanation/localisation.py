@@ -14,20 +14,20 @@ from scipy import ndimage
 from torch.nn import functional
 
 from foveate.core.config import Config
-from foveate.explanation.maps import Score, min_max, upsample
+from foveate.explanation.maps import MapScore, min_max, upsample
 from foveate.explanation.similarity import mean_ranks
 
-LOCALISATION: tuple[Score, ...] = (
-    Score("pointing", "pointing game"),
-    Score("pointing_weighted", "pointing, weighted"),
-    Score("energy", "energy in mask"),
-    Score("rank_accuracy", "rank accuracy"),
-    Score("top_k", "top-k in mask"),
-    Score("auc", "pixel AUC"),
-    Score("iou_mean", "IoU at mean"),
-    Score("iou_otsu", "IoU at Otsu"),
-    Score("iou_best", "IoU, best threshold", swept=True),
-    Score("box_50", "box IoU >= 0.5", swept=True),
+LOCALISATION: tuple[MapScore, ...] = (
+    MapScore("pointing", "pointing game"),
+    MapScore("pointing_weighted", "pointing, weighted"),
+    MapScore("energy", "energy in mask"),
+    MapScore("rank_accuracy", "rank accuracy"),
+    MapScore("top_k", "top-k in mask"),
+    MapScore("auc", "pixel AUC"),
+    MapScore("iou_mean", "IoU at mean"),
+    MapScore("iou_otsu", "IoU at Otsu"),
+    MapScore("iou_best", "IoU, best threshold", swept=True),
+    MapScore("box_50", "box IoU >= 0.5", swept=True),
 )
 """The scores, in the order of tables."""
 

@@ -20,7 +20,7 @@ FLAT = 1e-5
 
 
 @dataclass(frozen=True)
-class Score:
+class MapScore:
     """One number for each picture and map: a row of every table of scores."""
 
     name: str

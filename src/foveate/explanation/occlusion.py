@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
-from foveate.explanation.scorer import Score, Scorer
+from foveate.explanation.scorer import ClassScore, Scorer
 
 
 class Occlusion(PictureExplainer):
@@ -27,7 +27,7 @@ class Occlusion(PictureExplainer):
     """Step from window to window."""
     fill: Literal["mean", "black", "white"] = "mean"
     """The cover: the mean colour (0 after normalisation), or the picture's own darkest or lightest values."""
-    score: Score = "logit"
+    score: ClassScore = "logit"
 
     slow = True
     signed = True
@@ -83,7 +83,7 @@ class Rise(PictureExplainer):
     """Cells a side."""
     keep: float = Field(default=0.5, gt=0, lt=1)
     """p: probability that a cell is seen."""
-    score: Score = "probability"
+    score: ClassScore = "probability"
 
     slow = True
     chunk = 64

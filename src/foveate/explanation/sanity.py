@@ -20,19 +20,19 @@ from torch import nn
 
 from foveate.core.rng import key
 from foveate.explanation.fragile import attack
-from foveate.explanation.maps import Score
+from foveate.explanation.maps import MapScore
 from foveate.explanation.similarity import Similarity, similarity, top_overlap
 
-SANITY: tuple[Score, ...] = (
-    Score("random_spearman", "random weights, Spearman", "lower", span=(-1.0, 1.0)),
-    Score("random_absolute", "random weights, |Spearman|", "lower"),
-    Score("random_ssim", "random weights, SSIM", "lower", span=(-1.0, 1.0)),
-    Score("cascade_spearman", "cascade mean, Spearman", "lower", span=(-1.0, 1.0)),
-    Score("shift_spearman", "input shift, Spearman", span=(-1.0, 1.0)),
-    Score("fragile_top_k", "after attack, top-k"),
-    Score("fragile_spearman", "after attack, Spearman", span=(-1.0, 1.0)),
-    Score("noise_spearman", "after noise, Spearman", span=(-1.0, 1.0)),
-    Score("sensitivity", "sensitivity-max", "lower", span=None),
+SANITY: tuple[MapScore, ...] = (
+    MapScore("random_spearman", "random weights, Spearman", "lower", span=(-1.0, 1.0)),
+    MapScore("random_absolute", "random weights, |Spearman|", "lower"),
+    MapScore("random_ssim", "random weights, SSIM", "lower", span=(-1.0, 1.0)),
+    MapScore("cascade_spearman", "cascade mean, Spearman", "lower", span=(-1.0, 1.0)),
+    MapScore("shift_spearman", "input shift, Spearman", span=(-1.0, 1.0)),
+    MapScore("fragile_top_k", "after attack, top-k"),
+    MapScore("fragile_spearman", "after attack, Spearman", span=(-1.0, 1.0)),
+    MapScore("noise_spearman", "after noise, Spearman", span=(-1.0, 1.0)),
+    MapScore("sensitivity", "sensitivity-max", "lower", span=None),
 )
 """The scores of the table, in its order."""
 

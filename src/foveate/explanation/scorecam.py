@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from foveate.explanation.explainer import Explainer
 from foveate.explanation.probe import Probe
-from foveate.explanation.scorer import Score, Scorer
+from foveate.explanation.scorer import ClassScore, Scorer
 from foveate.models.taps import edit_tap
 
 
@@ -26,7 +26,7 @@ class ScoreCam(Explainer):
     """
 
     kind: Literal["scorecam"] = "scorecam"
-    score: Score = "logit"
+    score: ClassScore = "logit"
     """What is measured of the masked picture."""
     weight: Literal["softmax", "raw"] = "softmax"
     """a_k: softmax of the scores over the channels, or the scores themselves."""

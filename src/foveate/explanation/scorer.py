@@ -24,7 +24,7 @@ TRIAL = 16
 WORTH = 256
 """Passes from which on a folded copy pays."""
 
-Score = Literal["logit", "probability"]
+ClassScore = Literal["logit", "probability"]
 
 
 class Scorer:
@@ -35,7 +35,7 @@ class Scorer:
     ``TOLERANCE``. Precision "float32" gives the same bits at every call; "auto" depends on the machine.
     """
 
-    def __init__(self, probe: Probe, score: Score = "logit", passes: int = 0) -> None:
+    def __init__(self, probe: Probe, score: ClassScore = "logit", passes: int = 0) -> None:
         """``passes``: how many pictures will be scored, roughly."""
         self.probe, self.score, self.passes = probe, score, passes
         self.network: nn.Module = probe.model

@@ -13,7 +13,7 @@ from foveate.core.rng import key
 from foveate.explanation.baselines import Baseline, baselines, unit_pictures
 from foveate.explanation.explainer import PictureExplainer
 from foveate.explanation.probe import Probe
-from foveate.explanation.scorer import Score, Scorer
+from foveate.explanation.scorer import ClassScore, Scorer
 
 Hidden = Baseline | Literal["superpixel"]
 
@@ -29,7 +29,7 @@ class SuperpixelExplainer(PictureExplainer):
     """What a hidden superpixel shows: its own mean colour, or mean, black, white, blurred, noise."""
     samples: int = Field(default=1000, ge=2, le=1_000_000)
     """Pictures with hidden superpixels that the network is asked about."""
-    score: Score = "logit"
+    score: ClassScore = "logit"
     """What is explained."""
 
     slow = True

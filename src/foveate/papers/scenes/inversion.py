@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from pydantic import Field
 
 from foveate.core.config import Config
-from foveate.explanation.inversion import ROUTINES, Score
+from foveate.explanation.inversion import ROUTINES, ScoreFunction
 from foveate.explanation.probe import Probe, Progress
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -40,7 +40,7 @@ class ScenesConfig(Config):
 
 
 def scenes_inversion(
-    score: Score, numbers: torch.Tensor, size: int, mean: torch.Tensor, std: torch.Tensor,
+    score: ScoreFunction, numbers: torch.Tensor, size: int, mean: torch.Tensor, std: torch.Tensor,
     config: ScenesConfig, probe: Probe, report: Progress,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """(images (b, 3, size, size) in [0, 1], whole grey levels; scores (updates, b)). All start from the same noise."""
