@@ -98,7 +98,8 @@ def learn2look_second_set(weight: float = 1) -> Study:
 def learn2look_future() -> Study:
     """What the report wished for: adaptive weights, dilated masks, IoU; another architecture, training from scratch.
 
-    Weight 5 is the one that the report found harmful; 50 is there in case 5 is not. The adaptive arms replace them.
+    "dilated" is by 5 % of the picture's side. Weight 5 is the one that the report found harmful; 50 is there in case 5
+    is not. The adaptive arms replace them.
     """
     adaptive: dict[str, dict[str, Any]] = {
         "share 0.2": {"weighting": {"kind": "share", "share": 0.2}},
@@ -108,6 +109,9 @@ def learn2look_future() -> Study:
     }
     masks: dict[str, dict[str, Any]] = {
         "1, dilated": {"weight": 1, "dilate_share": 0.05},
+        "1, dilated by 2 %": {"weight": 1, "dilate_share": 0.02},
+        "1, dilated by 10 %": {"weight": 1, "dilate_share": 0.1},
+        "1, maximum over channels": {"weight": 1, "aggregate": "max"},
         "1, soft IoU": {"kind": "spatial_iou", "tap": "early", "weight": 1},
     }
     constant: dict[str, dict[str, Any]] = {
@@ -121,7 +125,7 @@ def learn2look_future() -> Study:
         arms={name: _spatial(**({"weight": 1} | settings)) for name, settings in arms.items()},
         blocks={
             "MobileNetV3-Small": {},
-            "another architecture": {"model": {"backbone": "resnet18"}},
+            "another architecture": {"model": {"backbone": "tf_efficientnet_lite0"}},
             "from scratch": {
                 "model": {"backbone": "foveate_small_cnn", "weights": "none"},
                 "training": {"phases": scratch["training"]["phases"]},
@@ -130,3 +134,17 @@ def learn2look_future() -> Study:
         seeds=SEEDS,
         metrics=METRICS,
     )
+
+
+def learn2look_optimizers(weight: float = 1) -> Study:
+    """Is it weight decay? Adam has none: weights 0 and 1 with either."""
+    phases = base()["training"]["phases"]
+    adam = {"training": {"phases": [phase | {"optimizer": {"kind": "adam"}} for phase in phases]}}
+    arms = {
+        f"{name}, weight {w:g}": _spatial(weight=w) | change
+        for name, change in (("AdamW", {}), ("Adam", adam))
+        for w in (0, weight)
+    }
+    return Study(
+        name="Learn 2 Look: Adam and AdamW", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS,
+    )  # fmt: skip
