@@ -48,7 +48,7 @@ def predict_in_cluster(
     names = pictures_below(root, paths, unreadable=True)
     pieces = iter(lambda: list(islice(names, PIECE)), [])
     shared = cluster.put(settings)
-    tasks = ((str(run.folder.resolve()), str(root), piece, shared, cluster.cpus) for piece in pieces)
+    tasks = ((str(run.folder.absolute()), str(root), piece, shared, cluster.cpus) for piece in pieces)
     done = written = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part")

@@ -25,9 +25,10 @@ from foveate.core.lock import alone, entries
 from foveate.models.weights import resolve_weights
 from foveate.studies.arm_pictures import keep_arm_pictures
 from foveate.studies.cell_store import CellStore
+from foveate.studies.cluster_worker import ClusterWorker
 from foveate.studies.expectation import Expectation, expectation
 from foveate.studies.specification import Cell, Study, common_hash
-from foveate.studies.worker import SHARED, ClusterWorker, ProcessWorker, Worker, attempt
+from foveate.studies.worker import SHARED, ProcessWorker, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.decisions import read_decisions
 

@@ -18,7 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from foveate.core.cluster import Cluster, check_seen
 from foveate.core.errors import FoveateError
 
 SHARED = ".shared"
@@ -36,43 +35,6 @@ class Worker(Protocol):
 
     def stop(self) -> None:
         """Let what is at work save and end."""
-
-
-class ClusterWorker:
-    """A place in a Ray cluster. A cell whose node dies, or is told to end, goes on elsewhere from its checkpoint."""
-
-    def __init__(self, cluster: Cluster, study: Path) -> None:
-        self.cluster, self.study, self.at_work = cluster, study.resolve(), None
-
-    def ask(self, task: dict[str, Any]) -> dict[str, Any]:
-        """See ``Worker``."""
-        from foveate.training.interrupt import Interrupted
-
-        task = task | {
-            name: str(Path(task[name]).resolve()) for name in ("data", "folder", "twin") if task[name]
-        }
-        self.at_work = self.cluster.submit(
-            attempt_there, task, str(self.study), self.cluster.cpus, again=(Interrupted,)
-        )
-        try:
-            answer: dict[str, Any] = self.cluster.result(self.at_work)
-        except FoveateError as error:
-            return {"error": str(error)}
-        return answer
-
-    def stop(self) -> None:
-        """See ``Worker``."""
-        if self.at_work is not None:
-            self.cluster.cancel(self.at_work, PATIENCE)
-
-
-def attempt_there(task: dict[str, Any], study: str, threads: int) -> dict[str, Any]:
-    """``attempt`` on a node of a cluster."""
-    import torch
-
-    check_seen(Path(study) / "study.yaml", task["data"])
-    torch.set_num_threads(threads)
-    return attempt(task)
 
 
 class ProcessWorker:
