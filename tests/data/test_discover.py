@@ -740,7 +740,7 @@ def test_cvat_and_label_studio(tmp_path: Path) -> None:
     found = discover(tmp_path)
     expected = {"images/a/1.jpg": "labelstudio:project-1.json#1", "images/b/1.jpg": ""}
     assert masks(found) == {**expected, "images/b/2.jpg": "labelstudio:project-1.json#0"}
-    assert noted(found, "are left out: c/1.jpg")
+    assert noted(found, "is left out: c/1.jpg (images/a/1.jpg, images/b/1.jpg).")
 
 
 def test_brush_masks_of_label_studio(tmp_path: Path) -> None:
