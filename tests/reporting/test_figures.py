@@ -180,8 +180,9 @@ def test_intervals_and_scale() -> None:
     small: Any = templates().get_template("drawings.svg.j2").module
     assert small.interval(None, None, None).strip() == ""
     root = ElementTree.fromstring(small.interval(0.5, 0.25, 0.75, width=100))
-    span = root.find("line[@class='span']")
+    span = root.find("svg/line[@class='span']")
     assert span is not None
+    assert "".join(root.itertext()).split() == ["25", "to", "75", "%"]
     assert (span.get("x1"), span.get("x2")) == ("25.0", "75.0")
     drawn = small.scale(0.8, 0.7, 0.9, [("a <b>", 0.1), ("c", 0.15)], label="x")
     circle = ElementTree.fromstring(drawn).find("circle")
