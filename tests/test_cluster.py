@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from foveate.cli.main import app
-from foveate.core.cluster import Cluster, check_seen
+from foveate.core.cluster import Cluster, LostError, check_seen
 from foveate.core.errors import ConfigError
 from foveate.experiment import Run, cluster_predictions
 from foveate.studies.engine import StudyObserver, run_study
@@ -127,6 +127,8 @@ def test_no_more_tasks_are_begun_than_keep_the_cluster_busy(two: Two) -> None:
         results.close()  # type: ignore[attr-defined]
         with pytest.raises(ConfigError, match=r"does not see /nowhere; all nodes need it"):
             cluster.result(cluster.submit(check_seen, "/nowhere"))
+        with pytest.raises(LostError, match=r"TypeError: .*; the same foveate, with what it needs"):
+            cluster.result(cluster.submit(check_seen, 3))
 
 
 def test_what_does_not_fit_is_refused(two: Two, finished: Run, tree: Path, tmp_path: Path) -> None:

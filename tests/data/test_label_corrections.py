@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drawn import draw_tree
 from foveate.core.errors import ConfigError, DataError
 from foveate.core.files import write_csv
-from foveate.data.catalog import Catalog
+from foveate.data.catalog import Catalog, Sample
 from foveate.data.discover import discover
 from foveate.data.label_corrections import changes, match, read_corrections, write_corrected
 from foveate.evaluation.prediction_files import LAYOUTS
@@ -195,6 +196,25 @@ def test_nothing_is_written_over_or_elsewhere(data: Path, tmp_path: Path) -> Non
         with pytest.raises(ConfigError, match=words):
             write_corrected(catalog, {}, out)
     assert (data / "taken.csv").read_text() == "mine"
+
+
+def test_a_class_that_a_table_cannot_hold_is_refused(tmp_path: Path) -> None:
+    for name in ("bee", "null"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    catalog = discover(tmp_path).catalog
+    assert catalog.classes == ("bee", "null")
+    with pytest.raises(DataError, match=r"cannot hold bee/1\.png with the class .null."):
+        write_corrected(catalog, {"bee/1.png": "null"}, tmp_path / "labels.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bee", "null"]
+
+
+def test_a_word_that_means_two_classes_is_not_guessed(tmp_path: Path) -> None:
+    samples = tuple(Sample(f"{k}.png", k) for k in range(3))
+    catalog = Catalog(tmp_path, ("1", "2", "3"), samples, ("0", "1", "2"))
+    found = match(catalog, {"0.png": ["1"], "1.png": ["0"], "2.png": ["1_2"]})
+    assert found.labels == {"1.png": "1", "2.png": "2"}
+    assert found.left == {"0.png": "'1' is the id of one class and the name of another; write 1_2 or 0_1"}
 
 
 def test_killed_while_it_writes_it_leaves_all_as_it_was(data: Path, tmp_path: Path) -> None:

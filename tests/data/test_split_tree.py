@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,50 @@ def test_nothing_is_written_over_and_a_failure_leaves_nothing(tmp_path: Path) ->
     assert held(tmp_path / "out") == {"mine.txt": "mine"}
     with pytest.raises(DataError, match="cannot be the name of a folder"):
         write_tree(Catalog(tmp_path / "data", ("a/b", "c"), ()), tmp_path / "new")
+    with pytest.raises(DataError, match=r"Two classes of .* would both be the folder 1_a"):
+        write_tree(Catalog(tmp_path / "data", ("1_a", "a"), (), ("1_a", "1")), tmp_path / "new")
     (tmp_path / "data" / "wasp" / "3.png").unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DataError, match=r"wasp/3\.png is gone, or a link to nothing"):
         write_tree(catalog, tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
+
+
+def test_links_do_not_lead_among_the_pictures_and_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = make(tmp_path / "data", PATHS)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").symlink_to("empty")
+    linked = Catalog(tmp_path / "link", catalog.classes, catalog.samples)
+    for given, out in ((catalog, tmp_path / "link" / "out"), (linked, tmp_path / "data" / "out")):
+        with pytest.raises(DataError, match="lies among the pictures"):
+            write_tree(given, out)
+    assert write_tree(catalog, tmp_path / "other") == (6, 0)
+    assert (tmp_path / "other").is_symlink()
+    assert len(held(tmp_path / "empty")) == 6
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DataError, match="the folder that you are in"):
+        write_tree(catalog, Path())
+
+
+def test_no_picture_is_lost_on_a_disk_that_does_not_tell_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {"bee/a/1.png": (0, "train"), "bee/a/1.PNG": (0, "train"), "wasp/1.png": (1, "train")}
+    catalog = make(tmp_path / "data", paths)
+    copy, link = shutil.copy2, os.link
+
+    def linking(source: str, target: Path) -> None:
+        if target.with_name(target.name.lower()).exists():
+            raise OSError(errno.EPERM, "such a disk knows no links")
+        link(source, target.with_name(target.name.lower()))
+
+    monkeypatch.setattr(os, "link", linking)
+    monkeypatch.setattr(
+        shutil, "copy2", lambda source, target: copy(source, target.with_name(target.name.lower()))
+    )
+    with pytest.raises(DataError, match="differ in case alone"):
+        write_tree(catalog, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

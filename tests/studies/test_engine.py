@@ -272,6 +272,19 @@ def test_a_worker_that_is_killed_costs_one_cell(tree: Path, tmp_path: Path) -> N
     assert not read_study(tmp_path / "s")[""].failures
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_cannot_be_asked_costs_its_cells_and_no_patience(
+    jobs: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: Any) -> None:
+        raise ModuleNotFoundError("No module named 'foveate'")
+
+    monkeypatch.setattr(engine.ProcessWorker, "ask", ask)
+    watch = Watch()
+    run_study(study(axes={}, seeds=[20, 21]), tree, tmp_path / "s", jobs=jobs, observer=watch)
+    assert watch.errors == ["Its worker failed (ModuleNotFoundError: No module named 'foveate')."] * 2
+
+
 def _workers_of(parent: int) -> list[int]:
     import psutil
 

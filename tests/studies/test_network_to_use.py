@@ -1,6 +1,7 @@
 """The network to use after a study: averaged over seeds, or trained once more on all pictures."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from foveate.evaluation.calibration import fit_temperature
 from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment import Run
 from foveate.studies.engine import folder_of, run_study
-from foveate.studies.network_to_use import answer_rule_of, finished_runs, gain, on_all_pictures, winner
+from foveate.studies.network_to_use import (
+    answer_rule_of,
+    averaged,
+    finished_runs,
+    gain,
+    on_all_pictures,
+    winner,
+)
 from foveate.studies.specification import Study
 from training_helpers import BASE
 
@@ -168,9 +176,36 @@ def test_final_trains_on_all_pictures_as_long_as_the_winner_did(done: Path, tmp_
     assert foveate("predict", tmp_path / "final", done, "--out", tmp_path / "x.csv").exit_code == 1
 
 
+def test_pictures_that_vanish_between_two_networks_are_left_out_and_named() -> None:
+    def answers(paths: list[str], unreadable: dict[str, str], ids: str = "01") -> PredictionTable:
+        logits = np.array([[float(path), 1.0] for path in paths])
+        return PredictionTable.from_logits(
+            logits, np.full(len(paths), -1), paths, list(ids), unreadable=unreadable
+        )
+
+    found = averaged([answers(["0", "2", "3"], {}), answers(["0", "3"], {"2": "there is no such file"})])
+    assert (found.path.tolist(), found.unreadable) == (["0", "3"], {"2": "there is no such file"})
+    assert np.allclose(found.probabilities[:, 0], 1 / (1 + np.exp([1.0, -2.0])))
+    with pytest.raises(StudyError, match="know different classes"):
+        averaged([answers(["0"], {}), answers(["0"], {}, "02")])
+
+
 def test_what_cannot_be_used_is_said(done: Path, tree: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no arm 'fast'; choose of plain; slow"):
         finished_runs(done, "fast")
+    with pytest.raises(StudyError, match=r"has one table; leave out \(--block\)"):
+        finished_runs(done, "plain", "flowers")
+    one = runs_of(done, "plain")[0].folder
+    for words, why in ((("--arm", "plain"), "name networks of a study"), (("--gpus", "1"), "a Ray cluster")):
+        refused = foveate("predict", one, tree / "images", "--out", tmp_path / "p.csv", *words)
+        assert (refused.exit_code, why in " ".join(refused.output.split())) == (1, True), refused.output
+    half = tmp_path / "half"
+    shutil.copytree(done, half)
+    (half / "cells" / one.name / "result.json").unlink()
+    told = foveate("predict", half, tree / "images", "--arm", "plain", "--quick", "--out", tmp_path / "p.csv")
+    assert "1 of the 3 runs of 'plain' are not finished; the others answer alone" in " ".join(
+        told.output.split()
+    )
     thin = run_study(
         study(arms={"plain": {}}, seeds=[50], keep_weights=False), tree, tmp_path / "thin", jobs=0
     )

@@ -185,7 +185,8 @@ class Session:
         rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
         inner = np.nan_to_num(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
         top = (float(np.percentile(inner, SPECKS)) if specks else 1.0) or 1.0
-        box = [round(edge * factor) for edge in (columns[0], rows[0], len(columns), len(rows))]
+        x, y = width / size[0], height / size[1]
+        box = [round(columns[0] * x), round(rows[0] * y), round(len(columns) * x), round(len(rows) * y)]
         return (inner / top * 255).clip(0, 255).round().astype(np.uint8), box
 
     def _values(self, file: Path, method: str, target: int, size: tuple[int, int]) -> tuple[np.ndarray, bool]:

@@ -114,12 +114,13 @@ def predict(
     if out.suffix not in form.suffixes:
         raise ConfigError(f"--out takes a {' or '.join(form.suffixes)} file for '{layout}', got '{out}'.")
     asked, distance = level if form.judged else None, form.judged and not quick
+    onnx, study = run.suffix.lower() == ".onnx" and not run.is_dir(), (run / "study.yaml").is_file()
+    if (arm or block) and not study:
+        raise ConfigError(f"--arm and --block name networks of a study, and {run} is no study's folder.")
+    if gpus and ray is None:
+        raise ConfigError("--gpus is for the tasks of a Ray cluster (--ray); without one say --device.")
     if ray is not None:
-        if (
-            run.suffix == ".onnx"
-            or (run / "study.yaml").is_file()
-            or (layout, out.suffix) != ("table", ".csv")
-        ):
+        if onnx or study or (layout, out.suffix) != ("table", ".csv"):
             raise ConfigError(
                 "--ray takes a run folder and writes a table as .csv; leave it out for anything else."
             )
@@ -127,9 +128,9 @@ def predict(
             open_run(run), paths, out, asked, distance, tta, device, ray, gpus
         )
     else:
-        if run.suffix == ".onnx":
+        if onnx:
             predictions, far = _predict_onnx(run, paths, asked, distance, tta, device)
-        elif (run / "study.yaml").is_file():
+        elif study:
             predictions, far = _predict_study(run, paths, arm, block, asked, distance, tta, device)
         else:
             predictions, far = _predict_run(open_run(run), paths, asked, distance, tta, device)
@@ -169,9 +170,9 @@ def _judging(
     run: "Run", level: float | None, distance: bool, tta: str | None, device: str, progress: "Progress"
 ) -> tuple[dict[str, Any], str]:
     """How a run predicts, and how often a picture is called far for nothing."""
-    sure = level if level and if_known(lambda: run.answer_rule(level, tta)) else None
+    rule = None if level is None else if_known(lambda: run.answer_rule(level, tta))
     known = if_known(lambda: run.familiarity(device, progress)) if distance else None
-    settings = {"tta": tta, "device": device, "level": sure, "familiarity": known}
+    settings = {"tta": tta, "device": device, "level": rule and level, "familiarity": known}
     return settings, known.words if known else ""
 
 
@@ -211,8 +212,14 @@ def _predict_study(
         gain,
         keeping_weights,
     )
+    from foveate.studies.study_reader import open_study
 
     runs = keeping_weights(finished_runs(folder, arm, block), folder)
+    planned = sum((cell.arm, cell.block) == (arm, block) for cell in open_study(folder).cells())
+    if len(runs) < planned:
+        tell(
+            f"{planned - len(runs)} of the {planned} runs of '{arm}' are not finished; the others answer alone."
+        )
     found = gain(runs)
     if found is not None:
         name = {"val": "validation", "test": "test"}[found.split]
@@ -220,7 +227,7 @@ def _predict_study(
             f"On {found.pictures} {name} pictures that two or more of the {len(runs)} networks have not learnt from: "
             f"one network {100 * found.one:.1f} % right, averaged {100 * found.averaged:.1f} %."
         )
-    rule = if_known(lambda: answer_rule_of(runs, level, tta)) if level else None
+    rule = None if level is None else if_known(lambda: answer_rule_of(runs, level, tta))
     tables: list[PredictionTable] = []
     known: list[Familiarity] = []
     with watched() as screen:
@@ -253,6 +260,12 @@ def _predict_onnx(
         raise ConfigError(
             f"{file} knows when it is sure at --level {rule.level:g} alone, at which it was exported."
         )
+    for wanted, known, what in (
+        (level is not None, rule, "when it is sure"),
+        (distance, far, "what is far from its training pictures"),
+    ):
+        if wanted and known is None:
+            tell(f"{file} does not know {what}: that was not known when it was exported.")
     predictions = classifier.predict(paths, judged=level is not None, distance=distance)
     return predictions, f"{false_alarms(far.rate, far.n)}." if far else ""
 

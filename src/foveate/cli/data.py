@@ -66,10 +66,10 @@ def split(
     # As training does: a file that divides copies would be refused by the training that follows it.
     catalog = keep_together(found.catalog, alike)
     result = divide(catalog, SplitConfig(folds=folds, val=val, test=test, seed=seed))
-    if folders is not None:
-        links, copies = write_tree(result.catalog, folders)
     if out is not None:
         save_split(result.catalog, out, result.folds)
+    if folders is not None:
+        links, copies = write_tree(result.catalog, folders)
     for note in (*found.notes, *result.notes):
         say(note, style="dim")
     if result.folds is not None:

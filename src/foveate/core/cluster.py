@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from foveate.core.errors import ConfigError, FoveateError
+from foveate.core.errors import ConfigError, FoveateError, first_line
 
 RETRIES = 5
 """How often a task whose node or process dies is begun again."""
@@ -112,13 +112,19 @@ class Cluster:
         """What a task returned; waits for it.
 
         Raises:
-            LostError: it has no end. An error of the function itself is raised as it is.
+            LostError: it has no end, or something is missing on its node. An error in words is raised as it is.
         """
         errors = self._ray.exceptions
         try:
             return self._ray.get(handle)
         except errors.RayTaskError as error:
-            raise error.cause from None
+            cause = error.cause
+            if isinstance(cause, FoveateError | OSError):
+                raise cause from None
+            raise LostError(
+                f"A task failed on its node ({type(cause).__name__}: {first_line(cause)}); the same foveate, with what "
+                "it needs, must be installed on every node."
+            ) from None
         except errors.RayError as error:
             raise LostError(
                 f"Its node or process died {RETRIES + 1} times ({type(error).__name__}), perhaps for want of memory."

@@ -18,7 +18,7 @@ from foveate.data.catalog import UNLABELLED, Catalog, composed
 from foveate.data.listing import scan
 from foveate.data.mask_matching import UPLOADED, Lookup
 from foveate.data.mask_search import TREES
-from foveate.data.table_catalog import PATH_COLUMNS, SUFFIXES, read_columns, relative
+from foveate.data.table_catalog import PATH_COLUMNS, SUFFIXES, read_columns, read_manifest, relative
 
 CORRECTED = "corrected"
 """The column, or field, that is taken where nothing else is said."""
@@ -132,6 +132,9 @@ def match(catalog: Catalog, said: Mapping[str, Sequence[str]], *, new_classes: b
     """
     finder = _Finder(catalog)
     classes = catalog.class_words
+    ids, named = (
+        {composed(text): k for k, text in enumerate(v)} for v in (catalog.class_ids, catalog.classes)
+    )
     chosen: dict[str, dict[str, str]] = defaultdict(dict)
     left: dict[str, str] = {}
     by_name = 0
@@ -145,13 +148,16 @@ def match(catalog: Catalog, said: Mapping[str, Sequence[str]], *, new_classes: b
             )
         elif len(answers) > 1:
             left[name] = f"it was given several classes ({', '.join(answers)}); leave one"
-        elif composed(answers[0]) not in classes and not new_classes:
+        elif ids.get(word := composed(answers[0])) is not None and named.get(word, ids[word]) != ids[word]:
+            one, other = (f"{catalog.class_ids[k]}_{catalog.classes[k]}" for k in (ids[word], named[word]))
+            left[name] = f"'{word}' is the id of one class and the name of another; write {one} or {other}"
+        elif word not in classes and not new_classes:
             left[name] = (
                 f"{shown(answers[0])} is no class here; mend it, or allow new classes (--new-classes)"
             )
         else:
-            number = classes.get(composed(answers[0]))
-            label = composed(answers[0]) if number is None else catalog.classes[number]
+            number = classes.get(word)
+            label = word if number is None else catalog.classes[number]
             chosen[pictures[0]][name] = label
             by_name += not exact
     labels = {}
@@ -218,6 +224,7 @@ def write_corrected(
 
     Raises:
         ConfigError: the table would lie elsewhere, or over another file.
+        DataError: a class has a name that no table can hold.
     """
     if os.path.realpath(out.parent) != os.path.realpath(catalog.root):
         raise ConfigError(
@@ -237,4 +244,17 @@ def write_corrected(
     listed = {sample.path for sample in catalog.samples}
     rows += [(path, label, ids.get(label, label)) for path, label in labels.items() if path not in listed]
     header = ("path", "label", "class_id", "split", "group", "mask", *catalog.attributes)
-    write_csv(out, header, [row + ("",) * (len(header) - len(row)) for row in sorted(rows)])
+    rows = [row + ("",) * (len(header) - len(row)) for row in sorted(rows)]
+    write_csv(out, header, rows)
+    try:
+        read = read_manifest(out)
+        classes = (*read.classes, "")
+        for sample, (path, label, *_) in zip(read.samples, rows, strict=True):
+            if (sample.path, classes[sample.label]) != (path, label.strip()):
+                raise DataError(
+                    f"A table cannot hold {path} with the class '{label}': it would be read as {sample.path} with the "
+                    f"class '{classes[sample.label]}'; rename the class."
+                )
+    except DataError:
+        out.unlink()
+        raise

@@ -18,11 +18,14 @@ def write_tree(catalog: Catalog, out: Path) -> tuple[int, int]:
 
     Raises:
         DataError: ``out`` holds files, or lies among the pictures; a class cannot be a folder's name; two pictures
-            would get one name.
+            or classes would get one name; a picture is gone.
     """
     check_new(out)
-    if Path(os.path.abspath(out)).is_relative_to(os.path.abspath(catalog.root)):
+    out = Path(os.path.realpath(out))
+    if out.is_relative_to(os.path.realpath(catalog.root)):
         raise DataError(f"{out} lies among the pictures of {catalog.root}; name a folder elsewhere.")
+    if out == Path.cwd() or os.path.ismount(out):
+        raise DataError(f"{out} is a disk, or the folder that you are in; name a new folder inside it.")
     places = _places(catalog)
     temporary, links = out.with_name(f".{out.name}.{os.getpid()}.tmp"), 0
     try:
@@ -32,10 +35,20 @@ def write_tree(catalog: Catalog, out: Path) -> tuple[int, int]:
             try:
                 os.link(source, target)
                 links += 1
-            except (FileNotFoundError, FileExistsError):
+            except FileNotFoundError:
+                raise DataError(
+                    f"The picture {catalog.file(row)} is gone, or a link to nothing; bring it back or remove it."
+                ) from None
+            except FileExistsError:
                 raise
             except OSError:  # another disk, or one that knows no links
                 shutil.copy2(source, target)
+        made = [files for _, _, files in os.walk(temporary) if files]
+        if (len(made), sum(map(len, made))) != (len({*map(os.path.dirname, places.values())}), len(places)):
+            raise DataError(
+                f"The disk of {out} takes names that differ in case alone for one; rename such classes and pictures, "
+                "or name a folder on another disk."
+            )
         if out.is_dir():
             out.rmdir()
         temporary.rename(out)
@@ -54,6 +67,8 @@ def _places(catalog: Catalog) -> dict[int, str]:
             raise DataError(
                 f"The class '{name}' of {catalog.root} cannot be the name of a folder; rename it in the table."
             )
+        if folders.count(name) > 1:
+            raise DataError(f"Two classes of {catalog.root} would both be the folder {name}; rename one.")
     rows = [row for row, sample in enumerate(catalog.samples) if sample.label != UNLABELLED and sample.split]
     parent = {row: f"{catalog.samples[row].split}/{folders[catalog.labels[row]]}" for row in rows}
     named = {row: f"{parent[row]}/{os.path.basename(catalog.samples[row].path)}" for row in rows}

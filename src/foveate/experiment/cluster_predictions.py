@@ -4,6 +4,7 @@ Ray Data would do the same with a second way to read pictures and pyarrow's colu
 ``Run.predict`` makes of it, so that the file is the one that a single machine writes.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -51,7 +52,7 @@ def predict_in_cluster(
     tasks = ((str(run.folder.absolute()), str(root), piece, shared, cluster.cpus) for piece in pieces)
     done = written = 0
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with open(part, "w", encoding="utf-8") as stream:
             for table in cluster.in_order(_predict_there, tasks):

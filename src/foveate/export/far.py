@@ -29,7 +29,7 @@ class Far(Config):
     def of(cls, train: np.ndarray, neighbour: int) -> Self:
         """From features (known, F) of training pictures; any picture is near still."""
         unit = _unit(train)
-        scales = np.abs(unit).max(axis=1, keepdims=True) / 127
+        scales = np.maximum(np.abs(unit).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
         whole = np.round(unit / scales).astype(np.int8)
         return cls(
             features=base64.b64encode(whole.tobytes()).decode(),

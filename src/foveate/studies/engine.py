@@ -19,7 +19,7 @@ from typing import Any
 
 from foveate.core import manifest
 from foveate.core.cluster import Cluster
-from foveate.core.errors import StudyError
+from foveate.core.errors import StudyError, first_line
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
 from foveate.models.weights import resolve_weights
@@ -287,7 +287,11 @@ class _Engine:
             worker = free.get()
             if time.monotonic() < self.ends:
                 answers.put((cell, None))
-                answers.put((cell, worker.ask(self._task(cell))))
+                try:
+                    answer = worker.ask(self._task(cell))
+                except Exception as error:  # noqa: BLE001 (the loop below waits for an answer, whatever happened)
+                    answer = {"error": f"Its worker failed ({type(error).__name__}: {first_line(error)})."}
+                answers.put((cell, answer))
             else:
                 answers.put((cell, {}))
             free.put(worker)

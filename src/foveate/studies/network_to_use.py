@@ -55,7 +55,8 @@ def finished_runs(folder: Path, arm: str, block: str = "") -> list[Run]:
     if arm not in arms:
         raise StudyError(f"The study {folder} has no arm '{arm}'; choose of {'; '.join(arms)} (--arm).")
     if block not in blocks:
-        raise StudyError(f"The study {folder} has several tables; choose of {'; '.join(blocks)} (--block).")
+        which = f"several tables; choose of {'; '.join(blocks)}" if any(blocks) else "one table; leave out"
+        raise StudyError(f"The study {folder} has {which} (--block).")
     cells = [cell for cell in study.cells() if cell.arm == arm and cell.block == block]
     runs = [run for run in (Run(folder_of(folder, cell)) for cell in cells) if run.finished]
     if not runs:
@@ -80,15 +81,23 @@ def keeping_weights(runs: Sequence[Run], folder: Path) -> list[Run]:
 
 def averaged(tables: Sequence[PredictionTable]) -> PredictionTable:
     """The same pictures by several networks: the means of their probabilities, and where all say how far a picture is
-    the mean of that; far is what more than half of the networks call far."""
-    look = {}
+    the mean of that; far is what more than half of the networks call far.
+
+    Raises:
+        StudyError: the networks know other classes.
+    """
+    if len({table.class_ids for table in tables}) > 1:
+        raise StudyError("The networks of this arm know different classes, so their answers have no mean.")
+    look, unreadable = {}, {path: why for table in tables for path, why in table.unreadable.items()}
+    if unreadable:  # perhaps of some alone, where pictures vanish meanwhile
+        tables = [table.subset(~np.isin(table.path, list(unreadable))) for table in tables]
     if all("far" in table.look for table in tables):
         distances, far = (
             np.mean([table.look[name] for table in tables], axis=0) for name in ("distance", "far")
         )
         look = {"distance": distances, "far": far > 0.5}
     probabilities = np.mean([table.probabilities for table in tables], axis=0)
-    return replace(tables[0], probabilities=probabilities, look=look)
+    return replace(tables[0], probabilities=probabilities, look=look, unreadable=unreadable)
 
 
 def far_in_words(known: Sequence[Familiarity]) -> str:
