@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foveate.core.errors import StudyError
 from foveate.core.manifest import WEIGHTS
 from foveate.experiment import Run
 from foveate.reporting.study_folder import publish_study
-from foveate.studies.arm_pictures import ARMS, COUNT, FOLDER, choose_pictures
+from foveate.studies.arm_pictures import ARMS, COUNT, FOLDER, arm_pictures, choose_pictures
 from foveate.studies.engine import folder_of, run_study
 from foveate.studies.specification import Study
 from training_helpers import BASE
@@ -67,6 +68,32 @@ def test_they_are_kept_though_the_networks_are_not(done: tuple[Study, Path]) -> 
     assert shared == len(first) * len(arrays["path"]), (
         "so few test pictures are all in the runs' own galleries"
     )
+
+
+def test_what_is_damaged_or_of_other_pictures_is_not_shown_but_looked_at_again(
+    done: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, folder = done
+    runs = {cell.key: Run(folder_of(folder, cell)) for cell in study.cells()}
+    (whole,) = (folder / FOLDER).iterdir()
+    with np.load(whole) as kept:
+        arrays = dict(kept)
+    file = tmp_path / FOLDER / whole.name
+    file.parent.mkdir()
+    damaged: list[dict[str, np.ndarray]] = [
+        {**arrays, "image squash": arrays["image squash"][:2]},
+        {name: values for name, values in arrays.items() if name != "image squash"},
+        {**arrays, "path": np.array([f"gone/{k}.png" for k in range(len(arrays["path"]))])},
+        {},
+    ]
+    for values in damaged:
+        np.savez(file, allow_pickle=False, **values)
+        with pytest.raises(StudyError, match="was not kept"):
+            arm_pictures(study, tmp_path, "", runs)
+    file.write_bytes(whole.read_bytes())
+    found = arm_pictures(study, tmp_path, "", runs)
+    assert found is not None
+    assert found.path.tolist() == arrays["path"].tolist()
 
 
 def test_the_report_shows_them_with_the_answers(done: tuple[Study, Path]) -> None:

@@ -1,5 +1,6 @@
 """foveate app"""
 
+import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -46,6 +47,9 @@ def app(
         session = Session(opened, Path(folder), device, level, known, drawn)
         with App(session, port) as server:
             session.try_explainers()
+            for number in (signal.SIGTERM, signal.SIGHUP):  # so that pictures that came in are taken away
+                if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it otherwise
+                    signal.signal(number, signal.default_int_handler)
             say("Open ", (server.url, "bold"), " on this computer; Ctrl-C ends it.")
             try:
                 server.serve_forever()

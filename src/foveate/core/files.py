@@ -36,7 +36,8 @@ def write_bytes(path: Path, *content: bytes | memoryview) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():  # on a read-only disk not even what is not there can be removed
+            temporary.unlink()
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None
         raise

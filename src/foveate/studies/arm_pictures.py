@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foveate.core.errors import FoveateError, StudyError
+from foveate.core.errors import FoveateError, RunError, StudyError
 from foveate.core.manifest import WEIGHTS
 from foveate.core.rng import numpy_generator
 from foveate.evaluation.gallery import compute_maps, read_arrays, write_arrays
@@ -71,12 +71,8 @@ def arm_pictures(study: Study, folder: Path, block: str, runs: Mapping[str, Run]
     if len({cell.key for cell in cells}) < 2:
         return None
     file = folder / FOLDER / f"{study.block_names.index(block) + 1}.npz"
-    if file.is_file():
-        kept = read_arrays(file, ("path", "drawn"))
-        path, drawn = kept.pop("path"), kept.pop("drawn")
-        images = {name[6:]: kept.pop(name) for name in list(kept) if name.startswith("image ")}
-        if set(kept) == {cell.key for cell in cells}:
-            return ArmPictures(path, drawn, images, kept)
+    if (kept := _kept(file, cells, runs)) is not None:
+        return kept
     without = [cell for cell in cells if not (runs[cell.key].folder / WEIGHTS).is_file()]
     if without:
         raise StudyError(f"the network of '{without[0]}' was not kept")
@@ -84,6 +80,24 @@ def arm_pictures(study: Study, folder: Path, block: str, runs: Mapping[str, Run]
     images = {f"image {fit}": values for fit, values in found.images.items()}
     write_arrays(file, {"path": found.path, "drawn": found.drawn, **images, **found.maps})
     return found
+
+
+def _kept(file: Path, cells: Sequence[Cell], runs: Mapping[str, Run]) -> ArmPictures | None:
+    """Those in the file, if it is whole and of these cells as they are now."""
+    try:
+        kept = read_arrays(file, ("path", "drawn"))
+    except RunError:
+        return None
+    path, drawn = kept.pop("path"), kept.pop("drawn")
+    images = {name[6:]: kept.pop(name) for name in list(kept) if name.startswith("image ")}
+    tested = (set(runs[cell.key].predictions.of_split("test").path.tolist()) for cell in cells)
+    fits = (
+        set(kept) == {cell.key for cell in cells}
+        and set(images) == {cell.experiment.data.fit for cell in cells}
+        and {len(values) for values in (drawn, *images.values(), *kept.values())} == {len(path)}
+        and set(path.tolist()) <= set.intersection(*tested)
+    )
+    return ArmPictures(path, drawn, images, kept) if fits else None
 
 
 def keep_arm_pictures(study: Study, folder: Path) -> None:
