@@ -75,6 +75,23 @@ def test_distances_are_those_of_the_run_but_for_rounding(
     assert np.mean(a["far"] != b["far"]) < 0.05
 
 
+def test_a_training_picture_that_is_gone_costs_what_is_far_alone_and_it_is_said(
+    finished: Run, tree: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.ONNX"
+    gone = finished.catalog.file(int(finished.catalog.indices("train")[0]))
+    gone.rename(tmp_path / "gone.png")
+    try:
+        exported = foveate("export", finished.folder, "--onnx", file)
+    finally:
+        (tmp_path / "gone.png").rename(gone)
+    assert exported.exit_code == 0, exported.output
+    told = foveate("predict", file, tree / "images" / "class0", "--out", tmp_path / "p.csv")
+    assert told.exit_code == 0, told.output
+    assert "does not know what is far from its training pictures" in " ".join(told.output.split())
+    assert "does not know when it is sure" not in " ".join(told.output.split())
+
+
 def test_neither_torch_nor_anything_heavy_is_imported(model: Path, tree: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from foveate.cli.main import app; app(sys.argv[1:], standalone_mode=False); "

@@ -78,6 +78,25 @@ class Shared(nn.Module):
         return x + self.norm(x)
 
 
+class Untracked(nn.Module):
+    """A BatchNorm of each batch's own statistics, and one that is called by the argument's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)
+        self.named = nn.BatchNorm2d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.named(input=self.norm(self.conv(x)))
+        return found
+
+
+def test_a_norm_without_statistics_of_its_own_stays() -> None:
+    model = built("resnet18")
+    model.backbone.conv1 = nn.Sequential(Untracked().double().eval(), model.backbone.conv1)
+    assert norms(folded(model, 64)) == 2
+
+
 def test_an_output_that_is_used_twice_is_left_alone() -> None:
     model = built("resnet18")
     model.backbone.conv1 = nn.Sequential(Shared().double().eval(), model.backbone.conv1)

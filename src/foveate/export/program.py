@@ -113,10 +113,12 @@ def _far(catalog: Catalog, classifier: OnnxClassifier) -> Far | None:
     train, val = compared_with(catalog), some(catalog.indices("val", labelled=False), MEASURED, "web", "val")
     if "features" not in classifier.card.outputs or len(train) < NEIGHBOURS or not len(val):
         return None
-    known, others = (
-        classifier.outputs([catalog.file(row) for row in rows], ["features"])["features"]
-        for rows in (train, val)
-    )
+    files = [[catalog.file(row) for row in rows] for rows in (train, val)]
+    if not all(
+        file.is_file() for part in files for file in part
+    ):  # gone, which keeps no network from leaving
+        return None
+    known, others = (classifier.outputs(part, ["features"])["features"] for part in files)
     far = Far.of(known, NEIGHBOURS)
     limit, rate = limit_of(far.distance(others))
     return far.model_copy(update={"limit": limit, "rate": rate, "n": len(val)})

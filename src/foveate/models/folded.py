@@ -61,7 +61,7 @@ def _watched(model: Network, images: torch.Tensor) -> tuple[list[tuple[str, str]
             calls[name] += 1
             if isinstance(module, nn.Conv2d):
                 given[id(out)] = (name, out)  # held, so that its id stays its own
-            elif id(taken[0]) in given:
+            elif taken and id(taken[0]) in given:
                 pairs[given[id(taken[0])][0], name] += 1
 
         handles.append(module.register_forward_hook(hook))
@@ -69,7 +69,8 @@ def _watched(model: Network, images: torch.Tensor) -> tuple[list[tuple[str, str]
     handles: list[torch.utils.hooks.RemovableHandle] = []
     try:
         for name, module in model.named_modules():
-            if isinstance(module, nn.Conv2d) or type(module) in (nn.BatchNorm2d, BatchNormAct2d):
+            norm = type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.running_var is not None
+            if norm or isinstance(module, nn.Conv2d):
                 watch(name, module)
         logits = model(images).logits
     finally:
