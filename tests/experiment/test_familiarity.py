@@ -69,6 +69,6 @@ def test_the_false_alarm_rate_is_kept(n: int) -> None:
 def test_words_state_the_rate() -> None:
     known = Familiarity(NearestNeighbors(), 0.5, 0.0196, 50, (0.03, (0.01, 0.08), 100))
     assert known.words == (
-        "Pictures like the run's own are called far in 2.0 % or fewer, by 50 validation pictures; of its 100 test "
-        "pictures 3.0 % are (1.0 to 8.0)."
+        "False alarms, by 50 validation pictures: 2.0 % or fewer of pictures like the run's own; 3.0 % (1.0 to 8.0) of "
+        "its 100 test pictures."
     )

@@ -65,9 +65,7 @@ def test_distances_are_those_of_the_run_but_for_rounding(
     said = []
     for source, file in ((finished.folder, "a.csv"), (model, "b.csv")):
         told = foveate("predict", source, tree / "images", "--out", tmp_path / file)
-        said.append(
-            re.findall("Pictures like the run's own are called far in .* validation pictures", told.output)
-        )
+        said.append(re.findall("False alarms, by .* of pictures like the run's own", told.output))
     assert said[0] == said[1] != []
     a, b = (PredictionTable.from_csv(tmp_path / file).look for file in ("a.csv", "b.csv"))
     np.testing.assert_allclose(a["distance"], b["distance"], atol=0.01)

@@ -30,9 +30,12 @@ R = TypeVar("R")
 
 
 def say(*parts: str | Path | tuple[str, str], style: str = "", console: Console = out) -> None:
-    """Print a line as it is, paths in bold; a part may be (text, style)."""
+    """Print a line, paths in bold; a part may be (text, style). A terminal breaks it between words, but not where it
+    names a path, which may be copied."""
+    named = any(isinstance(part, Path) for part in parts)
     line = Text.assemble(*((str(p), "bold") if isinstance(p, Path) else p for p in parts), style=style)
-    console.print(line, soft_wrap=True)
+    whole = named or not console.is_terminal
+    console.print(line, soft_wrap=whole, overflow="ignore", crop=False)
 
 
 def tell(text: str) -> None:

@@ -52,4 +52,4 @@ class AnswerRule:
 
 def false_alarms(rate: float, n: int) -> str:
     """How often a picture is called far for nothing, by ``n`` validation pictures; a sentence without its end."""
-    return f"Pictures like the run's own are called far in {100 * rate:.1f} % or fewer, by {n} validation pictures"
+    return f"False alarms, by {n} validation pictures: {100 * rate:.1f} % or fewer of pictures like the run's own"

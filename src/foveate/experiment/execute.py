@@ -51,6 +51,7 @@ from foveate.models.build import build_network, picture_size
 from foveate.models.networks import Network
 from foveate.models.store import save_model
 from foveate.models.summary import summarise_network
+from foveate.models.weights import resolve_weights
 from foveate.objectives import Context, Objective
 from foveate.training import Decisions, Feeds, Job, Observer, fit
 from foveate.training.batch_size import decide_batch_size
@@ -125,6 +126,8 @@ def _run(
             shutil.rmtree(out / folder, ignore_errors=True)
         return Run(out)
     weights = _first_run(experiment, data, out, starts, quarantine, observer, accelerator)
+    if weights is None:
+        resolve_weights(experiment.model)  # what is missing is told before the pictures are read
     with accelerator.main_process_first():
         prepared = prepare(
             data, experiment.data, quarantine=quarantine, observer=observer, labels=experiment.task is None

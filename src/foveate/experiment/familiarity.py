@@ -94,9 +94,7 @@ class Familiarity:
         if self.measured is None:
             return f"{said}."
         share, (low, high), n = self.measured
-        return (
-            f"{said}; of its {n} test pictures {100 * share:.1f} % are ({100 * low:.1f} to {100 * high:.1f})."
-        )
+        return f"{said}; {100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of its {n} test pictures."
 
 
 class _Distance(Evaluator):

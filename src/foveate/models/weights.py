@@ -82,7 +82,10 @@ def resolve_weights(config: ModelConfig) -> Weights:
             f"{file} has no card ({file.stem}.json) that names its network; give the backbone's name."
         )
     if card and name.split(".")[0] != card.architecture.split(".")[0]:
-        raise ConfigError(f"The backbone is {name!r}, but the card of {file} says {card.architecture!r}.")
+        raise ConfigError(
+            f"The backbone is {name!r}, but the card of {file} says {card.architecture!r}; leave the backbone out, or "
+            f"give weights of {name}."
+        )
     return Weights(_known(name), file, card)
 
 

@@ -97,7 +97,7 @@ def mask_problems(catalog: Catalog, facts: Sequence[Facts]) -> Iterator[Problem]
         yield Problem.of("mask-inverted", "", text, around)
     missing = [sample.path for sample in catalog.samples if not sample.mask]
     if missing and catalog.has_masks:
-        text = f"{len(missing)} of {len(catalog)} pictures have no mask; mask terms skip them."
+        text = f"{len(missing)} of {len(catalog)} pictures have no mask; what works with masks leaves them alone."
         yield Problem.of("mask-missing", "", text, missing)
         yield from _partly(catalog)
 

@@ -133,7 +133,8 @@ def probe(
     together = [*alike, *members.values()]  # one group, or nearly alike, or a chain of both
     blocks = joined(np.arange(len(catalog)), ((rows[0], row) for rows in together for row in rows[1:]))
     cues = []
-    for done, (name, vectors) in enumerate(_vectors(facts).items(), start=1):
+    of_cues = _vectors(facts)
+    for done, (name, vectors) in enumerate(of_cues.items(), start=1):
         rows = np.array([row for row in vectors if catalog.labels[row] != UNLABELLED], dtype=np.int64)
         known, of_class = np.unique(catalog.labels[rows]), catalog.labels[rows]
         rich = [
@@ -145,7 +146,7 @@ def probe(
             labels = catalog.labels[rows]
             cues.append(_judge(name, features, labels, blocks[rows], margin, seed, catalog.has_masks))
         if progress is not None:
-            progress("cues", done, len(_KINDS))
+            progress("cues", done, len(of_cues))
     return cues
 
 
@@ -199,7 +200,8 @@ def _judge(
     interval = of_mean_share(hits * independent / total, independent)
     far = interval[0] > chance + margin * (1 - chance)
     weak = "a little above guessing" if interval[0] > chance else "no better than guessing"
-    said = f"{subject[0].upper()}{subject[1:]} gives the class at {accuracy:.0%}, chance {chance:.0%}"
+    gives = "give" if name == "object" else "gives"
+    said = f"{subject[0].upper()}{subject[1:]} {gives} the class at {accuracy:.0%}, chance {chance:.0%}"
     advice = _CHEAT if masks and name == "border" else advice  # masks say that there are objects
     return Cue(
         name, accuracy, chance, interval, f"{said}: {advice if far else weak}.", len(labels), kind, far
