@@ -98,7 +98,7 @@ def test_probabilities_are_averaged_and_the_gain_is_on_pictures_not_learnt(
         [row["distance"] for row in told], np.mean([look["distance"] for look in each], axis=0)
     )
     assert [row["far"] for row in told] == (np.sum([look["far"] for look in each], axis=0) >= 2).tolist()
-    assert "validation pictures of each of the 3 networks." in result.output
+    assert "validation pictures of each of the 3 networks: " in result.output
 
 
 class Drawn:

@@ -50,6 +50,6 @@ class AnswerRule:
         return replace(table, look={**columns, **table.look}, possible=judged.possible)
 
 
-def false_alarms(rate: float, n: int) -> str:
+def false_alarms(rate: float, n: int, more: str = "") -> str:
     """How often a picture is called far for nothing, by ``n`` validation pictures; a sentence without its end."""
-    return f"False alarms, by {n} validation pictures: {100 * rate:.1f} % or fewer of pictures like the run's own"
+    return f"False alarms, by {n} validation pictures{more}: {100 * rate:.1f} % or fewer of pictures like the run's own"

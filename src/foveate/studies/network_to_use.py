@@ -106,7 +106,7 @@ def far_in_words(known: Sequence[Familiarity]) -> str:
     rate = sum(one.rate for one in known) / (len(known) // 2 + 1)
     if len(known) == 1:
         return known[0].words
-    return f"{false_alarms(rate, min(one.n for one in known))} of each of the {len(known)} networks."
+    return f"{false_alarms(rate, min(one.n for one in known), f' of each of the {len(known)} networks')}."
 
 
 def answer_rule_of(runs: Sequence[Run], level: float, tta: str | None = None) -> AnswerRule:
