@@ -131,13 +131,15 @@ def test_evaluate_predict_report(trained: tuple[Path, Result], tree: Path, tmp_p
     assert f"backgrounds: swapped {swapped:.3f}, blurred" in said(result)
     assert "class2" in result.output
     assert (tmp_path / "table.csv").is_file()
-    assert "Sets of possible classes hold the true one in" in said(result)
+    assert "Every set of possible classes holds all classes, so the sets say nothing." in said(result)
     assert foveate("evaluate", out, "--data", tree, "--tta", "flip", "--device", "cpu").exit_code == 0
 
     result = foveate("predict", out, tree / "images" / "class0", "--out", tmp_path / "p.csv")
     assert result.exit_code == 0, result.output
     assert "16 predictions" in said(result)
-    assert "of them not sure: 95 % of the others should be right." in said(result)
+    assert "All 16 are marked not sure: with 7 validation pictures no threshold can promise 95 %" in said(
+        result
+    )
     assert "of them far from the training pictures. False alarms, by" in said(result)
     with open(tmp_path / "p.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -52,7 +52,9 @@ def test_labels_at_chance_get_no_answer() -> None:
     found = answering(table.of_split("test"), answer_rule(table))
     assert found["answered"] == 0
     assert found["accuracy"] is None
-    assert "no threshold keeps 95 % of the answers right" in " ".join(in_words(found))
+    assert "by its mistakes on 150 validation pictures no threshold can promise 95 %" in " ".join(
+        in_words(found)
+    )
 
 
 def test_sets_are_those_of_crepes() -> None:
@@ -106,6 +108,22 @@ def test_few_validation_pictures_promise_nothing() -> None:
     judged = rule.judge(np.array([[0.9, 0.1, 0.0]]))
     assert judged.possible.all()
     assert not judged.answered.any()
+    assert rule.in_words(4, 4) == (
+        "All 4 are marked not sure: with 10 validation pictures no threshold can promise 95 %, which takes 19 or more. "
+        "Go by the column `confidence`."
+    )
+
+
+def test_nineteen_validation_pictures_promise_95_percent() -> None:
+    """By the rule's own inequality, all answers right: 1 of n + 1 within 5 %."""
+    logits = np.tile([8.0, 0.0], (19, 1))
+    table = PredictionTable.from_logits(
+        logits, np.zeros(19, int), [f"{k}" for k in range(19)], ["0", "1"], splits=["val"] * 19
+    )
+    assert answer_rule(table).promises_nothing == ""
+    fewer = answer_rule(table.subset(np.arange(19) < 18))
+    assert fewer.promises_nothing.endswith("which takes 19 or more")
+    assert answer_rule(table).in_words(2, 4) == "2 of them not sure: 95 % of the others should be right."
 
 
 def test_a_good_network_answers_everything() -> None:

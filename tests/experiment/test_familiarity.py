@@ -47,7 +47,7 @@ def test_features_are_kept(finished: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_gone_is_told(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "some", lambda rows, most, *seed: rows[:0] if "val" in seed else rows)
-    with pytest.raises(DataError, match="too few pictures"):
+    with pytest.raises(DataError, match="kept no validation pictures"):
         finished.familiarity()
 
 

@@ -51,13 +51,34 @@ def test_few_pictures_prove_no_overfitting() -> None:
 
 
 def test_history_speaks_too() -> None:
-    history = [
-        {"epoch": e, "phase": "all", "val_loss": loss, "val_accuracy": 0.5 + e / 100}
-        for e, loss in enumerate([1.0, 0.5, 0.6, 0.7, 0.8, 0.9], start=1)
-    ]
-    _, words, tries = verdict(1.0, 200, new(70, 100), history)
-    assert "1.8 times its smallest" in words
+    def history(*losses: float, accuracy: float = 0.5) -> list[dict[str, object]]:
+        return [
+            {"epoch": e, "phase": "all", "val_loss": loss, "val_accuracy": accuracy + e / 100}
+            for e, loss in enumerate(losses, start=1)
+        ]
+
+    risen, falling = history(1.0, 0.5, 0.6, 0.7, 0.8, 0.9), history(1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+    _, words, tries = verdict(1.0, 200, new(70, 100), risen)
+    assert "1.8 times its smallest: a sign of overfitting" in words
+    assert "more epochs" not in " ".join(tries)
+    _, words, tries = verdict(1.0, 200, new(70, 100), falling)
+    assert "its smallest" not in words
     assert tries[0] == "more epochs: the best, 6, is among the last ones"
+    kind, words, _ = verdict(1.0, 200, new(98, 100), risen)
+    assert kind == "neither"
+    assert "a sign of overfitting" not in words
+    assert "towards the end confidence was overfitted, answers were not" in words
+
+
+def test_where_all_is_right_nothing_is_wrong() -> None:
+    history = [
+        {"epoch": e, "phase": "all", "val_loss": loss, "val_accuracy": 0.94 + e / 100}
+        for e, loss in enumerate([0.2, 0.1, 0.01, 0.0009, 0.008, 0.0105], start=1)
+    ]
+    kind, words, tries = verdict(1.0, 84, new(18, 18), history)
+    assert kind == "neither"
+    assert "overfit" not in words
+    assert tries == ["harder pictures, or some taken elsewhere: 18 that are all right tell no more"]
 
 
 def test_training_pictures_are_those_of_the_kept_epoch(run: Path) -> None:

@@ -19,9 +19,9 @@ from PIL.PngImagePlugin import PngInfo
 from foveate.core.errors import DataError, RunError
 from foveate.core.files import write_csv
 from foveate.core.intervals import of_mean, wilson
+from foveate.data.annotations.proposed import CHUNK, digest
 from foveate.evaluation.background_files import TESTS
 from foveate.evaluation.predictions import PredictionTable
-from foveate.experiment.mask_proposals import CHUNK, made_by
 from foveate.reporting.report import build_report
 from foveate.reporting.text import percent
 
@@ -286,12 +286,18 @@ def test_what_to_expect_in_the_field(run: Path, swapped: str, removed: str, word
 
 def test_proposed_masks_are_said_to_be(run: Path) -> None:
     root = Path(json.loads((run / "environment.json").read_text())["data_root"])
-    made = {"settings": "", "prior": "centre", "reference": "", "contrast": None, "doubts": [], "pixels": ""}
     text = PngInfo()
-    text.add_itxt(CHUNK, json.dumps(made))
+    text.add_itxt(CHUNK, json.dumps({"pixels": digest(np.zeros((24, 32), np.uint8))}))
     Image.new("L", (32, 24)).save(root / "mask", "PNG", pnginfo=text)
-    assert made_by(root / "mask") is not None
-    assert "masks looked at were proposed by a program" in Page(build_report(run)).text
+    with open(run / "catalog.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    masked = [row for row in rows if row["split"] == "test" and row["mask"]]
+    assert f"All {len(masked)} masks were proposed by a program" in Page(build_report(run)).text
+    for row in masked[:3]:
+        row["mask"] = "labelstudio:export.json#1"
+    write_csv(run / "catalog.csv", list(rows[0]), rows)
+    said = f"{len(masked) - 3} of {len(masked)} masks were proposed by a program"
+    assert said in Page(build_report(run)).text
 
 
 def test_a_network_trained_without_objects_is_no_evidence(run: Path) -> None:

@@ -16,9 +16,13 @@ from foveate.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from foveate.data.cache import Progress
+    from foveate.evaluation.answer_rule import AnswerRule
     from foveate.evaluation.predictions import PredictionTable
     from foveate.experiment import Run
     from foveate.experiment.familiarity import Familiarity
+
+    Told = tuple[AnswerRule | None, str]
+    """What says when an answer is not sure, and how often a picture is called far for nothing."""
 
 T = TypeVar("T")
 SHOWN = 10
@@ -124,25 +128,23 @@ def predict(
             raise ConfigError(
                 "--ray takes a run folder and writes a table as .csv; leave it out for anything else."
             )
-        counts, unreadable, far = _predict_in_cluster(
+        counts, unreadable, (rule, far) = _predict_in_cluster(
             open_run(run), paths, out, asked, distance, tta, device, ray, gpus
         )
     else:
         if onnx:
-            predictions, far = _predict_onnx(run, paths, asked, distance, tta, device)
+            predictions, (rule, far) = _predict_onnx(run, paths, asked, distance, tta, device)
         elif study:
-            predictions, far = _predict_study(run, paths, arm, block, asked, distance, tta, device)
+            predictions, (rule, far) = _predict_study(run, paths, arm, block, asked, distance, tta, device)
         else:
-            predictions, far = _predict_run(open_run(run), paths, asked, distance, tta, device)
+            predictions, (rule, far) = _predict_run(open_run(run), paths, asked, distance, tta, device)
         form.write(predictions, out, shared_folder(paths))
         counts, unreadable = _counted([predictions])
     say(f"{counts['pictures']} predictions in ", out)
-    for column, meaning in (
-        ("not_sure", f"not sure: {100 * level:g} % of the others should be right."),
-        ("far", f"far from the training pictures. {far}"),
-    ):
-        if column in counts:
-            say(f"{counts[column]} of them {meaning}")
+    if rule is not None and "not_sure" in counts:
+        say(rule.in_words(counts["not_sure"], counts["pictures"]))
+    if "far" in counts:
+        say(f"{counts['far']} of them far from the training pictures. {far}")
     left_out = out.with_name(f"{out.stem}.unreadable.csv")
     if not unreadable:
         left_out.unlink(missing_ok=True)  # of an earlier call
@@ -168,41 +170,56 @@ def _counted(tables: Iterable["PredictionTable"]) -> tuple[Counter[str], dict[st
 
 def _judging(
     run: "Run", level: float | None, distance: bool, tta: str | None, device: str, progress: "Progress"
-) -> tuple[dict[str, Any], str]:
-    """How a run predicts, and how often a picture is called far for nothing."""
+) -> tuple[dict[str, Any], "Told"]:
+    """How a run predicts, and what its columns mean."""
+    if _without_validation([run], run.folder, level, distance):
+        level, distance = None, False
     rule = None if level is None else if_known(lambda: run.answer_rule(level, tta))
     known = if_known(lambda: run.familiarity(device, progress)) if distance else None
     settings = {"tta": tta, "device": device, "level": rule and level, "familiarity": known}
-    return settings, known.words if known else ""
+    return settings, (rule, known.words if known else "")
+
+
+def _without_validation(runs: Iterable["Run"], folder: Path, level: float | None, distance: bool) -> bool:
+    """Is said, once, where one kept no validation pictures and something is asked of them."""
+    splits = [{row["split"] for row in run.listed} for run in runs]
+    missing = any(known and "val" not in known for known in splits)
+    if missing and level is not None:
+        unsure, columns = "which answers are unsure", "not_sure and possible"
+        if distance:
+            unsure, columns = f"{unsure} or which pictures are far", "not_sure, possible and far"
+        tell(
+            f"{folder} kept no validation pictures, so it cannot say {unsure}; the columns {columns} are missing."
+        )
+    return missing
 
 
 def _predict_run(
     run: "Run", paths: list[Path], level: float | None, distance: bool, tta: str | None, device: str
-) -> tuple["PredictionTable", str]:
-    """The answers, and how often one is called far for nothing."""
+) -> tuple["PredictionTable", "Told"]:
     with watched() as screen:
-        settings, far = _judging(run, level, distance, tta, device, screen.progress)
-        return run.predict(paths, quarantine=True, **settings), far
+        settings, told = _judging(run, level, distance, tta, device, screen.progress)
+        return run.predict(paths, quarantine=True, **settings), told
 
 
 def _predict_in_cluster(
     run: "Run", paths: list[Path], out: Path, level: float | None, distance: bool, tta: str | None, device: str,
     ray: str, gpus: float,
-) -> tuple[Counter[str], dict[str, str], str]:  # fmt: skip
+) -> tuple[Counter[str], dict[str, str], "Told"]:  # fmt: skip
     """What is told of the answers, which are written piece by piece."""
     from foveate.core.cluster import Cluster
     from foveate.experiment.cluster_predictions import predict_in_cluster
 
     with watched() as screen, Cluster(ray, gpus=gpus) as cluster:
-        settings, far = _judging(run, level, distance, tta, device, screen.progress)
+        settings, told = _judging(run, level, distance, tta, device, screen.progress)
         tables = predict_in_cluster(run, paths, out, cluster, progress=screen.progress, **settings)
-        return *_counted(tables), far
+        return *_counted(tables), told
 
 
 def _predict_study(
     folder: Path, paths: list[Path], arm: str, block: str, level: float | None, distance: bool, tta: str | None,
     device: str,
-) -> tuple["PredictionTable", str]:  # fmt: skip
+) -> tuple["PredictionTable", "Told"]:  # fmt: skip
     """The averaged answers of an arm's networks; what averaging gains is said."""
     from foveate.studies.network_to_use import (
         answer_rule_of,
@@ -227,6 +244,8 @@ def _predict_study(
             f"On {found.pictures} {name} pictures that two or more of the {len(runs)} networks have not learnt from: "
             f"one network {100 * found.one:.1f} % right, averaged {100 * found.averaged:.1f} %."
         )
+    if _without_validation(runs, folder, level, distance):
+        level, distance = None, False
     rule = None if level is None else if_known(lambda: answer_rule_of(runs, level, tta))
     tables: list[PredictionTable] = []
     known: list[Familiarity] = []
@@ -240,14 +259,15 @@ def _predict_study(
             )
             screen.progress("Networks", number + 1, len(runs))
     joined = averaged(tables)
-    return joined if rule is None else rule.on(joined), far_in_words(known) if "far" in joined.look else ""
+    told = rule, far_in_words(known) if "far" in joined.look else ""
+    return joined if rule is None else rule.on(joined), told
 
 
 def _predict_onnx(
     file: Path, paths: list[Path], level: float | None, distance: bool, tta: str | None, device: str
-) -> tuple["PredictionTable", str]:
+) -> tuple["PredictionTable", "Told"]:
     """With an exported network, whose thresholds and views are inside."""
-    from foveate.evaluation.answer_rule import false_alarms
+    from foveate.evaluation.answer_rule import AnswerRule, false_alarms
     from foveate.export.onnx_classifier import OnnxClassifier
 
     if tta is not None or device not in ("auto", "cpu"):
@@ -267,7 +287,8 @@ def _predict_onnx(
         if wanted and known is None:
             tell(f"{file} does not know {what}: that was not known when it was exported.")
     predictions = classifier.predict(paths, judged=level is not None, distance=distance)
-    return predictions, f"{false_alarms(far.rate, far.n)}." if far else ""
+    judge = AnswerRule(**rule.model_dump()) if rule else None
+    return predictions, (judge, f"{false_alarms(far.rate, far.n)}." if far else "")
 
 
 @command()

@@ -1,5 +1,6 @@
 """Which pictures a network answers, by thresholds that were found before; how they are found: ``answering``."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,28 @@ class AnswerRule:
     """The network answers from here on; above 1: it answers nothing, since no threshold keeps ``level``."""
     least_probability: float
     """Classes from here on are possible; 0: all of them, since there are too few validation pictures."""
+
+    @property
+    def promises_nothing(self) -> str:
+        """Why no threshold keeps ``level``; "" where one does."""
+        needed = math.ceil(1 / (1 - self.level) - 1 - 1e-9)  # without any mistake
+        if self.least_confidence <= 1:
+            return ""
+        promise = f"{self.n} validation pictures no threshold can promise {100 * self.level:g} %"
+        return (
+            f"with {promise}, which takes {needed} or more"
+            if self.n < needed
+            else f"by its mistakes on {promise}"
+        )
+
+    def in_words(self, unsure: int, n: int) -> str:
+        """What ``unsure`` of ``n`` pictures means."""
+        if unsure < n or not n:
+            return f"{unsure} of them not sure: {100 * self.level:g} % of the others should be right."
+        every = f"All {n} are" if n > 1 else "The picture is"
+        if not self.promises_nothing:
+            return f"{every} marked not sure: calibrated confidence below {self.least_confidence:.3f}."
+        return f"{every} marked not sure: {self.promises_nothing}. Go by the column `confidence`."
 
     def judge(self, probabilities: np.ndarray) -> Judged:
         """probabilities: (N, C), as the network gives them."""

@@ -63,13 +63,14 @@ def answering(rows: PredictionTable, rule: AnswerRule) -> dict[str, Any]:
     low, high = of_answers(right, groups) or (None, None)
     covered_low, covered_high = of_answers(covered, rows.group) or (None, None)
     return {
-        "level": rule.level, "n_validation": rule.n, "n": len(rows), "temperature": rule.temperature,
+        "level": rule.level, "n_validation": rule.n, "promises_nothing": rule.promises_nothing,
+        "n": len(rows), "temperature": rule.temperature,
         "ece": expected_calibration_error(judged.confidence, rows.correct),
         "nll": negative_log_likelihood(log_probabilities(rows.probabilities), rows.label, rule.temperature),
         "answered": int(judged.answered.sum()), "share": float(judged.answered.mean()),
         "accuracy": float(right.mean()) if len(right) else None, "accuracy_low": low, "accuracy_high": high,
         "covered": float(covered.mean()), "covered_low": covered_low, "covered_high": covered_high,
-        "possible": float(judged.possible.sum(axis=1).mean()),
+        "possible": float(judged.possible.sum(axis=1).mean()), "sets_say_nothing": bool(judged.possible.all()),
     }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def in_words(found: dict[str, Any]) -> list[str]:
     n, level = found["n_validation"], f"{100 * found['level']:g} %"
     said = [
         f"With a temperature of {found['temperature']:.2f}, from {n} validation pictures: calibration error "
-        f"{found['ece']:.3f}, mean log loss {found['nll']:.3f}."
+        f"{found['ece']:.3f}, mean log loss {found['nll']:z.3f}."
     ]
     if found["answered"]:
         said.append(
@@ -87,9 +88,10 @@ def in_words(found: dict[str, Any]) -> list[str]:
             "sure of the others."
         )
     else:
-        said.append(
-            f"It is sure of no picture: by {n} validation pictures, no threshold keeps {level} of the answers right."
-        )
+        why = found["promises_nothing"] or "none is confident enough"
+        said.append(f"It is sure of no picture: {why}.")
+    if found["sets_say_nothing"]:
+        return [*said, "Every set of possible classes holds all classes, so the sets say nothing."]
     low, high = 100 * found["covered_low"], 100 * found["covered_high"]
     said.append(
         f"Sets of possible classes hold the true one in {100 * found['covered']:.1f} % ({low:.1f} to {high:.1f}; aimed "

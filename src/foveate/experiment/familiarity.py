@@ -63,8 +63,15 @@ class Familiarity:
                 f"{len(missing)} pictures of the run in {run.folder} are gone ({catalog.file(missing[0])}), so how far "
                 "others are from them is not known."
             )
-        if not len(parts["val"]) or len(parts["train"]) < NEIGHBOURS:
-            raise DataError(f"The run in {run.folder} has too few pictures to say what is far from them.")
+        if not len(parts["val"]):
+            raise DataError(
+                f"{run.folder} kept no validation pictures, so it cannot say which pictures are far."
+            )
+        if len(parts["train"]) < NEIGHBOURS:
+            raise DataError(
+                f"{run.folder} has {len(parts['train'])} training pictures; to say which pictures are far from "
+                f"them takes {NEIGHBOURS} or more."
+            )
         subject = subject_of_run(run, catalog, device, asker=None, progress=progress)
         found, _ = features_of(
             subject,

@@ -23,6 +23,8 @@ LATE = 0.9
 """A best epoch in the last tenth says that training was still getting better."""
 RISEN = 1.1
 """Validation loss at the end over its smallest: above this it rose again."""
+TINY = 0.05
+"""Nats; a validation loss that ends below tells nothing by how often it holds its smallest."""
 
 
 def fit(run: RunFolder, split: str) -> dict[str, Any] | None:
@@ -84,8 +86,10 @@ def verdict(
     points = f"{100 * gap:.1f} points ({100 * LEVEL:.0f} % interval {100 * low:.1f} to {100 * high:.1f})"
     losses = [row["val_loss"] for row in history if isinstance(row.get("val_loss"), float)]
     rose = len(losses) > 2 and losses[-1] > RISEN * min(losses)
+    told = rose and losses[-1] >= TINY
     best = convergence_epoch(history, "val_accuracy")
     late = best is not None and len(history) > 4 and best > history[0]["epoch"] + LATE * (len(history) - 1)
+    full = any(row.get("val_accuracy") == 1 for row in history)
     kind = "both" if over and under else "overfits" if over else "underfits" if under else "neither"
     words = {
         "overfits": f"It overfits: of its training pictures it names {percent(learnt)}, of new ones less by {points}.",
@@ -95,8 +99,11 @@ def verdict(
         "neither": f"Neither: it names {percent(learnt)} of its training pictures, and the gap of {points} to new ones "
         "is small, or may be chance.",
     }[kind]
-    if rose:
-        words += f" The validation loss ended {losses[-1] / min(losses):.1f} times its smallest: a sign of overfitting."
+    if told and not under:
+        sign = (
+            "a sign of overfitting" if over else "towards the end confidence was overfitted, answers were not"
+        )
+        words += f" The validation loss ended {losses[-1] / min(losses):.1f} times its smallest: {sign}."
     tries = []
     if over:
         tries += [
@@ -111,8 +118,10 @@ def verdict(
             "another learning rate (--lr auto), weaker augmentation (--augment basic)",
             "larger pictures (--size), where what tells the classes apart is small",
         ]
-    if late:
+    if late and not rose and not full:
         tries.insert(0, f"more epochs: the best, {best}, is among the last ones")
+    if not tries and new["accuracy"] == 1:
+        tries = [f"harder pictures, or some taken elsewhere: {new['n']} that are all right tell no more"]
     if not tries:
         tries = ["more pictures help most where classes are confused; see the matrix"]
     return kind, words, tries

@@ -32,7 +32,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """Fixed digits; a dash when undefined or not finite."""
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+    return "–" if value is None or not np.isfinite(value) else f"{value:z.{digits}f}"
 
 
 def thousands(value: int) -> str:

@@ -9,9 +9,10 @@ from PIL import Image
 from foveate.core.config import parse
 from foveate.core.errors import RunError, few
 from foveate.core.intervals import of_mean
+from foveate.data.annotations import mask_files
+from foveate.data.annotations.proposed import source_of
 from foveate.evaluation.background_files import BackgroundTable
 from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, VARIANT_TESTS, attack_title
-from foveate.experiment.mask_proposals import made_by
 from foveate.experiment.records import Unlike
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting.pictures import data_uri, gallery_picture
@@ -163,14 +164,19 @@ def field(run: RunFolder, found: dict[str, Any] | None) -> str:
 
 def proposed_masks(run: RunFolder, paths: Sequence[str]) -> str:
     """A sentence where masks of these pictures were proposed by a program and not drawn; else ""."""
-    wanted = set(paths)
-    masks = [row["mask"] for row in run.listed if row["path"] in wanted and row["mask"].startswith("png")]
-    files = [run.data_root / mask.partition(":")[2] for mask in masks] if run.data_root else []
-    looked = [file for file in files[:PROPOSED] if file.is_file()]
-    count = sum(made_by(file) is not None for file in looked)
+    wanted, root = set(paths), run.data_root
+    if root is None:
+        return ""
+    masks = [row["mask"] for row in run.listed if row["path"] in wanted and row["mask"]]
+    # evenly spread, since a catalog goes by class
+    looked = [masks[k * len(masks) // PROPOSED] for k in range(PROPOSED)] if len(masks) > PROPOSED else masks
+    known = [mask for mask in looked if not mask.startswith("png:") or mask_files(root, mask)]
+    count = sum(source_of(root, mask) == "proposed" for mask in known)
     if not count:
         return ""
+    some = "All" if count == len(known) else f"{count} of"
+    of = "" if len(known) == len(masks) else f" looked at, of {len(masks)},"
     return (
-        f"{'All' if count == len(looked) else f'{count} of {len(looked)}'} of the masks looked at were proposed by a "
-        "program, not drawn: where they miss the object, these figures mean less."
+        f"{some} {len(known)} masks{of} were proposed by a program, not drawn: where they miss the object, these "
+        "figures mean less."
     )
