@@ -2,20 +2,24 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from foveate.cli.study_screen import show
+from foveate.cli.study_screen import Screen, show
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
+from foveate.studies.expectation import Expectation
 from foveate.studies.tables import Measured
 from study_helpers import analysed, simulate
 
 
 def printed(measured: Measured, width: int = 100, *, everything: bool = True) -> list[str]:
     stream = io.StringIO()
-    show(measured, Console(file=stream, width=width, highlight=False), everything=everything)
+    show(
+        measured, Path("my study"), Console(file=stream, width=width, highlight=False), everything=everything
+    )
     return stream.getvalue().splitlines()
 
 
@@ -78,7 +82,7 @@ def test_the_primary_metric_stands_first_and_one_more_table(n: int) -> None:
     text = "\n".join(lines)
     assert text.count("arm 1 ") - text.count("arm 1 is") >= 1
     assert "Test accuracy (%)" in text or "Test" in text
-    assert lines[-1].endswith("all verdicts and notes: foveate study show --all")
+    assert lines[-1].endswith("all verdicts and notes: foveate study show 'my study' --all")
 
 
 def test_the_verdict_of_the_primary_arm_is_told_whatever_it_is() -> None:
@@ -86,8 +90,32 @@ def test_the_verdict_of_the_primary_arm_is_told_whatever_it_is() -> None:
     results = replace(results, primary="test.swapped", primary_arm="guided")
     text = " ".join(printed({"": (results, analyse(results))}, 80, everything=False))
     assert "guided: no detectable difference (this design would see" in text
-    assert "other: better" not in text
-    assert "The others: 1 better." in text
+    assert "other: better: higher by" in text
+    many = simulate(
+        {"plain": 0.0, "guided": 0.0, "low": -0.1} | {f"more {k}": 0.1 for k in range(3)}, metrics=2
+    )
+    many = replace(many, primary="test.swapped", primary_arm="guided")
+    text = " ".join(printed({"": (many, analyse(many))}, 80, everything=False))
+    assert "Of the 4 other arms 1 is worse, 3 are better." in text
+    assert text.index("✓ better, ✗ worse") < text.index("guided: no detectable difference")
+
+
+def test_what_the_marks_of_an_unfinished_study_mean_stands_below_its_first_table() -> None:
+    lost = {("guided", seed): "not yet" for seed in (3, 4, 5)}
+    results = simulate({"plain": 0.0, "guided": 0.0}, metrics=2, failures=lost)
+    lines = printed({"": (results, analyse(results))}, 120, everything=False)
+    mark = next(i for i, line in enumerate(lines) if line.rstrip().endswith("?"))
+    assert lines[mark + 1] == "? too few seeds to tell"
+    assert any(line.startswith("Means are over all finished seeds") for line in lines)
+
+
+def test_what_is_ahead_is_an_upper_bound_with_its_assumption(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().expected(Expectation(2, 600.0, 1, True, "test.accuracy", "Assuming."))
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2 trainings ahead: about 10 min at most, usually much less, since training stops early (from" in text
+    )
+    assert "Assuming. foveate plan tells other cases." in text
 
 
 def test_blocks_have_one_table_of_the_primary_metric_each() -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from foveate.studies import tables
 from foveate.studies.analysis import PICTURE_METRIC, analyse
 from foveate.studies.picture_comparison import compare_pictures
 from foveate.studies.results import Metric, Pictures, StudyResults
 from foveate.studies.statistics import compare, detectable, holm, summarise
+from foveate.studies.verdict import NO_GAIN
 
 ACCURACY = Metric(PICTURE_METRIC, "Test accuracy", "higher", percent=True)
 EPOCHS = Metric("convergence_epoch", "Convergence", "lower")
@@ -125,7 +127,8 @@ def test_everything_is_what_the_parts_say() -> None:
         by_picture = compare_pictures(results.pictures["plain"], results.pictures[arm], family=3)
         assert by_picture is not None
         assert found.pictures[arm].low == by_picture.low
-        assert one.detectable == replace(by_picture.detectable, seeds=plain.detectable.seeds)
+        seen = replace(one.detectable, room=None)
+        assert seen == replace(by_picture.detectable, seeds=plain.detectable.seeds)
         assert found.pictures[arm].detectable == one.detectable
     assert set(found.summaries[PICTURE_METRIC]) == {"plain", "a", "b", "c"}
     assert set(found.comparisons[PICTURE_METRIC]) == {"a", "b", "c"}
@@ -147,6 +150,50 @@ def test_same_results_same_bytes() -> None:
     turned = {arm: dict(reversed(cells.items())) for arm, cells in reversed(first.pictures.items())}
     assert repr(analyse(first)) == repr(analyse(study(correct)))
     assert repr(analyse(first)) == repr(analyse(replace(first, pictures=turned)))
+
+
+def test_splits_are_those_of_all_finished_cells_and_one_pair_says_nothing_of_them() -> None:
+    correct = draw(np.random.default_rng(2), 2, 3, 40)
+    whole = study(correct)
+    other = Pictures(tuple(f"x{path}" for path in whole.pictures["plain"][2].path), correct[0, 2])
+    pictures = {"plain": {**whole.pictures["plain"], 2: other}, "a": dict(whole.pictures["a"])}
+    del pictures["a"][2]
+    notes = analyse(replace(whole, pictures=pictures)).notes
+    assert any(note.startswith("Seeds were tested on different pictures, 80 in all: ") for note in notes)
+    one = {"plain": pictures["plain"], "a": {0: whole.pictures["a"][0]}}
+    assert not any("were tested on" in note for note in analyse(replace(whole, pictures=one)).notes)
+
+
+def test_two_pairs_promise_nothing_that_is_impossible() -> None:
+    values = {PICTURE_METRIC: {"plain": {0: 0.95, 1: 0.93, 2: 0.2}, "a": {0: 0.99, 1: 0.87}}}
+    results = StudyResults("study", ("plain", "a"), "plain", (0, 1, 2), (ACCURACY,), values)
+    found = analyse(results)
+    one, ours = found.comparisons[PICTURE_METRIC]["a"], found.summaries[PICTURE_METRIC]["a"]
+    low, high = stats.ttest_rel([0.99, 0.87], [0.95, 0.93]).confidence_interval()
+    assert high > 0.06
+    assert one.low == pytest.approx(low)
+    assert one.high == pytest.approx(1 - 0.94)
+    assert ours.low == pytest.approx(stats.t.interval(0.95, 1, 0.93, 0.06)[0])
+    assert ours.high == 1.0
+    assert one.difference == pytest.approx(-0.01)
+    assert any(note.startswith("Means are over all finished seeds") for note in tables.notes(results, found))
+    both = replace(results, values={PICTURE_METRIC: {**values[PICTURE_METRIC], "plain": {0: 0.95, 1: 0.93}}})
+    assert not tables.unpaired(both, analyse(both))
+
+
+def test_what_no_gain_could_show_is_said() -> None:
+    correct = np.ones((2, 2, 40), dtype=bool)
+    correct[0, 0, :3], correct[1, :, 5:8] = False, False
+    results = study(correct)
+    found = analyse(results)
+    seen = found.comparisons[PICTURE_METRIC]["a"].detectable
+    assert seen.both is not None
+    assert seen.both > 1 - correct[0].mean()
+    assert seen.smallest is None
+    assert tables.comparisons_table(results, found).rows[0][7] == "more than any gain possible"
+    correct = np.ones((2, 3, 20), dtype=bool)
+    correct[0, 0, 0], correct[1, 1, 1] = False, False
+    assert NO_GAIN in analyse(study(correct)).verdicts[PICTURE_METRIC]["a"]
 
 
 def test_missing_cells() -> None:

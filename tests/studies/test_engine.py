@@ -23,7 +23,7 @@ from foveate.experiment import Run, run
 from foveate.studies import engine
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import StudyObserver, folder_of, run_study
-from foveate.studies.expectation import Expectation
+from foveate.studies.expectation import Expectation, _left
 from foveate.studies.specification import Cell, Study
 from foveate.studies.study_reader import read_study
 from training_helpers import BASE
@@ -225,7 +225,19 @@ def test_what_is_ahead_is_said_before_the_first_cell(tree: Path, tmp_path: Path)
     assert found.seconds > 0
     assert found.primary == "test.backgrounds.swapped.accuracy"
     assert "shows a gain of" in found.detectable or "would show" in found.detectable
+    assert found.detectable.startswith("Assuming that 90 % are right without a guide: ")
+    assert ("Ctrl-C" in found.detectable) == ("not even" in found.detectable)
+    assert not found.stops
     assert json.loads((out / "expected.json").read_text())["trainings"] == 6
+
+
+def test_of_a_stopped_training_only_the_other_epochs_are_ahead(tmp_path: Path) -> None:
+    cell = study().cells()[0]
+    most = sum(phase.epochs for phase in cell.experiment.training.phases)
+    assert _left(cell, tmp_path) == 1
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "history.csv").write_text("epoch\n" + "1\n" * (most - 1))
+    assert _left(cell, tmp_path) == pytest.approx(1 / most)
 
 
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, tmp_path: Path) -> None:
@@ -235,7 +247,7 @@ def test_more_seeds_and_arms_are_added_to_what_is_there(done: Path, tree: Path, 
     run_study(study(seeds=[0, 7]), tree, out, jobs=0, observer=watch)
     assert watch.computed == ["weight 0, seed 7", "weight 1, seed 7"]
     assert (watch.kept, watch.resumed) == (["weight 0, seed 0", "weight 1, seed 0"], [])
-    with pytest.raises(StudyError, match="with another base"):
+    with pytest.raises(StudyError, match=r"evaluation is not set there and \{'tta': 'flip'\} here"):
         run_study(study(base={**study().base, "evaluation": {"tta": "flip"}}), tree, out, jobs=0)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.core.errors import ConfigError
-from foveate.studies.specification import Study, common_hash, lay
+from foveate.studies.specification import Study, common_settings, lay
 
 SPATIAL = {"objective": {"spatial": {"kind": "spatial_mse", "tap": "early", "weight": 0}}}
 
@@ -110,4 +110,4 @@ def test_a_study_may_grow_by_seeds_and_arms_but_not_change_its_base() -> None:
     small = Study(name="s", base=SPATIAL, arms={"a": {}}, seeds=(0,))
     grown = Study(name="s", base=SPATIAL, arms={"a": {}, "b": {"objective.spatial.weight": 1}}, seeds=(0, 1))
     other = Study(name="s", base={**SPATIAL, "training": {"batch_size": 8}}, arms={"a": {}}, seeds=(0,))
-    assert common_hash(small) == common_hash(grown) != common_hash(other)
+    assert common_settings(small) == common_settings(grown) != common_settings(other)

@@ -149,6 +149,8 @@ def test_picture_sentences(changes: dict[str, Any], words: str) -> None:
     text = picture_verdict(pictures(**changes), ACCURACY)
     assert text.startswith(words)
     assert text.endswith("73 test pictures, one is 1.4 points)")
+    text = picture_verdict(pictures(**changes, shared=False, resolution=1 / 36), ACCURACY)
+    assert text.endswith("36 test pictures a seed, one is 2.8 points; 73 different ones)")
 
 
 def test_p_is_never_rounded_to_the_other_side() -> None:

@@ -180,7 +180,7 @@ def show(
     if trim not in ("shortest", "end"):
         raise ConfigError(f"--trim takes shortest or end, got '{trim}'.")
     measured = measure_study(folder)
-    print_tables(measured, everything=all)
+    print_tables(measured, folder, everything=all)
     places = {folder_of(folder, cell) for cell in open_study(folder).cells()}
     old = sum(manifest.unchecked(place) is not None for place in places)
     if old:

@@ -1,8 +1,10 @@
 """What ``foveate study`` prints: how far it is, means, verdicts, what is missing, within the width of the screen."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -14,7 +16,7 @@ from foveate.core.durations import about
 from foveate.studies import tables
 from foveate.studies.analysis import Analysis
 from foveate.studies.engine import StudyObserver
-from foveate.studies.expectation import ACCURACY, Expectation
+from foveate.studies.expectation import Expectation
 from foveate.studies.number_format import digits, p_text
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Cell
@@ -29,15 +31,25 @@ _MARKS: dict[Outcome, tuple[str, str]] = {
     "none": (" ", ""),
     "unknown": ("?", "dim"),
 }
+_OF_ARMS: dict[Outcome, tuple[str, str]] = {
+    "better": ("is better", "are better"),
+    "worse": ("is worse", "are worse"),
+    "different": ("differs", "differ"),
+    "none": ("shows no detectable difference", "show no detectable difference"),
+    "unknown": ("has too few seeds to tell", "have too few seeds to tell"),
+}
+"""What is said of one arm, and of several."""
 LONGEST_NAME = 34
 SENTENCES = 12
 """Verdicts beyond these are left to the marks."""
 
 
-def show(measured: tables.Measured, console: Console = out, *, everything: bool = False) -> None:
+def show(
+    measured: tables.Measured, folder: Path, console: Console = out, *, everything: bool = False
+) -> None:
     """Print the primary metric, then the means of others as far as they fit in one table; or all of every block."""
     if not everything:
-        _brief(measured, console)
+        _brief(measured, folder, console)
         return
     for block, (results, analysis) in measured.items():
         say((tables.study_title(results, block), "bold"), console=console)
@@ -49,7 +61,7 @@ def show(measured: tables.Measured, console: Console = out, *, everything: bool 
         console.print()
 
 
-def _brief(measured: tables.Measured, console: Console) -> None:
+def _brief(measured: tables.Measured, folder: Path, console: Console) -> None:
     blocks = tables.primary_blocks(measured)
     known = [(*block, metric) for block in blocks if (metric := tables.primary_metric(*block[1:]))]
     first, *_ = measured.values()
@@ -68,7 +80,8 @@ def _brief(measured: tables.Measured, console: Console) -> None:
         _about_means(*first, console)
         hidden = hidden[shown:]
     left = [f"{len(hidden)} more metrics"] * bool(hidden) + [f"{len(measured)} tables"] * (len(measured) > 1)
-    console.print(Text(f"{', '.join([*left, 'all verdicts and notes'])}: foveate study show --all", "dim"))
+    command = f"foveate study show {shlex.quote(str(folder))} --all"
+    say(f"{', '.join([*left, 'all verdicts and notes'])}: {command}", style="dim", console=console)
 
 
 def _primary(name: str, results: StudyResults, analysis: Analysis, metric: Metric, console: Console) -> None:
@@ -96,25 +109,30 @@ def _primary(name: str, results: StudyResults, analysis: Analysis, metric: Metri
             Text(arm, "bold" if arm == results.primary_arm else ""), *(Text(x, style) for x in (*cells, mark))
         )
     console.print(made)
+    if legend := _legend(analysis.outcomes[metric.name].values()):
+        console.print(Text(legend, "dim"))
 
 
 def _about_primary(results: StudyResults, analysis: Analysis, metric: Metric, console: Console) -> list[str]:
     """Print the verdicts of the primary metric; return the notes that belong to it."""
     outcomes, said = analysis.outcomes[metric.name], analysis.verdicts[metric.name]
     told = [results.primary_arm] if results.primary_arm in said else [a for a in said if outcomes[a] in SEEN]
+    left = [arm for arm in said if arm not in told]
+    if len(left) <= FEW_ARMS - 2:
+        told, left = [*told, *left], []
     for arm in told[:SENTENCES]:
         console.print(Text(f"{arm}: {said[arm]}."))
-    left = [outcomes[arm] for arm in said if arm not in told]
-    words = [f"{left.count(o)} {tables.OUTCOMES[o]}" for o in dict.fromkeys(left)]
+    kinds = [outcomes[arm] for arm in left]
+    words = [f"{kinds.count(o)} {_OF_ARMS[o][kinds.count(o) > 1]}" for o in dict.fromkeys(kinds)]
     if words:
-        console.print(f"{'The others' if told else f'Arms beside {results.baseline}'}: {', '.join(words)}.")
+        console.print(Text(f"Of the {len(left)}{' other' if told else ''} arms {', '.join(words)}."))
     plan = (results.stage.exploratory, results.stage.plan) if results.stage else ()
     placebos = [
         note
         for note in analysis.notes
         if note.startswith(tuple(f"{arm}, {metric.title}: the gain" for arm in said))
     ]
-    return [*filter(None, plan), *placebos, *results.notes]
+    return [*filter(None, (*plan, tables.unpaired(results, analysis))), *placebos, *results.notes]
 
 
 def _notes(notes: Iterable[str], console: Console) -> None:
@@ -146,16 +164,19 @@ def _means(
 
 
 def _about_means(results: StudyResults, analysis: Analysis, console: Console) -> None:
-    seen = {o for by_arm in analysis.outcomes.values() for o in by_arm.values()}
-    legend = ", ".join(
-        f"{_MARKS[o][0]} {words}" for o, words in tables.OUTCOMES.items() if o in seen and o != "none"
-    )
+    legend = _legend(o for by_arm in analysis.outcomes.values() for o in by_arm.values())
     ns = sorted({tables.count(analysis, m, a) for m in results.metrics for a in results.arms})
     if ns:
         seeds = str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
         seeds += f" {results.unit}" if ns == [1] else f" {results.unit}s"
         text = f"mean ± standard deviation over {seeds}; compared with {results.baseline}"
         console.print(Text(f"{text}: {legend}" if legend else text, "dim"))
+
+
+def _legend(outcomes: Iterable[Outcome]) -> str:
+    """What the marks mean, of those that are there: "✓ better, ? too few seeds to tell"."""
+    seen = set(outcomes) - {"none"}
+    return ", ".join(f"{_MARKS[o][0]} {words}" for o, words in tables.OUTCOMES.items() if o in seen)
 
 
 def _cell(text: str | None, metric: Metric, arm: str, analysis: Analysis) -> Text:
@@ -209,14 +230,17 @@ class Screen(StudyObserver):
 
     def expected(self, found: Expectation) -> None:
         many = "1 training" if found.trainings == 1 else f"{found.trainings} trainings"
-        steps = f"about {about(found.seconds or 0)} at most, from timed steps of {found.timed} of them"
+        stops = ", usually much less, since training stops early" if found.stops else ""
+        steps = (
+            f"about {about(found.seconds or 0)} at most{stops} (from timed steps of {found.timed} of them)"
+        )
         say(
             (many, "bold"),
             f" ahead: {f'{steps}; measuring comes on top' if found.timed else 'none could be timed'}.",
         )
         say(f"The study is about {found.primary}.")
         if found.detectable:
-            say(f"{found.detectable} This takes {ACCURACY:.0%} to be right; foveate plan tells other cases.")
+            say(f"{found.detectable} foveate plan tells other cases.")
 
     def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
         for what, cells in (("are finished and kept", kept), ("go on from where they were", resumed)):

@@ -65,7 +65,7 @@ def differences(rows: Sequence[Row], metric: Metric, colours: Colours, *, pairs:
         outcome = analysis.outcomes[metric.name][arm]
         known = {"better": colours.good, "worse": colours.miss, "different": colours.arms[0]}
         color = known.get(outcome, colours.muted)
-        unseen = c.detectable.smallest
+        unseen = c.detectable.smallest if c.detectable.room is None else c.detectable.room
         if unseen is not None and math.isfinite(unseen):
             wide = form.shown(unseen)
             axes.barh(row, 2 * wide, left=-wide, height=0.8, color=colours.band, linewidth=0, zorder=0)

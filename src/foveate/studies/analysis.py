@@ -67,6 +67,7 @@ def analyse(results: StudyResults) -> Analysis:
     pictures, notes = _pictures(results, others)
     summaries: dict[str, dict[str, Summary]] = {}
     comparisons: dict[str, dict[str, Comparison]] = {}
+    chances: dict[str, dict[str, Regions]] = {}
     for metric in results.metrics:
         by_arm = results.values.get(metric.name, {})
         values = {
@@ -77,6 +78,12 @@ def analyse(results: StudyResults) -> Analysis:
             arm: summarise(x, overlap=results.overlap) for arm, x in values.items() if x
         }
         comparisons[metric.name] = _comparisons(results, metric, others)
+        if metric.name in results.margins and metric.better != "neither":
+            margin, lower = results.margins[metric.name], metric.better == "lower"
+            for arm, known in comparisons[metric.name].items():
+                region = regions(known, margin, lower_is_better=lower) if known.n >= FEWEST else None
+                if region:
+                    chances.setdefault(metric.name, {})[arm] = region
     for arm, known in comparisons.get(PICTURE_METRIC, {}).items():
         if arm in pictures:
             seen = replace(pictures[arm].detectable, seeds=known.detectable.seeds, note=known.detectable.note)
@@ -84,18 +91,14 @@ def analyse(results: StudyResults) -> Analysis:
             comparisons[PICTURE_METRIC][arm] = replace(known, detectable=seen)
     outcomes: dict[str, dict[str, Outcome]] = {}
     verdicts: dict[str, dict[str, str]] = {}
-    chances: dict[str, dict[str, Regions]] = {}
     for metric in results.metrics:
+        if metric.percent or metric.share:
+            _keep_to_what_is_possible(metric, summaries, comparisons, pictures)
         found = comparisons[metric.name]
         outcomes[metric.name] = {arm: outcome(one, metric) for arm, one in found.items()}
         verdicts[metric.name] = {arm: verdict(one, metric) for arm, one in found.items()}
-        if metric.name in results.margins and metric.better != "neither":
-            margin, lower = results.margins[metric.name], metric.better == "lower"
-            for arm, known in found.items():
-                region = regions(known, margin, lower_is_better=lower) if known.n >= FEWEST else None
-                if region:
-                    chances.setdefault(metric.name, {})[arm] = region
-                    verdicts[metric.name][arm] += f"; {margin_words(region, metric)}"
+        for arm, region in chances.get(metric.name, {}).items():
+            verdicts[metric.name][arm] += f"; {margin_words(region, metric)}"
         for arm, one in pictures.items() if metric.name == PICTURE_METRIC else ():
             # The seeds agree on a difference that other pictures need not show.
             if (
@@ -112,7 +115,7 @@ def analyse(results: StudyResults) -> Analysis:
                     verdicts[metric.name][arm] = f"exploratory: {said_of}"
     known_accuracy = (metric for metric in results.metrics if metric.name == PICTURE_METRIC)
     accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
-    said = {arm: picture_verdict(one, accuracy) for arm, one in pictures.items()}
+    said = {arm: picture_verdict(one, accuracy, results.unit) for arm, one in pictures.items()}
     notes += _placebos(results, outcomes)
     subject = next((m for m in results.metrics if m.name == results.primary and m.percent), accuracy)
     if (related := relate(results, subject)) is not None:
@@ -120,6 +123,39 @@ def analyse(results: StudyResults) -> Analysis:
     notes += _set_models(results, others)
     notes += _notes(results, others, comparisons)
     return Analysis(summaries, comparisons, outcomes, verdicts, pictures, said, tuple(notes), chances)
+
+
+def _keep_to_what_is_possible(
+    metric: Metric,
+    summaries: dict[str, dict[str, Summary]],
+    comparisons: dict[str, dict[str, Comparison]],
+    pictures: dict[str, PictureComparison],
+) -> None:
+    """Cut a share's intervals where it, or the arm beside this baseline, would leave 0 to 1; few pairs reach beyond."""
+    for arm, one in summaries[metric.name].items():
+        if one.low is not None and one.high is not None:
+            summaries[metric.name][arm] = replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0))
+    for arm, known in comparisons[metric.name].items():
+        if known.baseline is None:
+            continue
+        lowest, highest = -known.baseline, 1 - known.baseline
+        room = {"higher": highest, "lower": -lowest, "neither": max(highest, -lowest)}[metric.better]
+        seen = known.detectable
+        if seen.smallest is not None and seen.smallest > room:
+            seen = replace(seen, room=room)
+        low, high = _cut(known, lowest, highest)
+        comparisons[metric.name][arm] = replace(known, low=low, high=high, detectable=seen)
+        if metric.name == PICTURE_METRIC and arm in pictures:
+            low, high = _cut(pictures[arm], lowest, highest)
+            pictures[arm] = replace(pictures[arm], low=low, high=high, detectable=seen)
+
+
+def _cut(
+    one: Comparison | PictureComparison, lowest: float, highest: float
+) -> tuple[float | None, float | None]:
+    if one.low is None or one.high is None or one.difference is None:
+        return one.low, one.high
+    return max(one.low, min(lowest, one.difference)), min(one.high, max(highest, one.difference))
 
 
 def _comparisons(results: StudyResults, metric: Metric, others: tuple[str, ...]) -> dict[str, Comparison]:
@@ -169,8 +205,10 @@ def _pictures(
     compared = {arm: compare_pictures(base, answers[arm], family=len(usable)) for arm in usable}
     adjusted = holm({arm: one.p for arm, one in compared.items() if one})
     found = {arm: replace(one, p_holm=adjusted[arm]) for arm, one in compared.items() if one}
-    if found:
-        notes.append(_about_pictures(max(found.values(), key=lambda one: one.seeds), results.unit))
+    most = max(found.values(), key=lambda one: one.seeds, default=None)
+    if most and most.seeds > 1:
+        tested = {p.path for answers in (base, *(answers[arm] for arm in usable)) for p in answers.values()}
+        notes.append(_about_pictures(most, tested, results.unit))
     return found, notes
 
 
@@ -227,23 +265,25 @@ def _set_models(results: StudyResults, others: tuple[str, ...]) -> list[str]:
     return said
 
 
-def _about_pictures(one: PictureComparison, unit: str) -> str:
+def _about_pictures(one: PictureComparison, tested: set[tuple[str, ...]], unit: str) -> str:
+    """``tested``: the test pictures of every finished cell, also of those that have no partner yet."""
+    pictures = len(set().union(*tested))
     worth = (
         f"one picture is {one.resolution * 100:.1f} points and the binomial standard error of one accuracy"
     )
     worth += f" {one.standard_error * 100:.1f} points"
-    if one.shared:
+    if len(tested) == 1:
         return (
-            f"All seeds were tested on the same {one.pictures} pictures: {worth}. Intervals over seeds say how "
+            f"All seeds were tested on the same {pictures} pictures: {worth}. Intervals over seeds say how "
             "training again would vary, nothing about other pictures; the comparison by picture does."
         )
     if unit == "fold":
         return (
-            f"{one.pictures} pictures were tested, each in one fold of a seed: in one fold, {worth}. Intervals over "
+            f"{pictures} pictures were tested, each in one fold of a seed: in one fold, {worth}. Intervals over "
             "folds count that training sets overlap (Nadeau and Bengio 2003); the comparison by picture does not."
         )
     return (
-        f"Seeds were tested on different pictures, {one.pictures} in all: in one seed, {worth}. The training sets of "
+        f"Seeds were tested on different pictures, {pictures} in all: in one seed, {worth}. The training sets of "
         "such splits overlap, so intervals over seeds are somewhat too narrow (Nadeau and Bengio 2003)."
     )
 

@@ -22,12 +22,13 @@ from foveate.core.cluster import Cluster
 from foveate.core.errors import StudyError, first_line
 from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
+from foveate.experiment.ownership import first_difference
 from foveate.models.weights import resolve_weights
 from foveate.studies.arm_pictures import keep_arm_pictures
 from foveate.studies.cell_store import CellStore
 from foveate.studies.cluster_worker import ClusterWorker
 from foveate.studies.expectation import Expectation, expectation
-from foveate.studies.specification import Cell, Study, common_hash
+from foveate.studies.specification import Cell, Study, common_settings
 from foveate.studies.worker import SHARED, ProcessWorker, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.decisions import read_decisions
@@ -126,7 +127,7 @@ def run_study(
         observer.begin(len(unique), kept, [c for c in before if (folder_of(out, c) / "checkpoint").is_dir()])
         ahead = [cell for cell in before if cell.key not in twins(cells)]
         if observer.wants_expectation and ahead:
-            found = expectation(study, folders, cells, ahead, jobs, threads, quarantine)
+            found = expectation(study, folders, cells, ahead, jobs, threads, quarantine, out)
             write_json(out / EXPECTED, asdict(found))
             observer.expected(found)
         ends = math.inf if time_limit is None else time.monotonic() + 60 * time_limit
@@ -159,9 +160,12 @@ def refuse_other(study: Study, out: Path) -> None:
     file = out / "study.yaml"
     if file.is_file():
         found = Study.from_yaml(file)
-        if common_hash(found) != common_hash(study):
+        name, *values = first_difference(common_settings(found), common_settings(study))
+        if name:
+            there, here = ("not set" if value is None else repr(value) for value in values)
             raise StudyError(
-                f"{out} holds the study '{found.name}' with another base; choose another --out, or repeat its settings."
+                f"{out} holds the study '{found.name}' with other settings: {name.removeprefix('base.')} is {there} "
+                f"there and {here} here; choose another --out, or repeat its settings."
             )
     elif entries(out):
         raise StudyError(f"{out} is not empty and is not a study folder; choose another --out.")

@@ -34,6 +34,8 @@ class Expectation:
     """For all of them, training alone and at full length; None: no step could be timed."""
     timed: int
     """Cells of which steps were timed."""
+    stops: bool
+    """Training may stop early in some of them."""
     primary: str
     """The metric that the study is about."""
     detectable: str
@@ -42,16 +44,16 @@ class Expectation:
 
 def expectation(
     study: Study, folders: Mapping[str, Path], cells: Sequence[Cell], trainings: Sequence[Cell], jobs: int,
-    threads: int, quarantine: bool,
+    threads: int, quarantine: bool, out: Path,
 ) -> Expectation:  # fmt: skip
     """Times a few steps of some of the trainings, in this process.
 
     Args:
         cells: of the whole study.
-        trainings: those that are left.
+        trainings: those that are left; of one that was stopped only its other epochs count.
+        out: the study's folder.
     """
-    from foveate.studies.power import plan, reading  # scipy.stats and statsmodels load only when asked
-
+    left = sum(_left(cell, out / "cells" / cell.key) for cell in trainings)
     kinds = list({(cell.place, cell.block, cell.arm): cell for cell in trainings}.values())
     chosen = [kinds[i] for i in np.linspace(0, len(kinds) - 1, min(TIMED, len(kinds))).round().astype(int)]
     seconds, tested, masks = [], 0, False
@@ -71,10 +73,30 @@ def expectation(
     pairs = len({cell.pair for cell in cells})
     arms = max(1, len(study.arm_changes()) - 1)
     return Expectation(
-        len(trainings), fmean(seconds) * len(trainings) / max(1, jobs) if seconds else None, len(seconds),
-        study.primary or (SWAPPED if guided else own),
-        reading(plan(tested, pairs, ACCURACY, arms=arms)) if tested > 1 else "",
+        len(trainings), fmean(seconds) * left / max(1, jobs) if seconds else None, len(seconds),
+        any(phase.early_stopping or phase.until for cell in trainings for phase in cell.experiment.training.phases),
+        study.primary or (SWAPPED if guided else own), _shown(study, tested, pairs, arms) if tested > 1 else "",
     )  # fmt: skip
+
+
+def _left(cell: Cell, run: Path) -> float:
+    """The share of its epochs that is not trained yet."""
+    most = sum(phase.epochs for phase in cell.experiment.training.phases)
+    history = run / "history.csv"
+    begun = (run / "checkpoint").is_dir() and history.is_file()
+    return max(0, most - history.read_bytes().count(b"\n") + 1) / most if begun else 1
+
+
+def _shown(study: Study, tested: int, pairs: int, arms: int) -> str:
+    from foveate.studies.power import plan, reading  # scipy.stats and statsmodels load only when asked
+
+    made = plan(tested, pairs, ACCURACY, arms=arms)
+    said = reading(made)
+    baseline = "without a guide" if study.baseline_arm == "none" else f"with '{study.baseline_arm}'"
+    return (
+        f"Assuming that {100 * ACCURACY:.0f} % are right {baseline}: {said[:1].lower()}{said[1:]}"
+        + " If so, this study can show nothing; Ctrl-C stops it." * (made.designs[-1].detectable is None)
+    )
 
 
 def _timed(cell: Cell, data: Path, quarantine: bool) -> tuple[float, int, bool]:

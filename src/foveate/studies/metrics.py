@@ -49,7 +49,7 @@ METRICS: dict[str, Metric] = {
             )
         ),
         Metric("test.balanced_accuracy", "Test balanced accuracy", "higher", PERCENT),
-        Metric("test.macro_f1", "Test macro F1"),
+        Metric("test.macro_f1", "Test macro F1", share=True),
         Metric("test.worst_attribute_accuracy", "Test accuracy, worst attribute", "higher", PERCENT),
         Metric(
             "test.worst_group_accuracy", "Test accuracy, worst class with an attribute", "higher", PERCENT
@@ -63,9 +63,9 @@ METRICS: dict[str, Metric] = {
         Metric("train_classification", "Train label loss", "neither"),
         Metric("val_spatial", "Validation spatial loss", "neither"),
         Metric("train_share_spatial", "Spatial share of the loss", "neither", PERCENT),
-        Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)"),
+        Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)", share=True),
         Metric("test.look.energy_in_mask.empty", "Class maps without energy", "neither", PERCENT),
-        Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither"),
+        Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither", share=True),
         Metric("test.look.map_extent.mean", "Picture with half of the class map", "neither", PERCENT),
     )
 }
@@ -99,7 +99,7 @@ def _named(name: str, class_ids: Sequence[str]) -> list[Metric]:
         )
     if place.startswith("f1."):
         wanted = class_ids if name == split + EACH_CLASS else [place.removeprefix("f1.")]
-        return [Metric(f"{split}.f1.{one}", f"{split.capitalize()} F1, {one}") for one in wanted]
+        return [Metric(f"{split}.f1.{one}", f"{split.capitalize()} F1, {one}", share=True) for one in wanted]
     # "split.look.<method>_<score>.mean", see evaluation.explainers.
     scored = [
         Metric(name, f"{score.title} ({method}, {split})", score.better)

@@ -20,6 +20,8 @@ class Metric:
     """Which direction is good; "neither" is described, not judged."""
     percent: bool = False
     """Shown times 100, with the sign %."""
+    share: bool = False
+    """From 0 to 1, as all that are per cent."""
 
 
 @dataclass(frozen=True)

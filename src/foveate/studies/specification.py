@@ -1,8 +1,6 @@
 """Study: a base experiment, arms, seeds; expanded into cells (one arm, one seed or fold, in one block, on one set)."""
 
-import hashlib
 import itertools
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -255,8 +253,8 @@ def lay(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
     return values
 
 
-def common_hash(study: Study) -> str:
-    """12 hex digits over what may not change while a study grows: name, base, split rule, arms and blocks by content.
+def common_settings(study: Study) -> dict[str, Any]:
+    """What may not change while a study grows, as plain values: its base, name, split rule and what it is about.
 
     Seeds, metrics, sets and further arms may be added later; cells that are there stay valid.
     """
@@ -265,4 +263,4 @@ def common_hash(study: Study) -> str:
         del values[name]
     if study.split != "folds":
         del values["folds"]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    return values

@@ -62,10 +62,15 @@ class Detectable:
     """From both. None: no predictions."""
     note: str = ""
     """Why ``seeds`` is None, in a sentence; empty otherwise."""
+    room: float | None = None
+    """The largest gain that is possible, where all that is known exceeds it: no gain would show."""
 
     @property
     def smallest(self) -> float | None:
-        """What to print: what can be seen through all known sources of chance together; None when none is known."""
+        """What to print: what can be seen through all known sources of chance together; None when none is known, or
+        no gain is so large."""
+        if self.room is not None:
+            return None
         known = [value for value in (self.seeds, self.pictures, self.both) if value is not None]
         return max(known) if known else None
 

@@ -16,6 +16,7 @@ Measured = Mapping[str, tuple[StudyResults, Analysis]]
 """{block: what was measured, and what it shows}; the only key is "" in a study without blocks."""
 ARMS_ACROSS = 6
 """More arms than this do not fit across a page: further ones stand in a table of their own, beside the baseline."""
+BEYOND = "more than any gain possible"
 OUTCOMES: dict[Outcome, str] = {
     "better": "better",
     "worse": "worse",
@@ -26,7 +27,8 @@ OUTCOMES: dict[Outcome, str] = {
 ABOUT_COMPARISONS = (
     "Differences of percentages are percentage points. Intervals are for each comparison alone; p is after Holm's "
     "correction over the arms of a metric. Effect size: Hedges' g of the paired differences. Detectable: the smallest "
-    "true difference that this design shows with power 0.8."
+    "true difference that this design shows with power 0.8. Intervals of shares end where the arm would be at "
+    "0 or 100 %."
 )
 
 
@@ -208,7 +210,8 @@ def comparisons_table(results: StudyResults, analysis: Analysis, block: str = ""
                 (
                     heading(metric), arm, str(c.n), form.difference(c.difference, sign=True),
                     form.interval(c.low, c.high), p_text(c.p_holm),
-                    None if c.hedges_g is None else fixed(c.hedges_g, 2), form.difference(c.detectable.smallest),
+                    None if c.hedges_g is None else fixed(c.hedges_g, 2),
+                    form.difference(c.detectable.smallest) if c.detectable.room is None else BEYOND,
                     OUTCOMES[outcome].replace("seeds", f"{results.unit}s") + exploratory * (outcome in SEEN),
                 )
             )  # fmt: skip
@@ -287,7 +290,20 @@ def notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
         found.append("A dash: no finished cell has measured this.")
     if 1 in shown:
         found.append("A single value has no standard deviation.")
+    found += filter(None, [unpaired(results, analysis)])
     return (*found, *analysis.notes)
+
+
+def unpaired(results: StudyResults, analysis: Analysis) -> str:
+    """Why differences are not those of the means, where some cell has no partner; else ""."""
+    for metric in results.metrics:
+        for arm, c in analysis.comparisons.get(metric.name, {}).items():
+            if 0 < c.n < max(count(analysis, metric, one) for one in (arm, results.baseline)):
+                return (
+                    f"Means are over all finished {results.unit}s, differences over those that both arms have: they "
+                    "need not agree."
+                )
+    return ""
 
 
 def _means_title(results: StudyResults, analysis: Analysis, block: str) -> str:

@@ -12,6 +12,7 @@ unknown: too few seeds to tell, which includes up to 5 seeds that all differ by 
 
 SEEN: tuple[Outcome, ...] = ("better", "worse", "different")
 """Outcomes that are a difference."""
+NO_GAIN = "this design would not even see the largest gain possible"
 DURATIONS = ("epoch", "seconds", "minutes", "hours")
 """Words in a metric's name that make "lower" read "faster"."""
 
@@ -67,10 +68,13 @@ def margin_words(found: Regions, metric: Metric) -> str:
     return f"a loss of more than {margin} is not ruled out ({chances})"
 
 
-def picture_verdict(comparison: PictureComparison, metric: Metric) -> str:
+def picture_verdict(comparison: PictureComparison, metric: Metric, unit: str = "seed") -> str:
     """One sentence on training again AND other pictures of the same kind, for the accuracy ``metric``."""
     n = comparison.pictures
-    base = f"{n} test pictures, one is {amount_words(comparison.resolution, metric)}"
+    worth = f"one is {amount_words(comparison.resolution, metric)}"
+    base = f"{n} test pictures, {worth}"
+    if not comparison.shared:
+        base = f"{1 / comparison.resolution:.0f} test pictures a {unit}, {worth}; {n} different ones"
     if comparison.seeds < FEWEST or comparison.p_holm is None:
         return f"too few seeds to tell ({base})"
     if comparison.low is None or comparison.high is None:
@@ -80,6 +84,7 @@ def picture_verdict(comparison: PictureComparison, metric: Metric) -> str:
     if result == "none":
         smallest = comparison.detectable.smallest
         see = "" if smallest is None else f", this design would see {amount_words(smallest, metric)}"
+        see = f", {NO_GAIN}" if comparison.detectable.room is not None else see
         return f"no difference that other pictures must show ({interval}{see}; {base})"
     direction = "higher" if comparison.difference > 0 else "lower"
     p = p_words(comparison.p_holm)
@@ -154,6 +159,8 @@ def _claim(difference: float, baseline: float, metric: Metric) -> tuple[str, str
 
 def _would_see(comparison: Comparison, metric: Metric) -> str:
     smallest = comparison.detectable.smallest
+    if comparison.detectable.room is not None:
+        return NO_GAIN
     if smallest is None:
         return "" if comparison.note else comparison.detectable.note
     see = f"this design would see {amount_words(smallest, metric)}"
