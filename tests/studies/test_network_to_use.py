@@ -151,7 +151,9 @@ def test_the_gain_is_on_test_pictures_where_there_are_no_validation_pictures(don
     assert (measured and (measured.pictures, measured.split)) == ((len(several), "test") if several else None)
 
 
-def test_final_trains_on_all_pictures_as_long_as_the_winner_did(done: Path, tmp_path: Path) -> None:
+def test_final_trains_on_all_pictures_as_long_as_the_winner_did(
+    done: Path, tree: Path, tmp_path: Path
+) -> None:
     means = {
         arm: np.mean([run.result["metrics"]["val"]["accuracy"] for run in runs_of(done, arm)])
         for arm in ("plain", "slow")
@@ -168,12 +170,24 @@ def test_final_trains_on_all_pictures_as_long_as_the_winner_did(done: Path, tmp_
     assert [row["phase"] for row in final.history] == ["head"] * 2 + ["all"] * round(sorted(kept)[1])
     expected = np.mean([run.result["metrics"]["test"]["accuracy"] for run in runs])
     assert (
-        f"Expect an accuracy of {100 * expected:.1f} %: mean test accuracy of 3 networks of 'plain'"
+        f"mean test accuracy of 3 networks of 'plain' (arm chosen with --arm) in the study {done}, trained"
         in result.output
     )
-    assert "expected accuracy" in (tmp_path / "final" / "report.html").read_text()
+    decided = {d["name"]: d["value"] for d in final.environment["decisions"]}
+    low, high = decided["expected accuracy, interval"]
+    assert low < expected < high
+    figures = f"Expect an accuracy of {100 * expected:.1f} % (interval {100 * low:.1f} to {100 * high:.1f}; 95 %, by "
+    assert figures in result.output
+    page = (tmp_path / "final" / "report.html").read_text()
+    headline = page[page.index('class="big"') : page.index('class="big-label"')]
+    assert f"{100 * expected:.1f}<" in headline
+    assert "training accuracy ·" not in page
     assert "was trained once more, on all pictures" in (done / "report.html").read_text()
     assert foveate("predict", tmp_path / "final", done, "--out", tmp_path / "x.csv").exit_code == 1
+    said = foveate("predict", tmp_path / "final", tree / "images", "--out", tmp_path / "x.csv").output
+    missing = "which answers are unsure or which pictures are far; the columns not_sure, possible and far are missing."
+    assert f"{tmp_path / 'final'} kept no validation pictures, so it cannot say {missing}" in said
+    assert said.count("validation") == 1
 
 
 def test_pictures_that_vanish_between_two_networks_are_left_out_and_named() -> None:

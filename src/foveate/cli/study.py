@@ -214,15 +214,20 @@ def final(
     from foveate.core import manifest
     from foveate.reporting.report import build_report
     from foveate.reporting.study_folder import publish_study
-    from foveate.studies.network_to_use import train_final
+    from foveate.studies.network_to_use import EXPECTED, train_final
 
     with watched() as screen:
         run = train_final(folder, out, arm, block, quarantine=quarantine, observer=screen)
     build_report(run.folder)
     publish_study(folder)
-    expected = next(d for d in run.environment["decisions"] if d["name"] == "expected accuracy")
+    decided = {d["name"]: d for d in run.environment["decisions"]}
+    expected, interval = decided[EXPECTED], decided.get(f"{EXPECTED}, interval")
     if expected["value"] is not None:
-        say(f"Expect an accuracy of {100 * expected['value']:.1f} %: {expected['reason']}.")
+        ends = ""
+        if interval:
+            low, high = (100 * end for end in interval["value"])
+            ends = f" (interval {low:.1f} to {high:.1f}; {interval['reason']})"
+        say(f"Expect an accuracy of {100 * expected['value']:.1f} %{ends}: {expected['reason']}.")
     say("Network: ", run.folder / manifest.WEIGHTS)
 
 

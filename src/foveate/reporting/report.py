@@ -25,6 +25,7 @@ from foveate.reporting.overlays import colorbar
 from foveate.reporting.page import render_page
 from foveate.reporting.text import value_text
 from foveate.studies.metrics import value_at
+from foveate.studies.network_to_use import EXPECTED
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -69,6 +70,19 @@ def judged(table: PredictionTable) -> str | None:
     return next((s for s in ("test", "val", "train") if s in table.splits), None)
 
 
+def _expected(decisions: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What a study foretells of a network that was trained on all pictures: ``accuracy``, ``reason``, and where they
+    are known ``interval``, ``by``."""
+    decided = {d.get("name"): d for d in decisions}
+    found, interval = decided.get(EXPECTED) or {}, decided.get(f"{EXPECTED}, interval") or {}
+    if not isinstance(found.get("value"), float):
+        return None
+    return {
+        "accuracy": found["value"], "reason": found["reason"],
+        "interval": interval.get("value"), "by": interval.get("reason"),
+    }  # fmt: skip
+
+
 def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
     """Everything the template shows; pictures are written into the folder ``beside`` the page where there is one."""
     table = run.predictions
@@ -104,6 +118,7 @@ def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
         "history": run.history if run.has("history.csv") else [],
         "unchecked": manifest.unchecked(run.folder),
         "leaks": [d["value"] for d in decisions if "LEAK" in str(d.get("value"))],
+        "expected": _expected(decisions) if split == "train" else None,
         "stated": value_at(run.stated, "metrics", split or "", "accuracy"),
         "decisions": [{key: value_text(text) for key, text in d.items()} for d in decisions],
         "quarantined": noted.get("quarantined") or [],

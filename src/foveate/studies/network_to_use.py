@@ -10,6 +10,7 @@ import numpy as np
 
 from foveate.core.errors import StudyError
 from foveate.core.files import write_json
+from foveate.core.intervals import of_answers
 from foveate.core.manifest import WEIGHTS
 from foveate.evaluation.answer_rule import AnswerRule, false_alarms
 from foveate.evaluation.answering import answer_rule
@@ -25,6 +26,8 @@ from foveate.training import Observer
 from foveate.training.decisions import FILE as DECISIONS
 from foveate.training.phases import better
 
+EXPECTED = "expected accuracy"
+"""Name of the decision that says how good a network is that was trained on all pictures."""
 RULE = "the highest mean accuracy on the validation pictures, of the arms that are no placebo"
 
 
@@ -192,22 +195,49 @@ def train_final(
     chosen = arm or winner(folder, block)
     runs = finished_runs(folder, chosen, block)
     experiment = on_all_pictures(runs)
-    tested = [value for one in runs if (value := _accuracy(one, "test")) is not None]
-    why = "named" if arm else f"chosen by {RULE}"
-    reason = (
-        f"mean test accuracy of {len(tested)} networks of '{chosen}' ({why}) in the study {folder}, trained on fewer "
-        "pictures; nothing is left to measure this one on"
-    )
-    expected = round(fmean(tested), 4) if tested else None
+    why = "arm chosen with --arm" if arm else f"chosen by {RULE}"
+    promised = _expected(folder, chosen, block, runs, why)
+    expected = promised[0]["value"]
     claim(experiment, out)
     if not (out / DECISIONS).is_file():
-        write_json(out / DECISIONS, [{"name": "expected accuracy", "value": expected, "reason": reason}])
+        write_json(out / DECISIONS, promised)
     finished = run(experiment, runs[0].environment["data"], out, quarantine=quarantine, observer=observer)
     write_json(
         folder / FINAL,
         {"run": str(out), "arm": chosen, "block": block, "expected_accuracy": expected, "why": why},
     )
     return finished
+
+
+def _expected(folder: Path, arm: str, block: str, runs: Sequence[Run], why: str) -> list[dict[str, Any]]:
+    """The decisions that say how good the network should be; the interval is of pictures that were not trained on, the
+    answers to one picture, or to those of one group, taken together."""
+    tested = [value for one in runs if (value := _accuracy(one, "test")) is not None]
+    tables = [one.predictions.of_split("test") for one in runs if "test" in one.predictions.splits]
+    planned = sum((cell.arm, cell.block) == (arm, block) for cell in open_study(folder).cells())
+    listed = f", {' and '.join(f'{100 * value:.1f} %' for value in tested)}," if len(tested) == 2 else ""
+    waiting = (
+        f" ({planned - len(runs)} of its {planned} runs are not finished)" if len(runs) < planned else ""
+    )
+    number = f"{len(tested)} networks" if len(tested) > 1 else "one network"
+    reason = (
+        f"mean test accuracy of {number}{listed} of '{arm}' ({why}) in the study {folder}{waiting}, trained on fewer "
+        "pictures; nothing is left to measure this one on"
+    )
+    promised: list[dict[str, Any]] = [
+        {"name": EXPECTED, "value": round(fmean(tested), 4) if tested else None, "reason": reason}
+    ]
+    if tested and tables:
+        names = [
+            group or f"/{path}" for one in tables for path, group in zip(one.path, one.group, strict=True)
+        ]
+        found = of_answers(np.concatenate([one.correct for one in tables]), names)
+        pictures = len({path for one in tables for path in one.path.tolist()})
+        ends = [round(end, 4) for end in found or (0.0, 1.0)]
+        promised.append(
+            {"name": f"{EXPECTED}, interval", "value": ends, "reason": f"95 %, by {pictures} test pictures"}
+        )
+    return promised
 
 
 def on_all_pictures(runs: Sequence[Run]) -> Experiment:
