@@ -1,5 +1,6 @@
 """The pictures of each class, counted and shown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,12 @@ def test_the_report_of_a_run_shows_them(run: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("probes", [True, False])
 def test_the_page_of_a_check(tree: Path, tmp_path: Path, probes: bool) -> None:
-    catalog = discover(tree, LayoutConfig()).catalog
+    read = discover(tree, LayoutConfig())
+    catalog = read.catalog
     found = audit(catalog, AuditConfig(probes=probes))
-    page = Page(build_check_page(found, tmp_path / "check.html"))
+    page = Page(build_check_page(found, tmp_path / "check.html", read.notes))
+    for note in read.notes:
+        assert note in page.text
     assert "48 pictures" in page.text
     assert "3 classes of 16 pictures each." in page.text
     for problem in found.problems:
@@ -86,3 +90,21 @@ def test_the_page_of_a_check(tree: Path, tmp_path: Path, probes: bool) -> None:
     for cue in found.cues:
         assert cue.verdict in page.text
     assert not any(tag in ("link", "iframe") or "http" in str(a.get("src", "")) for tag, a in page.elements)
+
+
+def test_the_page_of_a_check_tells_masks_by_class_and_folds_names(tree: Path, tmp_path: Path) -> None:
+    catalog = discover(tree, LayoutConfig()).catalog
+    without = [sample.label == 0 and k % 2 == 0 for k, sample in enumerate(catalog.samples)]
+    half = replace(
+        catalog,
+        samples=tuple(
+            replace(sample, mask="" if bare else sample.mask)
+            for sample, bare in zip(catalog.samples, without, strict=True)
+        ),
+    )
+    page = Page(build_check_page(audit(half, AuditConfig(probes=False)), tmp_path / "check.html"))
+    assert f"<summary>{sum(without)} pictures, show</summary>" in page.source
+    message = page.text.index("pictures have no mask")
+    assert message < page.text.index(f"{sum(without)} pictures, show")
+    assert "drawn mask" in page.text
+    assert "without mask" in page.text

@@ -174,9 +174,9 @@ def test_final_trains_on_all_pictures_as_long_as_the_winner_did(
         in result.output
     )
     decided = {d["name"]: d["value"] for d in final.environment["decisions"]}
-    low, high = decided["expected accuracy, interval"]
+    low, high = decided["expected accuracy, 95 % interval"]
     assert low < expected < high
-    figures = f"Expect an accuracy of {100 * expected:.1f} % (interval {100 * low:.1f} to {100 * high:.1f}; 95 %, by "
+    figures = f"Expect an accuracy of {100 * expected:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, by "
     assert figures in result.output
     page = (tmp_path / "final" / "report.html").read_text()
     headline = page[page.index('class="big"') : page.index('class="big-label"')]

@@ -79,7 +79,7 @@ def check_pictures(
     _print_classes(console, result)
     _print_problems(console, result)
     _print_cues(console, result)
-    page = partial(build_check_page, result)
+    page = partial(build_check_page, result, notes=found.notes)
     for file, save in ((json, result.save_json), (csv, result.save_csv), (html, page)):
         if file is not None:
             save(file)

@@ -214,19 +214,19 @@ def final(
     from foveate.core import manifest
     from foveate.reporting.report import build_report
     from foveate.reporting.study_folder import publish_study
-    from foveate.studies.network_to_use import EXPECTED, train_final
+    from foveate.studies.network_to_use import EXPECTED, EXPECTED_INTERVAL, train_final
 
     with watched() as screen:
         run = train_final(folder, out, arm, block, quarantine=quarantine, observer=screen)
     build_report(run.folder)
     publish_study(folder)
     decided = {d["name"]: d for d in run.environment["decisions"]}
-    expected, interval = decided[EXPECTED], decided.get(f"{EXPECTED}, interval")
+    expected, interval = decided[EXPECTED], decided.get(EXPECTED_INTERVAL)
     if expected["value"] is not None:
         ends = ""
         if interval:
             low, high = (100 * end for end in interval["value"])
-            ends = f" (interval {low:.1f} to {high:.1f}; {interval['reason']})"
+            ends = f" (95 % interval {low:.1f} to {high:.1f}, {interval['reason']})"
         say(f"Expect an accuracy of {100 * expected['value']:.1f} %{ends}: {expected['reason']}.")
     say("Network: ", run.folder / manifest.WEIGHTS)
 

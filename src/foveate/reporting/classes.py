@@ -72,13 +72,16 @@ def words(classes: Sequence[str], total: np.ndarray) -> str:
     )
 
 
-def distribution(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> Markup:
-    """Bars of the pictures a class, stacked by split.
+def distribution(
+    classes: Sequence[str], counts: Mapping[str, np.ndarray], name: str = "distribution"
+) -> Markup:
+    """Bars of the pictures a class, stacked by split, or by where their masks come from.
 
     Args:
-        counts: {split's name: (C,) pictures a class}; splits without pictures are left out.
+        counts: {part's name: (C,) pictures a class}; parts without pictures are left out.
+        name: of the drawing, unique on the page.
     """
-    counts = {name: values for name, values in counts.items() if values.any()}
+    counts = {part: values for part, values in counts.items() if values.any()}
     total = np.sum(list(counts.values()), axis=0)
     named = len(classes) <= NAMED
     order = np.arange(len(classes)) if named else np.argsort(-total, kind="stable")
@@ -87,8 +90,8 @@ def distribution(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> Ma
         figure = Figure(figsize=(7.4, height), layout="constrained")
         axes = figure.add_subplot()
         start, place = np.zeros(len(classes), dtype=np.int64), np.arange(len(classes))
-        for color, (name, values) in zip(PAGE.series, counts.items(), strict=False):
-            look: dict[str, Any] = {"color": color, "alpha": 0.75, "linewidth": 0, "label": name}
+        for color, (part, values) in zip(PAGE.series, counts.items(), strict=False):
+            look: dict[str, Any] = {"color": color, "alpha": 0.75, "linewidth": 0, "label": part}
             if named:
                 axes.barh(place, values[order], left=start, height=0.7, **look)
             else:
@@ -113,7 +116,7 @@ def distribution(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> Ma
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1 + 0.06 / height), ncols=4, handlelength=1.2)
         label = "Pictures a class: " + ", ".join(f"{classes[k]} {total[k]}" for k in order[:NAMED].tolist())
         data = (("class", *counts), zip(classes, *counts.values(), strict=True))
-        return svg(figure, name="distribution", label=label, data=data)
+        return svg(figure, name=name, label=label, data=data)
 
 
 def samples(root: Path, name: str, rows: Sequence[tuple[str, int, str]], label: int) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from foveate.reporting.overlays import colorbar
 from foveate.reporting.page import render_page
 from foveate.reporting.text import value_text
 from foveate.studies.metrics import value_at
-from foveate.studies.network_to_use import EXPECTED
+from foveate.studies.network_to_use import EXPECTED, EXPECTED_INTERVAL
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -74,7 +74,7 @@ def _expected(decisions: list[dict[str, Any]]) -> dict[str, Any] | None:
     """What a study foretells of a network that was trained on all pictures: ``accuracy``, ``reason``, and where they
     are known ``interval``, ``by``."""
     decided = {d.get("name"): d for d in decisions}
-    found, interval = decided.get(EXPECTED) or {}, decided.get(f"{EXPECTED}, interval") or {}
+    found, interval = decided.get(EXPECTED) or {}, decided.get(EXPECTED_INTERVAL) or {}
     if not isinstance(found.get("value"), float):
         return None
     return {

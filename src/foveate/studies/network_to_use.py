@@ -28,6 +28,7 @@ from foveate.training.phases import better
 
 EXPECTED = "expected accuracy"
 """Name of the decision that says how good a network is that was trained on all pictures."""
+EXPECTED_INTERVAL = f"{EXPECTED}, 95 % interval"
 RULE = "the highest mean accuracy on the validation pictures, of the arms that are no placebo"
 
 
@@ -234,9 +235,7 @@ def _expected(folder: Path, arm: str, block: str, runs: Sequence[Run], why: str)
         found = of_answers(np.concatenate([one.correct for one in tables]), names)
         pictures = len({path for one in tables for path in one.path.tolist()})
         ends = [round(end, 4) for end in found or (0.0, 1.0)]
-        promised.append(
-            {"name": f"{EXPECTED}, interval", "value": ends, "reason": f"95 %, by {pictures} test pictures"}
-        )
+        promised.append({"name": EXPECTED_INTERVAL, "value": ends, "reason": f"by {pictures} test pictures"})
     return promised
 
 
