@@ -24,7 +24,7 @@ from foveate.experiment import Experiment
 from foveate.explanation.inversion import InversionConfig
 from foveate.explanation.summit import SummitConfig
 from foveate.recipes import RECIPES, STUDIES
-from foveate.recipes.guides import GUIDES
+from foveate.studies.guides import GUIDES
 from foveate.studies.metrics import METRICS
 from foveate.studies.search import Search
 from foveate.studies.specification import Study

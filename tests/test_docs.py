@@ -19,7 +19,7 @@ from foveate.core.version import VERSION
 from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from foveate.recipes import finetune
-from foveate.recipes.guides import with_guides
+from foveate.studies.guides import with_guides
 from foveate.studies.search import Search
 from foveate.studies.search_target import target_of
 from foveate.studies.specification import Study

@@ -10,7 +10,9 @@ import yaml
 from PIL import Image
 from scipy import stats
 
+from foveate.reporting.canvas import PRINT, drawing
 from foveate.reporting.paper import citation, write_paper
+from foveate.reporting.study_drawings import primary_drawing
 from foveate.studies.analysis import analyse
 from foveate.studies.looks import Stage
 from foveate.studies.paper_words import caption, findings, methods, noun
@@ -67,6 +69,40 @@ def test_the_numbers_are_those_of_the_test() -> None:
     )
 
 
+def test_the_placebo_stands_beside_its_arm() -> None:
+    results = simulate({"none": 0.0, "guided": 0.15, "guided, placebo": 0.02}, metrics=1)
+    results = replace(results, primary=METRIC, primary_arm="guided")
+    analysis = analyse(results)
+    measured = {"": (results, analysis)}
+    text = findings(results, analysis, results.metrics[0], ["guided"])
+    theirs, ours, _ = results.paired(METRIC, "guided", "guided, placebo")
+    low, high = stats.ttest_rel(ours, theirs).confidence_interval()
+    assert f"the difference of guided was +{100 * (ours - theirs).mean():.1f} points" in text
+    assert f"95 % interval {100 * low:.1f} to {100 * high:.1f}" in text
+    assert "Below an arm: its placebo" in caption(results, analysis, results.metrics[0], ["guided"])
+    drawn = primary_drawing(measured)
+    assert drawn is not None
+    with drawing(PRINT):
+        _, left = drawn.draw(PRINT).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["guided", "guided, placebo"]
+    assert left.get_xlabel().startswith(f"{results.metrics[0].title} (%)\n")
+
+
+def test_an_unfinished_study_counts_what_is_finished_and_tells_means_of_pairs() -> None:
+    lost = {("guided", 4): "not yet", ("guided", 5): "not yet"}
+    results = replace(simulate({"none": 0.0, "guided": 0.15}, metrics=1, failures=lost), primary=METRIC)
+    analysis, metric = analyse(results), results.metrics[0]
+    before, after, _ = results.paired(METRIC, "guided")
+    text = methods(results, analysis, metric, ["guided"], named=True)
+    assert "trained with 3 of 5 planned random seeds (unfinished);" in text
+    assert "In it, 1 comparison with none was tested, without a correction." in text
+    assert (
+        f"{100 * after.mean():.1f} ± {100 * after.std(ddof=1):.1f} % against {100 * before.mean():.1f} ±"
+        in said(results)
+    )
+    assert "n = 3 seeds; 73 test pictures in each." in caption(results, analysis, metric, ["guided"])
+
+
 def test_many_arms_are_told_together() -> None:
     results = simulate({"none": 0.0, **{f"arm {k}": 0.15 * (k > 6) for k in range(1, 9)}}, metrics=1)
     text = said(replace(results, primary=METRIC))
@@ -109,7 +145,8 @@ def test_files_are_written_and_repeat(tmp_path: Path) -> None:
         assert picture.width > 1000
     page = second[1].read_text(encoding="utf-8")
     assert "a \\*hostile\\* name" in page
-    assert citation() in page
+    assert page.endswith(f"{citation()}\n")
+    assert "(version 0.1.0). Computer software" in page
 
 
 def test_nothing_measured_yet(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The settings table says what was trained; the confusions are those of the cells' own tables."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from foveate.experiment import Experiment, Run
 from foveate.reporting.study_confusion import confusions, pairs_table
 from foveate.reporting.study_folder import publish_study
 from foveate.studies.engine import folder_of, run_study
+from foveate.studies.guides import with_guides
+from foveate.studies.paper_setup import guides_in_words, setup
 from foveate.studies.settings_table import _rates, pretext_table, settings_table
 from foveate.studies.specification import Study
 from training_helpers import BASE
@@ -121,6 +124,31 @@ def test_publishing_writes_them(study: Study, folder: Path) -> None:
     assert "**Pretext runs**" in markdown
     assert len(re.findall(r'aria-label="Confusion matrix of [a-z]+', page)) >= len(study.arms)
     assert "Settings of every model" in page
+
+
+@pytest.mark.slow
+def test_methods_say_what_the_runs_hold(study: Study, folder: Path) -> None:
+    text = setup(study, folder)
+    run = Run(folder_of(folder, study.cells()[0]))
+    split = Counter(sample.split for sample in run.catalog.samples)
+    assert (
+        f"{len(run.catalog.samples)} pictures of 3 classes were used: {split['train']} for training" in text
+    )
+    assert f"{split['test']} for testing in each run." in text
+    assert f"{run.card['architecture']} (from random weights" in text
+    assert "(from pretext rotation" in text
+    assert f"pictures of {run.environment['size']} x {run.environment['size']} pixels" in text
+    assert "Training had 3 epochs (head)." in text
+    assert text in (publish_study(folder).parent / "paper.md").read_text(encoding="utf-8").replace("\\", "")
+
+
+def test_methods_say_what_a_guide_does(study: Study, tmp_path: Path) -> None:
+    arms = with_guides({"none": {"guide": "none"}, "other": {"guide": "backgrounds"}})
+    assert guides_in_words(study.model_copy(update={"arms": arms})) == [
+        "other: another picture's background behind the object, always (p 1). other, placebo: the same with the masks "
+        "of other pictures."
+    ]
+    assert setup(study, tmp_path) == ""
 
 
 def test_a_study_without_finished_cells_still_has_settings(study: Study, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from foveate.core.errors import ConfigError
 TABLES = {
     "recipes": ("foveate.recipes", "RECIPES"),
     "studies": ("foveate.recipes", "STUDIES"),
-    "guides": ("foveate.recipes.guides", "GUIDES"),
+    "guides": ("foveate.studies.guides", "GUIDES"),
     "explainers": ("foveate.explanation", "EXPLAINERS"),
     "losses": ("foveate.objectives", "LOSSES"),
     "weightings": ("foveate.objectives.weighting", "WEIGHTINGS"),

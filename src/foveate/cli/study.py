@@ -99,7 +99,7 @@ def build_study(
     """
     from foveate.models.weights import brings_backbone
     from foveate.recipes import STUDIES
-    from foveate.recipes.guides import with_guides
+    from foveate.studies.guides import with_guides
     from foveate.studies.specification import Study
 
     if name in STUDIES:

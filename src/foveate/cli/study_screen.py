@@ -167,8 +167,7 @@ def _about_means(results: StudyResults, analysis: Analysis, console: Console) ->
     legend = _legend(o for by_arm in analysis.outcomes.values() for o in by_arm.values())
     ns = sorted({tables.count(analysis, m, a) for m in results.metrics for a in results.arms})
     if ns:
-        seeds = str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
-        seeds += f" {results.unit}" if ns == [1] else f" {results.unit}s"
+        seeds = tables.span(ns) + (f" {results.unit}" if ns == [1] else f" {results.unit}s")
         text = f"mean ± standard deviation over {seeds}; compared with {results.baseline}"
         console.print(Text(f"{text}: {legend}" if legend else text, "dim"))
 

@@ -14,8 +14,8 @@ from foveate.recipes.guidance_study import (
     guidance_small,
     total_shortcut,
 )
-from foveate.recipes.guides import guidance
 from foveate.recipes.pretext import pretext
+from foveate.studies.guides import guidance
 from foveate.studies.specification import Study
 
 # A new recipe: one function in one file, one line here.

@@ -6,7 +6,7 @@ from typing import Any
 from foveate.core.files import write_json
 from foveate.data.synthetic import SyntheticConfig, write_dataset
 from foveate.experiment import Experiment, Run, run
-from foveate.recipes.guides import guidance
+from foveate.studies.guides import guidance
 from foveate.studies.specification import Study
 from foveate.training import Observer
 

@@ -6,7 +6,7 @@ from typing import Any
 from foveate.core.errors import ConfigError
 from foveate.experiment.specification import Experiment
 from foveate.models.weights import brings_backbone
-from foveate.recipes.guides import guidance
+from foveate.studies.guides import guidance
 
 BACKBONE = "mobilenetv3_small_100"
 """Runs everywhere; name another one with ``backbone``."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from foveate.experiment.specification import merge
-from foveate.recipes.guides import guidance as guide
-from foveate.recipes.guides import with_guides
+from foveate.studies.guides import guidance as guide
+from foveate.studies.guides import with_guides
 from foveate.studies.specification import Study
 
 SIZES = {10: 60, 20: 60, 50: 40, 200: 15}

@@ -12,22 +12,25 @@ from foveate.studies.paper_words import caption, methods, primary_findings
 from foveate.studies.tables import Measured
 
 
-def write_paper(folder: Path, measured: Measured, *, named: bool) -> list[Path]:
+def write_paper(folder: Path, measured: Measured, *, named: bool, setup: str = "") -> list[Path]:
     """Write figures/primary.svg, .png and .pdf and paper.md; return the figure as PDF and the page.
 
     Args:
         named: the study's file names its primary metric.
+        setup: networks, pictures and masks, for Methods.
     """
     drawing = primary_drawing(measured)
     figures = drawing.write(folder / "figures", ("svg", "png", "pdf")) if drawing else []
     page = templates().get_template("paper.md.j2")
     title = next((results.name for results, _ in measured.values()), "")
-    text = page.render(title=title, text=_text(measured, named) if drawing else None, citation=citation())
-    write_text(folder / "paper.md", text)
+    text = page.render(
+        title=title, text=_text(measured, named, setup) if drawing else None, citation=citation()
+    )
+    write_text(folder / "paper.md", f"{text.rstrip()}\n")
     return [*figures[-1:], folder / "paper.md"]
 
 
-def _text(measured: Measured, named: bool) -> dict[str, Any]:
+def _text(measured: Measured, named: bool, setup: str) -> dict[str, Any]:
     results, analysis, metric = next(
         (*block[1:], metric)
         for block in tables.primary_blocks(measured)
@@ -36,7 +39,7 @@ def _text(measured: Measured, named: bool) -> dict[str, Any]:
     arms = tables.primary_arms(results, analysis, metric)
     return {
         "caption": caption(results, analysis, metric, arms),
-        "methods": methods(results, analysis, metric, arms, named),
+        "methods": f"{setup} {methods(results, analysis, metric, arms, named)}".strip(),
         "found": primary_findings(measured),
     }
 
@@ -49,5 +52,5 @@ def citation() -> str:
     authors = ", ".join(author["name"] for author in cff["authors"])
     year = str(cff["date-released"])[:4]
     return (
-        f"{authors} ({year}). {cff['title']} (version {cff['version']}) Computer software, {cff['license']}."
+        f"{authors} ({year}). {cff['title']} (version {cff['version']}). Computer software, {cff['license']}."
     )

@@ -13,7 +13,7 @@ from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
 from foveate.reporting.study_figures import TOGETHER, Points, Row, along, differences, forest, mean_curve
 from foveate.studies import arm_axes as axes
 from foveate.studies import tables
-from foveate.studies.analysis import Analysis
+from foveate.studies.analysis import PLACEBO, Analysis
 from foveate.studies.learning_curves import Curve, Trim, columns, mean_curves, phase_starts
 from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
@@ -71,7 +71,10 @@ def primary_drawing(measured: Measured) -> Drawing | None:
     metric = None
     for name, results, analysis in tables.primary_blocks(measured):
         metric = metric or tables.primary_metric(results, analysis)
-        for arm in tables.primary_arms(results, analysis, metric) if metric else ():
+        arms = tables.primary_arms(results, analysis, metric) if metric else []
+        known = _known(analysis, metric)[0] if metric else []
+        beside = [shown for one in arms for shown in (one, f"{one}{PLACEBO}") if shown in known]
+        for arm in dict.fromkeys(beside):
             rows.append((", ".join(filter(None, (name, arm))), results, analysis, arm))
             words.append(f"{rows[-1][0]}: {analysis.verdicts[metric.name][arm]}" if metric else "")
     if not rows or not metric:

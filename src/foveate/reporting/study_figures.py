@@ -21,6 +21,7 @@ from foveate.studies.number_format import Digits, digits
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import POOLED
 from foveate.studies.statistics import Comparison
+from foveate.studies.tables import heading
 from foveate.studies.verdict import SEEN
 
 TOGETHER = 6
@@ -104,7 +105,7 @@ def _joined(figure: Figure, axes: Axes, rows: Sequence[Row], metric: Metric, col
     left.tick_params(axis="y", length=0)
     left.grid(visible=False, axis="y")
     left.xaxis.set_major_locator(MaxNLocator(nbins=6))
-    left.set_xlabel(f"{rows[0][1].baseline} (open) and the arm{', %' if metric.percent else ''}")
+    left.set_xlabel(f"{heading(metric)}\n{rows[0][1].baseline} (open) and the arm (filled)")
     axes.tick_params(axis="y", labelleft=False)
     axes.set_xlabel(axes.get_xlabel().replace("percentage ", ""))
 

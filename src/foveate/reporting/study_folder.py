@@ -20,6 +20,7 @@ from foveate.reporting.table_files import to_csv, write_tables, written
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import folder_of
 from foveate.studies.learning_curves import Trim
+from foveate.studies.paper_setup import setup
 from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
 from foveate.studies.statistics import FEWEST
@@ -73,7 +74,8 @@ def publish_study(
     write_text(folder / "settings.csv", to_csv(settings[0]))
     write_text(folder / "settings.md", "\n".join(written(table, "md") for table in settings))
     write_figures(folder / "figures", measured, trim=trim)
-    write_paper(folder, measured, named=bool(open_study(folder).primary))
+    study = open_study(folder)
+    write_paper(folder, measured, named=bool(study.primary), setup=setup(study, folder))
     return build_study_report(measured, out or folder / "report.html", info, trim=trim)
 
 

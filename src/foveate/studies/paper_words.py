@@ -5,11 +5,11 @@ No sentence claims more than the verdict that it is made of.
 
 from collections.abc import Sequence
 
-from foveate.studies.analysis import Analysis
+from foveate.studies.analysis import PLACEBO, Analysis
 from foveate.studies.looks import NAMES, listed
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.statistics import Comparison
-from foveate.studies.tables import Measured, primary_arms, primary_blocks, primary_metric
+from foveate.studies.statistics import FEWEST, Comparison, compare, summarise
+from foveate.studies.tables import Measured, primary_arms, primary_blocks, primary_metric, span
 from foveate.studies.verdict import (
     SEEN,
     amount_words,
@@ -32,11 +32,15 @@ def methods(
         arms: those that are compared in the primary metric.
         named: the study's file names the metric.
     """
+    known, total = results.values[metric.name], len(results.seeds)
+    done = sum(all(seed in known.get(arm, {}) for arm in results.arms) for seed in results.seeds)
+    counted = f"{done} of {total} planned" if done < total else str(total)
     repeats = {
-        "seed": f"trained with {_counted(len(results.seeds), 'random seed')}",
-        "fold": f"trained and tested in {_counted(len(results.seeds), 'fold')} of cross-validation",
-        "set": f"trained on {_counted(len(results.seeds), 'data set')}",
-    }[results.unit]
+        "seed": f"trained with {counted} random seed",
+        "fold": f"trained and tested in {counted} fold",
+        "set": f"trained on {counted} data set",
+    }[results.unit] + "s" * (total != 1)
+    repeats += " of cross-validation" * (results.unit == "fold") + " (unfinished)" * (done < total)
     same = {
         "seed": "the same seed means the same split, first weights and order of pictures in every arm",
         "fold": "every arm has the same folds, first weights and order of pictures",
@@ -46,9 +50,8 @@ def methods(
         f"{_counted(len(results.arms), 'arm').capitalize()} (baseline: {results.baseline}) were {repeats}; {same}, so "
         f"that arms were compared in pairs."
     ]
-    tested = sorted({len(p.path) for arm in results.pictures.values() for p in arm.values()})
-    if tested:
-        sizes = str(tested[0]) if len(tested) == 1 else f"{tested[0]} to {tested[-1]}"
+    sizes = span(len(p.path) for arm in results.pictures.values() for p in arm.values())
+    if sizes:
         said.append(f"Each {results.unit} was tested on {sizes} pictures that training had not seen.")
     rule = (
         "named before the work"
@@ -64,9 +67,17 @@ def methods(
         if any(c.test == "corrected t" for c in compared)
         else "a paired t test"
     )
-    correction = f", with Holm's correction over {family} arms" if family > 1 else ""
+    correction = f"with Holm's correction over {family} arms" if family > 1 else "without a correction"
     said.append(
-        f"Differences are means over pairs with the interval of Student's t; p is of {test}, two-sided{correction}."
+        f"In it, {_counted(len(arms), 'comparison')} with {results.baseline} {'was' if len(arms) == 1 else 'were'} "
+        f"tested, {correction}."
+    )
+    if others := len(results.metrics) - 1:
+        said.append(
+            f"{_counted(others, 'further metric')} {'was' if others == 1 else 'were'} not corrected for."
+        )
+    said.append(
+        f"Differences are means over pairs with the interval of Student's t; p is of {test}, two-sided."
     )
     for name, margin in results.margins.items():
         judged = next(one for one in results.metrics if one.name == name)
@@ -98,6 +109,7 @@ def findings(results: StudyResults, analysis: Analysis, metric: Metric, arms: Se
         arms if len(arms) <= TOLD else [a for a in arms if analysis.outcomes[metric.name][a] in SEEN][:TOLD]
     )
     said = [_found(results, analysis, metric, arm) for arm in told]
+    said += [_placebo(results, metric, arm) for arm in told]
     left = [arm for arm in arms if arm not in told]
     if left:
         seen = sum(analysis.outcomes[metric.name][arm] in SEEN for arm in left)
@@ -127,13 +139,18 @@ def caption(results: StudyResults, analysis: Analysis, metric: Metric, arms: Seq
     """What the figure shows."""
     level = next((100 * (1 - analysis.comparisons[metric.name][arm].alpha) for arm in arms), 95)
     known = [analysis.comparisons[metric.name][arm].detectable.smallest for arm in arms]
+    pairs = span(analysis.comparisons[metric.name][arm].n for arm in arms)
+    sizes = span(len(p.path) for arm in results.pictures.values() for p in arm.values())
+    tested = f"; {sizes} test pictures in each" if sizes else ""
     band = " Differences within the grey stretch cannot be seen reliably with this design (power 0.8)."
     return (
         f"{metric.title}{' (%)' if metric.percent else ''}. Left: each line is one {results.unit}, from "
         f"{results.baseline} (open) to the arm (filled). Right: paired differences (a dot is one {results.unit}) and "
-        f"their mean with its {level:.4g} % interval (diamond), filled where the difference counts."
-        + band
-        * any(value is not None for value in known)
+        f"their mean with its {level:.4g} % interval (diamond), filled where the difference counts. "
+        f"n = {pairs} {results.unit}s{tested}."
+        + " Below an arm: its placebo, the same with the masks of other pictures."
+        * any(f"{arm}{PLACEBO}" in results.arms for arm in arms)
+        + band * any(value is not None for value in known)
     )
 
 
@@ -148,14 +165,16 @@ def _found(results: StudyResults, analysis: Analysis, metric: Metric, arm: str) 
     base = results.baseline
     if c.difference is None or c.p_holm is None or outcome == "unknown":
         return f"{arm} and {base} were compared in {_counted(c.n, 'pair')} only, too few for a verdict."
-    evidence = "; ".join(filter(None, (_means(analysis, metric, base, arm), _evidence(c, metric))))
+    evidence = "; ".join(filter(None, (_means(results, metric, base, arm), _evidence(c, metric))))
     if outcome in SEEN:
         word = "higher" if c.difference > 0 else "lower"
         amount = amount_words(c.difference, metric)
         return f"With {arm}, {noun(metric)} was {word} by {amount} than with {base} ({evidence})."
     smallest = c.detectable.smallest
     would = (
-        ""
+        " With this design not even the largest gain possible would be found reliably."
+        if c.detectable.room is not None
+        else ""
         if smallest is None
         else f" A difference of {amount_words(smallest, metric)} would have been found with a power of 0.8; smaller "
         "ones are not ruled out."
@@ -174,14 +193,32 @@ def _would(analysis: Analysis, metric: Metric, arms: Sequence[str]) -> str:
     return f" (the design would see {number_words(seen[0], metric)} to {amount_words(seen[-1], metric)})"
 
 
-def _means(analysis: Analysis, metric: Metric, base: str, arm: str) -> str:
-    known = analysis.summaries[metric.name]
+def _placebo(results: StudyResults, metric: Metric, arm: str) -> str:
+    """The arm beside its placebo; "" where it has none that was measured."""
+    placebo = f"{arm}{PLACEBO}"
+    theirs, ours, seeds = results.paired(metric.name, arm, placebo)
+    if not seeds:
+        return ""
+    c = compare(theirs, ours, overlap=results.overlap, unit=results.unit)
+    if c.difference is None or c.n < FEWEST:
+        return f"{arm} and its placebo were compared in {_counted(c.n, 'pair')} only, too few for a verdict."
+    evidence = "; ".join(filter(None, (_means(results, metric, placebo, arm), _evidence(c, metric))))
+    return (
+        f"Beside its placebo, the same with the masks of other pictures, the difference of {arm} was "
+        f"{signed_words(c.difference, metric)} ({evidence}; not corrected)."
+    )
+
+
+def _means(results: StudyResults, metric: Metric, base: str, arm: str) -> str:
+    """Of the pairs that both have."""
+    theirs, ours, _ = results.paired(metric.name, arm, base)
+    known = [summarise(ours), summarise(theirs)]
     unit = " %" if metric.percent else ""
     words = [
-        f"{number_words(known[one].mean, metric)}"
-        + (f" ± {number_words(std, metric)}" if (std := known[one].std) is not None else "")
+        f"{number_words(one.mean, metric)}"
+        + (f" ± {number_words(one.std, metric)}" if one.std is not None else "")
         + unit
-        for one in (arm, base)
+        for one in known
     ]
     return f"{words[0]} against {words[1]}"
 

@@ -38,7 +38,7 @@ def pretext_table(study: Study, folder: Path) -> Table | None:
             metrics = run.result["metrics"]
             asked = [metrics.get("val"), metrics.get("test")]
             asked.append(metrics.get("test", metrics.get("val", {})).get("neighbours"))
-            names = (start.block, start.arm, _weights(start.experiment), str(start.seed))
+            names = (start.block, start.arm, starting_weights(start.experiment), str(start.seed))
             rows.append((*names, *map(_accuracy, asked)))
     names = ("Block", "Task", "From", "Seed")
     numbers = ("Validation accuracy", "Test accuracy", "k-NN of the features, classes")
@@ -71,7 +71,7 @@ def _row(cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
         "Backbone": _backbone(experiment),
         "Last layer": experiment.last_layer.kind if experiment.last_layer else "as trained",
         "Consumed": ", ".join(consumed(experiment)) or "nothing",
-        "Starts from": start.arm if start else _weights(experiment),
+        "Starts from": start.arm if start else starting_weights(experiment),
     }
 
 
@@ -131,7 +131,7 @@ def _backbone(experiment: Experiment) -> str:
     return "frozen" if phase.freeze_bn else "weights frozen, BatchNorm statistics move"
 
 
-def _weights(experiment: Experiment) -> str:
+def starting_weights(experiment: Experiment) -> str:
     weights = experiment.model.weights
     names = {"none": "random weights", "pretrained": "ImageNet (timm)"}
     return names.get(weights, Path(weights).name)

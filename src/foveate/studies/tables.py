@@ -1,6 +1,6 @@
 """The tables of a study: means and standard deviations as in the report, and comparisons with the baseline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
@@ -181,8 +181,7 @@ def _overview(results: StudyResults, analysis: Analysis, block: str, metrics: Se
     for arm in results.arms:
         row: list[str | None] = [arm + (" (baseline)" if arm == results.baseline else "")]
         if unequal:
-            ns = sorted({count(analysis, metric, arm) for metric in metrics})
-            row.append(str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}")
+            row.append(span(count(analysis, metric, arm) for metric in metrics))
         for metric in metrics:
             summary = analysis.summaries.get(metric.name, {}).get(arm)
             form = digits(analysis, metric)
@@ -292,6 +291,12 @@ def notes(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
         found.append("A single value has no standard deviation.")
     found += filter(None, [unpaired(results, analysis)])
     return (*found, *analysis.notes)
+
+
+def span(numbers: Iterable[int]) -> str:
+    """ "3", "2 to 5"; "" of nothing."""
+    known = sorted(set(numbers))
+    return "" if not known else str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
 
 
 def unpaired(results: StudyResults, analysis: Analysis) -> str:

@@ -7,7 +7,7 @@ import pytest
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.recipes import finetune, guidance
-from foveate.recipes.guides import GUIDES, with_guides
+from foveate.studies.guides import GUIDES, with_guides
 from foveate.studies.specification import Study
 
 LOSSES = {
