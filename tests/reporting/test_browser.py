@@ -209,6 +209,20 @@ def test_a_class_and_a_bar_show_their_pictures(run: Path, browser: Browser) -> N
         assert set(seen) == set(rows.path.tolist())
 
 
+def test_where_all_is_right_and_no_map_is_known_nothing_is_empty(run: Path, browser: Browser) -> None:
+    """The axis goes from an even chance on, and there is no choice of look scores."""
+    rows = test_rows(run)
+    logits = 9.0 * np.eye(len(CLASSES))[rows.label]
+    splits = ["test"] * len(rows)
+    PredictionTable.from_logits(logits, rows.label, rows.path.tolist(), rows.class_ids, splits=splits).to_csv(
+        run / "predictions.csv"
+    )
+    with Watched(browser, build_report(run)) as opened:
+        assert not opened.page.locator("[name=score]").is_visible()
+        axis = opened.page.locator("svg.dots text.axis").all_text_contents()
+        assert [text for text in axis if "%" in text] == ["50 %", "90 %", "99 %", "99.9 %"]
+
+
 def test_a_dot_opens_its_picture_with_probabilities_and_maps(run: Path, browser: Browser) -> None:
     rows = test_rows(run)
     with Watched(browser, build_report(run)) as opened:

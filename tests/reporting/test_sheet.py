@@ -1,6 +1,7 @@
 """Contact sheets: pages, shortened names, the same pictures in the PNG."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,21 @@ def test_many_pictures_are_several_pages(tmp_path: Path, monkeypatch: pytest.Mon
     shown = [name for text in texts for name in re.findall(r'alt="(\d+\.jpg)"', text)]
     assert shown == [f"{k:03d}.jpg" for k in range(5)]
     assert set(re.findall(r'href="(sheet[^"]*)"', texts[1])) == {"sheet.html", "sheet-3.html"}
+
+
+def test_pictures_without_a_class_have_no_words_for_it(tmp_path: Path) -> None:
+    for labels, said in (((None, None, None), 0), (("bee", None, None), 2)):
+        write_sheets(tmp_path, make_sheet(3), iter([make_row(k, label) for k, label in enumerate(labels)]), 3)
+        assert (tmp_path / "sheet.html").read_text(encoding="utf-8").count("class not known") == said
+
+
+def test_few_views_stand_in_several_columns(tmp_path: Path) -> None:
+    rows = [replace(row, answers=row.answers[:1], cells=row.cells[:1]) for row in map(make_row, range(6))]
+    narrow = replace(make_sheet(6), runs=("a",), views=VIEWS[:1])
+    write_sheets(tmp_path, narrow, iter(rows), 6)
+    text = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert text.count("<table>") == 3
+    assert re.findall(r'alt="(\d+\.jpg)"', text) == [f"{k:03d}.jpg" for k in range(6)]
 
 
 def test_every_picture_is_on_the_png() -> None:

@@ -16,6 +16,8 @@ MOST = 1500
 """Dots drawn, at most: wrong answers first, then any."""
 MARKS = np.array([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
 """On the axis of probabilities, which is one of log-odds: most answers are nearly sure."""
+FROM = 3
+"""The mark, of one half, from which the axis goes where all are surer."""
 CLASSES = 30
 """Without look scores each class has a row; with more classes nothing is drawn."""
 
@@ -49,7 +51,7 @@ def dots_svg(rows: PredictionTable, names: Sequence[str]) -> tuple[Markup, str] 
         words += f" {len(shown)} of {len(known)} are drawn, wrong answers first."
     places = _log_odds(np.append(MARKS, x))
     lowest = places[len(MARKS) :][shown].min()
-    first = min(max(0, int(np.searchsorted(places[: len(MARKS)], lowest, "right")) - 1), len(MARKS) - 2)
+    first = min(max(0, int(np.searchsorted(places[: len(MARKS)], lowest, "right")) - 1), FROM)
     low, high = places[first], places[len(MARKS) - 1]
     places = (places - low) / (high - low)
     marks = [(float(places[k]), f"{100 * MARKS[k]:g} %") for k in range(first, len(MARKS))]

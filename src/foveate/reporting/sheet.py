@@ -154,23 +154,24 @@ def draw(sheet: Sheet, page: Sequence[Row], number: tuple[int, int] = (1, 1)) ->
         for view, left in zip(views, xs, strict=True):
             named = view.layer if view.layer == view.module else f"{view.layer} ({view.module})"
             pen.text(left, line + LINE, named or "pixels", SIDE, size=12, colour=PRINT.muted, centre=True)
-    y = top
+    y, labelled = top, any(row.label is not None for row in page)
     for row, height in zip(page, heights, strict=True):
         pen.draw.line((MARGIN, y - 10, right, y - 10), fill=PRINT.grid, width=1)
-        _draw_row(image, pen, sheet, row, lefts, y)
+        _draw_row(image, pen, labelled, row, lefts, y)
         y += height
     return image
 
 
 def _draw_row(
-    image: Image.Image, pen: Pen, sheet: Sheet, row: Row, lefts: Sequence[Sequence[int]], y: int
+    image: Image.Image, pen: Pen, labelled: bool, row: Row, lefts: Sequence[Sequence[int]], y: int
 ) -> None:
     indent = (SIDE - row.picture.width) // 2
     image.paste(row.picture, (MARGIN + indent, y))
     for left, cell in zip((x for xs in lefts for x in xs), row.cells, strict=True):
         image.paste(cell, (left + indent, y))
     below = y + row.picture.height + 4
-    pen.text(MARGIN, below, row.label or "class not known", SIDE, bold=row.label is not None, centre=True)
+    label = row.label or ("class not known" if labelled else "")
+    pen.text(MARGIN, below, label, SIDE, bold=row.label is not None, centre=True)
     pen.text(MARGIN, below + LINE, row.path, SIDE, size=11, colour=PRINT.muted, centre=True)
     for answer, xs in zip(row.answers, lefts, strict=True):
         marks = {True: ("✓ ", PRINT.good), False: ("✗ ", PRINT.miss), None: ("", PRINT.ink)}
