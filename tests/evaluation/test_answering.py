@@ -147,3 +147,14 @@ def test_a_table_keeps_possible_classes_in_the_file(tmp_path) -> None:  # type: 
     expected = np.flatnonzero((table.probabilities[3] >= 0.2) | (np.arange(5) == table.prediction[3]))
     assert last == [table.class_ids[c] for c in expected]
     assert PredictionTable.from_csv(tmp_path / "p.csv").path.tolist() == table.path[[3, 1]].tolist()
+
+
+def test_words_know_no_minus_zero_and_no_empty_promise() -> None:
+    """All right and as sure as can be, in too few validation pictures."""
+    logits, labels = np.tile([200.0, 0.0], (20, 1)), np.zeros(20, int)
+    paths, splits = [str(k) for k in range(20)], ["val"] * 10 + ["test"] * 10
+    table = PredictionTable.from_logits(logits, labels, paths, ["0", "1"], splits=splits)
+    said = " ".join(in_words(answering(table.of_split("test"), answer_rule(table))))
+    assert "log loss 0.000" in said
+    assert "with 10 validation pictures no threshold can promise 95 %" in said
+    assert "Every set of possible classes holds all classes, so the sets say nothing." in said
