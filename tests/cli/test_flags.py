@@ -291,7 +291,7 @@ AROUND = {
     "guide": ("spatial", lambda study: list(study.arms) == ["none", "spatial", "spatial, placebo"]),
 }
 """Flags of ``study run`` about the study itself."""
-HOW = {"data", "out", "jobs", "threads", "time-limit", "quarantine", "help"}
+HOW = {"data", "out", "jobs", "threads", "time-limit", "quarantine", "help", "ray", "gpus"}
 """How it is run, which no file says."""
 
 

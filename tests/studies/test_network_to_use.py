@@ -151,6 +151,7 @@ def test_the_gain_is_on_test_pictures_where_there_are_no_validation_pictures(don
     assert (measured and (measured.pictures, measured.split)) == ((len(several), "test") if several else None)
 
 
+@pytest.mark.slow
 def test_final_trains_on_all_pictures_as_long_as_the_winner_did(
     done: Path, tree: Path, tmp_path: Path
 ) -> None:

@@ -15,15 +15,15 @@ class Far(Config):
     features: str
     """Of ``known`` training pictures, (known, F) int8 in base64; times ``scales`` of length 1, but for rounding."""
     scales: tuple[float, ...]
-    neighbour: int = Field(ge=1)
+    neighbour: int = Field(ge=1, le=10_000)
     """Which nearest of them a picture's distance is taken to."""
     limit: float
     """The distance above which a picture is far."""
     rate: float = Field(ge=0, le=1)
     """The probability with which a picture like the validation pictures is called far, at most."""
-    n: int
+    n: int = Field(ge=0, le=1_000_000_000)
     """Validation pictures that say so."""
-    known: int
+    known: int = Field(ge=1, le=1_000_000)
 
     @classmethod
     def of(cls, train: np.ndarray, neighbour: int) -> Self:
