@@ -1,5 +1,8 @@
 """Drawings of a study: the right values at the right places."""
 
+import csv
+import html
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -9,10 +12,12 @@ from matplotlib.figure import Figure
 
 from foveate.reporting.canvas import PAGE, drawing
 from foveate.reporting.study_drawings import (
+    Drawing,
     block_drawings,
     column_title,
     curve_drawings,
     difference_drawings,
+    primary_drawing,
 )
 from foveate.reporting.study_figures import differences, elide, mean_curve, two_lines
 from foveate.studies.analysis import analyse
@@ -93,6 +98,38 @@ def test_drawings_are_svg_with_their_own_ids_and_words() -> None:
         assert "guided <b>" in str(root.get("aria-label"))
         assert all(str(e.get("id")).startswith(f"{one.name}-") for e in root.iter() if e.get("id"))
         assert re.fullmatch(r"[A-Za-z0-9-]+", one.name)
+
+
+def saved(one: Drawing) -> list[dict[str, str]]:
+    """The rows that the page saves as CSV."""
+    found = re.search('data-csv="([^"]*)"', one.inline())
+    assert found
+    return list(csv.DictReader(io.StringIO(html.unescape(found[1]))))
+
+
+def test_what_is_drawn_can_be_saved_as_csv() -> None:
+    results = simulate({"plain": 0.0, "guided": 0.03}, (1, 2, 3), epochs=6)
+    analysis = analyse(results)
+    metric = results.metrics[0].name
+    primary = primary_drawing({"": (results, analysis)})
+    assert primary is not None
+    before, after, seeds = results.paired(metric, "guided")
+    for one in (difference_drawings(results, analysis)[0], primary):
+        rows = saved(one)
+        assert [int(row["seed"]) for row in rows] == list(seeds)
+        assert [float(row["baseline"]) for row in rows] == pytest.approx(before.tolist())
+        assert [float(row["value"]) for row in rows] == pytest.approx(after.tolist())
+        c = analysis.comparisons[metric]["guided"]
+        assert {float(row["mean_difference"]) for row in rows} == {c.difference}
+        assert {(float(row["low"]), float(row["high"])) for row in rows} == {(c.low, c.high)}
+    curve = mean_curves(results, "val_accuracy")["guided"]
+    rows = [row for row in saved(curve_drawings(results, "shortest")[0][0]) if row["arm"] == "guided"]
+    assert [float(row["mean"]) for row in rows] == pytest.approx(curve.mean.tolist())
+    assert [int(row["epoch"]) for row in rows] == curve.epoch.tolist()
+    study = results, analysis
+    rows = saved(block_drawings({"15": study, "50": study})[0])
+    assert [row["block"] for row in rows if row["line"] == "guided"] == ["15", "50"]
+    assert float(rows[-1]["mean"]) == pytest.approx(analysis.summaries[metric]["guided"].mean)
 
 
 def test_blocks_need_two() -> None:

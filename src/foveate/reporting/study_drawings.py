@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from foveate.reporting.canvas import PAGE, PRINT, Colours, drawing, save, svg
+from foveate.reporting.canvas import PAGE, PRINT, Colours, CsvTable, drawing, save, svg
 from foveate.reporting.study_figures import TOGETHER, Points, Row, along, differences, forest, mean_curve
 from foveate.studies import arm_axes as axes
 from foveate.studies import tables
@@ -35,13 +35,15 @@ class Drawing:
     label: str
     """What it shows, in words, for those who do not see it."""
     draw: Callable[[Colours], Figure]
+    data: CsvTable
+    """(header, rows) of what is drawn; shares are between 0 and 1."""
     wide: bool = False
     """Takes the whole width of the page."""
 
     def inline(self) -> Markup:
         """SVG in the page's colours."""
         with drawing(PAGE):
-            return svg(self.draw(PAGE), name=self.name, label=self.label)
+            return svg(self.draw(PAGE), name=self.name, label=self.label, data=self.data)
 
     def write(self, folder: Path, endings: Sequence[str] = ("svg", "png")) -> list[Path]:
         """``name``.svg, .png or .pdf in ``folder``, for print."""
@@ -60,8 +62,9 @@ def difference_drawings(results: StudyResults, analysis: Analysis, number: int =
         if known:
             label = f"{metric.title}, paired differences from {results.baseline}: {'; '.join(words)}"
             name = f"differences-{number}-{i}-{_slug(metric.name)}"
-            draw = partial(differences, [(arm, results, analysis, arm) for arm in known], metric)
-            found.append(Drawing(name, heading(metric), label, draw))
+            rows = [(arm, results, analysis, arm) for arm in known]
+            draw = partial(differences, rows, metric)
+            found.append(Drawing(name, heading(metric), label, draw, _pairs(rows, metric)))
     return found
 
 
@@ -80,9 +83,19 @@ def primary_drawing(measured: Measured) -> Drawing | None:
     if not rows or not metric:
         return None
     label = f"{metric.title}, pairs and differences from {rows[0][1].baseline}: {'; '.join(words)}"
-    return Drawing(
-        "primary", heading(metric), label, partial(differences, rows, metric, pairs=True), wide=True
-    )
+    draw = partial(differences, rows, metric, pairs=True)
+    return Drawing("primary", heading(metric), label, draw, _pairs(rows, metric), wide=True)
+
+
+def _pairs(rows: Sequence[Row], metric: Metric) -> CsvTable:
+    """Each seed's pair, beside the mean difference and its interval."""
+    found = []
+    for name, results, analysis, arm in rows:
+        c = analysis.comparisons[metric.name][arm]
+        before, after, seeds = results.paired(metric.name, arm)
+        for seed, *values in zip(seeds, before.tolist(), after.tolist(), strict=True):
+            found.append((name, seed, *values, c.difference, c.low, c.high))
+    return ("arm", "seed", "baseline", "value", "mean_difference", "low", "high"), found
 
 
 def forest_drawings(measured: Measured) -> list[Drawing]:
@@ -96,8 +109,16 @@ def forest_drawings(measured: Measured) -> list[Drawing]:
             if known:
                 title = heading(metric) + (f", {name}" if name != POOLED else "")
                 label = f"{metric.title}, differences from {results.baseline}: {'; '.join(words)}"
-                draw = partial(forest, [*rows, (POOLED, analysis)], metric, known)
-                found.append(Drawing(f"forest-{number}-{i}", title, label, draw))
+                places = [*rows, (POOLED, analysis)]
+                compared = (
+                    (arm, place, one.comparisons.get(metric.name, {}).get(arm))
+                    for arm in known
+                    for place, one in places
+                )
+                table = [(arm, place, c.difference, c.low, c.high) for arm, place, c in compared if c]
+                data = ("arm", "set", "difference", "low", "high"), table
+                draw = partial(forest, places, metric, known)
+                found.append(Drawing(f"forest-{number}-{i}", title, label, draw, data))
     return found
 
 
@@ -131,9 +152,16 @@ def curve_drawings(results: StudyResults, trim: Trim, number: int = 1) -> tuple[
         label = f"{title}, mean over seeds, to epoch {last}: {ends}"
         begun = [epoch for epoch in starts if epoch <= last]
         draw = partial(mean_curve, curves, results.baseline, percent=percent, phases=begun)
-        found = Drawing(
-            f"curve-{number}-{i}-{_slug(column)}", title, label, draw, wide=len(curves) > TOGETHER
+        data = (
+            ("arm", "epoch", "mean", "std"),
+            [
+                (arm, *point)
+                for arm, c in curves.items()
+                for point in zip(c.epoch.tolist(), c.mean.tolist(), c.std.tolist(), strict=True)
+            ],
         )
+        name = f"curve-{number}-{i}-{_slug(column)}"
+        found = Drawing(name, title, label, draw, data, wide=len(curves) > TOGETHER)
         (main if column in MAIN_COLUMNS else terms).append(found)
     return main, terms
 
@@ -207,7 +235,14 @@ def _along(
         for line, points in lines.items()
     )
     draw = partial(along, lines, baseline, ticks, below, percent=metric.percent)
-    return [Drawing(name, title, f"{metric.title}. {words}", draw, wide=len(lines) > TOGETHER)]
+    part = 100 if metric.percent else 1
+    rows = [
+        (line, ticks[place], *(value / part for value in values))
+        for line, points in lines.items()
+        for place, *values in points
+    ]
+    data = ("line", below or "block", "mean", "low", "high"), rows
+    return [Drawing(name, title, f"{metric.title}. {words}", draw, data, wide=len(lines) > TOGETHER)]
 
 
 def column_title(column: str) -> tuple[str, bool]:
