@@ -228,15 +228,13 @@ def _predict_study(
         finished_runs,
         gain,
         keeping_weights,
+        unfinished,
     )
-    from foveate.studies.study_reader import open_study
 
     runs = keeping_weights(finished_runs(folder, arm, block), folder)
-    planned = sum((cell.arm, cell.block) == (arm, block) for cell in open_study(folder).cells())
-    if len(runs) < planned:
-        tell(
-            f"{planned - len(runs)} of the {planned} runs of '{arm}' are not finished; the others answer alone."
-        )
+    missing, planned = unfinished(folder, arm, block, runs)
+    if missing:
+        tell(f"{missing} of the {planned} runs of '{arm}' are not finished; the others answer alone.")
     found = gain(runs)
     if found is not None:
         name = {"val": "validation", "test": "test"}[found.split]
@@ -267,7 +265,7 @@ def _predict_onnx(
     file: Path, paths: list[Path], level: float | None, distance: bool, tta: str | None, device: str
 ) -> tuple["PredictionTable", "Told"]:
     """With an exported network, whose thresholds and views are inside."""
-    from foveate.evaluation.answer_rule import AnswerRule, false_alarms
+    from foveate.evaluation.answer_rule import false_alarms
     from foveate.export.onnx_classifier import OnnxClassifier
 
     if tta is not None or device not in ("auto", "cpu"):
@@ -275,7 +273,7 @@ def _predict_onnx(
             "An ONNX file has its test-time views inside and runs on the CPU: leave --tta, --device."
         )
     classifier = OnnxClassifier(file)
-    rule, far = classifier.card.answers, classifier.card.far
+    rule, far = classifier.card.rule, classifier.card.far
     if level is not None and rule is not None and rule.level != level:
         raise ConfigError(
             f"{file} knows when it is sure at --level {rule.level:g} alone, at which it was exported."
@@ -287,8 +285,7 @@ def _predict_onnx(
         if wanted and known is None:
             tell(f"{file} does not know {what}: that was not known when it was exported.")
     predictions = classifier.predict(paths, judged=level is not None, distance=distance)
-    judge = AnswerRule(**rule.model_dump()) if rule else None
-    return predictions, (judge, f"{false_alarms(far.rate, far.n)}." if far else "")
+    return predictions, (rule, f"{false_alarms(far.rate, far.n)}." if far else "")
 
 
 @command()

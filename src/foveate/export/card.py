@@ -11,6 +11,7 @@ from foveate.core.config import Config
 from foveate.core.files import SCHEMA_VERSION
 from foveate.data.decode import read_image
 from foveate.data.square import Fit, resize, whole
+from foveate.evaluation.answer_rule import AnswerRule
 from foveate.export.far import Far
 
 KEY = "foveate"
@@ -68,6 +69,11 @@ class ExportCard(Config):
     parity: Parity | None = None
     version: str
     """Of Foveate."""
+
+    @property
+    def rule(self) -> AnswerRule | None:
+        """``answers``, to judge predictions by."""
+        return AnswerRule(**self.answers.model_dump()) if self.answers else None
 
     def square(self, path: Path) -> np.ndarray:
         """The file as the network takes it: (3, size, size) uint8, byte for byte as the run's own reader makes it.

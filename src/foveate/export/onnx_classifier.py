@@ -12,7 +12,6 @@ from foveate.core.reading import parse_json
 from foveate.core.threads import in_threads
 from foveate.data.decode import DecodeError
 from foveate.data.listing import none_readable, picture_list
-from foveate.evaluation.answer_rule import AnswerRule
 from foveate.evaluation.predictions import PredictionTable
 from foveate.export.card import INPUT, KEY, ExportCard
 
@@ -114,8 +113,8 @@ class OnnxClassifier:
         table = PredictionTable.from_logits(
             found["logits"][rows], labels, shown, self.card.class_ids, unreadable=unreadable, look=look
         )
-        rule = self.card.answers
-        return AnswerRule(**rule.model_dump()).on(table) if judged and rule is not None else table
+        rule = self.card.rule
+        return rule.on(table) if judged and rule is not None else table
 
 
 def _session(model: Path | str | bytes) -> Any:

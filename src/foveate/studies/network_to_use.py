@@ -68,6 +68,12 @@ def finished_runs(folder: Path, arm: str, block: str = "") -> list[Run]:
     return runs
 
 
+def unfinished(folder: Path, arm: str, block: str, runs: Sequence[Run]) -> tuple[int, int]:
+    """How many of an arm's planned runs are not among the finished ``runs``, and how many are planned."""
+    planned = sum((cell.arm, cell.block) == (arm, block) for cell in open_study(folder).cells())
+    return planned - len(runs), planned
+
+
 def keeping_weights(runs: Sequence[Run], folder: Path) -> list[Run]:
     """``runs``, opened.
 
@@ -215,11 +221,9 @@ def _expected(folder: Path, arm: str, block: str, runs: Sequence[Run], why: str)
     answers to one picture, or to those of one group, taken together."""
     tested = [value for one in runs if (value := _accuracy(one, "test")) is not None]
     tables = [one.predictions.of_split("test") for one in runs if "test" in one.predictions.splits]
-    planned = sum((cell.arm, cell.block) == (arm, block) for cell in open_study(folder).cells())
+    missing, planned = unfinished(folder, arm, block, runs)
     listed = f", {' and '.join(f'{100 * value:.1f} %' for value in tested)}," if len(tested) == 2 else ""
-    waiting = (
-        f" ({planned - len(runs)} of its {planned} runs are not finished)" if len(runs) < planned else ""
-    )
+    waiting = f" ({missing} of its {planned} runs are not finished)" if missing else ""
     number = f"{len(tested)} networks" if len(tested) > 1 else "one network"
     reason = (
         f"mean test accuracy of {number}{listed} of '{arm}' ({why}) in the study {folder}{waiting}, trained on fewer "
