@@ -241,7 +241,8 @@ def _next(result: Audit, data: Path, typed: Typed) -> Text:
         for value in (given if isinstance(given, list) else [given])
     )
     again = shlex.join([str(data), *(text for pair in flags for text in pair)])
-    step = f"foveate split {again} --out split.csv" if undecided else f"foveate train {again} --out RUN"
+    out = shlex.quote(f"{data.resolve().stem or 'split'}.csv")
+    step = f"foveate split {again} --out {out}" if undecided else f"foveate train {again} --out RUN"
     return Text(f"\n{said}, no errors. Next: {step}", style="bold green")
 
 
