@@ -32,7 +32,9 @@ def test_class_from_the_file_name(flat: Path, finished: Run, tmp_path: Path) -> 
     assert "--label 'regex:(cat|dog)'" in foveate("check", flat).output, "the refusal names the way out"
     checked = foveate("check", flat, "--label", LABEL)
     assert checked.exit_code == 0, checked.output
-    assert f"Next: foveate split {flat} --label '{LABEL}' --out {flat.stem}.csv" in " ".join(checked.output.split())
+    assert f"Next: foveate split {flat} --label '{LABEL}' --out {flat.stem}.csv" in " ".join(
+        checked.output.split()
+    )
     divided = foveate("split", flat, "--label", LABEL, "--out", tmp_path / "split.csv")
     assert divided.exit_code == 0, divided.output
     with open(tmp_path / "split.csv", newline="") as stream:
