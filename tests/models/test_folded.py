@@ -1,6 +1,8 @@
 """The folded copy is compared with the network itself, in double precision and with batch statistics that matter."""
 
 import copy
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 from foveate.models.build import build_network
-from foveate.models.folded import folded
+from foveate.models.folded import folded, folded_once
 from foveate.models.networks import Network
 from foveate.models.settings import ModelConfig
 
@@ -106,3 +108,45 @@ def test_an_output_that_is_used_twice_is_left_alone() -> None:
 def test_a_network_without_norms_is_given_back() -> None:
     model = built("convnext_atto")
     assert folded(model, 64) is model
+
+
+def test_it_is_made_once_and_anew_after_any_change() -> None:
+    model = built("resnet18")
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    made = folded_once(model, 64)
+    assert folded_once(model, 64) is made is not model
+    weight = model.get_parameter("head.classifier.weight")
+    norm = model.get_parameter("backbone.bn1.weight")
+
+    def scaled() -> None:
+        weight.data.mul_(2)  # tells no version counter
+
+    def turned() -> None:
+        norm.data.copy_(norm.data.flip(0))  # keeps every sum
+
+    def replaced() -> None:
+        model.head = nn.Sequential(model.head, nn.Tanh())
+
+    for change in (scaled, turned, replaced):
+        change()
+        again = folded_once(model, 64)
+        assert again is not made
+        with torch.no_grad():
+            torch.testing.assert_close(again(images).logits, model(images).logits, rtol=1e-9, atol=1e-9)
+        made = again
+    seen: list[int] = []
+    handle = model.register_forward_hook(lambda *_: seen.append(1))
+    folded_once(model, 64)(images)
+    assert seen, "a hook that was set since is called"
+    handle.remove()
+    assert folded_once(model, 64) is not model
+
+
+def test_a_shared_copy_does_not_keep_its_model() -> None:
+    for backbone in ("resnet18", "vit_tiny_patch16_224"):
+        model = built(backbone)
+        folded_once(model, 64)
+        gone = weakref.ref(model)
+        del model
+        gc.collect()
+        assert gone() is None, backbone

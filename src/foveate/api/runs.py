@@ -4,7 +4,7 @@ functions that need it, so that a prediction begins at once."""
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -28,9 +28,6 @@ from foveate.reporting.explanation_folder import FOLDER, Explanations
 from foveate.reporting.explanations import write_explanations
 from foveate.reporting.inversions import write_inversion
 from foveate.training import Observer
-
-if TYPE_CHECKING:
-    pass
 
 
 @refusals_in_words()

@@ -15,7 +15,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.loader import in_order
 from foveate.data.square import Fit, at_side, resampling
 from foveate.evaluation.tta import parse_tta, views
-from foveate.models.folded import folded
+from foveate.models.folded import folded_once
 from foveate.models.modes import evaluating
 from foveate.pretext import Asker
 
@@ -67,7 +67,7 @@ class Subject:
     @cached_property
     def answering(self) -> Any:
         """The network for passes without gradients, faster (see ``models.folded``)."""
-        return folded(self.model, self.size)
+        return folded_once(self.model, self.size)
 
     @property
     def side(self) -> int:
