@@ -159,6 +159,20 @@ def test_row_order_and_root_change_nothing(counts, seed, shuffle, folds):
     assert split_hash(first) == split_hash(other)
 
 
+@given(
+    counts=counts_, seed=st.integers(0, 5), groups=st.sampled_from([0, 8]), val=st.sampled_from([0.05, 0.4])
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_tested_does_not_depend_on_the_share_for_validation(counts, seed, groups, val):
+    catalog = make(counts, group=(lambda c, i: f"{i % groups}") if groups else None)
+    with_val, without = (
+        by_path(split(catalog, SplitConfig(val=share, test=0.3, seed=seed)).catalog) for share in (val, 0.0)
+    )
+    assert {p for p, part in with_val.items() if part == "test"} == {
+        p for p, part in without.items() if part == "test"
+    }
+
+
 def test_seed_decides():
     catalog = make([30, 30])
     assert by_path(split(catalog, SplitConfig(seed=1)).catalog) == by_path(

@@ -293,7 +293,7 @@ def test_a_worker_that_cannot_be_asked_costs_its_cells_and_no_patience(
 
     monkeypatch.setattr(engine.ProcessWorker, "ask", ask)
     watch = Watch()
-    run_study(study(axes={}, seeds=[20, 21]), tree, tmp_path / "s", jobs=jobs, observer=watch)
+    run_study(study(axes={}, seeds=[22, 23]), tree, tmp_path / "s", jobs=jobs, observer=watch)
     assert watch.errors == ["Its worker failed (ModuleNotFoundError: No module named 'foveate')."] * 2
 
 
@@ -312,9 +312,18 @@ def test_another_process_in_the_same_folder_is_refused(tree: Path, tmp_path: Pat
         run_study(study(axes={}, seeds=[0]), tree, tmp_path / "s", jobs=0)
 
 
-def test_arms_that_change_the_split_cannot_be_compared(tree: Path, tmp_path: Path) -> None:
+def test_arms_that_change_the_split_cannot_be_compared(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arms = {"all": {}, "few": {"data.split.test": 0.4}}
-    run_study(study(axes={}, arms=arms, seeds=[0]), tree, tmp_path / "s", jobs=0)
+    changed = study(axes={}, arms=arms, seeds=[0])
+    with pytest.raises(StudyError, match=r"'few.*' would be tested on other pictures .* \(make it a block\)"):
+        run_study(changed, tree, tmp_path / "early", jobs=0)
+    assert not list((tmp_path / "early").rglob("result.json")), "refused before the work"
+    monkeypatch.setattr(
+        "foveate.studies.engine.refuse_other_tests", lambda *_: None
+    )  # the pictures changed later
+    run_study(changed, tree, tmp_path / "s", jobs=0)
     with pytest.raises(StudyError, match=r"different splits .* with other test pictures"):
         read_study(tmp_path / "s")
     blocks = study(axes={}, arms={"a": {}}, blocks=arms, seeds=[0])

@@ -170,8 +170,8 @@ def _three_ways(catalog: Catalog, config: SplitConfig) -> Split:
     splits = np.array(given, dtype=object)
     brought = set(splits[labelled]) - {""}
     shares = {
-        "val": 0.0 if "val" in brought else config.val,
         "test": 0.0 if "test" in brought else config.test,
+        "val": 0.0 if "val" in brought else config.val,
     }
     notes: list[str] = []
     unlabelled = int((~labelled & (splits == "test")).sum())

@@ -15,13 +15,18 @@ from foveate.data.catalog import Catalog
 
 SMALLEST_CLASS = 3
 """A class with fewer pictures cannot be in train, val and test; it goes to train as a whole."""
+_EXACT = 1e-9
+"""Within this a count is whole."""
 
 
 def draw(
     catalog: Catalog, pool: Sequence[int], shares: dict[str, float], seed: int, purpose: str
 ) -> tuple[list[str], list[str]]:
-    """Divide ``pool`` into train and ``shares``; classes too small stay in train. Returns (split a row,
-    notes)."""
+    """Divide ``pool`` into train and ``shares``; classes too small stay in train. Returns (split a row, notes).
+
+    One part after the other is taken from train, in the order of ``shares``: what is in the first does not depend on
+    the share of the second.
+    """
     shares = {part: share for part, share in shares.items() if share > 0}
     if not shares:
         return ["train"] * len(pool), []
@@ -34,8 +39,15 @@ def draw(
         for row in rows
     }
     free = [row for row in pool if row not in tied]
-    whole = {"train": 1 - sum(shares.values()), **shares}
-    drawn = dict(zip(free, assign(catalog, free, whole, seed, purpose, keep="train"), strict=True))
+    drawn, left = dict.fromkeys(free, "train"), 1.0
+    totals = np.bincount(catalog.labels[free], minlength=len(catalog.classes))
+    for part, share in shares.items():
+        rest = [row for row in free if drawn[row] == "train"]
+        left -= share
+        parts = assign(
+            catalog, rest, {"train": left, part: share}, seed, purpose, keep="train", totals=totals
+        )
+        drawn.update(zip(rest, parts, strict=True))
     notes = []
     if small:
         listed = ", ".join(f"{catalog.classes[label]} ({counts[label]})" for label in sorted(small))
@@ -52,6 +64,7 @@ def assign(
     seed: int,
     purpose: str,
     keep: str | None = None,
+    totals: np.ndarray | None = None,
 ) -> list[str]:
     """One part a row of ``pool``: groups stay whole, every class is divided in the proportions of ``shares``.
 
@@ -59,7 +72,8 @@ def assign(
     sum over classes of squared distance to the ideal count, divided by the class's size). Single pictures
     then fill the counts that remain, by controlled rounding: a class is within one picture of its ideal in
     every part, and what was rounded away in one class is made good in the next. A part that large groups left empty
-    gets one of each class that can spare it. ``keep`` names the part where every class must appear.
+    gets one of each class that can spare it. ``keep`` names the part where every class must appear; the ``shares``
+    are of ``totals``, pictures of each class, where ``pool`` is what another part has left of these.
     """
     rng = numpy_generator(seed, "split", purpose)
     labels = catalog.labels
@@ -72,7 +86,9 @@ def assign(
     for rows in groups.values():
         if len(rows) == 1:
             singles[int(labels[rows[0]])].append(rows[0])
-    totals = np.bincount(labels[list(pool)], minlength=width) if pool else np.zeros(width, dtype=np.int64)
+    if totals is None:
+        totals = np.bincount(labels[np.array(pool, dtype=np.int64)], minlength=width)
+    left_over = not several and totals.sum() > len(pool)
     ideal = share[:, None] * totals[None]  # (parts, classes)
     have = np.zeros_like(ideal)
     place: dict[int, str] = {}
@@ -91,7 +107,9 @@ def assign(
     for label in rng.permutation(sorted(singles)):
         rows = singles[int(label)]
         lack = np.maximum(ideal[:, label] - have[:, label], 0)
-        wanted = lack * (len(rows) / lack.sum()) if lack.sum() > 0 else share * len(rows)
+        wanted = lack * (len(rows) / lack.sum()) if lack.sum() > 0 else share * (len(rows) / share.sum())
+        if left_over and np.floor(lack + _EXACT).sum() <= len(rows) <= np.ceil(lack - _EXACT).sum():
+            wanted = lack  # so that train too is within one picture of its ideal
         must = keep_at if keep_at is not None and have[keep_at, label] == 0 else None
         counts = _round(wanted, len(rows), carry, must)
         carry += wanted - counts
@@ -114,7 +132,7 @@ def _round(wanted: np.ndarray, total: int, carry: np.ndarray, must: int | None) 
 
     ``must``: index of a part that gets one at least.
     """
-    low, high = [floor(x + 1e-9) for x in wanted], [ceil(x - 1e-9) for x in wanted]
+    low, high = [floor(x + _EXACT) for x in wanted], [ceil(x - _EXACT) for x in wanted]
     if len(wanted) <= 4:
         options = [
             np.array(o) for o in product(*({a, b} for a, b in zip(low, high, strict=True))) if sum(o) == total

@@ -28,6 +28,7 @@ from foveate.studies.arm_pictures import keep_arm_pictures
 from foveate.studies.cell_store import CellStore
 from foveate.studies.cluster_worker import ClusterWorker
 from foveate.studies.expectation import Expectation, expectation
+from foveate.studies.same_test import refuse_other_tests
 from foveate.studies.specification import Cell, Study, common_settings
 from foveate.studies.worker import SHARED, ProcessWorker, Worker, attempt
 from foveate.training.decisions import FILE as DECISIONS
@@ -89,7 +90,8 @@ def run_study(
         gpus: in a cluster, of each cell.
 
     Raises:
-        StudyError: ``out`` holds another study; no folder is named, or two ways.
+        StudyError: ``out`` holds another study; no folder is named, or two ways; the arms of a block would be tested on
+            different pictures.
         BusyError: another process is working on it.
         RunError: a finished cell is not as it was written.
         ConfigError, WeightsError: an arm does not fit the experiment, or its weights are not there.
@@ -121,6 +123,8 @@ def run_study(
         for file in (out / "cells").rglob("*.failed.json"):
             file.unlink()  # what failed is tried again
         before = [cell for cell in unique if not is_finished(out, cell)]
+        if before:
+            refuse_other_tests(cells, folders, quarantine)
         kept = [cell for cell in unique if cell not in before]
         for cell in kept:
             manifest.check(folder_of(out, cell))

@@ -17,6 +17,7 @@ from foveate.studies.engine import folder_of
 from foveate.studies.looks import Stage
 from foveate.studies.metrics import SWAPPED, choose_metrics, measure, numbers
 from foveate.studies.results import Pictures, StudyResults
+from foveate.studies.same_test import judged
 from foveate.studies.specification import Cell, Study
 
 FINAL = "final.json"
@@ -121,7 +122,7 @@ def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> tupl
         ours, theirs = (one.result["split_hash"] for one in (run, runs[other.key]))
         if ours == theirs:
             continue
-        if _judged(run) != _judged(runs[other.key]):
+        if judged(run.catalog) != judged(runs[other.key].catalog):
             raise StudyError(
                 f"The cells '{other}' and '{cell}' have different splits ({theirs} and {ours}) with other test "
                 "pictures, so they cannot be compared: the pictures changed between them, or an arm changes "
@@ -132,19 +133,12 @@ def _check_splits(study: Study, cells: list[Cell], runs: dict[str, Run]) -> tupl
     return (f"{'; '.join(otherwise)}: the test pictures are the same.",) if otherwise else ()
 
 
-def _judged(run: Run) -> set[tuple[str, int]]:
-    """Path and label of the test pictures; of the validation pictures where there is no test."""
-    samples = [s for s in run.catalog.samples if s.label != UNLABELLED]
-    judged = "test" if any(s.split == "test" for s in samples) else "val"
-    return {(s.path, s.label) for s in samples if s.split == judged}
-
-
 def _overlap(runs: list[Run]) -> float:
     """Test pictures over those that train and validate, on average: 1 / (K - 1) where folds are equal."""
     shares = []
     for run in runs:
         used = sum(s.split != "" and s.label != UNLABELLED for s in run.catalog.samples)
-        tested = len(_judged(run))
+        tested = len(judged(run.catalog))
         shares.append(tested / (used - tested))
     return fmean(shares) if shares else 0.0
 
