@@ -1,6 +1,8 @@
 """The one step: finders and trials try what training computes; gradients of the pictures; the network asked again."""
 
 import copy
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -177,3 +179,15 @@ def test_a_step_is_what_its_parts_come_to() -> None:
     still = step.evaluate(job.model, raw, Progress())
     plain = job.model(raw.prepare("cpu", job.model.mean, job.model.std).images).logits
     assert torch.equal(still.output.logits, plain), "validation sees the pictures as they are"
+
+
+def test_every_process_draws_for_its_own_pictures() -> None:
+    seen = Recorder()
+    job = toy_job(transforms=(seen,))
+    raw = job.feeds.sample(8)
+    job.model.eval()
+    for process in (0, 1, 2, 1):
+        there = replace(job, accelerator=SimpleNamespace(device=torch.device("cpu"), process_index=process))
+        Step(there, job.objective, Precision("fp32")).train(job.model, raw, Progress(), 3, 4)
+    assert seen.draws[1] == seen.draws[3]
+    assert len(set(seen.draws)) == 3

@@ -63,6 +63,9 @@ class Step:
         network.progress = progress
         # Transforms work on whole planes: the layout of the precision comes after them.
         batch = self._prepared(raw, Precision("fp32") if self.job.transforms else self.precision)
+        process = self.job.accelerator.process_index
+        if process:  # its pictures are its own, and so is what is drawn for them
+            moment = (*moment, process)
         for number, transform in enumerate(self.job.transforms):
             rng = numpy_generator(self.job.seed, "transform", number, *moment)
             batch = transform(batch, network, rng, progress)
