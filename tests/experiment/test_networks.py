@@ -1,5 +1,6 @@
 """Networks of several passes and several heads go through all that the ordinary one goes through."""
 
+import copy
 import json
 import signal
 from collections.abc import Iterator
@@ -133,12 +134,20 @@ def _read(done: Run, file: Path) -> torch.Tensor:
 
 def test_its_class_map_is_of_the_whole_picture(done: Run, tree: Path) -> None:
     files = sorted((tree / "images").rglob("*0.png"))
-    maps = []
+    maps, exact = [], copy.deepcopy(done.model).double()
     for file, item in zip(files, done.explain(files, "gradcam", "stage:-1", device="cpu"), strict=True):
-        (found,) = item.maps.values()
-        expected = _grad_cam(done.model, _read(done, file)[None])
-        maps.append(found / max(found.max(), 1e-9))
-        np.testing.assert_allclose(maps[-1], expected / max(expected.max(), 1e-9), atol=1e-3)
+        image = _read(done, file)[None]
+        found, plain, expected = (
+            values / max(values.max(), 1e-9)
+            for values in (
+                *item.maps.values(),
+                _grad_cam(done.model, image),
+                _grad_cam(exact, image.double()),
+            )
+        )
+        maps.append(found)
+        # Single precision alone is off by 4e-4 where a square root has a gradient near 0, by 1e-7 elsewhere.
+        np.testing.assert_allclose(found, expected, atol=1e-4 + 10 * abs(plain - expected).max())
     assert np.ptp(maps) > 0.5
 
 
@@ -178,7 +187,9 @@ def test_the_history_has_the_validation_of_each_branch(done: Run) -> None:
         p = given[name].double().softmax(dim=1).numpy()
         assert last[f"val_accuracy_{name}"] == pytest.approx((p.argmax(axis=1) == labels).mean())
         assert last[f"val_loss_{name}"] == pytest.approx(
-            -np.log(p[np.arange(len(rows)), labels]).mean(), rel=1e-3
+            -np.log(p[np.arange(len(rows)), labels]).mean(),
+            rel=1e-3,
+            abs=1e-6,  # of single precision
         )
 
 
@@ -191,7 +202,7 @@ def test_its_report_draws_each_branch(done: Run, tmp_path: Path) -> None:
 
 def test_it_is_inverted(done: Run, tmp_path: Path) -> None:
     found = foveate.invert(
-        done, device="cpu", out=tmp_path / "classes", steps=12, lr=300, blur_every=0, statistics=0
+        done, device="cpu", out=tmp_path / "classes", steps=12, lr=30, blur_every=0, statistics=0
     )
     assert (tmp_path / "classes" / "sheet.png").is_file()
     mean, std = (torch.tensor(v)[:, None, None] for v in (done.model.card.mean, done.model.card.std))

@@ -50,7 +50,7 @@ class Bilinear(Network):
     def pooled(self, maps: torch.Tensor) -> torch.Tensor:
         """(B, K, h, w) -> (B, size)."""
         places = maps.flatten(2)
-        products = (places @ places.transpose(1, 2)).float().flatten(1) / places.shape[2]  # (B, K K)
+        products = (places @ places.transpose(1, 2)).to(self.signs).flatten(1) / places.shape[2]  # (B, K K)
         sums = products.new_zeros(maps.shape[0], self.size).scatter_add(
             1, self.bins.expand_as(products), products * self.signs
         )
