@@ -1,6 +1,6 @@
 """Subject: a trained network and the pictures that it is measured on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +16,7 @@ from foveate.data.loader import in_order
 from foveate.data.square import Fit, at_side, resampling
 from foveate.evaluation.tta import parse_tta, views
 from foveate.models.folded import folded_once
+from foveate.models.in_parts import in_parts
 from foveate.models.modes import evaluating
 from foveate.pretext import Asker
 
@@ -96,7 +97,7 @@ class Subject:
         """What the network's head receives of the pictures, (B, F) float32 on the CPU."""
         with evaluating(self.answering), torch.no_grad():
             images = batch.prepare(self.device, self.model.mean, self.model.std, torch.channels_last).images
-            found: torch.Tensor = self.answering.features(images)
+            found = self._asked(self.answering.features, images)
             self._latest[:] = [batch, found]
             return found.float().cpu()
 
@@ -125,4 +126,8 @@ class Subject:
             return
         images = batch.prepare(self.device, model.mean, model.std, torch.channels_last).images
         for view in views(self.tta, images, self.size, resampling(self.fit)):
-            yield model(view).logits
+            yield self._asked(lambda pictures: model(pictures).logits, view)
+
+    def _asked(self, ask: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+        # Other networks hang hooks into their backbone while they answer.
+        return in_parts(ask, images) if getattr(self.answering, "stores_features", False) else ask(images)

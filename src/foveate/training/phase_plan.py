@@ -12,6 +12,7 @@ import torch
 from foveate.data.batch import Batch
 from foveate.models.folded import folded
 from foveate.models.freeze import is_backbone_frozen, set_modes
+from foveate.models.in_parts import in_parts
 from foveate.models.networks import Network
 from foveate.objectives import Objective, Progress
 from foveate.training.finders import find_learning_rate
@@ -115,8 +116,7 @@ def _stored_plan(job: Job, phase: PhaseConfig) -> PhasePlan:
     extractor = folded(model, model.input_size)
 
     def extract(batch: Batch) -> torch.Tensor:
-        with torch.no_grad():
-            return extractor.features(job.prepare(batch, precision).images).float()
+        return in_parts(extractor.features, job.prepare(batch, precision).images).float()
 
     def stored(split: str, views: int) -> Feed:
         settings = {"split": split, "views": views, "batch": job.batch_size, "precision": precision.name}
