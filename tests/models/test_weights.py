@@ -3,6 +3,7 @@
 import argparse
 import collections
 import copy
+import re
 import socket
 import time
 from pathlib import Path
@@ -159,6 +160,21 @@ def test_wrong_tensors_are_an_error(tmp_path: Path, network: Any, change: Any, w
     safetensors.torch.save_file(change(network.state_dict()), file)
     with pytest.raises(WeightsError, match=words):
         build(file)
+
+
+def test_a_file_without_whole_parts_leads_to_a_card(tmp_path: Path) -> None:
+    whole = timm.create_model("mobilenetv3_small_050", num_classes=5)
+    file = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(without("conv_head")(whole.state_dict()), file)
+    with pytest.raises(WeightsError, match=r"2 missing .* its card, .* says so: ({.*})\.$") as told:
+        build(file, backbone="mobilenetv3_small_050")
+    shown = re.findall(r"{.*}", str(told.value))[0].replace("NAME", '"mobilenetv3_small_050"')
+    file.with_suffix(".json").write_text(shown)
+    assert build(file, backbone="mobilenetv3_small_050").card.feature_mode == "pooled"
+    safetensors.torch.save_file(without("blocks.0.0.conv_dw")(whole.state_dict()), file)
+    file.with_suffix(".json").unlink()
+    with pytest.raises(WeightsError, match=r"\d missing \([^)]*\)\.$"):
+        build(file, backbone="mobilenetv3_small_050")
 
 
 def test_nothing_is_loaded_when_something_is_wrong(tmp_path: Path, network: Any) -> None:

@@ -247,7 +247,8 @@ class Screen(StudyObserver):
                 say(f"{len(cells)} of {total} cells {what}: {_listed(cells)}.")
 
     def reused(self, cells: Sequence[Cell]) -> None:
-        say(f"{len(cells)} cells were computed for another study and copied: {_listed(cells)}.")
+        many = "1 cell was" if len(cells) == 1 else f"{len(cells)} cells were"
+        say(f"{many} computed for another study and copied: {_listed(cells)}.")
 
     def done(self, cell: Cell, done: int, total: int, seconds_left: float) -> None:
         say(f"[{done}/{total}] {cell} · {about(seconds_left)} left")

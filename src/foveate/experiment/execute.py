@@ -294,7 +294,8 @@ def build_job(
             opened,
             _learner(experiment, size, shape, accelerator.device, observer),
         )
-    if catalog.has_masks or pictures.has_masks:
+    asked_for = "masks" in consumed(experiment) or experiment.data.masks != MasksConfig()
+    if asked_for and (catalog.has_masks or pictures.has_masks):
         decisions.note("masks in training", used, how)
     workers, why = resolve_workers(
         config.loader,

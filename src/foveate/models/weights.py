@@ -79,7 +79,8 @@ def resolve_weights(config: ModelConfig) -> Weights:
     name = config.backbone or (card.architecture if card else None)
     if name is None:
         raise ConfigError(
-            f"{file} has no card ({file.stem}.json) that names its network; give the backbone's name."
+            f"{file} has no card ({file.stem}.json) that names its network; give the backbone's name (--backbone, as "
+            "timm calls it), or put the card that came with it beside it."
         )
     if card and name.split(".")[0] != card.architecture.split(".")[0]:
         raise ConfigError(
@@ -155,7 +156,9 @@ def load_backbone(
             beside += _unused(given, adapted, lambda left: adapt(left, backbone))
             given, faults = adapted, _faults(backbone.state_dict(), adapted, absent)
     if faults:
-        raise WeightsError(f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.")
+        raise WeightsError(
+            f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.{_left_out(faults, given, backbone)}"
+        )
     backbone.load_state_dict(given, strict=False)
     notes = []
     if beside and not all(key.startswith("head.") for key in beside):
@@ -332,6 +335,28 @@ def _known(name: str) -> str:
         hint = f"did you mean {', '.join(close)}?" if close else "`foveate list backbones` shows all names."
         raise ConfigError(f"timm knows no backbone {name!r}; {hint}")
     return name
+
+
+def _left_out(faults: list[str], given: Mapping[str, torch.Tensor], backbone: nn.Module) -> str:
+    """What to do where whole parts are missing and nothing else is wrong."""
+    parts = {key.split(".")[0] for key in backbone.state_dict()} - {key.split(".")[0] for key in given}
+    if (
+        not parts
+        or len(faults) > 1
+        or any(not key.startswith(tuple(parts)) for key in _missing(given, backbone))
+    ):
+        return ""
+    listed = ", ".join(f'"{part}"' for part in sorted(parts))
+    return (
+        " Where the file was made without them, its card, a JSON file of the same name beside it, says so: "
+        f'{{"architecture": NAME, "absent": [{listed}]}}.'
+    )
+
+
+def _missing(given: Mapping[str, torch.Tensor], backbone: nn.Module) -> list[str]:
+    return [
+        key for key in backbone.state_dict() if key not in given and not key.endswith("num_batches_tracked")
+    ]
 
 
 def _faults(

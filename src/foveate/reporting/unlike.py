@@ -21,6 +21,8 @@ from foveate.studies.metrics import value_at
 
 PROPOSED = 100
 """Masks of which it is read who made them, at most."""
+FEWER = 0.05
+"""A loss of accuracy that is not passed over, certain or not."""
 VARIANTS = 8
 """Of a test, the lowest, that are named."""
 CUT_OUT = (
@@ -156,6 +158,8 @@ def field(run: RunFolder, found: dict[str, Any] | None) -> str:
         words += ". Surroundings give the class away: expect less where they differ from these pictures'."
     elif lost:
         words += ". It leans on the background: expect less where that differs from these pictures'."
+    elif swapped <= original - FEWER:
+        words += f". Fewer are right there; with {len(table.label)} pictures that may still be chance."
     else:
         words += ". No clear sign that it leans on the background."
     proposed = proposed_masks(run, table.path.tolist())

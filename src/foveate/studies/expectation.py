@@ -95,7 +95,8 @@ def _shown(study: Study, tested: int, pairs: int, arms: int) -> str:
     baseline = "without a guide" if study.baseline_arm == "none" else f"with '{study.baseline_arm}'"
     return (
         f"Assuming that {100 * ACCURACY:.0f} % are right {baseline}: {said[:1].lower()}{said[1:]}"
-        + " If so, this study can show nothing; Ctrl-C stops it." * (made.designs[-1].detectable is None)
+        + " Where fewer are right, as on swapped backgrounds, there is more to gain."
+        * (made.designs[-1].detectable is None)
     )
 
 
