@@ -34,6 +34,18 @@ def in_threads(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def one_torch_thread() -> None:
+    """One core for what torch computes in this thread; the caller sets its own number again afterwards.
+
+    Traps: the number is this thread's own only when torch has initialised the thread (its first question does that);
+    and threads that start later inherit it.
+    """
+    import torch  # an exported network is asked without it
+
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 import torch
 
+from foveate.core.threads import in_threads, usable_cores
 from foveate.data.annotations import mask_files, sample_mask
 from foveate.data.cache_config import CacheConfig, cache_folder
 from foveate.data.catalog import Catalog
@@ -126,6 +127,13 @@ class DecodedPictures(Pictures):
         if not self.catalog.samples[row].mask:
             return image, torch.zeros((1, self.size, self.size), dtype=torch.uint8), False
         return image, torch.from_numpy(_decode_mask(self.catalog, row, self.size, self.fit)), True
+
+    def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        # One of several worker processes has a core to itself and no more.
+        threads = 1 if torch.utils.data.get_worker_info() else usable_cores()
+        read = in_threads(self.read, [int(row) for row in rows], threads=threads)
+        images, masks, has_mask = zip(*read, strict=True)
+        return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
 
 
 class CachedPictures(Pictures):

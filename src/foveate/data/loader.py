@@ -22,7 +22,7 @@ from pydantic import Field
 from foveate.core.config import Config, Mark
 from foveate.core.errors import ConfigError, DataError, FoveateError
 from foveate.core.rng import numpy_generator
-from foveate.core.threads import usable_cores
+from foveate.core.threads import one_torch_thread, usable_cores
 from foveate.data.batch import Batch
 from foveate.data.cache import Pictures
 from foveate.data.epoch_change import Change, ChangedPictures
@@ -213,7 +213,7 @@ class Loader:
 
     def _by_thread(self, jobs: list[Job]) -> Iterator[Batch]:
         threads = torch.get_num_threads()
-        pool = ThreadPoolExecutor(1, initializer=_single_threaded)
+        pool = ThreadPoolExecutor(1, initializer=one_torch_thread)
 
         def submit(job: Job) -> Future[Batch]:
             return pool.submit(lambda: self._pinned(self.maker(job)))
@@ -328,16 +328,6 @@ class _Jobs(torch.utils.data.Dataset):
         except FoveateError as error:
             return error
         return batch.images, batch.targets, batch.masks, batch.has_mask, batch.index
-
-
-def _single_threaded() -> None:
-    """One core for this thread, as in a worker: augmentation must not crowd out the network.
-
-    Traps: the number is this thread's own only when torch has initialised the thread (its first question does
-    that); and threads that start later inherit it, so the caller sets its own number again afterwards.
-    """
-    torch.get_num_threads()
-    torch.set_num_threads(1)
 
 
 def _drawn_before(rows: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import torch
 
+from foveate.core.threads import one_torch_thread
+
 PART = 4
 """Pictures a pass. Fixed, so that what comes out does not depend on the number of threads."""
 
@@ -38,14 +40,8 @@ def _asked(ask: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) ->
 @lru_cache(maxsize=1)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     """So many threads, in which torch works with one each; of this process, since a fork has none of them."""
-    made = ThreadPoolExecutor(threads, "in_parts", initializer=_alone)
+    made = ThreadPoolExecutor(threads, "in_parts", initializer=one_torch_thread)
     begun = threading.Barrier(threads)
     list(made.map(lambda _: begun.wait(), range(threads)))
     torch.set_num_threads(threads)  # a thread sets it for all that begin later, too
     return made
-
-
-def _alone() -> None:
-    # Trap: a thread takes over the common number when it is first asked for, and would forget its own.
-    torch.get_num_threads()
-    torch.set_num_threads(1)
