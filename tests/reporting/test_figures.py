@@ -25,7 +25,7 @@ HISTORY = [
 
 
 def test_curve_is_svg_whose_colours_follow_the_page() -> None:
-    drawn = figures.curve(HISTORY, figures.loss_lines(HISTORY), name="loss", title="Loss", best=5)
+    drawn = figures.curve(HISTORY, figures.loss_lines(HISTORY), name="loss", title="Loss", kept=5)
     assert drawn is not None
     root = ElementTree.fromstring(drawn)
     assert root.get("aria-label") == "Loss over 7 epochs: training ends at 0.143; validation ends at 0.286"
@@ -34,7 +34,7 @@ def test_curve_is_svg_whose_colours_follow_the_page() -> None:
     assert "var(--series-1)" in drawn
     assert not re.search(r"#0101\d\d", drawn)
     texts = ["".join(t.itertext()) for t in root.iter(f"{SVG}text")]
-    assert {"training", "validation", "epoch", "best: 5"} <= set(texts)
+    assert {"training", "validation", "epoch", "kept: 5"} <= set(texts)
     ids = [e.get("id") for e in root.iter() if e.get("id")]
     assert all(str(i).startswith("loss-") for i in ids)
 

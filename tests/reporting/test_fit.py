@@ -91,6 +91,7 @@ def test_training_pictures_are_those_of_the_kept_epoch(run: Path) -> None:
     with open(run / "experiment.yaml", "a") as stream:
         stream.write("training: {phases: [{restore_best: val_accuracy}]}\n")
     text = Page(build_report(run)).text  # the third is the first of the best ones
+    assert "The network has the weights of epoch 3, with a validation accuracy of 80.0 %" in text
     assert f"{100 * float(rows[2]['train_accuracy']):.1f}" in text[text.index("Does it over- or underfit?") :]
 
 

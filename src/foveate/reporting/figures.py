@@ -38,10 +38,10 @@ def phases(history: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
 
 
 def curve(
-    history: Sequence[dict[str, Any]], lines: Sequence[Line], *, name: str, title: str, best: int | None = None,
+    history: Sequence[dict[str, Any]], lines: Sequence[Line], *, name: str, title: str, kept: int | None = None,
     percent: bool = False, log: bool = False,
 ) -> Markup | None:  # fmt: skip
-    """One panel over epochs; None without any value. Phases are shaded in turn; ``best`` marks one epoch."""
+    """One panel over epochs; None without any value. Phases are shaded in turn; ``kept`` marks that of the weights."""
     drawn = [(label, style, series(history, column)) for column, label, style in lines]
     drawn = [(label, style, points) for label, style, points in drawn if points]
     if not drawn:
@@ -53,11 +53,11 @@ def curve(
             marker: dict[str, Any] = {"marker": "o" if len(points) < 3 else None, "markersize": 4}
             axes.plot(x, y, color=color, linestyle=style, linewidth=1.8, label=label, **marker)
         first, last = history[0]["epoch"], history[-1]["epoch"]
-        if best is not None:
-            axes.axvline(best, color=PAGE.ink, linewidth=1, linestyle=(0, (2, 2)))
-            right = best > (first + last) / 2
+        if kept is not None:
+            axes.axvline(kept, color=PAGE.ink, linewidth=1, linestyle=(0, (2, 2)))
+            right = kept > (first + last) / 2
             axes.annotate(
-                f"best: {best}", (best, 0 if percent else 1), xycoords=axes.get_xaxis_transform(),
+                f"kept: {kept}", (kept, 0 if percent else 1), xycoords=axes.get_xaxis_transform(),
                 xytext=(-4 if right else 4, 5 if percent else -12), textcoords="offset points",
                 ha="right" if right else "left", fontsize=9,
                 bbox={"facecolor": PAGE.paper, "alpha": 0.8, "linewidth": 0, "pad": 1.5},

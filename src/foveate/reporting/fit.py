@@ -41,7 +41,7 @@ def fit(run: RunFolder, split: str) -> dict[str, Any] | None:
         else "as varied by augmentation, in the epoch whose weights were kept"
     )
     if "train" not in rows:
-        share = _kept(run, history).get("train_accuracy")
+        share = kept_epoch(run, history).get("train_accuracy")
         if share is None:
             return None
         n = sum(row["split"] == "train" for row in run.listed)
@@ -53,7 +53,7 @@ def fit(run: RunFolder, split: str) -> dict[str, Any] | None:
     return {"rows": rows, "seen": seen, "kind": kind, "words": words, "tries": tries, "apart": _apart(table)}
 
 
-def _kept(run: RunFolder, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def kept_epoch(run: RunFolder, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The row of the epoch whose weights the run ended with."""
     if not history:
         return {}

@@ -4,10 +4,10 @@ from typing import Any
 
 from foveate.evaluation.answering import answer_rule, answering
 from foveate.evaluation.predictions import PredictionTable
-from foveate.evaluation.summary import convergence_epoch
 from foveate.experiment.run_folder import RunFolder
 from foveate.reporting import figures
 from foveate.reporting.classes import class_pictures
+from foveate.reporting.fit import kept_epoch
 from foveate.reporting.text import percent
 
 
@@ -15,7 +15,7 @@ def curves(run: RunFolder) -> dict[str, Any] | None:
     history = run.history if run.has("history.csv") else None
     if not history:
         return None
-    best = convergence_epoch(history, "val_accuracy")
+    kept = kept_epoch(run, history)
     accuracy = [
         ("train_accuracy", "training", "solid"),
         ("val_accuracy", "validation", "solid"),
@@ -25,9 +25,9 @@ def curves(run: RunFolder) -> dict[str, Any] | None:
     rates = figures.rate_lines(history)
     panels = {
         "Accuracy": figures.curve(
-            history, accuracy, name="accuracy", title="Accuracy", best=best, percent=True
+            history, accuracy, name="accuracy", title="Accuracy", kept=kept["epoch"], percent=True
         ),
-        "Loss": figures.curve(history, losses, name="loss", title="Loss", best=best),
+        "Loss": figures.curve(history, losses, name="loss", title="Loss", kept=kept["epoch"]),
         **{
             title: figures.curve(history, lines, name=name, title=title, percent=name == "branches")
             for title, name, lines in figures.branch_panels(history)
@@ -38,7 +38,7 @@ def curves(run: RunFolder) -> dict[str, Any] | None:
     }
     return {
         "panels": [(title, drawing) for title, drawing in panels.items() if drawing is not None],
-        "best": next((row for row in history if row["epoch"] == best), None),
+        "kept": kept,
         "phases": figures.phases(history),
     }
 
