@@ -77,7 +77,8 @@ def test_facts_decisions_and_quarantine_are_shown(run: Path) -> None:
     for words in (
         "insects", "12 training · 12 validation · 24 test", "mobilenetv2_035", "bee, wasp, fly",
         "fits in memory",
-        "2 files were left out", "truncated", "5 in 12.5 s", "has the weights of epoch 5, with a validation accuracy of 70.0 % when",
+        "2 files were left out", "truncated", "5 in 12.5 s",
+        "has the weights of epoch 5, with a validation accuracy of 70.0 % when",
         "head (epochs 1 to 2)",
     ):  # fmt: skip
         assert words in page.text, words

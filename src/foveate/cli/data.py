@@ -1,5 +1,6 @@
 """foveate check, foveate split, foveate data get"""
 
+import shlex
 from pathlib import Path
 
 import typer
@@ -89,6 +90,8 @@ def split(
         )
     if out is not None:
         say(out, f", hash {split_hash(result.catalog)}")
+        if result.folds is None:
+            say(f"Next: foveate train {shlex.join([str(data), '--split', str(out)])} --out RUN")
 
 
 @command()

@@ -1,5 +1,6 @@
 """foveate study run, foveate study show, foveate plan, foveate tune"""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -229,6 +230,7 @@ def final(
             ends = f" (95 % interval {low:.1f} to {high:.1f}, {interval['reason']})"
         say(f"Expect an accuracy of {100 * expected['value']:.1f} %{ends}: {expected['reason']}.")
     say("Network: ", run.folder / manifest.WEIGHTS)
+    say(f"Next: foveate predict {shlex.quote(str(run.folder))} NEW --out predictions.csv")
 
 
 @command()

@@ -1,6 +1,7 @@
 """foveate train, foveate pretext"""
 
 import os
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def train(
         for line in result_lines(split, finished.result["metrics"].get(split) or {}):
             say(line)
     say("Report: ", finished.folder / "report.html")
+    say(f"Next: foveate predict {shlex.quote(str(finished.folder))} NEW --out predictions.csv")
 
 
 @command(
