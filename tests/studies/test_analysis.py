@@ -170,9 +170,11 @@ def test_two_pairs_promise_nothing_that_is_impossible() -> None:
     found = analyse(results)
     one, ours = found.comparisons[PICTURE_METRIC]["a"], found.summaries[PICTURE_METRIC]["a"]
     low, high = stats.ttest_rel([0.99, 0.87], [0.95, 0.93]).confidence_interval()
-    assert high > 0.06
-    assert one.low == pytest.approx(low)
-    assert one.high == pytest.approx(1 - 0.94)
+    assert high > 0.06, (
+        "more than the baseline that was seen leaves room for; that of other seeds may leave more"
+    )
+    assert one.low == pytest.approx(max(low, -1))
+    assert one.high == pytest.approx(min(high, 1))
     assert ours.low == pytest.approx(stats.t.interval(0.95, 1, 0.93, 0.06)[0])
     assert ours.high == 1.0
     assert one.difference == pytest.approx(-0.01)

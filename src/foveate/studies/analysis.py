@@ -131,7 +131,10 @@ def _keep_to_what_is_possible(
     comparisons: dict[str, dict[str, Comparison]],
     pictures: dict[str, PictureComparison],
 ) -> None:
-    """Cut a share's intervals where it, or the arm beside this baseline, would leave 0 to 1; few pairs reach beyond."""
+    """Cut intervals where a share leaves 0 to 1, and a difference -1 to 1; few pairs reach beyond.
+
+    Not where the difference would lift the arm above 1 from the baseline that was seen: another draw's is another one.
+    """
     for arm, one in summaries[metric.name].items():
         if one.low is not None and one.high is not None:
             summaries[metric.name][arm] = replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0))
@@ -143,19 +146,17 @@ def _keep_to_what_is_possible(
         seen = known.detectable
         if seen.smallest is not None and seen.smallest > room:
             seen = replace(seen, room=room)
-        low, high = _cut(known, lowest, highest)
+        low, high = _cut(known)
         comparisons[metric.name][arm] = replace(known, low=low, high=high, detectable=seen)
         if metric.name == PICTURE_METRIC and arm in pictures:
-            low, high = _cut(pictures[arm], lowest, highest)
+            low, high = _cut(pictures[arm])
             pictures[arm] = replace(pictures[arm], low=low, high=high, detectable=seen)
 
 
-def _cut(
-    one: Comparison | PictureComparison, lowest: float, highest: float
-) -> tuple[float | None, float | None]:
-    if one.low is None or one.high is None or one.difference is None:
-        return one.low, one.high
-    return max(one.low, min(lowest, one.difference)), min(one.high, max(highest, one.difference))
+def _cut(one: Comparison | PictureComparison) -> tuple[float | None, float | None]:
+    return (None if one.low is None else max(one.low, -1.0)), (
+        None if one.high is None else min(one.high, 1.0)
+    )
 
 
 def _comparisons(results: StudyResults, metric: Metric, others: tuple[str, ...]) -> dict[str, Comparison]:

@@ -77,8 +77,7 @@ def methods(
             f"{_counted(others, 'further metric')} {'was' if others == 1 else 'were'} not corrected for."
         )
     said.append(
-        "Differences are means over pairs with the interval of Student's t, cut where no difference can be larger; "
-        f"p is of {test}, two-sided."
+        f"Differences are means over pairs with the interval of Student's t; p is of {test}, two-sided."
     )
     for name, margin in results.margins.items():
         judged = next(one for one in results.metrics if one.name == name)

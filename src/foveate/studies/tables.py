@@ -27,8 +27,7 @@ OUTCOMES: dict[Outcome, str] = {
 ABOUT_COMPARISONS = (
     "Differences of percentages are percentage points. Intervals are for each comparison alone; p is after Holm's "
     "correction over the arms of a metric. Effect size: Hedges' g of the paired differences. Detectable: the smallest "
-    "true difference that this design shows with power 0.8. Intervals of shares end where the arm would be at "
-    "0 or 100 %."
+    "true difference that this design shows with power 0.8. Intervals of shares end at 0 and 100 %."
 )
 
 
