@@ -198,7 +198,7 @@ def test_a_drawn_map_teaches_the_attention_branch(tmp_path: Path, serve: Opened)
         "data": {"size": 48, "layout": {"masks": "none"}},
         "model": network,
         "objective": {"branch": {"kind": "cross_entropy", "on": "attention"}},
-        "training": {"phases": [{"name": "all", "epochs": 12, "lr": 0.01}]},
+        "training": {"phases": [{"name": "all", "epochs": 24, "lr": 0.01, "restore_best": None}]},
     }
     first = run(experiment(**settings), data, tmp_path / "first")
     rows = first.catalog.indices("train").tolist()

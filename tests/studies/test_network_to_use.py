@@ -176,7 +176,7 @@ def test_final_trains_on_all_pictures_as_long_as_the_winner_did(
     )
     decided = {d["name"]: d["value"] for d in final.environment["decisions"]}
     low, high = decided["expected accuracy, 95 % interval"]
-    assert low < expected < high
+    assert low < expected <= high  # 1 where every answer is right
     figures = f"Expect an accuracy of {100 * expected:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, by "
     assert figures in result.output
     page = (tmp_path / "final" / "report.html").read_text()

@@ -18,8 +18,12 @@ from training_helpers import experiment
 
 PHASES = [
     {"name": "head", "epochs": 2, "trainable": "head", "lr": 0.05, "restore_best": None},
-    {"name": "frozen norms", "epochs": 2, "lr": 0.01, "freeze_bn": "all", "restore_best": "val_loss"},
-]
+    {
+        "name": "frozen norms", "epochs": 2, "lr": 0.05, "freeze_bn": "all", "restore_best": "val_loss",
+        "optimizer": {"kind": "sgd"},
+    },
+]  # fmt: skip
+"""SGD, since Adam makes full steps of gradients that are rounding and nothing else."""
 WHOLE = [{"name": "all", "epochs": 2, "lr": 0.01, "freeze_bn": "all", "restore_best": None}]
 BOTH_TERMS = {
     "classification": {"kind": "cross_entropy", "weighting": {"kind": "uncertainty"}},
