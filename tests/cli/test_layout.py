@@ -37,6 +37,7 @@ def test_class_from_the_file_name(flat: Path, finished: Run, tmp_path: Path) -> 
     )
     divided = foveate("split", flat, "--label", LABEL, "--out", tmp_path / "split.csv")
     assert divided.exit_code == 0, divided.output
+    assert f"--label '{LABEL}' --split {tmp_path / 'split.csv'} --out RUN" in " ".join(divided.output.split())
     with open(tmp_path / "split.csv", newline="") as stream:
         assert Counter(row["label"] for row in csv.DictReader(stream)) == dict.fromkeys(
             finished.catalog.classes, 16

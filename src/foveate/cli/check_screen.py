@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foveate.cli.flags import Typed, layout_of, option_of
+from foveate.cli.flags import Typed, as_typed, layout_of
 from foveate.cli.screen import Bars, err, say, table
 from foveate.data.audit import CODES, Audit, AuditConfig, Problem, audit
 from foveate.data.audit.auditor import remember
@@ -235,12 +235,7 @@ def _next(result: Audit, data: Path, typed: Typed) -> Text:
         return Text(f"\n{text}", style="bold red")
     said = _count(warnings, "warning") if warnings else "Nothing wrong"
     undecided = all(sample.split == "" for sample in result.catalog.samples)
-    flags = (
-        (option_of(name), str(value))
-        for name, given in typed.items()
-        for value in (given if isinstance(given, list) else [given])
-    )
-    again = shlex.join([str(data), *(text for pair in flags for text in pair)])
+    again = as_typed(data, typed)
     out = shlex.quote(f"{data.resolve().stem or 'split'}.csv")
     step = f"foveate split {again} --out {out}" if undecided else f"foveate train {again} --out RUN"
     return Text(f"\n{said}, no errors. Next: {step}", style="bold green")

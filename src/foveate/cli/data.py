@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from foveate.cli.command import command
-from foveate.cli.flags import LAYOUT, Typed, layout_of
+from foveate.cli.flags import LAYOUT, Typed, as_typed, layout_of
 from foveate.cli.screen import say, watched
 from foveate.core.errors import ConfigError
 
@@ -91,7 +91,7 @@ def split(
     if out is not None:
         say(out, f", hash {split_hash(result.catalog)}")
         if result.folds is None:
-            say(f"Next: foveate train {shlex.join([str(data), '--split', str(out)])} --out RUN")
+            say(f"Next: foveate train {as_typed(data, typed)} --split {shlex.quote(str(out))} --out RUN")
 
 
 @command()

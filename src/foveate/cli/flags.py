@@ -4,6 +4,7 @@ A typed flag wins over the file (``--config``), the file over the recipe; a flag
 """
 
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -161,6 +162,16 @@ LAYOUT = ("masks", "group", "label", "columns", "attributes")
 def option_of(name: str) -> str:
     """The flag as it is typed."""
     return FLAGS[name].option or f"--{name.replace('_', '-')}"
+
+
+def as_typed(data: Path, typed: Typed) -> str:
+    """The pictures and the flags, to be typed to another command."""
+    flags = (
+        (option_of(name), str(value))
+        for name, given in typed.items()
+        for value in (given if isinstance(given, list) else [given])
+    )
+    return shlex.join([str(data), *(text for pair in flags for text in pair)])
 
 
 def build_experiment(
