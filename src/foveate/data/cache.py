@@ -6,7 +6,7 @@ shifts and the copy into the batch are faster).
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -46,8 +46,7 @@ class Pictures:
 
     def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pictures (n, 3, size, size) uint8, masks (n, 1, size, size) uint8, has_mask (n,) bool; one row at least."""
-        images, masks, has_mask = zip(*(self.read(int(row)) for row in rows), strict=True)
-        return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
+        return _stacked(self.read(int(row)) for row in rows)
 
     def name(self, row: int) -> str:
         """The file, for messages."""
@@ -131,9 +130,7 @@ class DecodedPictures(Pictures):
     def read_many(self, rows: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         # One of several worker processes has a core to itself and no more.
         threads = 1 if torch.utils.data.get_worker_info() else usable_cores()
-        read = in_threads(self.read, [int(row) for row in rows], threads=threads)
-        images, masks, has_mask = zip(*read, strict=True)
-        return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
+        return _stacked(in_threads(self.read, [int(row) for row in rows], threads=threads))
 
 
 class CachedPictures(Pictures):
@@ -176,6 +173,11 @@ class CachedPictures(Pictures):
         if has_mask.any():
             masks[has_mask] = torch.from_numpy(self.masks.array[slots[slots >= 0]])
         return images, masks, has_mask
+
+
+def _stacked(items: Iterable[Item]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    images, masks, has_mask = zip(*items, strict=True)
+    return torch.stack(images), torch.stack(masks), torch.tensor(has_mask)
 
 
 def _decode(catalog: Catalog, row: int, size: int, fit: Fit) -> np.ndarray:

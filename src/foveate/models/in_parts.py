@@ -20,9 +20,9 @@ def in_parts(ask: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) 
     On the CPU each of torch's threads asks for ``PART`` pictures by itself. All threads at one operation after another
     wait for each other at its end, and small maps do not fill them.
     """
-    parts = images.split(PART)
     if images.device.type != "cpu":
         return _asked(ask, images)
+    parts = images.split(PART)
     threads = torch.get_num_threads()
     answers = (
         _pool(threads, os.getpid()).map(lambda part: _asked(ask, part), parts)

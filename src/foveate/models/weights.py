@@ -157,7 +157,7 @@ def load_backbone(
             given, faults = adapted, _faults(backbone.state_dict(), adapted, absent)
     if faults:
         raise WeightsError(
-            f"{source} does not fit {type(backbone).__name__}: {'; '.join(faults)}.{_left_out(faults, given, backbone)}"
+            f"{source} does not fit {type(backbone).__name__}: {_told(faults)}.{_left_out(faults, given)}"
         )
     backbone.load_state_dict(given, strict=False)
     notes = []
@@ -232,7 +232,7 @@ def load_head(network: Any, tensors: Mapping[str, torch.Tensor], source: str) ->
     expected = {k: v for k, v in network.state_dict().items() if not k.startswith("backbone.")}
     faults = _faults(expected, own, ())
     if faults:
-        raise WeightsError(f"The classifier in {source} does not fit the head: {'; '.join(faults)}.")
+        raise WeightsError(f"The classifier in {source} does not fit the head: {_told(faults)}.")
     network.load_state_dict(own, strict=False)
     return [f"The classifier was taken over from {source}."]
 
@@ -337,14 +337,10 @@ def _known(name: str) -> str:
     return name
 
 
-def _left_out(faults: list[str], given: Mapping[str, torch.Tensor], backbone: nn.Module) -> str:
+def _left_out(faults: Mapping[str, list[str]], given: Mapping[str, torch.Tensor]) -> str:
     """What to do where whole parts are missing and nothing else is wrong."""
-    parts = {key.split(".")[0] for key in backbone.state_dict()} - {key.split(".")[0] for key in given}
-    if (
-        not parts
-        or len(faults) > 1
-        or any(not key.startswith(tuple(parts)) for key in _missing(given, backbone))
-    ):
+    parts = {key.split(".")[0] for key in faults.get("missing", ())}
+    if faults.keys() != {"missing"} or parts & {key.split(".")[0] for key in given}:
         return ""
     listed = ", ".join(f'"{part}"' for part in sorted(parts))
     return (
@@ -353,16 +349,14 @@ def _left_out(faults: list[str], given: Mapping[str, torch.Tensor], backbone: nn
     )
 
 
-def _missing(given: Mapping[str, torch.Tensor], backbone: nn.Module) -> list[str]:
-    return [
-        key for key in backbone.state_dict() if key not in given and not key.endswith("num_batches_tracked")
-    ]
+def _told(faults: Mapping[str, list[str]]) -> str:
+    return "; ".join(f"{len(keys)} {word} ({some(keys)})" for word, keys in faults.items())
 
 
 def _faults(
     expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], absent: Iterable[str]
-) -> list[str]:
-    """What does not fit, a few words for each sort; the count of batches is no weight."""
+) -> dict[str, list[str]]:
+    """{sort of fault: what does not fit}; the count of batches is no weight."""
     free, counts = tuple(f"{part}." for part in absent), "num_batches_tracked"
     named: dict[str, list[str]] = {"missing": [], "unexpected": [key for key in given if key not in expected]}
     named |= {"of another shape": [], "of another kind": []}
@@ -377,4 +371,4 @@ def _faults(
         if found.is_floating_point() != value.is_floating_point() and not key.endswith(counts):
             kinds = f"{key} {found.dtype} instead of {value.dtype}"
             named["of another kind"].append(kinds.replace("torch.", ""))
-    return [f"{len(keys)} {word} ({some(keys)})" for word, keys in named.items() if keys]
+    return {word: keys for word, keys in named.items() if keys}

@@ -9,8 +9,7 @@ from PIL import Image
 from foveate.core.config import parse
 from foveate.core.errors import RunError, few
 from foveate.core.intervals import of_mean
-from foveate.data.annotations import mask_files
-from foveate.data.annotations.proposed import source_of
+from foveate.data.annotations.proposed import makers
 from foveate.evaluation.background_files import BackgroundTable
 from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, VARIANT_TESTS, attack_title
 from foveate.experiment.records import Unlike
@@ -174,13 +173,13 @@ def proposed_masks(run: RunFolder, paths: Sequence[str]) -> str:
     masks = [row["mask"] for row in run.listed if row["path"] in wanted and row["mask"]]
     # evenly spread, since a catalog goes by class
     looked = [masks[k * len(masks) // PROPOSED] for k in range(PROPOSED)] if len(masks) > PROPOSED else masks
-    known = [mask for mask in looked if not mask.startswith("png:") or mask_files(root, mask)]
-    count = sum(source_of(root, mask) == "proposed" for mask in known)
+    made = makers(root, looked)
+    count, known = made["proposed"], made.total()
     if not count:
         return ""
-    some = "All" if count == len(known) else f"{count} of"
-    of = "" if len(known) == len(masks) else f" looked at, of {len(masks)},"
+    some = "All" if count == known else f"{count} of"
+    of = "" if known == len(masks) else f" looked at, of {len(masks)},"
     return (
-        f"{some} {len(known)} masks{of} were proposed by a program, not drawn: where they miss the object, these "
+        f"{some} {known} masks{of} were proposed by a program, not drawn: where they miss the object, these "
         "figures mean less."
     )

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from foveate.data.annotations import mask_files
-from foveate.data.annotations.proposed import source_of
+from foveate.data.annotations.proposed import makers
 from foveate.data.catalog import SPLITS, UNLABELLED
 from foveate.experiment import Run
 from foveate.experiment.consumed import consumed
@@ -70,14 +69,9 @@ def _uses_masks(cell: Cell) -> bool:
 
 def _masks(run: Run) -> str:
     masks = [sample.mask for sample in run.catalog.samples if sample.mask]
-    root = run.data_root
-    if (
-        root is None
-        or len(masks) > LOOKED
-        or not all(mask_files(root, mask) for mask in masks if mask.startswith("png:"))
-    ):
+    made = makers(run.data_root, masks) if run.data_root and len(masks) <= LOOKED else None
+    if made is None or made.total() < len(masks):
         return f"{len(masks)} pictures had a mask."
-    made = Counter(source_of(root, mask) for mask in masks)
     return f"{len(masks)} pictures had a mask, {made['drawn']} drawn and {made['proposed']} proposed by a program."
 
 

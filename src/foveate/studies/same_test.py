@@ -6,6 +6,7 @@ from pathlib import Path
 
 from foveate.core.errors import FoveateError, StudyError
 from foveate.data.catalog import UNLABELLED, Catalog
+from foveate.evaluation.subject import judged_split
 from foveate.experiment.prepare import prepare
 from foveate.studies.specification import Cell
 from foveate.training import Observer
@@ -13,9 +14,8 @@ from foveate.training import Observer
 
 def judged(catalog: Catalog) -> set[tuple[str, int]]:
     """Path and label of the test pictures; of the validation pictures where there is no test."""
-    samples = [s for s in catalog.samples if s.label != UNLABELLED]
-    part = "test" if any(s.split == "test" for s in samples) else "val"
-    return {(s.path, s.label) for s in samples if s.split == part}
+    part = judged_split(catalog)
+    return {(s.path, s.label) for s in catalog.samples if s.split == part and s.label != UNLABELLED}
 
 
 def refuse_other_tests(cells: Sequence[Cell], folders: Mapping[str, Path], quarantine: bool) -> None:

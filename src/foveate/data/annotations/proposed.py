@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +29,13 @@ def source_of(root: Path, reference: str) -> Source:
         return ""
     files = mask_files(root, reference) if reference.startswith("png:") else []
     return "proposed" if files and all(map(_as_proposed, files)) else "drawn"
+
+
+def makers(root: Path, references: Iterable[str]) -> Counter[Source]:
+    """How many of these masks come from where; those whose file is gone are not counted."""
+    return Counter(
+        source_of(root, one) for one in references if not one.startswith("png:") or mask_files(root, one)
+    )
 
 
 def _as_proposed(file: Path) -> bool:
