@@ -80,7 +80,7 @@ def test_explain(finished: Run, tree: Path, tmp_path: Path) -> None:
 def test_explain_the_test_pictures_on_which_runs_agree(finished: Run, tmp_path: Path) -> None:
     result = foveate("explain", finished.folder, "--agreeing", 1, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "1 maps of 1 pictures" in said(result)
+    assert "1 map of 1 picture:" in said(result)
 
 
 def test_a_broken_picture_does_not_keep_the_others(finished: Run, tree: Path, tmp_path: Path) -> None:

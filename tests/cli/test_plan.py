@@ -20,8 +20,10 @@ def test_what_can_be_seen(tmp_path: Path) -> None:
     assert status == 0
     made = plan(73, 5, 0.9)
     assert made.designs[2].detectable is not None
-    assert f"5 seeds each, same pictures {made.designs[2].detectable * 100:.1f} points" in text
-    assert "one run each, same pictures none" in text
+    assert (
+        f"5 trainings each, on the same test pictures {made.designs[2].detectable * 100:.1f} points" in text
+    )
+    assert "one training each, on the same test pictures none" in text
     assert text.endswith(reading(made))
     kept = json.loads((tmp_path / "plan.json").read_text())
     assert kept["designs"][2]["detectable"] == made.designs[2].detectable

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 from scipy import stats
 
+from foveate.core.files import write_bytes
 from foveate.reporting.canvas import PRINT, drawing
 from foveate.reporting.paper import citation, write_paper
 from foveate.reporting.study_drawings import primary_drawing
@@ -151,10 +152,14 @@ def test_files_are_written_and_repeat(tmp_path: Path) -> None:
 
 def test_nothing_measured_yet(tmp_path: Path) -> None:
     nothing = StudyResults("s", ("a", "b"), "a", (0,), (), {})
+    old = tmp_path / "figures" / "primary.pdf"
+    write_bytes(old, b"of cells that are no longer there")
     assert [path.name for path in write_paper(tmp_path, {"": (nothing, analyse(nothing))}, named=False)] == [
         "paper.md"
     ]
-    assert "Nothing can be compared yet." in (tmp_path / "paper.md").read_text(encoding="utf-8")
+    text = (tmp_path / "paper.md").read_text(encoding="utf-8")
+    assert "\n\nNothing can be compared yet.\n\n## Citation\n" in text
+    assert not old.exists()
 
 
 def test_the_citation_is_that_of_the_file() -> None:

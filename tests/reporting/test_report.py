@@ -357,6 +357,22 @@ def test_without_test_labels_the_page_says_so(run: Path) -> None:
     assert "A temperature of" not in page.text  # it would be judged on what it was fitted on
 
 
+@pytest.mark.parametrize("helps", [True, False])
+def test_the_page_says_where_a_temperature_does_not_help(run: Path, helps: bool) -> None:
+    """Fitted on answers that are always right, a temperature sharpens; that helps where the test's are right too."""
+    table = PredictionTable.from_csv(run / "predictions.csv")
+    classes = len(table.class_ids)
+    named = np.where((table.split == "val") | helps, table.label, (table.label + 1) % classes)
+    logits = 0.5 * np.eye(classes)[named]
+    changed = PredictionTable.from_logits(
+        logits, table.label, table.path, table.class_ids, splits=table.split, groups=table.group
+    )
+    changed.to_csv(run / "predictions.csv")
+    text = Page(build_report(run)).text
+    assert "A temperature of 0." in text
+    assert ("on these pictures it does not help" in text) is not helps
+
+
 def test_without_any_label(run: Path) -> None:
     table = PredictionTable.from_logits(np.zeros((2, 2)), np.array([-1, -1]), ["a", "b"], ["x", "y"])
     table.to_csv(run / "predictions.csv")

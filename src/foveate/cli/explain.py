@@ -56,7 +56,7 @@ def explain(
             say(f"layers of {entry['name']}: {places}", style="dim")
     maps = len(pictures) * len(manifest["columns"])
     say(
-        f"{maps} maps of {len(pictures)} pictures: look at ",
+        f"{maps} map{'s' * (maps != 1)} of {len(pictures)} picture{'s' * (len(pictures) != 1)}: look at ",
         done.sheets[0],
         ", or at overlays/ and maps/ beside it",
     )

@@ -258,13 +258,13 @@ def plan(
         pictures, seeds, accuracy, spread=spread, correlation=correlation, arms=arms, difference=difference,
         margin=margin,
     )  # fmt: skip
-    asked = () if difference is None else (f"{difference * 100:.1f} points take pictures", "or seeds")
+    asked = () if difference is None else (f"{difference * 100:.1f} points: pictures", "or seeds")
     rows = []
     for design in made.designs:
         gain = "none" if design.detectable is None else f"{design.detectable * 100:.1f} points"
         needed = ["-" if number is None else str(number) for number in (design.pictures, design.seeds)]
         rows.append((design.name, gain, *needed[: len(asked)]))
-    show_tables(table(("*design", "shows a gain of", *asked), rows))
+    show_tables(table(("*two arms, compared by", "show a gain of", *asked), rows))
     origin = "given" if made.spread_given else "from the test pictures alone; a pilot's may be larger"
     say(
         f"One run at {made.accuracy * 100:.1f} %: 95 % interval {made.low * 100:.1f} to {made.high * 100:.1f} %. "

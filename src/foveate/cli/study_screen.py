@@ -71,6 +71,8 @@ def _brief(measured: tables.Measured, folder: Path, console: Console) -> None:
         _primary(name, results, analysis, metric, console)
         said += _about_primary(results, analysis, metric, console)
     _notes(dict.fromkeys(said), console)
+    if not known:
+        say("Nothing can be compared yet.", console=console)
     for results, _ in measured.values():
         _failures(results, console)
     hidden = [m for m in first[0].metrics if not known or m.name != known[0][3].name]

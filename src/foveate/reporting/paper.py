@@ -20,7 +20,10 @@ def write_paper(folder: Path, measured: Measured, *, named: bool, setup: str = "
         setup: networks, pictures and masks, for Methods.
     """
     drawing = primary_drawing(measured)
-    figures = drawing.write(folder / "figures", ("svg", "png", "pdf")) if drawing else []
+    kinds = ("svg", "png", "pdf")
+    figures = drawing.write(folder / "figures", kinds) if drawing else []
+    for kind in kinds if drawing is None else ():  # of cells that are no longer there
+        (folder / "figures" / f"primary.{kind}").unlink(missing_ok=True)
     page = templates().get_template("paper.md.j2")
     title = next((results.name for results, _ in measured.values()), "")
     text = page.render(

@@ -127,11 +127,14 @@ def plan(
         return Design(name, detectable, _fewest(shows, difference, 2, power) if by_pictures else None)
 
     several = design(
-        f"{seeds} seeds each, same pictures", paired, by_pictures=judged and spread is None, judged=judged
+        f"{seeds} trainings each, on the same test pictures",
+        paired,
+        by_pictures=judged and spread is None,
+        judged=judged,
     )
     designs = (
-        design("one run each, other pictures", different, by_pictures=True),
-        design("one run each, same pictures", same, by_pictures=True),
+        design("one training each, on other test pictures", different, by_pictures=True),
+        design("one training each, on the same test pictures", same, by_pictures=True),
         replace(several, seeds=_fewest(lambda s, d: paired(pictures, d, s), difference, FEWEST, power)),
     )
     as_good = width(pictures, 0.0)
@@ -178,10 +181,11 @@ def reading(made: Plan) -> str:
         return f"{made.seeds} seeds are too few to judge training; take {FEWEST} or more."
     if paired.detectable is None:
         return f"On {made.pictures} pictures with {made.seeds} seeds not even an arm without any mistake would show."
-    sure = "no gain" if alone.detectable is None else f"only a gain of {_points(alone.detectable)}"
+    sure = "no gain" if alone.detectable is None else f"only a gain of {_points(alone.detectable)} or more"
     return (
-        f"Training again on these pictures shows a gain of {_points(paired.detectable)} or more; for other "
-        f"pictures too {sure} is sure to show, however many the seeds (one picture is {_points(made.resolution)})."
+        f"{made.seeds} seeds on {made.pictures} test pictures show a gain of {_points(paired.detectable)} or more. "
+        f"That it holds on other pictures too is another question: there {sure} is sure to show, "
+        f"however many the seeds (one picture is {_points(made.resolution)})."
     )
 
 
