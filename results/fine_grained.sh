@@ -10,7 +10,7 @@ run() {
 for set in "$@"; do
   case $set in
     amazonbirds5) run --data data/amazonbirds5 --set 'base.data.layout.group=regex:(frame[0-9]+)' --set base.data.split.train_per_class=20 --out "$out/compare-amazonbirds5" ;;
-    cub10) run --data data/cub10 --quarantine --out "$out/compare-cub10" ;;
+    cub10) run --data data/cub10 --quarantine --set base.data.split.train_per_class=10 --out "$out/compare-cub10" ;;
     *) echo "no set named $set" >&2; exit 2 ;;
   esac
 done
