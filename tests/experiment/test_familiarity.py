@@ -6,6 +6,7 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from foveate.core.errors import DataError
+from foveate.core.nearest import distance_to_nth
 from foveate.experiment import Run
 from foveate.experiment import familiarity as module
 from foveate.experiment.familiarity import Familiarity
@@ -59,15 +60,16 @@ def test_the_false_alarm_rate_is_kept(n: int) -> None:
     for _ in range(300):
         train, val, new = (rng.normal(size=(size, 8)) for size in (200, n, 400))
         train, val, new = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (train, val, new))
-        known = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(train)
-        limit, promised = module.limit_of(module._distance(known, val))
-        rates.append((module._distance(known, new) > limit).mean())
+        limit, promised = module.limit_of(distance_to_nth(train, val, 5))
+        rates.append((distance_to_nth(train, new, 5) > limit).mean())
+        truth = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(train).kneighbors(val)[0][:, -1]
+        np.testing.assert_allclose(distance_to_nth(train, val, 5), truth, atol=1e-6)
     assert promised == pytest.approx(max(0.02, 1 / (n + 1)), abs=0.005)
     assert np.mean(rates) <= promised + 3 * np.std(rates) / np.sqrt(300)
 
 
 def test_words_state_the_rate() -> None:
-    known = Familiarity(NearestNeighbors(), 0.5, 0.0196, 50, (0.03, (0.01, 0.08), 100))
+    known = Familiarity(np.zeros((0, 8)), 0.5, 0.0196, 50, (0.03, (0.01, 0.08), 100))
     assert known.words == (
         "False alarms, by 50 validation pictures: 2.0 % or fewer of pictures like the run's own; 3.0 % (1.0 to 8.0) of "
         "its 100 test pictures."

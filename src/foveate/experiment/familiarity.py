@@ -1,12 +1,13 @@
 """How far a picture is from those that a run was trained on, and how often that warns for nothing."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from foveate.core.errors import DataError
 from foveate.core.intervals import Interval, of_answers
+from foveate.core.nearest import distance_to_nth, unit
 from foveate.core.rng import numpy_generator
 from foveate.data.batch import Batch
 from foveate.data.cache import Progress
@@ -16,9 +17,6 @@ from foveate.evaluation.features import features_of
 from foveate.evaluation.subject import Subject
 from foveate.experiment.run_folder import RunFolder
 from foveate.experiment.subjects import subject_of_run
-
-if TYPE_CHECKING:
-    from sklearn.neighbors import NearestNeighbors
 
 MOST = 2_000
 """Pictures of a split that are looked at, drawn at random where there are more."""
@@ -36,7 +34,8 @@ class Familiarity:
     distance: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.
     """
 
-    known: "NearestNeighbors"
+    known: np.ndarray
+    """(m, F) float64, of length 1: features of training pictures."""
     limit: float
     """The distance above which a picture is far."""
     rate: float
@@ -49,9 +48,6 @@ class Familiarity:
     @classmethod
     def of_run(cls, run: RunFolder, device: str, progress: Progress) -> Self:
         """Raises DataError: pictures of the run are gone, or it has too few."""
-        from sklearn.neighbors import NearestNeighbors
-        from sklearn.preprocessing import normalize
-
         catalog = run.catalog
         parts = {
             name: some(catalog.indices(name, labelled=False), MOST, "familiarity", name)
@@ -80,15 +76,14 @@ class Familiarity:
             run.experiment.data.cache,
         )
         ends = np.cumsum([len(rows) for rows in parts.values()])
-        train, val, test = np.split(normalize(found), ends[:-1])
-        known = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(train)
-        limit, rate = limit_of(_distance(known, val))
+        train, val, test = np.split(unit(found), ends[:-1])
+        limit, rate = limit_of(distance_to_nth(train, val, NEIGHBOURS))
         measured = None
         if len(test):
-            far = _distance(known, test) > limit
+            far = distance_to_nth(train, test, NEIGHBOURS) > limit
             interval = of_answers(far, [catalog.samples[row].group for row in parts["test"].tolist()])
             measured = float(far.mean()), interval or (0.0, 1.0), len(far)
-        return cls(known, limit, rate, len(val), measured)
+        return cls(train, limit, rate, len(val), measured)
 
     def of(self, subject: Subject) -> Evaluator:
         """Adds the columns ``distance`` and ``far`` (0 or 1) to predictions."""
@@ -109,9 +104,8 @@ class _Distance(Evaluator):
         return True
 
     def values(self, batch: Batch) -> dict[str, np.ndarray]:
-        from sklearn.preprocessing import normalize
-
-        distance = _distance(self.config.known, normalize(self.subject.features(batch).numpy()))
+        features = unit(self.subject.features(batch).numpy())
+        distance = distance_to_nth(self.config.known, features, NEIGHBOURS)
         return {"distance": distance, "far": distance > self.config.limit}
 
 
@@ -120,12 +114,6 @@ def limit_of(distances: np.ndarray) -> tuple[float, float]:
     n = len(distances)
     rank = min(int(np.ceil((n + 1) * (1 - FALSE_ALARMS))), n)
     return float(np.sort(distances)[rank - 1]), 1 - rank / (n + 1)
-
-
-def _distance(known: "NearestNeighbors", features: np.ndarray) -> np.ndarray:
-    """(n, F) of length 1 -> (n,) in [0, 2]."""
-    found: np.ndarray = known.kneighbors(features)[0][:, -1]
-    return found
 
 
 def some(rows: np.ndarray, most: int, *seed: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from foveate.core.config import Config
+from foveate.core.nearest import distance_to_nth, unit
 
 
 class Far(Config):
@@ -28,9 +29,9 @@ class Far(Config):
     @classmethod
     def of(cls, train: np.ndarray, neighbour: int) -> Self:
         """From features (known, F) of training pictures; any picture is near still."""
-        unit = _unit(train)
-        scales = np.maximum(np.abs(unit).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
-        whole = np.round(unit / scales).astype(np.int8)
+        rows = unit(train)
+        scales = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
+        whole = np.round(rows / scales).astype(np.int8)
         return cls(
             features=base64.b64encode(whole.tobytes()).decode(),
             scales=tuple(float(f"{scale:.6g}") for scale in scales[:, 0]),
@@ -40,16 +41,4 @@ class Far(Config):
     def distance(self, features: np.ndarray) -> np.ndarray:
         """(N, F) -> (N,) in [0, 2]."""
         whole = np.frombuffer(base64.b64decode(self.features), dtype=np.int8).reshape(self.known, -1)
-        known = whole * np.array(self.scales)[:, None]
-        found = [np.linalg.norm(known - row, axis=1) for row in _unit(features)]
-        distances: np.ndarray = np.sort(np.stack(found), axis=1)[:, self.neighbour - 1]
-        return distances
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    """(N, F), each of length 1."""
-    wide = features.astype(np.float64)
-    unit: np.ndarray = wide / np.maximum(
-        np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float32).tiny
-    )
-    return unit
+        return distance_to_nth(whole * np.array(self.scales)[:, None], unit(features), self.neighbour)
