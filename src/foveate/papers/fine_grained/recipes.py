@@ -134,8 +134,9 @@ def fine_grained_mmal() -> Study:
 def fine_grained_compare() -> Study:
     """The networks beside the ordinary one at equal epochs and at equal compute, and what else may help to generalise.
 
-    MMAL and CAL see three pictures for one: the ordinary network gets three times the epochs in an arm of its own. FBSD's
-    layers of 1024 channels are made for a ResNet-50, about four times as wide as MobileNetV3-Small: one arm has 256.
+    MMAL and CAL see three pictures for one: the ordinary network gets three times the epochs in an arm of its own.
+    FBSD's layers of 1024 channels are made for a ResNet-50, about four times as wide as MobileNetV3-Small: one arm has
+    256.
     """
     cosine = {"model": {"head": {"kind": "cosine"}}}
     return Study(
