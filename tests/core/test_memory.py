@@ -1,5 +1,6 @@
 """The largest memory since a moment: what is taken is seen, what was given back before is not."""
 
+import ctypes
 import sys
 
 import numpy as np
@@ -25,3 +26,17 @@ def test_what_was_taken_since() -> None:
     assert after is not None
     assert after - before > 0.8 * TAKEN
     assert with_it - anew > 0.8 * TAKEN
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it cannot begin anew")
+def test_what_was_freed_before_does_not_count() -> None:
+    """Small pieces below a last one that is kept: they are free, and the process has them still."""
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("another C library than glibc")
+    pieces = [bytearray(10_000) for _ in range(20_000)]
+    with_them = PeakMemory().read()
+    del pieces[:-1]
+    anew = PeakMemory().read()
+    assert with_them is not None
+    assert anew is not None
+    assert with_them - anew > 150_000_000

@@ -13,11 +13,11 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 from drawn import draw_tree
 from foveate.core.errors import RunError, WeightsError
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
-from foveate.experiment import Experiment, Run, run
+from foveate.experiment import Experiment, Run, execute, run
 from foveate.experiment.ownership import claim
 from foveate.reporting.report import build_report
 from foveate.reporting.text import percent
-from foveate.training import Observer
+from foveate.training import Observer, fit
 from training_helpers import experiment
 
 
@@ -214,3 +214,15 @@ def test_the_training_pictures_are_measured_on_request(tree: Path, tmp_path: Pat
     assert "Accuracy; training pictures as they are" in page
     assert f'<td class="n">{len(rows)}</td><td class="n">{percent(hits / len(rows))}</td>' in page
     assert f"Of {len(finished.catalog.indices('test'))} test pictures" in page
+
+
+def test_seconds_of_processes_that_were_stopped_count(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on has the rows of its earlier epochs, and these took their time elsewhere."""
+    monkeypatch.setattr(
+        execute, "fit", lambda job: [row | {"seconds": row["seconds"] + 1000} for row in fit(job)]
+    )
+    result = run(experiment(), tree, tmp_path / "run").result
+    assert result["train_seconds"] > 1000 * result["epochs"]
+    assert result["train_seconds"] < result["wall_seconds"] < result["train_seconds"] + 1000

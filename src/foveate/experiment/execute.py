@@ -156,12 +156,15 @@ def _run(
     if accelerator.is_main_process:
         catalog.to_csv(out / "catalog.csv")
         write_json(out / "environment.json", environment)
+    begun = time.time()
     if trained is None:
         job = build_job(experiment, catalog, model, size, accelerator, out, observer, decisions, shared)
         history = fit(replace(job, timed=timed))
     else:
         history = _adopt(trained, experiment, catalog, model, out)
         observer.message(f"The network is that of {trained}, which was trained alike.")
+    # Epochs of processes that were stopped, or of the run whose network this is.
+    earlier = max(0.0, sum(row["seconds"] for row in history) - (time.time() - begun))
     if not accelerator.is_main_process:
         return Run(out)
     names = {"train": "training", "val": "validation", "test": "test"}
@@ -189,7 +192,7 @@ def _run(
     table.to_csv(out / "predictions.csv")
     environment["decisions"] = decisions.as_list()
     write_json(out / "environment.json", environment)
-    result = result_of(experiment, catalog, metrics, history, time.time() - started)
+    result = result_of(experiment, catalog, metrics, history, time.time() - started + earlier)
     peaks = {"peak_memory": memory.read()}
     if device.type == "cuda":
         peaks["peak_device_memory"] = torch.cuda.max_memory_allocated(device)
