@@ -60,6 +60,7 @@ def blobs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.normal(size=(n, 20)) + 1.5 * np.eye(4, 20)[labels], labels, np.arange(n).astype(str)
 
 
+@pytest.mark.slow
 def test_the_curve_of_a_part_foretells_the_whole() -> None:
     features, labels, groups = blobs(1200)
     sizes, errors = errors_at_sizes(features, labels, groups)
@@ -79,6 +80,7 @@ def test_too_few_pictures_are_told() -> None:
         errors_at_sizes(*blobs(60))
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     data = draw_tree(tmp_path / "data", each=60)
     words = ["learning-curve", str(data), "--backbone", "mobilenetv3_small_050:none", "--size", "32"]

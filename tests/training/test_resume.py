@@ -72,8 +72,10 @@ def unbroken(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
-@pytest.mark.parametrize("phase", [0, 1])
-@pytest.mark.parametrize("step", [0, 6])
+@pytest.mark.parametrize(
+    ("phase", "step"),
+    [(1, 6), *(pytest.param(*at, marks=pytest.mark.slow) for at in ((0, 0), (0, 6), (1, 0)))],
+)
 def test_killed_in_a_phase(
     tree: Path, tmp_path: Path, unbroken: Unbroken, variant: str, phase: int, step: int
 ) -> None:
@@ -88,6 +90,7 @@ def test_killed_in_a_phase(
     assert weights(tmp_path / "run") == unbroken(variant)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_again_and_again(tree: Path, tmp_path: Path, unbroken: Unbroken) -> None:
     values = experiment().to_dict()
     moments, kills, window = random.Random(5), 0, 2.0
