@@ -14,7 +14,7 @@ from foveate.data.discover import discover
 from foveate.experiment.consumed import consumed
 from foveate.experiment.specification import Experiment
 from foveate.recipes import STUDIES
-from foveate.studies.analysis import PLACEBO
+from foveate.studies.specification import PLACEBO
 
 SCRIPT = Path(__file__).parents[2] / "results" / "total_shortcut.py"
 

@@ -46,6 +46,13 @@ def test_verdicts(learnt: float, correct: int, kind: str) -> None:
     assert ("--augment advanced" in " ".join(tries)) == (kind in ("overfits", "both"))
 
 
+def test_a_picture_below_the_limit_is_no_underfitting() -> None:
+    assert [verdict(right / 135, 135, new(90, 100), [])[0] for right in (128, 118)] == [
+        "neither",
+        "underfits",
+    ]
+
+
 def test_few_pictures_prove_no_overfitting() -> None:
     assert verdict(1.0, 20, new(9, 10), [])[0] == "neither"
 

@@ -16,8 +16,10 @@ from foveate.reporting.study import build_study_report, write_figures
 from foveate.reporting.study_folder import arm_differences, publish_study
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
+from foveate.studies.number_format import digits
 from foveate.studies.results import StudyResults
 from foveate.studies.specification import Study
+from foveate.studies.statistics import Detectable
 from foveate.studies.tables import Measured
 from study_helpers import analysed, simulate
 
@@ -88,6 +90,18 @@ def test_what_it_says(page: Page, measured: Measured) -> None:
         < page.text.index("What was compared")
         < page.text.index("Learning curves")
     )
+
+
+def test_an_arm_that_no_gain_would_tell_apart_is_named_beside_the_others(tmp_path: Path) -> None:
+    results, analysis = study({"none": 0.0, "one": 0.1, "two": 0.1})
+    metric = results.metrics[0]
+    both = analysis.comparisons[metric.name]
+    beyond = dataclasses.replace(both["two"], detectable=Detectable(0.5, room=0.05))
+    comparisons = analysis.comparisons | {metric.name: {**both, "two": beyond}}
+    changed = dataclasses.replace(analysis, comparisons=comparisons)
+    text = Page(build_study_report({"": (results, changed)}, tmp_path / "report.html")).text
+    seen = digits(changed, metric).difference(both["one"].detectable.smallest)
+    assert f"{seen} points, or more than any gain possible" in text
 
 
 def test_the_tally_is_that_of_the_outcomes(page: Page, measured: Measured) -> None:

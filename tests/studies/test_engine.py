@@ -20,7 +20,7 @@ from foveate.core.errors import BusyError, RunError, StudyError
 from foveate.data.discover import discover
 from foveate.data.split import SplitConfig, save_split, split
 from foveate.experiment import Run, run
-from foveate.studies import engine
+from foveate.studies import engine, power
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import StudyObserver, folder_of, run_study
 from foveate.studies.expectation import Expectation, _left
@@ -200,8 +200,18 @@ def test_after_the_time_limit_no_cell_is_begun_and_the_same_call_goes_on(
     assert len(told) == 1
 
 
-def test_what_is_ahead_is_said_before_the_first_cell(tree: Path, tmp_path: Path) -> None:
+def test_what_is_ahead_is_said_before_the_first_cell(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[Expectation] = []
+    counted: list[int] = []
+
+    def noted(*numbers: float, arms: int) -> power.Plan:
+        counted.append(arms)
+        return plan(*numbers, arms=arms)  # type: ignore[arg-type]
+
+    plan = power.plan
+    monkeypatch.setattr(power, "plan", noted)
 
     class Asking(Watch):
         wants_expectation = True
@@ -224,11 +234,14 @@ def test_what_is_ahead_is_said_before_the_first_cell(tree: Path, tmp_path: Path)
     assert found.seconds is not None
     assert found.seconds > 0
     assert found.primary == "test.backgrounds.swapped.accuracy"
-    assert "shows a gain of" in found.detectable or "would show" in found.detectable
+    assert "show a gain of" in found.detectable or "would show" in found.detectable
     assert found.detectable.startswith("Assuming that 90 % are right without a guide: ")
     assert ("there is more to gain" in found.detectable) == ("not even" in found.detectable)
     assert not found.stops
     assert json.loads((out / "expected.json").read_text())["trainings"] == 6
+    alone = own.model_copy(update={"primary_arm": "look"})
+    run_study(alone, tree, tmp_path / "alone", jobs=0, observer=Asking(), time_limit=1e-9)
+    assert counted == [2, 1], "as the analysis counts them: a primary arm is tested alone"
 
 
 def test_of_a_stopped_training_only_the_other_epochs_are_ahead(tmp_path: Path) -> None:

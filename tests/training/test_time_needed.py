@@ -67,6 +67,28 @@ def test_epochs_times_pictures_over_the_rates(
     assert made.value == f"about {about(told['seconds'])}"
 
 
+def test_where_the_precision_is_still_to_be_chosen_the_faster_of_two_counts(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def measure(*rest: object, **how: object) -> Trial:
+        asked.append(rest[5])
+        return Trial(dict(zip(rest[5], (10.0, 20.0), strict=True)), complete=True)
+
+    monkeypatch.setattr(module, "measure", measure)
+    monkeypatch.setattr(module, "candidates", lambda device: (("fp32", "bf16_channels_last", "bf16"), ""))
+    told: dict[str, float] = {}
+    real = module.time_needed
+    monkeypatch.setattr(
+        "foveate.training.loop.time_needed", lambda job: told.setdefault("seconds", real(job))
+    )
+    done = run(experiment(training={"precision": "auto"}), tree, tmp_path / "run", timed=True)
+    train, val = (len(done.catalog.indices(split)) for split in ("train", "val"))
+    assert told["seconds"] == pytest.approx((2 * train + val) / 20 + 3 * (train + val) / 20)
+    assert set(asked) == {("fp32", "bf16_channels_last")}
+
+
 def test_timing_changes_nothing(tree: Path, tmp_path: Path) -> None:
     changes = {
         "transforms": [{"kind": "background_swap", "p": 0.5}],

@@ -16,7 +16,7 @@ from foveate.studies.metrics import value_at
 from foveate.training.phases import higher_is_better
 
 LEARNT = 0.95
-"""Below this share of its own training pictures a network has not learnt them."""
+"""Below this share of its own training pictures, by more than chance, a network has not learnt them."""
 GAP = 0.05
 """Training accuracy above that of new pictures by more than this is overfitting, where it is no chance."""
 LATE = 0.9
@@ -82,7 +82,9 @@ def verdict(
     """
     gap = learnt - new["accuracy"]
     low, high = gap_interval(learnt, n_learnt or new["n"], new)
-    over, under = gap > GAP and low > 0, learnt < LEARNT
+    own = wilson(learnt * (n_learnt or new["n"]), n_learnt or new["n"])
+    assert own is not None
+    over, under = gap > GAP and low > 0, own[1] < LEARNT
     points = f"{100 * gap:.1f} points ({100 * LEVEL:.0f} % interval {100 * low:.1f} to {100 * high:.1f})"
     losses = [row["val_loss"] for row in history if isinstance(row.get("val_loss"), float)]
     rose = len(losses) > 2 and losses[-1] > RISEN * min(losses)
@@ -93,8 +95,8 @@ def verdict(
     kind = "both" if over and under else "overfits" if over else "underfits" if under else "neither"
     words = {
         "overfits": f"It overfits: of its training pictures it names {percent(learnt)}, of new ones less by {points}.",
-        "underfits": f"It underfits: even of its own training pictures it names only {percent(learnt)}, and new ones "
-        f"hardly worse, a gap of {points}.",
+        "underfits": f"It underfits: even of its own training pictures it names only {percent(learnt)}. The gap to new "
+        f"ones, {points}, is small, or may be chance.",
         "both": f"Both: it names only {percent(learnt)} of its training pictures, and new ones are worse by {points}.",
         "neither": f"Neither: it names {percent(learnt)} of its training pictures, and the gap of {points} to new ones "
         "is small, or may be chance.",
@@ -114,7 +116,7 @@ def verdict(
         ]
     if under:
         tries += [
-            "a backbone that is trained (--freeze none), or a larger one",
+            "a larger backbone, or where it is frozen one that is trained (--freeze none)",
             "another learning rate (--lr auto), weaker augmentation (--augment basic)",
             "larger pictures (--size), where what tells the classes apart is small",
         ]

@@ -188,14 +188,17 @@ def _sentences(results: StudyResults, analysis: Analysis) -> dict[str, Any]:
 
 def _detectable(measured: Measured, metric: Metric, only: str = "") -> str:
     """The smallest difference that comparisons could show (of one arm, if ``only`` is given), over tables."""
-    known = [
-        (c.detectable.smallest, digits(analysis, metric))
+    asked = [
+        (c.detectable, digits(analysis, metric))
         for _, analysis in measured.values()
         for arm, c in analysis.comparisons.get(metric.name, {}).items()
-        if c.detectable.smallest is not None and only in ("", arm)
+        if only in ("", arm)
     ]
-    if not known:
-        return ""
-    (least, form), (most, _) = min(known, key=lambda k: k[0]), max(known, key=lambda k: k[0])
-    low, high = str(form.difference(least)), str(form.difference(most))
-    return (low if low == high else f"{low} to {high}") + (" points" if metric.percent else "")
+    known = sorted(
+        (seen.smallest, str(form.difference(seen.smallest)))
+        for seen, form in asked
+        if seen.smallest is not None
+    )
+    ends = " to ".join(dict.fromkeys(text for _, text in known[:1] + known[-1:]))
+    beyond = any(seen.room is not None for seen, _ in asked)
+    return ", or ".join([f"{ends}{' points' * metric.percent}"] * bool(ends) + [tables.BEYOND] * beyond)

@@ -13,11 +13,11 @@ from foveate.reporting.canvas import PAGE, PRINT, Colours, CsvTable, drawing, sa
 from foveate.reporting.study_figures import TOGETHER, Points, Row, along, differences, forest, mean_curve
 from foveate.studies import arm_axes as axes
 from foveate.studies import tables
-from foveate.studies.analysis import PLACEBO, Analysis
+from foveate.studies.analysis import Analysis
 from foveate.studies.learning_curves import Curve, Trim, columns, mean_curves, phase_starts
 from foveate.studies.number_format import digits
 from foveate.studies.results import Metric, StudyResults
-from foveate.studies.specification import POOLED
+from foveate.studies.specification import PLACEBO, POOLED
 from foveate.studies.tables import Measured, heading, judged
 
 MAIN_COLUMNS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")

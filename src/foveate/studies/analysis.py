@@ -7,6 +7,7 @@ from foveate.studies.relation import relate
 from foveate.studies.relation import words as relation_words
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.set_model import FEW_SETS, set_model
+from foveate.studies.specification import PLACEBO
 from foveate.studies.statistics import (
     ALPHA,
     FEWEST,
@@ -30,8 +31,6 @@ from foveate.studies.verdict import (
     verdict,
 )
 
-PLACEBO = ", placebo"
-"""Behind an arm's name: the same with the masks of other pictures."""
 PICTURE_METRIC = "test.accuracy"
 """The metric that the answers to the test pictures belong to."""
 

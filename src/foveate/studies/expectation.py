@@ -71,7 +71,8 @@ def expectation(
     own = "test.accuracy" if tested else "val.accuracy"
     guided = masks and any("masks" in consumed(cell.experiment) for cell in cells[: len(study.arm_changes())])
     pairs = len({cell.pair for cell in cells})
-    arms = max(1, len(study.arm_changes()) - 1)
+    # As the analysis will count them: a primary arm is tested alone.
+    arms = 1 if study.leading_arm else max(1, len(study.arm_changes()) - 1)
     return Expectation(
         len(trainings), fmean(seconds) * left / max(1, jobs) if seconds else None, len(seconds),
         any(phase.early_stopping or phase.until for cell in trainings for phase in cell.experiment.training.phases),

@@ -5,6 +5,7 @@ from typing import Any
 
 from foveate.core.errors import ConfigError
 from foveate.experiment.specification import merge
+from foveate.studies.specification import PLACEBO
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,6 @@ def with_guides(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: as ``guidance``.
     """
-    from foveate.studies.analysis import PLACEBO  # statistics take long to import
-
     found: dict[str, dict[str, Any]] = {}
     for arm, changes in arms.items():
         if "guide" not in changes:

@@ -19,8 +19,8 @@ from foveate.evaluation.predictions import PredictionTable
 from foveate.experiment import Experiment, Run, run
 from foveate.experiment.familiarity import Familiarity
 from foveate.experiment.ownership import claim
-from foveate.studies.analysis import PLACEBO
 from foveate.studies.engine import folder_of
+from foveate.studies.specification import PLACEBO
 from foveate.studies.study_reader import FINAL, open_study
 from foveate.training import Observer
 from foveate.training.decisions import FILE as DECISIONS

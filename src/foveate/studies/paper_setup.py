@@ -8,11 +8,10 @@ from foveate.data.annotations.proposed import makers
 from foveate.data.catalog import SPLITS, UNLABELLED
 from foveate.experiment import Run
 from foveate.experiment.consumed import consumed
-from foveate.studies.analysis import PLACEBO
 from foveate.studies.engine import folder_of
 from foveate.studies.guides import GUIDES, guidance
 from foveate.studies.settings_table import starting_weights
-from foveate.studies.specification import Cell, Study
+from foveate.studies.specification import PLACEBO, Cell, Study
 from foveate.studies.tables import span
 
 LOOKED = 2000

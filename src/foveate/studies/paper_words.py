@@ -5,9 +5,10 @@ No sentence claims more than the verdict that it is made of.
 
 from collections.abc import Sequence
 
-from foveate.studies.analysis import PLACEBO, Analysis
+from foveate.studies.analysis import Analysis
 from foveate.studies.looks import NAMES, listed
 from foveate.studies.results import Metric, StudyResults
+from foveate.studies.specification import PLACEBO
 from foveate.studies.statistics import FEWEST, Comparison, compare, summarise
 from foveate.studies.tables import Measured, primary_arms, primary_blocks, primary_metric, span
 from foveate.studies.verdict import (

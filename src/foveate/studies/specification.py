@@ -17,6 +17,8 @@ from foveate.experiment.specification import Experiment, merge, put
 
 Changes = dict[str, Any]
 """Fields of an experiment: nested, or with dotted names ("training.phases.1.lr": 0.001)."""
+PLACEBO = ", placebo"
+"""Behind an arm's name: the same with the masks of other pictures."""
 POOLED = "all sets"
 """Name of the table in which sets are the units."""
 
@@ -129,6 +131,12 @@ class Study(Config):
     def on(self, data: Mapping[str, Path | str]) -> "Study":
         """The study on these sets instead."""
         return Study.from_dict({**self.to_dict(), "data": {name: str(path) for name, path in data.items()}})
+
+    @property
+    def leading_arm(self) -> str:
+        """The arm of the one comparison that the study is about; "" where all are."""
+        others = [arm for arm in self.arm_changes() if arm != self.baseline_arm and not arm.endswith(PLACEBO)]
+        return self.primary_arm or (others[0] if len(others) == 1 else "")
 
     def arm_changes(self) -> dict[str, list[Changes]]:
         """{arm: changes, laid over the base in this order}."""

@@ -11,7 +11,6 @@ from foveate.core.reading import read_json
 from foveate.data.catalog import UNLABELLED
 from foveate.experiment import Run
 from foveate.experiment.consumed import consumed
-from foveate.studies.analysis import PLACEBO
 from foveate.studies.arm_axes import axis_values
 from foveate.studies.engine import folder_of
 from foveate.studies.looks import Stage
@@ -172,7 +171,6 @@ def _results(
         notes += (f"Asked for, but measured in no cell: {absent}.",)
     if study.primary and study.primary not in [m.name for m in measured]:
         notes += (f"The primary metric, {study.primary}, is measured in no cell.",)
-    others = [arm for arm in arms if arm != study.baseline_arm and not arm.endswith(PLACEBO)]
     if unjudged := [name for name in study.margin if name not in [m.name for m in metrics]]:
         notes += (f"A margin is set for {', '.join(unjudged)}, which is no metric of this study.",)
     return StudyResults(
@@ -185,7 +183,7 @@ def _results(
             m.name: study.margin[m.name] / (100 if m.percent else 1) for m in measured if m.name in study.margin
         },
         primary=primary(study, cells[: len(arms)], [m.name for m in measured]),
-        primary_arm=study.primary_arm or (others[0] if len(others) == 1 else ""), stage=stage,
+        primary_arm=study.leading_arm, stage=stage,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,7 +15,7 @@ from foveate.training.decisions import Decision
 from foveate.training.observers import Observer
 from foveate.training.phase_plan import views_of, why_not_stored
 from foveate.training.phases import PhaseConfig
-from foveate.training.precision import Precision, measure
+from foveate.training.precision import Precision, candidates, measure
 from foveate.training.step import UNDER_WAY, Step
 from foveate.training.training_job import Job
 from foveate.training.untrainable_terms import phase_objective
@@ -27,8 +27,11 @@ SECONDS = 0.5
 
 def time_needed(job: Job) -> float:
     """Seconds of all phases at their full length, without what is measured afterwards; the job is left as it is."""
-    name = job.config.precision if job.config.precision != "auto" else "fp32"
-    precision = Precision(name).unscaled
+    # What "auto" will choose is not known yet: the faster of the two most likely.
+    asked = job.config.precision
+    names = (
+        candidates(job.accelerator.device)[0][:2] if asked == "auto" else (Precision(asked).unscaled.name,)
+    )
     train, val = (len(job.feeds.rows.get(split, ())) for split in ("train", "val"))
 
     def look(network: Network, precision: Precision, raw: Batch) -> None:
@@ -36,7 +39,7 @@ def time_needed(job: Job) -> float:
         with torch.no_grad():
             network(job.prepare(raw, precision).images)
 
-    looking, seconds = _rate(job, job.model, look, precision), 0.0
+    looking, seconds = _rate(job, job.model, look, names), 0.0
     for phase in job.config.phases:
         model = copy.deepcopy(job.model)
         apply_trainable(model, phase.trainable)
@@ -45,12 +48,12 @@ def time_needed(job: Job) -> float:
         if why_not_stored(own, phase) is None:
             seconds += (train * views_of(own, phase) + val) / looking
         else:
-            seconds += phase.epochs * (train / _training_rate(own, phase, precision) + val / looking)
+            seconds += phase.epochs * (train / _training_rate(own, phase, names) + val / looking)
     return seconds
 
 
-def _training_rate(job: Job, phase: PhaseConfig, precision: Precision) -> float:
-    trial = Step(job, job.objective, precision).apart()
+def _training_rate(job: Job, phase: PhaseConfig, names: Sequence[str]) -> float:
+    trial = Step(job, job.objective, Precision("fp32")).apart()
 
     def step(network: Network, precision: Precision, raw: Batch) -> None:
         set_modes(network, phase.trainable, phase.freeze_bn)
@@ -58,16 +61,22 @@ def _training_rate(job: Job, phase: PhaseConfig, precision: Precision) -> float:
         taken.weighed.total.backward()
         network.zero_grad(set_to_none=True)
 
-    return _rate(job, job.model, step, precision)
+    return _rate(job, job.model, step, names)
 
 
-def _rate(job: Job, model: Network, step: Timed, precision: Precision) -> float:
-    """Pictures/s."""
+def _rate(job: Job, model: Network, step: Timed, names: Sequence[str]) -> float:
+    """Pictures/s in the fastest of these precisions."""
     found = measure(
-        step, job.feeds.sample, model, job.accelerator.device, job.batch_size, (precision.name,), seconds=SECONDS,
+        step,
+        job.feeds.sample,
+        model,
+        job.accelerator.device,
+        job.batch_size,
+        names,
+        seconds=SECONDS,
         rounds=1,
-    )  # fmt: skip
-    return found.rates[precision.name]
+    )
+    return max(found.rates.values())
 
 
 class FirstPictures:
