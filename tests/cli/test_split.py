@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from drawn import draw_tree
 from foveate.cli.main import app
 from foveate.data.discover import discover
 from foveate.experiment.prepare import prepare
@@ -81,3 +82,14 @@ def test_folders_hold_the_split_that_training_draws(data: Path, tmp_path: Path) 
         wanted = [Path(drawn.samples[row].path).parts for row in drawn.indices(part)]
         assert found == sorted(wanted)
     assert CliRunner().invoke(app, ["split", str(data), "--folders", str(out)]).exit_code == 1
+
+
+def test_pictures_without_a_mask_may_get_one_first(tmp_path: Path) -> None:
+    data = draw_tree(tmp_path / "data", each=6)
+    for count, told in ((0, False), (4, True)):
+        for mask in sorted((data / "masks").rglob("*.png"))[:count]:
+            mask.unlink()
+        said = CliRunner().invoke(app, ["split", str(data), "--out", str(tmp_path / f"{count}.csv")]).output
+        assert (
+            "4 pictures have no mask; to have some proposed first: foveate masks propose " in said
+        ) is told

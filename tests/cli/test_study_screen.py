@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from foveate.cli.study_screen import Screen, show
+from foveate.cli.study_screen import Screen, show, show_next
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
 from foveate.studies.expectation import Expectation
@@ -98,6 +98,19 @@ def test_the_verdict_of_the_primary_arm_is_told_whatever_it_is() -> None:
     text = " ".join(printed({"": (many, analyse(many))}, 80, everything=False))
     assert "Of the 4 other arms 1 is worse, 3 are better." in text
     assert text.index("✓ better, ✗ worse") < text.index("guided: no detectable difference")
+
+
+@pytest.mark.parametrize(("gain", "arm"), [(0.1, "guided"), (0.0, "plain"), (-0.1, "plain")])
+def test_the_next_step_trains_what_was_shown_to_be_better_else_the_baseline(gain: float, arm: str) -> None:
+    results = simulate({"plain": 0.0, "guided": gain}, metrics=2)
+    lost = simulate({"plain": 0.0, "guided": gain}, metrics=2, failures={("guided", 3): "not yet"})
+    said = []
+    for one in (results, lost):
+        stream = io.StringIO()
+        show_next({"": (one, analyse(one))}, Path("a study"), Console(file=stream, width=300))
+        said.append(stream.getvalue().strip())
+    assert said[0].endswith(f"foveate study final 'a study' --arm {arm} --out RUN")
+    assert not said[1]
 
 
 def test_what_the_marks_of_an_unfinished_study_mean_stands_below_its_first_table() -> None:

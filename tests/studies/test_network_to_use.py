@@ -186,7 +186,10 @@ def test_final_trains_on_all_pictures_as_long_as_the_winner_did(
     assert "was trained once more, on all pictures" in (done / "report.html").read_text()
     assert foveate("predict", tmp_path / "final", done, "--out", tmp_path / "x.csv").exit_code == 1
     said = foveate("predict", tmp_path / "final", tree / "images", "--out", tmp_path / "x.csv").output
-    missing = "which answers are unsure or which pictures are far; the columns not_sure, possible and far are missing."
+    missing = (
+        "which answers are unsure or which pictures are far; the columns calibrated, not_sure, possible, distance and "
+        "far are missing, and confidences are likely too high."
+    )
     assert f"{tmp_path / 'final'} kept no validation pictures, so it cannot say {missing}" in said
     assert said.count("validation") == 1
 

@@ -185,11 +185,13 @@ def _without_validation(runs: Iterable["Run"], folder: Path, level: float | None
     splits = [{row["split"] for row in run.listed} for run in runs]
     missing = any(known and "val" not in known for known in splits)
     if missing and level is not None:
-        unsure, columns = "which answers are unsure", "not_sure and possible"
+        unsure, columns = "which answers are unsure", "calibrated, not_sure and possible"
         if distance:
-            unsure, columns = f"{unsure} or which pictures are far", "not_sure, possible and far"
+            unsure = f"{unsure} or which pictures are far"
+            columns = "calibrated, not_sure, possible, distance and far"
         tell(
-            f"{folder} kept no validation pictures, so it cannot say {unsure}; the columns {columns} are missing."
+            f"{folder} kept no validation pictures, so it cannot say {unsure}; the columns {columns} are missing, and "
+            "confidences are likely too high."
         )
     return missing
 

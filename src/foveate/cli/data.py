@@ -90,6 +90,12 @@ def split(
         )
     if out is not None:
         say(out, f", hash {split_hash(result.catalog)}")
+        lacking = sum(not sample.mask for sample in result.catalog.samples)
+        if result.catalog.has_masks and lacking:
+            say(
+                f"{lacking} pictures have no mask; to have some proposed first: foveate masks propose "
+                f"{as_typed(data, typed)} --from-masks --out PROPOSED"
+            )
         if result.folds is None:
             say(f"Next: foveate train {as_typed(data, typed)} --split {shlex.quote(str(out))} --out RUN")
 

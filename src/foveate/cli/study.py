@@ -173,6 +173,7 @@ def show(
         all: Every table and verdict on the screen.
     """
     from foveate.cli.study_screen import show as print_tables
+    from foveate.cli.study_screen import show_next
     from foveate.core import manifest
     from foveate.reporting.study_folder import measure_study, publish_study
     from foveate.studies.engine import folder_of
@@ -197,6 +198,7 @@ def show(
             folder / "paper.md",
         )
     say("Report: ", report)
+    show_next(measured, folder)
 
 
 @command()

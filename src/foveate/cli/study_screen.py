@@ -61,6 +61,22 @@ def show(
         console.print()
 
 
+def show_next(measured: tables.Measured, folder: Path, console: Console = out) -> None:
+    """Name the command that makes a network of a finished study: of the arm that was shown to be better, else of the
+    baseline."""
+    (results, analysis), *others = measured.values()
+    metric = tables.primary_metric(results, analysis)
+    unfinished = results.stage is not None and results.stage.done < results.stage.looks[-1]
+    if others or metric is None or unfinished or results.failures:
+        return
+    outcomes, found = analysis.outcomes[metric.name], analysis.comparisons[metric.name]
+    better = [arm for arm in tables.primary_arms(results, analysis, metric) if outcomes[arm] == "better"]
+    arm = max(better, key=lambda arm: abs(found[arm].difference or 0), default=results.baseline)
+    told = f"foveate study final {shlex.quote(str(folder))} --arm {shlex.quote(arm)} --out RUN"
+    why = "it was shown to be better" if better else "no other was shown to be better"
+    say(f"Next, to train '{arm}' once more on all pictures ({why}): {told}", console=console)
+
+
 def _brief(measured: tables.Measured, folder: Path, console: Console) -> None:
     blocks = tables.primary_blocks(measured)
     known = [(*block, metric) for block in blocks if (metric := tables.primary_metric(*block[1:]))]
