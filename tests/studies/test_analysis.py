@@ -15,9 +15,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from foveate.studies import tables
-from foveate.studies.analysis import PICTURE_METRIC, analyse
+from foveate.studies.analysis import PICTURE_METRIC, analyse, to_win_back
 from foveate.studies.picture_comparison import compare_pictures
-from foveate.studies.results import Metric, Pictures, StudyResults
+from foveate.studies.results import SWAPPED, Metric, Pictures, StudyResults
 from foveate.studies.statistics import compare, detectable, holm, summarise
 from foveate.studies.verdict import NO_GAIN
 
@@ -349,3 +349,20 @@ def test_what_is_said_to_be_detectable_is_detected(monkeypatch: pytest.MonkeyPat
         results = StudyResults("x", ARMS, "plain", tuple(seeds), (ACCURACY,), {PICTURE_METRIC: cells})
         hits += analyse(results).outcomes[PICTURE_METRIC]["b"] == "better"
     assert 0.74 <= hits / studies <= 0.88
+
+
+@pytest.mark.parametrize(("swapped", "told"), [(0.7, "15.0 points were lost"), (0.9, "nothing was lost")])
+def test_what_a_guide_could_win_back_is_what_the_baseline_loses(swapped: float, told: str) -> None:
+    metrics = tuple(Metric(name, name, percent=True) for name in (PICTURE_METRIC, SWAPPED))
+    values = {
+        PICTURE_METRIC: {"none": {0: 0.8, 1: 0.9}, "guided": {0: 0.8, 1: 0.8}},
+        SWAPPED: {"none": {0: swapped, 1: swapped}, "guided": {0: 0.8, 1: 0.8}},
+    }
+    results = StudyResults("s", ("none", "guided"), "none", (0, 1), metrics, values, primary=SWAPPED)
+    said = to_win_back(results)
+    assert told in said
+    assert said.startswith(
+        f"Without a guide 85.0 % are right on the test pictures and {100 * swapped:.1f} % on "
+    )
+    assert said in analyse(results).notes
+    assert not to_win_back(replace(results, primary=PICTURE_METRIC))

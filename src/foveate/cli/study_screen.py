@@ -14,7 +14,7 @@ from rich.text import Text
 from foveate.cli.screen import out, print_in_parts, say
 from foveate.core.durations import about
 from foveate.studies import tables
-from foveate.studies.analysis import Analysis
+from foveate.studies.analysis import Analysis, to_win_back
 from foveate.studies.engine import StudyObserver
 from foveate.studies.expectation import Expectation
 from foveate.studies.number_format import digits, p_text
@@ -150,7 +150,10 @@ def _about_primary(results: StudyResults, analysis: Analysis, metric: Metric, co
         for note in analysis.notes
         if note.startswith(tuple(f"{arm}, {metric.title}: the gain" for arm in said))
     ]
-    return [*filter(None, (*plan, tables.unpaired(results, analysis))), *placebos, *results.notes]
+    return [
+        *filter(None, (*plan, tables.unpaired(results, analysis))), *placebos,
+        *filter(None, [to_win_back(results)]), *results.notes,
+    ]  # fmt: skip
 
 
 def _notes(notes: Iterable[str], console: Console) -> None:

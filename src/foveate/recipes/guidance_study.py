@@ -5,6 +5,7 @@ from typing import Any
 from foveate.experiment.specification import merge
 from foveate.studies.guides import guidance as guide
 from foveate.studies.guides import with_guides
+from foveate.studies.results import SWAPPED
 from foveate.studies.specification import Study
 
 SIZES = {10: 60, 20: 60, 50: 40, 200: 15}
@@ -51,7 +52,6 @@ METRICS = (
     "test.look.energy_in_mask.empty",
 )
 """No arm trains on grey or noise behind the object: a gain there is not one of knowing swapped pictures."""
-SWAPPED = "test.backgrounds.swapped.accuracy"
 UNLIKE = {"evaluation": {"measures": ["look", "backgrounds", "textures", "moved_object"]}}
 """Measured besides: no arm trains on such pictures either."""
 UNLIKE_METRICS = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from foveate.studies.picture_comparison import PictureComparison, compare_pictures, same_pictures
 from foveate.studies.relation import relate
 from foveate.studies.relation import words as relation_words
-from foveate.studies.results import Metric, StudyResults
+from foveate.studies.results import SWAPPED, Metric, StudyResults
 from foveate.studies.set_model import FEW_SETS, set_model
 from foveate.studies.specification import PLACEBO
 from foveate.studies.statistics import (
@@ -115,7 +115,7 @@ def analyse(results: StudyResults) -> Analysis:
     known_accuracy = (metric for metric in results.metrics if metric.name == PICTURE_METRIC)
     accuracy = next(known_accuracy, Metric(PICTURE_METRIC, "Test accuracy", percent=True))
     said = {arm: picture_verdict(one, accuracy, results.unit) for arm, one in pictures.items()}
-    notes += _placebos(results, outcomes)
+    notes += [*_placebos(results, outcomes), *filter(None, [to_win_back(results)])]
     subject = next((m for m in results.metrics if m.name == results.primary and m.percent), accuracy)
     if (related := relate(results, subject)) is not None:
         notes.append(relation_words(related, subject))
@@ -238,6 +238,22 @@ def _placebos(results: StudyResults, outcomes: dict[str, dict[str, Outcome]]) ->
                 words = "cannot be told from that of its placebo, the masks of other pictures"
             said.append(f"{arm}, {metric.title}: the gain {words} ({against}).")
     return said
+
+
+def to_win_back(results: StudyResults) -> str:
+    """What the baseline loses to other backgrounds, where the study is about them: no guide can win back more."""
+    whole, swapped = (
+        results.values.get(name, {}).get(results.baseline, {}) for name in (PICTURE_METRIC, SWAPPED)
+    )
+    seeds = [seed for seed in whole if seed in swapped]
+    if results.primary != SWAPPED or not seeds:
+        return ""
+    before, after = (100 * sum(one[seed] for seed in seeds) / len(seeds) for one in (whole, swapped))
+    who = "Without a guide" if results.baseline == "none" else f"With {results.baseline}"
+    said = f"{who} {before:.1f} % are right on the test pictures and {after:.1f} % on swapped backgrounds"
+    if before <= after:
+        return f"{said}: nothing was lost to the backgrounds that a guide could win back."
+    return f"{said}: {before - after:.1f} points were lost to the backgrounds, for a guide to win back."
 
 
 def _set_models(results: StudyResults, others: tuple[str, ...]) -> list[str]:

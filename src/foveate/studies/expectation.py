@@ -14,7 +14,7 @@ from foveate.evaluation.subject import pick_device
 from foveate.experiment.consumed import consumed
 from foveate.experiment.execute import asked, build_job, build_model
 from foveate.experiment.prepare import prepare
-from foveate.studies.metrics import SWAPPED
+from foveate.studies.results import SWAPPED
 from foveate.studies.specification import Cell, Study
 from foveate.training import Decisions, Observer
 from foveate.training.time_needed import time_needed

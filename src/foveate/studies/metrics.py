@@ -10,13 +10,12 @@ from foveate.evaluation.explainer_scores import GROUPS
 from foveate.evaluation.unlike_training import ATTACKS, BACKGROUNDS, VARIANT_TESTS, attack_title
 from foveate.experiment import Run
 from foveate.explanation import EXPLAINERS
-from foveate.studies.results import Metric
+from foveate.studies.results import SWAPPED, Metric
 
 History = list[dict[str, float]]
 LABEL_LOSS = "val_classification"
 """Validation loss of the classification term alone; the whole loss also moves with the weights that are compared."""
 PERCENT = True
-SWAPPED = "test.backgrounds.swapped.accuracy"
 # A new metric: one line here. A name without a dot is a column of history.csv in the epoch where the run converged, but
 # for the two durations; every other name is a place in result.json's metrics, and "test.f1.NAME" the F1 of one class.
 METRICS: dict[str, Metric] = {

@@ -5,7 +5,7 @@ No sentence claims more than the verdict that it is made of.
 
 from collections.abc import Sequence
 
-from foveate.studies.analysis import Analysis
+from foveate.studies.analysis import Analysis, to_win_back
 from foveate.studies.looks import NAMES, listed
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import PLACEBO
@@ -129,6 +129,7 @@ def findings(results: StudyResults, analysis: Analysis, metric: Metric, arms: Se
         said += [
             note.replace(about, f"The gain with {arm}") for note in analysis.notes if note.startswith(about)
         ]
+    said.append(to_win_back(results))
     for one in results.metrics:
         if one.name in results.margins:
             said += [_margin(results, analysis, one, arm) for arm in told]

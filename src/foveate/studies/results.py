@@ -7,6 +7,9 @@ import numpy as np
 
 from foveate.studies.looks import Stage
 
+SWAPPED = "test.backgrounds.swapped.accuracy"
+"""Accuracy where the object stands before another test picture's background."""
+
 
 @dataclass(frozen=True)
 class Metric:

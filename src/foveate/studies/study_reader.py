@@ -14,8 +14,8 @@ from foveate.experiment.consumed import consumed
 from foveate.studies.arm_axes import axis_values
 from foveate.studies.engine import folder_of
 from foveate.studies.looks import Stage
-from foveate.studies.metrics import SWAPPED, choose_metrics, measure, numbers
-from foveate.studies.results import Pictures, StudyResults
+from foveate.studies.metrics import choose_metrics, measure, numbers
+from foveate.studies.results import SWAPPED, Pictures, StudyResults
 from foveate.studies.same_test import judged
 from foveate.studies.specification import Cell, Study
 
