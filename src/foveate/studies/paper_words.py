@@ -173,13 +173,14 @@ def _found(results: StudyResults, analysis: Analysis, metric: Metric, arm: str) 
         amount = amount_words(c.difference, metric)
         return f"With {arm}, {noun(metric)} was {word} by {amount} than with {base} ({evidence})."
     smallest = c.detectable.smallest
+    spread = f"these {c.n} {results.unit}s{' and over pictures' * (c.detectable.both is not None)}"
     would = (
         " With this design not even the largest gain possible would be found reliably."
         if c.detectable.room is not None
         else ""
         if smallest is None
-        else f" A difference of {amount_words(smallest, metric)} would have been found with a power of 0.8; smaller "
-        "ones are not ruled out."
+        else f" By the spread over {spread}, a difference of {amount_words(smallest, metric)} would have been found "
+        "with a power of 0.8; smaller ones are not ruled out."
     )
     return (
         f"No difference in {noun(metric)} between {arm} and {base} was detected (difference "
