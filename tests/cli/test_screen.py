@@ -55,3 +55,15 @@ def test_ctrl_c_in_any_command_is_one_sentence(capsys: pytest.CaptureFixture[str
         command()
     assert caught.value.exit_code == 130
     assert capsys.readouterr().err.startswith("error Stopped;")
+
+
+def test_the_bar_of_the_epochs_goes_with_them() -> None:
+    """A phase that ended early would look as if it went on while pictures are measured."""
+    screen = screen_observer()
+    screen.phase("all", 20, 5)
+    screen.step(5, 5, 16)
+    assert [task.description for task in screen.bar.tasks] == ["all"]
+    screen.close()
+    screen.progress("measuring", 1, 10)
+    assert [task.description for task in screen.bar.tasks] == ["measuring"]
+    screen.close()

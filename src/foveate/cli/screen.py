@@ -203,7 +203,7 @@ def screen_observer() -> Any:
             self.seen += pictures
             rate = self.seen / max(time.perf_counter() - self.since, 1e-9)
             if self.task is not None:
-                note = f"epoch {self.epoch_number + 1}/{self.epochs}  {rate:.0f} images/s"
+                note = f"epoch {self.epoch_number + 1}/{self.epochs}  {rate:.0f} pictures/s"
                 self.bar.update(self.task, completed=self.epoch_number * total + done, note=note)
 
         def epoch(self, row: dict[str, Any]) -> None:
@@ -217,6 +217,14 @@ def screen_observer() -> Any:
             if "val_accuracy" in row:
                 text += f" acc {row['val_accuracy']:.3f} F1 {row['val_macro_f1']:.3f}"
             say(f"{text} | {row['images_per_second']:.0f}/s")
+
+        def close(self) -> None:
+            if (
+                self.task is not None
+            ):  # or it would stand there, as if there were time left, while pictures are measured
+                self.bar.remove_task(self.task)
+                self.task = None
+            super().close()
 
     return Screen()
 
