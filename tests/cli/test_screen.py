@@ -1,12 +1,16 @@
 """What the screen says while work goes on, and what a command that was stopped says."""
 
+import io
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 
-from foveate.cli.screen import SlowWork, guarded, screen_observer
+from foveate.cli.screen import SlowWork, guarded, say, screen_observer
 
 
 def test_slow_work_is_told_after_five_seconds_and_then_ever_more_rarely() -> None:
@@ -67,3 +71,20 @@ def test_the_bar_of_the_epochs_goes_with_them() -> None:
     screen.progress("measuring", 1, 10)
     assert [task.description for task in screen.bar.tasks] == ["measuring"]
     screen.close()
+
+
+@pytest.mark.parametrize(
+    "parts", [("word " * 30,), ("word " * 30, Path("a/file")), ("Next: foveate predict " + "a " * 40,)]
+)
+def test_a_terminal_breaks_lines_between_words_but_nothing_that_is_copied(
+    parts: tuple[str | Path, ...],
+) -> None:
+    shown = []
+    for terminal in (True, False):
+        stream = io.StringIO()
+        say(*parts, console=Console(file=stream, width=80, force_terminal=terminal, no_color=True))
+        shown.append(re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).rstrip("\n").split("\n"))
+    broken, whole = shown
+    assert len(whole) == 1
+    assert len(broken) == (2 if len(parts) == 1 and "foveate" not in parts[0] else 1)
+    assert " ".join(line.strip() for line in broken).split() == whole[0].split()

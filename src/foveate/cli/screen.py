@@ -31,11 +31,10 @@ R = TypeVar("R")
 
 def say(*parts: str | Path | tuple[str, str], style: str = "", console: Console = out) -> None:
     """Print a line, paths in bold; a part may be (text, style). A terminal breaks it between words, but not where it
-    names a path, which may be copied."""
-    named = any(isinstance(part, Path) for part in parts)
+    names a path or a command, which may be copied."""
     line = Text.assemble(*((str(p), "bold") if isinstance(p, Path) else p for p in parts), style=style)
-    whole = named or not console.is_terminal
-    console.print(line, soft_wrap=whole, overflow="ignore", crop=False)
+    copied = any(isinstance(part, Path) for part in parts) or "foveate " in line.plain
+    console.print(line, soft_wrap=copied or not console.is_terminal)
 
 
 def tell(text: str) -> None:
