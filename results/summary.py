@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHARES = ("accuracy", "as_background", "share")
+SHARES = ("accuracy", "as_background", "share", "box_found")
 
 
 def cell(row: dict[str, str]) -> str:

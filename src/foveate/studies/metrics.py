@@ -65,6 +65,9 @@ METRICS: dict[str, Metric] = {
         Metric("test.look.energy_in_mask.mean", "Energy in mask (class map)", share=True),
         Metric("test.look.energy_in_mask.empty", "Class maps without energy", "neither", PERCENT),
         Metric("test.look.tap_energy_in_mask.mean", "Energy in mask (feature map)", "neither", share=True),
+        Metric("test.look.box_found.mean", "Objects found, IoU 0.5 or more", "higher", PERCENT),
+        Metric("test.look.box_found_centre.mean", "Objects found by boxes in the middle", "neither", PERCENT),
+        Metric("test.look.box_iou.mean", "IoU of box and mask", share=True),
         Metric("test.look.map_extent.mean", "Picture with half of the class map", "neither", PERCENT),
     )
 }
