@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from foveate.core.config import deciding, parse
@@ -68,6 +68,11 @@ geometric = st.sampled_from(
     key=st.integers(0, 1000),
     size=st.sampled_from([32, 48, 64]),
 )
+@example(
+    [{"kind": "turn"}, {"kind": "rotate", "degrees": 40}, {"kind": "cutout", "value": 0}, {"kind": "zoom"}],
+    0,
+    64,
+)
 @settings(max_examples=60, deadline=None)
 def test_a_picture_made_of_its_own_mask_stays_equal_to_it(steps, key, size):
     mask = blob()
@@ -80,7 +85,8 @@ def test_a_picture_made_of_its_own_mask_stays_equal_to_it(steps, key, size):
     # Bilinear and nearest may disagree only where the object's border is.
     wide = F.max_pool2d(moved[None].float(), 3, 1, 1)[0]
     narrow = -F.max_pool2d(-moved[None].float(), 3, 1, 1)[0]
-    assert not (differ & (wide == narrow)).any()
+    # In the outermost pixels it may lie just outside of the picture, where the mask does not show it.
+    assert not (differ & (wide == narrow))[:, 1:-1, 1:-1].any()
 
 
 @given(
