@@ -218,9 +218,8 @@ def screen_observer() -> Any:
             say(f"{text} | {row['images_per_second']:.0f}/s")
 
         def close(self) -> None:
-            if (
-                self.task is not None
-            ):  # or it would stand there, as if there were time left, while pictures are measured
+            # Or it would stand there, as if there were time left, while pictures are measured.
+            if self.task is not None:
                 self.bar.remove_task(self.task)
                 self.task = None
             super().close()

@@ -13,10 +13,9 @@ class PeakMemory:
     those that load pictures, are not counted."""
 
     def __init__(self) -> None:
-        # What was freed stays with the process until the C library is asked: 220 MB after one small training.
-        with suppress(
-            OSError, AttributeError, TypeError
-        ):  # no glibc; on Windows no handle of the process itself
+        # What was freed stays with the process until the C library is asked: 220 MB after one small training. Without
+        # glibc there is nothing to ask; on Windows there is no handle of the process itself.
+        with suppress(OSError, AttributeError, TypeError):
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):  # a sandbox may forbid it: then as elsewhere
             (_PROCESS / "clear_refs").write_text("5")  # man proc: resets VmHWM
