@@ -80,9 +80,9 @@ def verdict(
         new: ``accuracy_of`` pictures that were not trained on.
         history: rows of history.csv.
     """
-    gap = learnt - new["accuracy"]
-    low, high = gap_interval(learnt, n_learnt or new["n"], new)
-    own = wilson(learnt * (n_learnt or new["n"]), n_learnt or new["n"])
+    gap, n = learnt - new["accuracy"], n_learnt or new["n"]
+    low, high = gap_interval(learnt, n, new)
+    own = wilson(learnt * n, n)
     assert own is not None
     over, under = gap > GAP and low > 0, own[1] < LEARNT
     points = f"{100 * gap:.1f} points ({100 * LEVEL:.0f} % interval {100 * low:.1f} to {100 * high:.1f})"

@@ -66,16 +66,8 @@ def _training_rate(job: Job, phase: PhaseConfig, names: Sequence[str]) -> float:
 
 def _rate(job: Job, model: Network, step: Timed, names: Sequence[str]) -> float:
     """Pictures/s in the fastest of these precisions."""
-    found = measure(
-        step,
-        job.feeds.sample,
-        model,
-        job.accelerator.device,
-        job.batch_size,
-        names,
-        seconds=SECONDS,
-        rounds=1,
-    )
+    device, size = job.accelerator.device, job.batch_size
+    found = measure(step, job.feeds.sample, model, device, size, names, seconds=SECONDS, rounds=1)
     return max(found.rates.values())
 
 
