@@ -7,7 +7,7 @@ out=${1:?name a folder for the studies}; shift
 common=(--weights weights/tf_mobilenetv3_small_100.safetensors --jobs 2 --threads 1
   --set base.training.precision=fp32_channels_last --set base.training.batch_size=16 --set base.training.phases.0.restore_best=null)
 # As published: a constant rate, under which many training pictures are still answered wrong when proxies are made.
-published=(--size 160 --set base.data.augment.interpolation=bicubic)
+published=(--size 112 --set base.data.augment.interpolation=bicubic)
 small=(--size 160 --set base.training.phases.0.lr=3e-4 --set base.training.phases.0.schedule.kind=cosine --set base.data.augment.interpolation=bicubic)
 birds=(--data data/amazonbirds5 --set 'base.data.layout.group=regex:(frame[0-9]+)')
 run() { foveate study run "$@" "${common[@]}"; }
@@ -16,7 +16,10 @@ for study in "$@"; do
   case $study in
     schedules-coffee5) run proxy-schedules --data data/coffee5 "${small[@]}" --out "$out/schedules-coffee5" ;;
     published-amazonbirds5) run proxy-schedules "${birds[@]}" "${published[@]}" --out "$out/published-amazonbirds5" ;;
+    published-coffee5) run proxy-schedules --data data/coffee5 "${published[@]}" --out "$out/published-coffee5" ;;
     published-pets37) run proxy-schedules --data data/pets37 "${published[@]}" --out "$out/published-pets37" ;;
+    # The same pictures and schedule, beside CutMix and mixing fed by the explainer of the proxies.
+    combined-amazonbirds5) run proxy-combined "${birds[@]}" "${published[@]}" --out "$out/combined-amazonbirds5" ;;
     schedules-amazonbirds5) run proxy-schedules "${birds[@]}" "${small[@]}" --out "$out/schedules-amazonbirds5" ;;
     # 20 training pictures a class, 60 epochs; no validation pictures, the last epoch is kept.
     zoo) run augmentation-zoo "${birds[@]}" --size 112 --set base.data.split.train_per_class=20 --set base.data.split.test=0.3 \
