@@ -16,6 +16,7 @@ from foveate.reporting.study import build_study_report, write_figures
 from foveate.reporting.study_folder import arm_differences, publish_study
 from foveate.studies import tables
 from foveate.studies.analysis import analyse
+from foveate.studies.guides import with_guides
 from foveate.studies.number_format import digits
 from foveate.studies.results import StudyResults
 from foveate.studies.specification import Study
@@ -66,6 +67,13 @@ def test_what_arms_change_add_and_leave_out() -> None:
     assert not [line for line in found["swap"] if line.startswith("transforms: ") or "None" in line]
     turned = arm_differences(Study(name="s", arms={"swap": swap, "base": {}}))
     assert "without transforms.0.kind: background_swap" in turned["base"]
+    arms = with_guides({"base": {}, "both": {"guide": "backgrounds+spatial"}})
+    guided = arm_differences(Study(name="s", arms=arms))
+    assert guided["both"][0] == (
+        "MSE between the late feature map and the mask (Learn 2 Look), weight 1; and another picture's background "
+        "behind the object, always (p 1)"
+    )
+    assert guided["both, placebo"][0] == "the same with the masks of other pictures"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from foveate.core.errors import ConfigError
 from foveate.experiment import Experiment
 from foveate.recipes import finetune, guidance
-from foveate.studies.guides import GUIDES, with_guides
+from foveate.studies.guides import GUIDES, guides_of, with_guides
 from foveate.studies.specification import Study
 
 LOSSES = {
@@ -94,3 +94,11 @@ def test_arms_of_a_study_name_a_guide_and_get_its_placebo() -> None:
     assert len(Study(name="s", arms=arms, seeds=(0,)).cells()) == 5
     with pytest.raises(ConfigError, match="There is no guidance 'maps'"):
         with_guides({"map": {"guide": "maps"}})
+
+
+def test_settings_are_known_again_as_the_guides_they_are_of() -> None:
+    for one in GUIDES:
+        assert guides_of(guidance(one)) == [one]
+        assert guides_of({**guidance(one), "objective": {"classification": {"kind": "arcface"}}}) == []
+    assert guides_of(guidance("spatial+backgrounds")) == ["spatial", "backgrounds"]
+    assert guides_of({}) == guides_of(guidance("none")) == []

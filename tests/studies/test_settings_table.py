@@ -138,7 +138,13 @@ def test_methods_say_what_the_runs_hold(study: Study, folder: Path) -> None:
     assert f"{run.card['architecture']} (from random weights" in text
     assert "(from pretext rotation" in text
     assert f"pictures of {run.environment['size']} x {run.environment['size']} pixels" in text
-    assert "Training had 3 epochs (head)." in text
+    phase, batch = (
+        study.cells()[0].experiment.training.phases[0],
+        study.cells()[0].experiment.training.batch_size,
+    )
+    rate = f"learning rate {phase.lr:g}, {phase.schedule.kind.replace('_', ' ')}"
+    assert f"Training had 3 epochs (head: AdamW, {rate}), in batches of {batch}" in text
+    assert "Augmentation of training pictures: " in text
     assert text in (publish_study(folder).parent / "paper.md").read_text(encoding="utf-8").replace("\\", "")
 
 

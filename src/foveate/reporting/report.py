@@ -104,7 +104,7 @@ def context(run: RunFolder, beside: Path | None) -> dict[str, Any]:
         (run.folder / "predictions.csv").stat().st_mtime, tz=datetime.UTC
     )
     return {
-        "title": root.name if root and root.name else name,
+        "title": f"{root.name}, {name}" if root and root.name else name,
         "run": run,
         "run_name": name,
         "names": dict(zip(table.class_ids, run.class_names, strict=True)),

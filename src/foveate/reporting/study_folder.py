@@ -20,7 +20,7 @@ from foveate.reporting.table_files import to_csv, write_tables, written
 from foveate.studies.analysis import analyse
 from foveate.studies.engine import folder_of
 from foveate.studies.learning_curves import Trim
-from foveate.studies.paper_setup import setup
+from foveate.studies.paper_setup import guide_words, setup
 from foveate.studies.settings_table import pretext_table, settings_table
 from foveate.studies.specification import Study
 from foveate.studies.statistics import FEWEST
@@ -123,8 +123,8 @@ def study_info(folder: Path) -> dict[str, Any]:
 
 
 def arm_differences(study: Study) -> dict[str, list[str]]:
-    """{arm: what it changes, adds or leaves out, a line for each field}, from the first block and seed. Of what is
-    added, the fields that the arm names, where it names any: the others have their defaults."""
+    """{arm: what its guide does, then what it changes, adds or leaves out, a line for each field}, from the first block
+    and seed. Of what is added, the fields that the arm names, where it names any: the others have their defaults."""
     first = {
         cell.arm: cell.experiment for cell in reversed(study.cells()) if cell.block == study.block_names[0]
     }
@@ -137,7 +137,8 @@ def arm_differences(study: Study) -> dict[str, list[str]]:
         said = {name for changes in study.arm_changes()[arm] for name, _ in leaves(changes)}
         added = [name for name in added if name in said] or added
         left = [name for name in baseline if name not in mine and baseline[name] not in NOTHING]
-        found[arm] = [f"{name}: {mine[name]} (baseline: {baseline[name]})" for name in both]
+        found[arm] = list(filter(None, [guide_words(study, arm) if arm in study.arms else ""]))
+        found[arm] += [f"{name}: {mine[name]} (baseline: {baseline[name]})" for name in both]
         found[arm] += [f"{name}: {mine[name]}" for name in added]
         found[arm] += [f"without {name}: {baseline[name]}" for name in left]
     return found

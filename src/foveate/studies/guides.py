@@ -139,3 +139,16 @@ def guidance(name: str) -> dict[str, Any]:
         transforms += GUIDES[part].transforms
         model |= GUIDES[part].model
     return {"objective": objective, "transforms": transforms} | ({"model": model} if model else {})
+
+
+def guides_of(changes: dict[str, Any]) -> list[str]:
+    """The guides, by name, whose joined settings these are; none where something else is among them."""
+    terms, transforms = changes.get("objective") or {}, changes.get("transforms") or []
+    names = [
+        name
+        for name, guide in GUIDES.items()
+        if all(terms.get(term) == settings for term, settings in guide.objective.items())
+        and all(transform in transforms for transform in guide.transforms)
+    ]
+    own = guidance("+".join(names)) if names else {}
+    return names if all(own.get(part) == changes.get(part) for part in ("objective", "transforms")) else []

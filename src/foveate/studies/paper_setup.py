@@ -4,16 +4,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from foveate.core.registry import first_sentence
 from foveate.data.annotations.proposed import makers
 from foveate.data.catalog import SPLITS, UNLABELLED
+from foveate.data.presets import PRESETS
 from foveate.experiment import Run
 from foveate.experiment.consumed import consumed
 from foveate.studies.engine import folder_of
-from foveate.studies.guides import GUIDES, guidance
+from foveate.studies.guides import GUIDES, guides_of
 from foveate.studies.settings_table import starting_weights
 from foveate.studies.specification import PLACEBO, Cell, Study
 from foveate.studies.tables import span
+from foveate.training.optimizers import OPTIMIZERS
 
+TOLD = 3
+"""Ways to train; more are left to a table."""
 LOOKED = 2000
 """Masks beyond which no file is opened to tell who made it."""
 WHAT = {"train": "training", "val": "validation", "test": "testing"}
@@ -30,7 +35,16 @@ def setup(study: Study, folder: Path) -> str:
         said.append(f"{f'{place}: ' if place else ''}{_pictures(runs)}.")
         masked = next((run for cell, run in done if cell.place == place and _uses_masks(cell)), None)
         said += [_masks(masked)] if masked else []
-    said.append(f"Training had {_either(_phases(cell) for cell, _ in done)}.")
+    trained = list(dict.fromkeys(_phases(cell) for cell, _ in done))
+    said.append(
+        f"Training had {'; or '.join(trained)}."
+        if len(trained) <= TOLD
+        else "settings.csv says how arms were trained."
+    )
+    said += [
+        f"Augmentation of training pictures: {words}."
+        for words in dict.fromkeys(_augmentation(cell) for cell, _ in done)
+    ][:TOLD]
     return " ".join([*said, *guides_in_words(study)])
 
 
@@ -75,27 +89,43 @@ def _masks(run: Run) -> str:
 
 
 def _phases(cell: Cell) -> str:
-    phases = cell.experiment.training.phases
+    training = cell.experiment.training
     words = [
-        f"{'at most ' if phase.early_stopping or phase.until else ''}{phase.epochs} epochs ({phase.name})"
-        for phase in phases
+        f"{'at most ' if phase.early_stopping or phase.until else ''}{phase.epochs} epochs ({phase.name}: "
+        f"{OPTIMIZERS[phase.optimizer.kind].__name__}, "
+        f"{'a learning rate found on the training pictures' if phase.lr == 'auto' else f'learning rate {phase.lr:g}'}, "
+        f"{phase.schedule.kind.replace('_', ' ')})"
+        for phase in training.phases
     ]
-    return ", then ".join(words)
+    return f"{', then '.join(words)}, in batches of {training.batch_size}"
+
+
+def _augmentation(cell: Cell) -> str:
+    augment = cell.experiment.data.augment
+    if augment.steps is not None:
+        return ", ".join(str(step["kind"]).replace("_", " ") for step in augment.steps) or "none"
+    about = first_sentence(PRESETS[augment.preset].__doc__).rstrip(".")
+    return f"{about[:1].lower()}{about[1:]} (preset {augment.preset})"
+
+
+def guide_words(study: Study, arm: str) -> str:
+    """What this arm does with masks, a clause without a full stop; "" where its settings are those of no guide."""
+    if arm.endswith(PLACEBO):
+        guided = (
+            guide_words(study, arm.removesuffix(PLACEBO)) if arm.removesuffix(PLACEBO) in study.arms else ""
+        )
+        return "the same with the masks of other pictures" if guided else ""
+    about = (GUIDES[name].about.rstrip(".") for name in guides_of(study.arms[arm]))
+    # "GAIN" and "MSE" keep their capitals
+    return "; and ".join(w if w[1:2].isupper() else f"{w[:1].lower()}{w[1:]}" for w in about)
 
 
 def guides_in_words(study: Study) -> list[str]:
-    """What each guided arm does, where its settings are those of a guide."""
+    """A sentence for each arm whose settings are those of a guide, its placebo in the same."""
     said = []
-    for arm, changes in study.arms.items():
-        if arm.endswith(PLACEBO):
+    for arm in study.arms:
+        if arm.endswith(PLACEBO) or not (about := guide_words(study, arm)):
             continue
-        for name, guide in GUIDES.items():
-            own = guidance(name)
-            if own["objective"] == changes.get("objective") and own["transforms"] == changes.get(
-                "transforms"
-            ):
-                placebo = f" {arm}{PLACEBO}: the same with the masks of other pictures." * (
-                    f"{arm}{PLACEBO}" in study.arms
-                )
-                said.append(f"{arm}: {guide.about[:1].lower()}{guide.about[1:]}{placebo}")
+        placebo = guide_words(study, f"{arm}{PLACEBO}") if f"{arm}{PLACEBO}" in study.arms else ""
+        said.append(f"{arm}: {about}." + f" {arm}{PLACEBO}: {placebo}." * bool(placebo))
     return said
