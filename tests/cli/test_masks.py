@@ -51,7 +51,7 @@ def test_pictures_without_a_mask_are_named(tmp_path: Path) -> None:
     (data / "class0" / "bad.png").write_bytes(b"no picture")
     result = foveate("propose", data, "--out", data / "masks")
     assert result.exit_code == 1, result.output
-    assert "pictures without a mask: class0/bad.png:" in said(result)
+    assert "Pictures without a mask: 1 class0/bad.png:" in said(result)
     assert len(list((data / "masks").rglob("*.png"))) == 4
 
 

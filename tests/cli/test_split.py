@@ -91,5 +91,5 @@ def test_pictures_without_a_mask_may_get_one_first(tmp_path: Path) -> None:
             mask.unlink()
         said = CliRunner().invoke(app, ["split", str(data), "--out", str(tmp_path / f"{count}.csv")]).output
         assert (
-            "4 pictures have no mask; to have some proposed first: foveate masks propose " in said
+            "Pictures without a mask: 4; to have some proposed first: foveate masks propose " in said
         ) is told

@@ -395,7 +395,7 @@ def test_trimaps_and_masks_without_partner(tmp_path: Path) -> None:
     listed = discover(tmp_path, LayoutConfig(mask_values=(1,)))
     assert masks(listed)["images/a/1.jpg"] == "png[1]:annotations/trimaps/a/1.png"
     assert noted(found, "1 entries of annotations/trimaps/ (read as trimap) belong to no picture")
-    assert noted(found, "1 pictures have no mask, for example images/a/2.jpg")
+    assert noted(found, "Pictures without a mask: 1, for example images/a/2.jpg")
 
 
 def test_parts(tmp_path: Path) -> None:

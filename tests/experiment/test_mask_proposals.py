@@ -256,7 +256,7 @@ def test_only_pictures_without_masks_unless_all_are_asked_for(tmp_path: Path) ->
     heard = Heard()
     proposals = propose(tmp_path / "data", tmp_path / "out", observer=heard)
     assert [p.path for p in proposals] == ["a/2.png", "b/1.png", "b/2.png"]
-    assert heard.messages == ["1 pictures have a mask already and are left alone."]
+    assert heard.messages == ["Left alone, since they have a mask already: 1 of 4 pictures."]
     boxed = propose(tmp_path / "data", tmp_path / "boxed", "box", everything=True)
     assert [p.state for p in boxed] == ["proposed", "failed", "failed", "failed"]
     assert boxed[1].doubt == "it has no box"

@@ -93,7 +93,7 @@ def split(
         lacking = sum(not sample.mask for sample in result.catalog.samples)
         if result.catalog.has_masks and lacking:
             say(
-                f"{lacking} pictures have no mask; to have some proposed first: foveate masks propose "
+                f"Pictures without a mask: {lacking}; to have some proposed first: foveate masks propose "
                 f"{as_typed(data, typed)} --from-masks --out PROPOSED"
             )
         if result.folds is None:

@@ -64,7 +64,7 @@ def propose(
         say(f"{states['edited']} masks were drawn or edited by hand and are kept")
     missing = [proposal for proposal in proposals if proposal.state in (EMPTY, FAILED)]
     if missing:
-        say(f"{len(missing)} pictures without a mask:", style="yellow")
+        say(f"Pictures without a mask: {len(missing)}", style="yellow")
         for proposal in missing[:SHOWN]:
             say(f"  {proposal.path}: {proposal.doubt}")
         if len(missing) > SHOWN:

@@ -145,7 +145,9 @@ class _Search:
         if self.alone and unused:
             finds.notes.append(f"{unused[0]} is not used, since other masks are named{_BOTH}.")
         if finds.references and self.without:
-            finds.notes.append(f"{len(self.without)} pictures have no mask, for example {self.without[0]}.")
+            finds.notes.append(
+                f"Pictures without a mask: {len(self.without)}, for example {self.without[0]}."
+            )
 
     def _take(
         self,

@@ -240,7 +240,9 @@ def _tasks(
             "for example to compare, ask for all (--all)."
         )
     if len(tasks) < len(catalog):
-        observer.message(f"{len(catalog) - len(tasks)} pictures have a mask already and are left alone.")
+        observer.message(
+            f"Left alone, since they have a mask already: {len(catalog) - len(tasks)} of {len(catalog)} pictures."
+        )
     return tasks
 
 
