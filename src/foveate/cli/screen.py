@@ -31,10 +31,14 @@ R = TypeVar("R")
 
 def say(*parts: str | Path | tuple[str, str], style: str = "", console: Console = out) -> None:
     """Print a line, paths in bold; a part may be (text, style). A terminal breaks it between words, but not where it
-    names a path or a command, which may be copied."""
+    names a path or a command, which may be copied: of a long line the command begins a new one."""
     line = Text.assemble(*((str(p), "bold") if isinstance(p, Path) else p for p in parts), style=style)
-    copied = any(isinstance(part, Path) for part in parts) or "foveate " in line.plain
-    console.print(line, soft_wrap=copied or not console.is_terminal)
+    named, command = any(isinstance(part, Path) for part in parts), line.plain.find("foveate ")
+    if console.is_terminal and command > 0 and not named and line.cell_len > console.width:
+        before, line = line.divide([command])
+        before.rstrip()
+        console.print(before)
+    console.print(line, soft_wrap=named or command >= 0 or not console.is_terminal)
 
 
 def tell(text: str) -> None:

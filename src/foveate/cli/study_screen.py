@@ -17,6 +17,7 @@ from foveate.studies import tables
 from foveate.studies.analysis import Analysis, to_win_back
 from foveate.studies.engine import StudyObserver
 from foveate.studies.expectation import Expectation
+from foveate.studies.metrics import choose_metrics
 from foveate.studies.number_format import digits, p_text
 from foveate.studies.results import Metric, StudyResults
 from foveate.studies.specification import Cell
@@ -145,11 +146,9 @@ def _about_primary(results: StudyResults, analysis: Analysis, metric: Metric, co
     if words:
         console.print(Text(f"Of the {len(left)}{' other' if told else ''} arms {', '.join(words)}."))
     plan = (results.stage.exploratory, results.stage.plan) if results.stage else ()
-    placebos = [
-        note
-        for note in analysis.notes
-        if note.startswith(tuple(f"{arm}, {metric.title}: the gain" for arm in said))
-    ]
+    # Of every metric: a tick in the table below does not say that the placebo has one, too.
+    gains = tuple(f"{arm}, {one.title}: the gain" for arm in said for one in results.metrics)
+    placebos = [note for note in analysis.notes if note.startswith(gains)][:SENTENCES]
     return [
         *filter(None, (*plan, tables.unpaired(results, analysis))), *placebos,
         *filter(None, [to_win_back(results)]), *results.notes,
@@ -258,11 +257,15 @@ class Screen(StudyObserver):
             (many, "bold"),
             f" ahead: {f'{steps}; measuring comes on top' if found.timed else 'none could be timed'}.",
         )
-        say(f"The study is about {found.primary}.")
+        title = " and ".join(metric.title for metric in choose_metrics([found.primary]))
+        say(f"The study is about: {title}{f' ({found.primary})' * (title != found.primary)}.")
         if found.detectable:
-            say(f"{found.detectable} foveate plan tells other cases.")
+            say(found.detectable)
+            say("foveate plan tells other cases.", style="dim")
 
     def begin(self, total: int, kept: Sequence[Cell], resumed: Sequence[Cell]) -> None:
+        if len(kept) < total:
+            say("A line follows whenever one has ended, and tells the time that is left.", style="dim")
         for what, cells in (("are finished and kept", kept), ("go on from where they were", resumed)):
             if cells:
                 say(f"{len(cells)} of {total} cells {what}: {_listed(cells)}.")

@@ -64,7 +64,8 @@ def words(classes: Sequence[str], total: np.ndarray) -> str:
     low, high = int(total.argmin()), int(total.argmax())
     if total[low] == total[high]:
         return f"{len(classes)} classes of {thousands(int(total[high]))} pictures each."
-    times = f", {total[high] / total[low]:.1f} times as many" if total[low] else ""
+    ratio = f"{total[high] / total[low]:.1f}" if total[low] else "1.0"
+    times = "" if ratio == "1.0" else f", {ratio} times as many"
     return (
         f"{len(classes)} classes; the smallest, {classes[low]}, has {thousands(int(total[low]))} pictures, the "
         f"largest, {classes[high]}, {thousands(int(total[high]))}{times}. Always answering the largest would be "

@@ -23,6 +23,8 @@ LATE = 0.9
 """A best epoch in the last tenth says that training was still getting better."""
 RISEN = 1.1
 """Validation loss at the end over its smallest: above this it rose again."""
+GUIDE = "--guide backgrounds"
+MORE = "more pictures help most where classes are confused; see the matrix"
 TINY = 0.05
 """Nats; a validation loss that ends below tells nothing by how often it holds its smallest."""
 
@@ -50,6 +52,8 @@ def fit(run: RunFolder, split: str) -> dict[str, Any] | None:
     if split == "train" or new is None:
         return None
     kind, words, tries = verdict(rows["train"]["accuracy"], rows["train"]["n"], new, history)
+    if "background_swap" in {value_at(one, "kind") for one in run.settings.get("transforms") or []}:
+        tries = [one for one in tries if GUIDE not in one] or [MORE]
     return {"rows": rows, "seen": seen, "kind": kind, "words": words, "tries": tries, "apart": _apart(table)}
 
 
@@ -112,7 +116,7 @@ def verdict(
             "more training pictures, of the classes confused most first",
             "stronger augmentation (--augment advanced), or mixing (foveate list augmentations)",
             "fewer weights that move: --freeze backbone, or a smaller backbone",
-            "with masks: --guide backgrounds, so that surroundings cannot be learnt by heart",
+            f"with masks: {GUIDE}, so that surroundings cannot be learnt by heart",
         ]
     if under:
         tries += [
@@ -125,7 +129,7 @@ def verdict(
     if not tries and new["accuracy"] == 1:
         tries = [f"harder pictures, or some taken elsewhere: {new['n']} that are all right tell no more"]
     if not tries:
-        tries = ["more pictures help most where classes are confused; see the matrix"]
+        tries = [MORE]
     return kind, words, tries
 
 

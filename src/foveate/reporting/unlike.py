@@ -146,8 +146,11 @@ def field(run: RunFolder, found: dict[str, Any] | None) -> str:
         f"{percent(swapped)}"
     )
     if "removed" in tests:
+        bare = tests["removed"]
+        interval = f"{percent(bare['accuracy_low'], 0)} to {percent(bare['accuracy_high'], 0)}"
         words += (
-            f", with the object removed {percent(tests['removed']['accuracy'])} (chance {percent(chance)})"
+            f", with the object removed {percent(bare['accuracy'])} (95 % interval {interval}, chance "
+            f"{percent(chance)})"
         )
     kinds = [
         term.get("kind") for term in (run.settings.get("objective") or {}).values() if isinstance(term, dict)

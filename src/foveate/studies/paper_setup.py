@@ -19,6 +19,7 @@ from foveate.training.optimizers import OPTIMIZERS
 
 TOLD = 3
 """Ways to train; more are left to a table."""
+PROGRAMS = {"foveate": "Foveate", "torch": "PyTorch", "timm": "timm"}
 LOOKED = 2000
 """Masks beyond which no file is opened to tell who made it."""
 WHAT = {"train": "training", "val": "validation", "test": "testing"}
@@ -45,7 +46,9 @@ def setup(study: Study, folder: Path) -> str:
         f"Augmentation of training pictures: {words}."
         for words in dict.fromkeys(_augmentation(cell) for cell, _ in done)
     ][:TOLD]
-    return " ".join([*said, *guides_in_words(study)])
+    versions = done[0][1].environment["versions"]
+    known = [f"{title} {versions[name]}" for name, title in PROGRAMS.items() if name in versions]
+    return " ".join([*said, *guides_in_words(study), f"Trained and compared with {', '.join(known)}."])
 
 
 def _either(words: Iterable[str]) -> str:

@@ -184,8 +184,8 @@ def reading(made: Plan) -> str:
     sure = "no gain" if alone.detectable is None else f"only a gain of {_points(alone.detectable)} or more"
     return (
         f"{made.seeds} seeds on {made.pictures} test pictures show a gain of {_points(paired.detectable)} or more. "
-        f"That it holds on other pictures too is another question: there {sure} is sure to show, "
-        f"however many the seeds (one picture is {_points(made.resolution)})."
+        f"On other pictures of the same kind {sure} is sure to show again, however many the seeds (one picture is "
+        f"{_points(made.resolution)})."
     )
 
 
