@@ -102,6 +102,21 @@ def test_training_pictures_are_those_of_the_kept_epoch(run: Path) -> None:
     assert f"{100 * float(rows[2]['train_accuracy']):.1f}" in text[text.index("Does it over- or underfit?") :]
 
 
+def test_a_guided_run_is_not_advised_to_be_guided(run: Path) -> None:
+    table = PredictionTable.from_csv(run / "predictions.csv")
+    split = np.where(table.correct, "train", "test").tolist()  # nothing but what it has learnt is right
+    PredictionTable.from_logits(
+        np.log(table.probabilities), table.label, table.path.tolist(), table.class_ids, splits=split
+    ).to_csv(run / "predictions.csv")
+    (run / "background_tests.csv").unlink()
+    assert "--guide backgrounds" in Page(build_report(run)).text
+    with open(run / "experiment.yaml", "a") as stream:
+        stream.write("transforms: [{kind: background_swap, p: 1.0}]\n")
+    text = Page(build_report(run)).text
+    assert "--guide backgrounds" not in text
+    assert "--freeze backbone" in text
+
+
 def test_measured_training_pictures_come_first(run: Path) -> None:
     table = PredictionTable.from_csv(run / "predictions.csv")
     split = np.where(table.split == "val", "train", table.split)

@@ -353,7 +353,7 @@ def test_what_is_said_to_be_detectable_is_detected(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("swapped", "told"),
-    [(0.7, "15.0 points less: no guide can win back more"), (0.9, "nothing that a guide could win back")],
+    [(0.7, "15.0 points less: what other backgrounds cost"), (0.9, "nothing that a guide could win back")],
 )
 def test_what_a_guide_could_win_back_is_what_the_baseline_loses(swapped: float, told: str) -> None:
     metrics = tuple(Metric(name, name, percent=True) for name in (PICTURE_METRIC, SWAPPED))

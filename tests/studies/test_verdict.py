@@ -136,7 +136,8 @@ def pictures(**changes: Any) -> PictureComparison:
         ({"difference": -0.042}, "on other pictures too: lower by 4.2 points"),
         (
             {"p_holm": 0.06},
-            "no difference that other pictures must show (interval 1.0 to 7.4, not corrected for several arms; with the correction p = 0.06, this design would see 5.0 points; ",
+            "no difference that other pictures must show (interval 1.0 to 7.4, not corrected for several arms; with "
+            "the correction p = 0.06, this design would see 5.0 points; ",
         ),
         ({"seeds": 2}, "too few seeds to tell ("),
         (

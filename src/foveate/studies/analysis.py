@@ -252,8 +252,10 @@ def to_win_back(results: StudyResults) -> str:
     who = "Without a guide" if results.baseline == "none" else f"With {results.baseline}"
     said = f"{who} {before:.1f} % are right on the test pictures and {after:.1f} % on swapped backgrounds"
     if before <= after:
-        return f"{said}, so there is nothing that a guide could win back there."
-    return f"{said}, {before - after:.1f} points less: no guide can win back more there."
+        return f"{said}: other backgrounds cost it nothing that a guide could win back."
+    return (
+        f"{said}, {before - after:.1f} points less: what other backgrounds cost it, for a guide to win back."
+    )
 
 
 def _set_models(results: StudyResults, others: tuple[str, ...]) -> list[str]:
