@@ -85,7 +85,7 @@ def picture_verdict(comparison: PictureComparison, metric: Metric, unit: str = "
         smallest = comparison.detectable.smallest
         see = "" if smallest is None else f", this design would see {amount_words(smallest, metric)}"
         see = f", {NO_GAIN}" if comparison.detectable.room is not None else see
-        if comparison.low > 0 or comparison.high < 0:
+        if comparison.low > 0 or comparison.high < 0:  # Holm's correction moves p alone
             interval += f", not corrected for several arms; with the correction {p_words(comparison.p_holm)}"
         return f"no difference that other pictures must show ({interval}{see}; {base})"
     direction = "higher" if comparison.difference > 0 else "lower"
