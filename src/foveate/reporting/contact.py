@@ -12,6 +12,7 @@ from foveate.core.errors import DataError
 from foveate.core.files import write_text
 from foveate.data.catalog import Catalog
 from foveate.data.decode import load_image, read_image, upright
+from foveate.data.grabcut import FAINT
 from foveate.experiment.mask_proposals import EDITED, EMPTY, FAILED, PROPOSED, Proposal
 from foveate.reporting.page import render_page
 from foveate.reporting.pictures import gallery_picture
@@ -53,6 +54,7 @@ def build_contact_sheets(catalog: Catalog, proposals: Sequence[Proposal], out: P
         context = {
             "title": catalog.root.name, "cards": [_card(proposal, file_of[proposal.path], out) for proposal in page],
             "names": names, "number": number, "total": len(proposals), "states": states, "doubtful": doubtful,
+            "faint": FAINT,
         }  # fmt: skip
         write_text(out / name, render_page("contact.html.j2", context))
     return [out / name for name in names]

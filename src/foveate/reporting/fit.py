@@ -23,8 +23,6 @@ LATE = 0.9
 """A best epoch in the last tenth says that training was still getting better."""
 RISEN = 1.1
 """Validation loss at the end over its smallest: above this it rose again."""
-GUIDE = "--guide backgrounds"
-MORE = "more pictures help most where classes are confused; see the matrix"
 TINY = 0.05
 """Nats; a validation loss that ends below tells nothing by how often it holds its smallest."""
 
@@ -51,9 +49,8 @@ def fit(run: RunFolder, split: str) -> dict[str, Any] | None:
     new = rows.get(split)
     if split == "train" or new is None:
         return None
-    kind, words, tries = verdict(rows["train"]["accuracy"], rows["train"]["n"], new, history)
-    if "background_swap" in {value_at(one, "kind") for one in run.settings.get("transforms") or []}:
-        tries = [one for one in tries if GUIDE not in one] or [MORE]
+    guided = "background_swap" in {value_at(one, "kind") for one in run.settings.get("transforms") or []}
+    kind, words, tries = verdict(rows["train"]["accuracy"], rows["train"]["n"], new, history, guided)
     return {"rows": rows, "seen": seen, "kind": kind, "words": words, "tries": tries, "apart": _apart(table)}
 
 
@@ -73,7 +70,11 @@ def kept_epoch(run: RunFolder, history: Sequence[dict[str, Any]]) -> dict[str, A
 
 
 def verdict(
-    learnt: float, n_learnt: int | None, new: dict[str, Any], history: Sequence[dict[str, Any]]
+    learnt: float,
+    n_learnt: int | None,
+    new: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    guided: bool = False,
 ) -> tuple[str, str, list[str]]:
     """(overfits, underfits, both or neither; the same in a sentence; what to try next).
 
@@ -83,6 +84,7 @@ def verdict(
         learnt: accuracy on ``n_learnt`` training pictures.
         new: ``accuracy_of`` pictures that were not trained on.
         history: rows of history.csv.
+        guided: backgrounds were swapped in training.
     """
     gap, n = learnt - new["accuracy"], n_learnt or new["n"]
     low, high = gap_interval(learnt, n, new)
@@ -116,8 +118,9 @@ def verdict(
             "more training pictures, of the classes confused most first",
             "stronger augmentation (--augment advanced), or mixing (foveate list augmentations)",
             "fewer weights that move: --freeze backbone, or a smaller backbone",
-            f"with masks: {GUIDE}, so that surroundings cannot be learnt by heart",
         ]
+        if not guided:
+            tries.append("with masks: --guide backgrounds, so that surroundings cannot be learnt by heart")
     if under:
         tries += [
             "a larger backbone, or where it is frozen one that is trained (--freeze none)",
@@ -129,7 +132,7 @@ def verdict(
     if not tries and new["accuracy"] == 1:
         tries = [f"harder pictures, or some taken elsewhere: {new['n']} that are all right tell no more"]
     if not tries:
-        tries = [MORE]
+        tries = ["more pictures help most where classes are confused; see the matrix"]
     return kind, words, tries
 
 

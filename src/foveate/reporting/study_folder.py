@@ -137,7 +137,7 @@ def arm_differences(study: Study) -> dict[str, list[str]]:
         said = {name for changes in study.arm_changes()[arm] for name, _ in leaves(changes)}
         added = [name for name in added if name in said] or added
         left = [name for name in baseline if name not in mine and baseline[name] not in NOTHING]
-        found[arm] = list(filter(None, [guide_words(study, arm) if arm in study.arms else ""]))
+        found[arm] = list(filter(None, [guide_words(study, arm)]))
         found[arm] += [f"{name}: {mine[name]} (baseline: {baseline[name]})" for name in both]
         found[arm] += [f"{name}: {mine[name]}" for name in added]
         found[arm] += [f"without {name}: {baseline[name]}" for name in left]

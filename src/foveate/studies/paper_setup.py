@@ -12,7 +12,7 @@ from foveate.experiment import Run
 from foveate.experiment.consumed import consumed
 from foveate.studies.engine import folder_of
 from foveate.studies.guides import GUIDES, guides_of
-from foveate.studies.settings_table import starting_weights
+from foveate.studies.settings_table import augmentation, starting_weights
 from foveate.studies.specification import PLACEBO, Cell, Study
 from foveate.studies.tables import span
 from foveate.training.optimizers import OPTIMIZERS
@@ -106,21 +106,25 @@ def _phases(cell: Cell) -> str:
 def _augmentation(cell: Cell) -> str:
     augment = cell.experiment.data.augment
     if augment.steps is not None:
-        return ", ".join(str(step["kind"]).replace("_", " ") for step in augment.steps) or "none"
-    about = first_sentence(PRESETS[augment.preset].__doc__).rstrip(".")
-    return f"{about[:1].lower()}{about[1:]} (preset {augment.preset})"
+        return augmentation(cell.experiment).replace("_", " ")
+    return f"{_clause(first_sentence(PRESETS[augment.preset].__doc__))} (preset {augment.preset})"
+
+
+def _clause(sentence: str) -> str:
+    """To be used within another sentence; "GAIN" and "MSE" keep their capitals."""
+    words = sentence.rstrip(".")
+    return words if words[1:2].isupper() else f"{words[:1].lower()}{words[1:]}"
 
 
 def guide_words(study: Study, arm: str) -> str:
-    """What this arm does with masks, a clause without a full stop; "" where its settings are those of no guide."""
+    """What this arm does with masks, a clause without a full stop; "" where its settings are those of no guide, or the
+    study does not list it."""
+    if arm not in study.arms:
+        return ""
     if arm.endswith(PLACEBO):
-        guided = (
-            guide_words(study, arm.removesuffix(PLACEBO)) if arm.removesuffix(PLACEBO) in study.arms else ""
-        )
+        guided = guide_words(study, arm.removesuffix(PLACEBO))
         return "the same with the masks of other pictures" if guided else ""
-    about = (GUIDES[name].about.rstrip(".") for name in guides_of(study.arms[arm]))
-    # "GAIN" and "MSE" keep their capitals
-    return "; and ".join(w if w[1:2].isupper() else f"{w[:1].lower()}{w[1:]}" for w in about)
+    return "; and ".join(_clause(GUIDES[name].about) for name in guides_of(study.arms[arm]))
 
 
 def guides_in_words(study: Study) -> list[str]:
@@ -129,6 +133,6 @@ def guides_in_words(study: Study) -> list[str]:
     for arm in study.arms:
         if arm.endswith(PLACEBO) or not (about := guide_words(study, arm)):
             continue
-        placebo = guide_words(study, f"{arm}{PLACEBO}") if f"{arm}{PLACEBO}" in study.arms else ""
+        placebo = guide_words(study, f"{arm}{PLACEBO}")
         said.append(f"{arm}: {about}." + f" {arm}{PLACEBO}: {placebo}." * bool(placebo))
     return said

@@ -67,7 +67,7 @@ def _row(cells: Sequence[Cell], folder: Path) -> dict[str, str | None]:
         "Batch": str(experiment.training.batch_size),
         "Epochs": _epochs(cells, folder),
         "Linear layers of the head": _layers(experiment),
-        "Augmentation": _augmentation(experiment),
+        "Augmentation": augmentation(experiment),
         "Backbone": _backbone(experiment),
         "Last layer": experiment.last_layer.kind if experiment.last_layer else "as trained",
         "Consumed": ", ".join(consumed(experiment)) or "nothing",
@@ -115,7 +115,8 @@ def _layers(experiment: Experiment) -> str:
     return str(len(HEADS[head.kind].widths(head)) + 1) if network == "classifier" else f"those of {network}"
 
 
-def _augmentation(experiment: Experiment) -> str:
+def augmentation(experiment: Experiment) -> str:
+    """The name of the preset, or the kinds of the steps; "none" without any."""
     augment = experiment.data.augment
     if augment.steps is None:
         return augment.preset
