@@ -18,6 +18,8 @@ for study in "$@"; do
     published-amazonbirds5) run proxy-schedules "${birds[@]}" "${published[@]}" --out "$out/published-amazonbirds5" ;;
     published-coffee5) run proxy-schedules --data data/coffee5 "${published[@]}" --out "$out/published-coffee5" ;;
     published-pets37) run proxy-schedules --data data/pets37 "${published[@]}" --out "$out/published-pets37" ;;
+    # All wrong pictures, early: kept to the end, or renewed at every other epoch.
+    dose-amazonbirds5) run proxy-dose "${birds[@]}" "${published[@]}" --out "$out/dose-amazonbirds5" ;;
     # The same pictures and schedule, beside CutMix and mixing fed by the explainer of the proxies.
     combined-amazonbirds5) run proxy-combined "${birds[@]}" "${published[@]}" --out "$out/combined-amazonbirds5" ;;
     schedules-amazonbirds5) run proxy-schedules "${birds[@]}" "${small[@]}" --out "$out/schedules-amazonbirds5" ;;

@@ -32,7 +32,7 @@ def test_the_three_schedules_stand_beside_all_controls_on_the_same_split() -> No
     ]
 
 
-@pytest.mark.parametrize("name", ["proxy-schedules", "proxy-combined"])
+@pytest.mark.parametrize("name", ["proxy-schedules", "proxy-dose", "proxy-combined"])
 def test_training_is_the_published_programs(name: str) -> None:
     for cell in STUDIES[name]().cells():
         experiment = cell.experiment

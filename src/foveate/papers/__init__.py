@@ -34,6 +34,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "plants-tta": plants.plants_tta,
     "proxy-schedules": proxy_attention.proxy_schedules,
     "proxy-grid": proxy_attention.proxy_grid,
+    "proxy-dose": proxy_attention.proxy_dose,
     "proxy-combined": proxy_attention.proxy_combined,
     "augmentation-zoo": proxy_attention.augmentation_zoo,
     "scenes-supervised": scenes.scenes_supervised,

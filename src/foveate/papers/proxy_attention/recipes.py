@@ -17,6 +17,8 @@ SEEDS = (0, 1, 2, 3, 4)
 NONE: list[Any] = [40]
 ONE: list[Any] = [20, "p", 19]
 FOUR: list[Any] = [5, "p", 9, "p", 9, "p", 9, "p", 4]
+EARLY: list[Any] = [1, "p", 38]
+OFTEN: list[Any] = [*(1, "p") * 13, 14]
 JUDGE = "eigengradcam"
 """Where a network looks is not judged by the method that made the proxies; the report's own choice."""
 METRICS = (
@@ -132,6 +134,18 @@ def proxy_grid() -> Study:
         seeds=SEEDS[:1],
         metrics=("test.accuracy", "val.accuracy", f"test.look.{JUDGE}_energy.mean"),
     )
+
+
+def proxy_dose() -> Study:
+    """More proxies than published: all wrong pictures, early, where a network is still often wrong.
+
+    After the second epoch, then kept to the end; or after every other of the first 26, until the next.
+    """
+    arms: dict[str, dict[str, Any]] = {f"no proxies {words(NONE)}": {}}
+    for when, schedule, lifetime in (("kept", EARLY, "end"), ("renewed", OFTEN, "until_next")):
+        for name, region in (("proxies", "salient"), ("random region", "random")):
+            arms[f"{name}, {when}"] = proxies(schedule, share=1.0, lifetime=lifetime, region=region)
+    return Study(name="Proxy Attention: larger doses", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS)
 
 
 def proxy_combined() -> Study:
