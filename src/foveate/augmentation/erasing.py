@@ -109,11 +109,14 @@ class RandomErasing(Erase):
 
     def holes(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
         height, width = batch.images.shape[2:]
-        everything = torch.tensor([0, 0, height, width], device=batch.images.device).expand(len(batch), 4)
-        seen = (batch.masks > 0.5) & batch.has_mask[:, None, None, None]
-        regions = {"picture": [everything], "object": [around(seen)], "both": [everything, around(seen)]}
+        regions = []
+        if self.config.region != "object":
+            everything = torch.tensor([0, 0, height, width], device=batch.images.device)
+            regions.append(everything.expand(len(batch), 4))
+        if self.config.region != "picture":
+            regions.append(around((batch.masks > 0.5) & batch.has_mask[:, None, None, None]))
         hidden = torch.zeros_like(batch.masks, dtype=torch.bool)
-        for region in regions[self.config.region]:
+        for region in regions:
             boxes = torch.from_numpy(self._boxes(region.cpu().numpy(), rng)).to(region.device)
             hidden |= inside(boxes, (height, width))
         return hidden

@@ -105,19 +105,33 @@ def contrast(model: nn.Module, batch: Batch) -> torch.Tensor:
         small = [round(side * CONTRAST_SIDE / shorter) for side in grey.shape[2:]]
         grey = F.interpolate(grey, small, mode="bilinear", antialias=True)
     grey, total = grey.double()[:, 0], torch.zeros_like(grey[:, 0])
-    for radius in {round(share * min(grey.shape[1:])) for share in RADII} - {0}:
-        total += (grey - _line_mean(_line_mean(grey, 1, radius), 2, radius)).abs()
+    radii = {round(share * min(grey.shape[1:])) for share in RADII} - {0}
+    down = _Windows(grey, 1, max(radii, default=0))
+    for radius in radii:
+        total += (grey - _Windows(down.mean(radius), 2, radius).mean(radius)).abs()
     return total
 
 
-def _line_mean(values: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
-    """The mean of the values up to ``radius`` away along ``dim``, of those that there are; (B, H, W)."""
-    side = values.shape[dim]
-    place = torch.arange(side, device=values.device)
-    low, high = (place - radius).clamp(min=0), (place + radius + 1).clamp(max=side)
-    sums = F.pad(values.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
-    count = (high - low).view(-1, *[1] * (2 - dim))
-    return (sums.index_select(dim, high) - sums.index_select(dim, low)) / count
+class _Windows:
+    """Means of the values (B, H, W) up to a radius away along ``dim``, of those that there are."""
+
+    def __init__(self, values: torch.Tensor, dim: int, most: int) -> None:
+        """``most``: the largest radius."""
+        self.dim, self.most, self.side = dim, most, values.shape[dim]
+        sums = values.cumsum(dim)
+        first, last = sums.narrow(dim, 0, 1), sums.narrow(dim, -1, 1)
+        sides = [most + 1 if axis == dim else -1 for axis in range(3)]
+        self.sums = torch.cat([torch.zeros_like(first).expand(sides), sums, last.expand(sides)], dim)
+
+    def mean(self, radius: int) -> torch.Tensor:
+        """(B, H, W)."""
+        place = torch.arange(self.side, device=self.sums.device)
+        count = (place + radius).clamp(max=self.side - 1) - (place - radius).clamp(min=0) + 1
+        high, low = (
+            self.sums.narrow(self.dim, start, self.side)
+            for start in (self.most + 1 + radius, self.most - radius)
+        )
+        return (high - low).mul_(count.to(high).reciprocal_().view(-1, *[1] * (2 - self.dim)))
 
 
 def peaks(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -71,8 +71,9 @@ class KeepAugment:
         size = (maps.shape[1], maps.shape[2])
         side = max(1, round(self.config.side * min(size)))
         step = max(1, (min(size) - side) // PLACES)
-        lines = F.avg_pool2d(maps[:, None].float(), (side, 1), stride=(step, 1))
-        scores = F.avg_pool2d(lines, (1, side), stride=(1, step))[:, 0]  # (B, h, w)
+        sums = F.pad(maps.float().cumsum(1), (0, 0, 1, 0))
+        sums = F.pad((sums[:, side::step] - sums[:, :-side:step]).cumsum(2), (1, 0))
+        scores = sums[:, :, side::step] - sums[:, :, :-side:step]  # (B, h, w)
         columns, scores = scores.shape[2], scores.flatten(1)
         threshold = scores.quantile(self.config.quantile, dim=1, keepdim=True)
         fit = scores < threshold if self.config.mode == "cut" else scores > threshold
