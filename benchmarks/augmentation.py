@@ -41,6 +41,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sample_pairing": {"stop": 1.0},
     "smote": {"p": 1.0},
 }
+SMALLER = {"resolution": 0.7}
+"""Explained at half the pixels, as a second case of those that ask the network once."""
+ASK_ONCE = ("attentive_cutmix", "snapmix")
 SINGLY, FEW = ", one by one", 8
 """Libraries that change one picture at a time are given so many of the pictures."""
 KORNIA = {
@@ -109,8 +112,8 @@ class _Bench:
         return found
 
 
-def _transform(kind: str) -> Any:
-    config = parse(TRANSFORMS[kind].Config, {"kind": kind, **SETTINGS.get(kind, {})}, source=kind)
+def _transform(kind: str, **settings: Any) -> Any:
+    config = parse(TRANSFORMS[kind].Config, {"kind": kind, **SETTINGS.get(kind, {}), **settings}, source=kind)
     return TRANSFORMS.build(config, COUNTS)
 
 
@@ -139,19 +142,27 @@ def _unguided(bench: _Bench, kinds: list[str], repeats: int) -> list[Row]:
 
 
 def _guided(bench: _Bench, kinds: list[str], repeats: int) -> list[Row]:
+    cases = {kind: (kind, SETTINGS.get(kind, {})) for kind in kinds}
+    cases |= {
+        f"{kind}, smaller": (kind, {**SETTINGS.get(kind, {}), **SMALLER})
+        for kind in ASK_ONCE
+        if kind in kinds
+    }
     ways: dict[str, Callable[[], object]] = {"plain": bench.step}
-    ways |= {kind: partial(bench.step, _transform(kind)) for kind in kinds}
+    ways |= {
+        name: partial(bench.step, _transform(kind, **settings)) for name, (kind, settings) in cases.items()
+    }
     seconds = interleaved(ways, repeats, before=bench.reset)
     rows = []
-    for kind in kinds:
-        note = f"{median(seconds[kind]) / median(seconds['plain']):.2f} x the plain step"
-        note += "".join(f"; {name}: {value}" for name, value in SETTINGS.get(kind, {}).items())
-        case = f"{kind}, {BATCH} x {SIZE} px, {NETWORK}, beside a plain step"
+    for name, (_, settings) in cases.items():
+        note = f"{median(seconds[name]) / median(seconds['plain']):.2f} x the plain step"
+        note += "".join(f"; {setting}: {value}" for setting, value in settings.items())
+        case = f"{name}, {BATCH} x {SIZE} px, {NETWORK}, beside a plain step"
         rows.append(
             compare(
                 "augmented step",
                 case,
-                seconds[kind],
+                seconds[name],
                 seconds["plain"],
                 work=BATCH,
                 unit="pictures/s",
