@@ -1,6 +1,8 @@
 """The largest memory since a moment: what is taken is seen, what was given back before is not."""
 
 import ctypes
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -40,3 +42,19 @@ def test_what_was_freed_before_does_not_count() -> None:
     assert with_them is not None
     assert anew is not None
     assert with_them - anew > 150_000_000
+
+
+@pytest.mark.parametrize(("environment", "kept"), [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False)])
+def test_what_is_freed_stays_unless_the_user_says_otherwise(environment: dict[str, str], kept: bool) -> None:
+    if not hasattr(ctypes.CDLL(None), "mallopt") or not ctypes.CDLL(None).mallopt(-3, 1 << 30):
+        pytest.skip("another C library than glibc, or an old one")
+    ask = (
+        "import foveate, numpy as np, re\n"
+        "resident = lambda: 1024 * int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+        "before = resident(); held = np.ones(100_000_000, dtype=np.uint8); del held; print(resident() - before)"
+    )
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", ask], env=unset | environment, check=True, capture_output=True, text=True
+    )
+    assert (int(done.stdout) > 0.8 * TAKEN) == kept
