@@ -27,20 +27,21 @@ def blobs(
     small = (-(-height // 2), -(-width // 2))
     values = noise(rng, (count, *small), like)
     spread = log_uniform(rng, sigma, count, like).mul_(min(small)).clamp_(min=1e-3).view(-1, 1, 1)
-    kernels = []
-    for side in small:
-        place = torch.arange(side, device=like.device, dtype=like.dtype)
-        kernel = ((place[:, None] - place) / spread).square_().mul_(-0.5).exp_()  # (B, side, side)
-        kernels.append(
-            kernel / kernel.square().sum(dim=2, keepdim=True).sqrt()
-        )  # unit variance also at the border
-    values = F.interpolate(
-        (kernels[0] @ values @ kernels[1].transpose(1, 2))[:, None], (height, width), mode="bilinear"
-    )
+    kernels = {side: _kernels(side, spread) for side in set(small)}
+    values = kernels[small[0]] @ values @ kernels[small[1]].transpose(1, 2)
+    values = F.interpolate(values[:, None], (height, width), mode="bilinear")
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
     std = (values.square().mean(dim=(1, 2, 3), keepdim=True) - mean.square()).sqrt()
     wanted = uniform(rng, share, count, like).view(-1, 1, 1, 1)
     return values <= mean + std * 2**0.5 * torch.erfinv(2 * wanted - 1)
+
+
+def _kernels(side: int, sigma: torch.Tensor) -> torch.Tensor:
+    """(B, side, side): Gaussians of sigma (B, 1, 1) pixels around each place; what they blur keeps its variance, also
+    at the border."""
+    place = torch.arange(side, device=sigma.device, dtype=sigma.dtype)
+    kernel = ((place[:, None] - place) / sigma).square_().mul_(-0.5).exp_()
+    return kernel.div_(kernel.square().sum(dim=2, keepdim=True).sqrt_())
 
 
 class _Blobs(Settings):

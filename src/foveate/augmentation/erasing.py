@@ -32,14 +32,14 @@ class Erase(Transform):
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         some = chosen(rng, self.probability(progress), len(batch), batch.images)
         holes = self.holes(batch, rng) & some
-        kept, hidden = (where.to(batch.images) for where in (~holes, holes))
-        batch.images.mul_(kept)
-        batch.masks.mul_(kept)
-        if self.config.fill == "noise":
-            # The noise of a few pictures serves the next few again: drawing it would take longer than all the rest.
-            drawn = noise(rng, (min(PIECE, len(batch)), *batch.images.shape[1:]), batch.images)
-            for rows in some.flatten().nonzero()[:, 0].split(PIECE):
-                batch.images[rows] += drawn[: len(rows)] * hidden[rows]
+        batch.masks.masked_fill_(holes, 0)
+        if self.config.fill == "mean":
+            batch.images.masked_fill_(holes, 0)
+            return batch
+        # The noise of a few pictures serves the next few again: drawing it would take longer than all the rest.
+        drawn = noise(rng, (min(PIECE, len(batch)), *batch.images.shape[1:]), batch.images)
+        for images, hidden in zip(batch.images.split(PIECE), holes.split(PIECE), strict=True):
+            torch.where(hidden, drawn[: len(images)], images, out=images)
         return batch
 
     def probability(self, progress: Progress) -> float:
