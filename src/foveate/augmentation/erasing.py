@@ -32,10 +32,12 @@ class Erase(Transform):
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         some = chosen(rng, self.probability(progress), len(batch), batch.images)
         holes = self.holes(batch, rng) & some
-        batch.masks.masked_fill_(holes, 0)
         if self.config.fill == "mean":
-            batch.images.masked_fill_(holes, 0)
+            kept = (~holes).to(batch.images)  # masked_fill_ takes three times as long on the CPU
+            batch.images.mul_(kept)
+            batch.masks.mul_(kept)
             return batch
+        batch.masks.masked_fill_(holes, 0)
         # The noise of a few pictures serves the next few again: drawing it would take longer than all the rest.
         drawn = noise(rng, (min(PIECE, len(batch)), *batch.images.shape[1:]), batch.images)
         for images, hidden in zip(batch.images.split(PIECE), holes.split(PIECE), strict=True):
