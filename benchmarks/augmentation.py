@@ -142,21 +142,17 @@ def _unguided(bench: _Bench, kinds: list[str], repeats: int) -> list[Row]:
 
 
 def _guided(bench: _Bench, kinds: list[str], repeats: int) -> list[Row]:
-    cases = {kind: (kind, SETTINGS.get(kind, {})) for kind in kinds}
-    cases |= {
-        f"{kind}, smaller": (kind, {**SETTINGS.get(kind, {}), **SMALLER})
-        for kind in ASK_ONCE
-        if kind in kinds
-    }
+    cases: dict[str, tuple[str, dict[str, Any]]] = {kind: (kind, {}) for kind in kinds}
+    cases |= {f"{kind}, smaller": (kind, SMALLER) for kind in ASK_ONCE if kind in kinds}
     ways: dict[str, Callable[[], object]] = {"plain": bench.step}
-    ways |= {
-        name: partial(bench.step, _transform(kind, **settings)) for name, (kind, settings) in cases.items()
-    }
+    ways |= {name: partial(bench.step, _transform(kind, **more)) for name, (kind, more) in cases.items()}
     seconds = interleaved(ways, repeats, before=bench.reset)
     rows = []
-    for name, (_, settings) in cases.items():
+    for name, (kind, more) in cases.items():
         note = f"{median(seconds[name]) / median(seconds['plain']):.2f} x the plain step"
-        note += "".join(f"; {setting}: {value}" for setting, value in settings.items())
+        note += "".join(
+            f"; {setting}: {value}" for setting, value in {**SETTINGS.get(kind, {}), **more}.items()
+        )
         case = f"{name}, {BATCH} x {SIZE} px, {NETWORK}, beside a plain step"
         rows.append(
             compare(
