@@ -12,7 +12,6 @@ Importing foveate is quick: torch is loaded by the first call that needs it.
 import os
 from typing import TYPE_CHECKING, Any
 
-from foveate.core.memory import keep_freed_memory
 from foveate.core.providers import PACKAGES
 from foveate.core.version import VERSION
 
@@ -23,7 +22,6 @@ PACKAGES.append("foveate.papers")
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("KMP_BLOCKTIME", "1")
-keep_freed_memory()
 
 if TYPE_CHECKING:
     from foveate.api import (

@@ -49,7 +49,7 @@ def test_what_is_freed_stays_unless_the_user_says_otherwise(environment: dict[st
     if not hasattr(ctypes.CDLL(None), "mallopt") or not ctypes.CDLL(None).mallopt(-3, 1 << 30):
         pytest.skip("another C library than glibc, or an old one")
     ask = (
-        "import foveate, numpy as np, re\n"
+        "import foveate.core.torchvision_guard, numpy as np, re\n"
         "resident = lambda: 1024 * int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
         "before = resident(); held = np.ones(100_000_000, dtype=np.uint8); del held; print(resident() - before)"
     )

@@ -12,6 +12,8 @@ import sys
 
 import torch
 
+from foveate.core.memory import keep_freed_memory
+
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -37,6 +39,7 @@ def _import_torchvision() -> None:
 
 
 _import_torchvision()
+keep_freed_memory()  # here begins all that needs it, and nothing that a command without torch waits for
 
 from torchvision import datasets, tv_tensors  # noqa: E402
 from torchvision.transforms import v2 as transforms_v2  # noqa: E402
