@@ -20,7 +20,7 @@ for study in "$@"; do
     published-pets37) run proxy-schedules --data data/pets37 "${published[@]}" --out "$out/published-pets37" ;;
     # All wrong pictures, early: kept to the end, or renewed at every other epoch.
     dose-amazonbirds5) run proxy-dose "${birds[@]}" "${published[@]}" --out "$out/dose-amazonbirds5" ;;
-    # The same pictures and schedule, beside CutMix and mixing fed by the explainer of the proxies.
+    # All wrong pictures, four times; beside the best two of the zoo and mixing fed by the explainer of the proxies.
     combined-amazonbirds5) run proxy-combined "${birds[@]}" "${published[@]}" --seeds 3 --out "$out/combined-amazonbirds5" ;;
     schedules-amazonbirds5) run proxy-schedules "${birds[@]}" "${small[@]}" --out "$out/schedules-amazonbirds5" ;;
     # 20 training pictures a class, 60 epochs; no validation pictures, the last epoch is kept.

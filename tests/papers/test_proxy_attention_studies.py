@@ -53,6 +53,18 @@ def test_training_is_the_published_programs(name: str) -> None:
     assert any("energy" in metric.title.lower() for metric in choose_metrics(STUDIES[name]().metrics))
 
 
+def test_every_partner_is_trained_alone_and_with_the_proxies_that_stand_alone_too() -> None:
+    arms = STUDIES["proxy-combined"]().arms
+    alone = {name: arm for name, arm in arms.items() if arm and "proxies" not in name}
+    assert {arm["transforms"][0]["kind"] for arm in alone.values()} == {
+        "cut_paste", "background_swap", "saliencymix"
+    }  # fmt: skip
+    assert arms.keys() == {"plain", "proxies", *alone, *(f"proxies, {name}" for name in alone)}
+    assert arms["proxies"]["feedback"][0]["share"] == 1
+    for name, arm in alone.items():
+        assert arms[f"proxies, {name}"] == arm | arms["proxies"]
+
+
 def test_the_grid_is_the_product_of_what_was_tried_for_each_network() -> None:
     study = STUDIES["proxy-grid"]()
     arms = study.arm_changes()
