@@ -1,21 +1,18 @@
 #!/usr/bin/env bash
-# One ordinary training run on each of nine real sets: DATA=<folder of sets> WEIGHTS=<folder of weights> bash results/foundation.sh OUT
-# Every run uses the default recipe: head on stored features of the frozen backbone, then everything, one cycle. Augmented bilinearly, as
-# it was recorded; the recipe has become bicubic since (see plants.md).
-set -uo pipefail
-out=${1:?name a folder for the runs}
-mobilenet=$WEIGHTS/tf_mobilenetv3_small_100.safetensors
-train() { # set, further flags
-  set_name=$1
-  shift
-  foveate train "$DATA/$set_name" --out "$out/$set_name" --weights "$mobilenet" --seed 0 --set data.augment.interpolation=bilinear "$@" || exit 1
-}
-train ph2 --size 160
-train wbc1 --size 160 --quarantine
-train cub10 --size 160 --quarantine
-train potato2 --size 160
-train amazonbirds5 --size 160 --group 'regex:(frame\d+)'
-train pets37 --size 160
-train plants8 --size 96
-train flowers17 --size 160
-train scene15 --size 160 --quarantine
+# One ordinary training run on each of ten real sets: bash results/foundation.sh OUT [SET ...], in a folder that holds data/ (the sets) and
+# weights/. Stopped, it goes on where it was. The default recipe: head on stored features of the frozen backbone, then everything, one
+# cycle; single precision and one thread, so that another machine with the same processor gives the same figures.
+set -eu
+out=${1:?name a folder for the runs}; shift
+[ $# -gt 0 ] || set -- ph2 wbc1 cub10 potato2 coffee5 amazonbirds5 pets37 plants8 flowers17 scene15
+export OMP_NUM_THREADS=1
+for name in "$@"; do
+  flags=(--size 160)
+  case $name in
+    wbc1 | cub10 | scene15) flags+=(--quarantine) ;;
+    amazonbirds5) flags+=(--group 'regex:(frame\d+)') ;;
+    plants8) flags=(--size 96) ;;
+  esac
+  [ -f "$out/$name/result.json" ] || foveate train "data/$name" --out "$out/$name" --weights weights/tf_mobilenetv3_small_100.safetensors \
+    --seed 0 --set training.precision=fp32_channels_last "${flags[@]}"
+done

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from augmentation_helpers import COUNTS, apply, network, places
 from foveate.augmentation import TRANSFORMS
 from foveate.augmentation.cutmix import draw_box
-from foveate.augmentation.guidance import RADII, contrast, loss_gradient, same_class
+from foveate.augmentation.guidance import (
+    RADII,
+    GuidedConfig,
+    contrast,
+    gradient,
+    guide,
+    loss_gradient,
+    same_class,
+)
 from foveate.augmentation.parts import AttributeMix
 from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
@@ -268,6 +276,26 @@ def test_the_gradient_of_the_loss() -> None:
         (gradient,) = torch.autograd.grad(loss, pixels)
         torch.testing.assert_close(found[k], gradient[0].square().mean(0).sqrt(), rtol=1e-3, atol=1e-7)
     MODEL.train()
+
+
+@pytest.mark.parametrize("explainer", [None, "gradcam++", "scorecam", "lrp"])
+def test_the_map_is_that_of_the_network_as_it_is_after_each_step(explainer: str | None) -> None:
+    """BatchNorms are folded meanwhile; their statistics and weights move from step to step."""
+    model = build_network(
+        ModelConfig(backbone="resnet18", weights="none"), classes=3, size=32, seed=0
+    ).train()
+    config, batch = GuidedConfig(explainer=explainer), pictures(4, 32, 32)
+    generator = torch.Generator().manual_seed(0)
+    maps = []
+    for _ in range(2):
+        for value in (*model.parameters(), *model.buffers()):
+            if value.is_floating_point():
+                value.data.mul_(torch.rand(value.shape, generator=generator) * 0.4 + 0.8)
+        found = guide(config, gradient, model, batch)
+        wanted = explain(model, batch.images, batch.labels, explainer or "gradient")
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
+        maps.append(found)
+    assert not torch.allclose(*maps, atol=1e-3)
 
 
 def test_explained_at_half_the_size_and_other_heads() -> None:

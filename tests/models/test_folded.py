@@ -110,7 +110,7 @@ def test_a_network_without_norms_is_given_back() -> None:
     assert folded(model, 64) is model
 
 
-def test_it_is_made_once_and_anew_after_any_change() -> None:
+def test_it_is_made_once_and_follows_any_change() -> None:
     model = built("resnet18")
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     made = folded_once(model, 64)
@@ -130,9 +130,11 @@ def test_it_is_made_once_and_anew_after_any_change() -> None:
     for change in (scaled, turned, replaced):
         change()
         again = folded_once(model, 64)
-        assert again is not made
+        assert (again is made) == (change is not replaced)
         with torch.no_grad():
             torch.testing.assert_close(again(images).logits, model(images).logits, rtol=1e-9, atol=1e-9)
+        fresh = folded(model, 64).state_dict()
+        assert all(torch.equal(value, fresh[name]) for name, value in again.state_dict().items())
         made = again
     seen: list[int] = []
     handle = model.register_forward_hook(lambda *_: seen.append(1))

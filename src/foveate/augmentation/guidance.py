@@ -13,8 +13,10 @@ from foveate.data.batch import Batch
 from foveate.explanation import EXPLAINERS, explain
 from foveate.explanation.explain import build_explainer
 from foveate.explanation.maps import upsample
-from foveate.explanation.probe import Probe
+from foveate.explanation.probe import Probe, original
+from foveate.models.folded import folded_once
 from foveate.models.modes import untouched
+from foveate.models.networks import Network
 
 RADII = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
 """Of the squares in ``contrast``, as shares of the shorter side."""
@@ -55,9 +57,20 @@ def guide(config: GuidedConfig, own: Own, model: nn.Module, batch: Batch) -> tor
         small = [max(1, round(side * config.resolution)) for side in size]
         batch = batch.replace(images=F.interpolate(batch.images, small, mode="bilinear", antialias=True))
     if config.explainer is None:
+        model = model if own is contrast else _quick(model, batch)
         return upsample(own(model, batch), size).clamp(min=0)
-    layer = config.layer if EXPLAINERS[config.explainer].layered else None
+    explainer = EXPLAINERS[config.explainer]
+    # A layer by its path may be one that folding changes; relevance depends on how a network is written.
+    if explainer.in_place and config.layer == "last":
+        model = _quick(model, batch)
+    layer = config.layer if explainer.layered else None
     return upsample(explain(model, batch.images, batch.labels, config.explainer, layer), size)
+
+
+def _quick(model: nn.Module, batch: Batch) -> nn.Module:
+    """A copy of our networks, of the weights as they are now, that is sooner through forward and backward."""
+    network = original(model)
+    return folded_once(network, batch.images.shape[3]) if isinstance(network, Network) else model
 
 
 def class_map(model: nn.Module, batch: Batch) -> torch.Tensor:

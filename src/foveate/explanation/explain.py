@@ -212,7 +212,8 @@ def _check(
 
 def _check_finite(values: torch.Tensor, message: str) -> None:
     """Raise ``message`` with the number of the first of B values (B, ...) that is not finite."""
-    if not bool(values.isfinite().all()):
+    # A sum is finite only if all are, and takes a tenth of the time; it may overflow where all are.
+    if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
         broken = (~values.isfinite()).flatten(1).any(dim=1)
         raise ConfigError(message.format(int(broken.nonzero()[0, 0])))
 
