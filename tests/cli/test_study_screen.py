@@ -113,6 +113,16 @@ def test_the_next_step_trains_what_was_shown_to_be_better_else_the_baseline(gain
     assert not said[1]
 
 
+def test_of_several_that_are_better_it_says_that_none_was_compared_with_the_others() -> None:
+    results = simulate({"plain": 0.0, "more": 0.1, "most": 0.2}, metrics=2)
+    stream = io.StringIO()
+    show_next({"": (results, analyse(results))}, Path("a study"), Console(file=stream, width=300))
+    assert (
+        "of 2 shown to be better it gained most; they were not compared with each other" in stream.getvalue()
+    )
+    assert stream.getvalue().strip().endswith("--arm most --out RUN")
+
+
 def test_what_the_marks_of_an_unfinished_study_mean_stands_below_its_first_table() -> None:
     lost = {("guided", seed): "not yet" for seed in (3, 4, 5)}
     results = simulate({"plain": 0.0, "guided": 0.0}, metrics=2, failures=lost)
