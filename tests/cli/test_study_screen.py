@@ -114,7 +114,7 @@ def test_the_next_step_trains_what_was_shown_to_be_better_else_the_baseline(gain
 
 
 def test_of_several_that_are_better_it_says_that_none_was_compared_with_the_others() -> None:
-    results = simulate({"plain": 0.0, "more": 0.1, "most": 0.2}, metrics=2)
+    results = simulate({"plain": 0.0, "more": 0.08, "most": 0.12}, metrics=2)
     stream = io.StringIO()
     show_next({"": (results, analyse(results))}, Path("a study"), Console(file=stream, width=300))
     assert (
