@@ -42,21 +42,34 @@ def _folded(model: Network, size: int) -> tuple[Network, list[tuple[str, str]]]:
     images = noise.to(model.mean)
     with evaluating(model):
         pairs, wanted = _watched(model, images)
-        if not pairs:
-            return model, []
-        made = copy.deepcopy(model).eval()
-        for conv, norm in pairs:
-            before: Any = made.get_submodule(conv)
-            after: Any = made.get_submodule(norm)
-            _put(made, conv, fuse_conv_bn_eval(before, after))
-            rest = (
-                nn.Sequential(after.drop, after.act) if isinstance(after, BatchNormAct2d) else nn.Identity()
-            )
-            _put(made, norm, rest)
-        found = made(images).logits
-    if bool((found - wanted).abs().max() <= CLOSE * wanted.abs().max()):
-        return made, pairs
-    return model, []
+    if not pairs:
+        return model, []
+    made = copy.deepcopy(model).eval()
+    _disturb(made, [norm for _, norm in pairs])
+    disturbed = made(images).logits
+    for conv, norm in pairs:
+        before: Any = made.get_submodule(conv)
+        after: Any = made.get_submodule(norm)
+        _put(made, conv, fuse_conv_bn_eval(before, after))
+        rest = nn.Sequential(after.drop, after.act) if isinstance(after, BatchNormAct2d) else nn.Identity()
+        _put(made, norm, rest)
+    alike = _close(made(images).logits, disturbed)
+    _follow(made, model, pairs)
+    return (made, pairs) if alike and _close(made(images).logits, wanted) else (model, [])
+
+
+def _disturb(model: nn.Module, norms: list[str]) -> None:
+    """Trap: BatchNorms as they are before training change nothing, so that a wrong folding would show only later."""
+    generator = torch.Generator().manual_seed(1)
+    for name in norms:
+        norm: Any = model.get_submodule(name)
+        for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias):
+            if values is not None:
+                values.copy_(torch.rand(values.shape, generator=generator) * 0.5 + 0.5)
+
+
+def _close(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    return bool((found - wanted).abs().max() <= CLOSE * wanted.abs().max())
 
 
 @dataclass(frozen=True)
@@ -76,8 +89,9 @@ _KEPT: WeakKeyDictionary[Network, _Kept] = WeakKeyDictionary()
 def folded_once(model: Network, size: int) -> Network:
     """``folded``, made anew only when a module or a hook of the model has changed since the last time. Changed weights
     are folded into the copy that there is, in an eighth of the time. The copy is shared; do not change it."""
-    modules = [(id(each), *each._forward_hooks, *each._forward_pre_hooks) for each in model.modules()]
     now = _values(model)
+    modules = [(id(each), *each._forward_hooks, *each._forward_pre_hooks) for each in model.modules()]
+    modules.append((len(now),))
     kept = _KEPT.get(model)
     if kept is None or kept.modules != modules or not all(map(_alike, kept.values, now.values())):
         made, pairs = _folded(model, size)
@@ -88,11 +102,17 @@ def folded_once(model: Network, size: int) -> Network:
     if not all(map(torch.equal, kept.values, now.values())):
         for mine, value in zip(kept.values, now.values(), strict=True):
             mine.copy_(value)
-        for conv, norm in kept.pairs:
-            now |= _fused(conv, now, norm, model.get_submodule(norm))
-        for name, value in _values(kept.made).items():
-            value.copy_(now[name])
+        _follow(kept.made, model, kept.pairs)
     return kept.made
+
+
+def _follow(made: Network, model: Network, pairs: list[tuple[str, str]]) -> None:
+    """Give the copy the values that the model has now."""
+    now = _values(model)
+    for conv, norm in pairs:
+        now |= _fused(conv, now, norm, model.get_submodule(norm))
+    for name, value in _values(made).items():
+        value.copy_(now[name])
 
 
 def _values(model: nn.Module) -> dict[str, torch.Tensor]:
