@@ -307,6 +307,8 @@ def test_explained_at_half_the_size_and_other_heads() -> None:
         ModelConfig(backbone="foveate_small_cnn", weights="none", head={"kind": "deep", "widths": [8]}),
         classes=3, size=32, seed=0,
     )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"resolution of 0\.1 leaves 3 x 3 of 32 x 32 pixels"):
+        apply("snapmix", pictures(4, 32, 32), model=MODEL, explainer="gradcam", resolution=0.1)
     with pytest.raises(ConfigError, match="CAM"):
         apply("snapmix", pictures(4, 32, 32), model=deep)
     assert apply("snapmix", pictures(4, 32, 32), model=deep, explainer="gradcam").targets.shape == (4, 3)

@@ -1,5 +1,6 @@
 """foveate augment preview, as a user types it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,16 @@ def test_the_network_is_mentioned_where_a_transform_could_ask_it(tree: Path, tmp
     sheet = ("--out", tmp_path / "sheet.png", "--count", 1, "--size", 32)
     assert "not trained" in preview(tree, "--with", "hflip,snapmix", *sheet).output
     assert "not trained" not in preview(tree, "--with", "standard,hflip", *sheet).output
+
+
+def test_what_can_change_nothing_without_masks_is_named(tree: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(tree, bare, ignore=shutil.ignore_patterns("masks"))
+    names = ("--with", "background_swap,cutmix,random_erasing", "--set", "random_erasing.region=object")
+    sheet = ("--out", tmp_path / "sheet.png", "--count", 1, "--size", 32)
+    words = "No picture has a mask, so nothing is changed by background_swap, random_erasing."
+    assert words in preview(bare, *names, *sheet).output
+    assert "No picture has a mask" not in preview(tree, *names, *sheet).output
 
 
 def test_every_share_of_a_label_has_its_line(tree: Path, tmp_path: Path) -> None:

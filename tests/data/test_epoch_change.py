@@ -121,7 +121,7 @@ def test_several_at_once():
         (Change({1: other(1).float()}), "float32"),
         (Change(order=np.array([], np.int64)), "is empty or names rows"),
         (Change(order=np.array([0])), "is empty or names rows"),
-        (Change(order=np.array([1]), weights=np.ones(20)), "no weights"),
+        (Change(order=np.array([1]), weights=np.ones(20)), "leave out the feedback that weighs them"),
         (Change(weights=np.zeros(20)), "not all 0"),
         (Change(weights=np.full(20, np.nan)), "finite"),
         (Change(weights=-np.ones(20)), "0 or more"),

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
 
 from drawn import draw_tree
-from foveate.core.errors import RunError, WeightsError
+from foveate.core.errors import ConfigError, RunError, WeightsError
 from foveate.evaluation.background_files import BackgroundSheet, BackgroundTable
 from foveate.experiment import Experiment, Run, execute, run
 from foveate.experiment.ownership import claim
@@ -47,6 +47,23 @@ def test_everything_is_there(finished: Run, tree: Path) -> None:
     assert finished.result["epochs"] == 6
     losses = [float(row["val_loss"]) for row in finished.history]
     assert finished.result["convergence_epoch"] == 1 + int(np.argmin(losses))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": {"classification": {"kind": "cross_entropy"}, "map": {"kind": "spatial_mse"}}},
+        {"transforms": [{"kind": "background_swap"}]},
+        {"transforms": [{"kind": "combine", "members": [{"kind": "random_erasing", "region": "object"}]}]},
+    ],
+)
+def test_what_learns_from_masks_is_refused_where_there_are_none(
+    changes: dict[str, object], tree: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(tree, bare, ignore=shutil.ignore_patterns("masks"))
+    with pytest.raises(ConfigError, match="learns from masks, and no training picture has one"):
+        run(Experiment.from_dict(experiment().to_dict() | changes), bare, tmp_path / "run")
 
 
 def test_every_number_follows_from_the_predictions(finished: Run) -> None:

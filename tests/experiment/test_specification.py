@@ -14,6 +14,27 @@ from foveate.experiment import Experiment
 from foveate.experiment.specification import assign, merge
 from training_helpers import experiment
 
+HEAD = {"training": {"phases": [{"epochs": 2, "trainable": "head"}]}}
+
+
+@pytest.mark.parametrize(
+    "acting", [{"transforms": [{"kind": "mixup"}]}, {"feedback": [{"kind": "class_sampling"}]}]
+)
+def test_what_a_last_layer_throws_away_is_refused(acting: dict[str, Any]) -> None:
+    probe = {"last_layer": {"kind": "ridge"}}
+    with pytest.raises(ConfigError, match="leave transforms and feedback out"):
+        Experiment.from_dict(HEAD | probe | acting)
+    for fine in (HEAD | acting, HEAD | probe, probe | acting):
+        Experiment.from_dict(fine)
+
+
+def test_a_combination_that_would_never_begin_is_refused() -> None:
+    later = {"kind": "combine", "members": [{"kind": "mixup"}]}
+    Experiment.from_dict(HEAD | {"transforms": [later | {"start": 1}]})
+    with pytest.raises(ConfigError, match="combine starts after 2 epochs, and the phases have 2"):
+        Experiment.from_dict(HEAD | {"transforms": [later | {"start": 2}]})
+
+
 PHASES = st.fixed_dictionaries(
     {
         "name": st.text(

@@ -159,6 +159,13 @@ def test_class_sampling_draws_classes_as_the_formula_says(power: float) -> None:
     np.testing.assert_allclose(share / share.sum(), expected / expected.sum(), rtol=1e-12)
 
 
+def test_class_sampling_that_would_never_begin_is_refused() -> None:
+    feedback = ClassSampling(ClassSampling.Config(start=2))
+    feedback.check(3)
+    with pytest.raises(ConfigError, match="starts after 2 epochs, and the phases have 2"):
+        feedback.check(2)
+
+
 def test_class_sampling_by_an_attribute_unties_it_from_the_class() -> None:
     labels = np.array([0] * 10 + [1] * 10)
     place = ["sea"] * 9 + ["land"] + ["sea"] * 2 + ["land"] * 7 + [""]

@@ -232,6 +232,19 @@ def test_without_proxies_nothing_changes_not_even_a_bit() -> None:
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("schedule", [[4], [3, "p"], ["p", "p", "p", "p"]])
+def test_a_schedule_that_would_show_no_proxy_is_refused_at_once(schedule: list[Any]) -> None:
+    with pytest.raises(ConfigError, match="no epoch would show a proxy"):
+        feedback(schedule=schedule).check(4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "lifetime"), [(["p"] * 4, 1), (["p"] * 4, "one_entry"), (["p", "p", 2], "until_next")]
+)
+def test_a_schedule_that_shows_some_is_not(schedule: list[Any], lifetime: Any) -> None:
+    feedback(schedule=schedule, lifetime=lifetime).check(4)
+
+
 def test_a_schedule_that_the_phases_do_not_have_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match=r"The schedule \[1, p, 3\] .* has 5 epochs .* the phases have 4"):
         fit(job(SHORT | {"schedule": [1, "p", 3]}))

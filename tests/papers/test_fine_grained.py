@@ -82,8 +82,9 @@ def small(kind: str) -> Experiment:
 def strange(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Classes whose folders are numbers far beyond the number of classes, as in the report's competition."""
     folder = tmp_path_factory.mktemp("strange")
-    for number, one in zip((4780, 17, 90210), sorted((tree / "images").iterdir()), strict=True):
-        shutil.copytree(one, folder / str(number))
+    for kind in ("images", "masks"):
+        for number, one in zip((4780, 17, 90210), sorted((tree / kind).iterdir()), strict=True):
+            shutil.copytree(one, folder / kind / str(number))
     return folder
 
 
@@ -94,7 +95,7 @@ def test_ids_beyond_the_number_of_classes_are_names(kind: str, strange: Path, tm
     assert done.predictions.probabilities.shape[1] == 3
     assert done.model.card.class_ids == ("17", "4780", "90210")
     assert set(done.catalog.labels.tolist()) == {0, 1, 2}
-    again = done.predict(strange / "4780", device="cpu")
+    again = done.predict(strange / "images" / "4780", device="cpu")
     assert set(again.class_ids) == {"17", "4780", "90210"}
     assert set(done.predictions.label) == {0, 1, 2}
 

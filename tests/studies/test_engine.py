@@ -344,6 +344,18 @@ def test_arms_that_change_the_split_cannot_be_compared(
     assert set(read_study(tmp_path / "blocks")) == {"all", "few"}
 
 
+def test_arms_that_need_masks_are_named_where_there_are_none(tree: Path, tmp_path: Path) -> None:
+    arms = {"plain": {}, "swap": {"transforms": [{"kind": "background_swap"}]}}
+    arms["kept away"] = arms["swap"] | {"data.masks.use": "none"}
+    bare = tree / "images" / "class0", tmp_path / "bare" / "class0"
+    shutil.copytree(*bare)
+    shutil.copytree(tree / "images" / "class1", tmp_path / "bare" / "class1")
+    changed = study(axes={}, arms=arms, seeds=[0])
+    with pytest.raises(StudyError, match="has a mask, from which 'swap' would learn"):
+        run_study(changed, tmp_path / "bare", tmp_path / "s", jobs=0)
+    assert not list((tmp_path / "s").rglob("history.csv")), "refused before the work"
+
+
 def test_arms_may_divide_training_otherwise_if_they_are_tested_on_the_same(
     tree: Path, tmp_path: Path
 ) -> None:

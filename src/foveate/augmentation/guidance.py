@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from torch import nn
 
 from foveate.augmentation.mixing import MixConfig, soft_targets
+from foveate.core.errors import ConfigError
 from foveate.data.batch import Batch
 from foveate.explanation import EXPLAINERS, explain
 from foveate.explanation.explain import build_explainer
@@ -22,6 +23,9 @@ RADII = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
 """Of the squares in ``contrast``, as shares of the shorter side."""
 CONTRAST_SIDE = 112
 """Shorter side in pixels at which contrast is measured, at most."""
+
+SMALLEST = 8
+"""Shorter side in pixels of pictures that are explained."""
 
 Own = Callable[[nn.Module, Batch], torch.Tensor]
 """(network, batch) -> (B, h, w) float32 >= 0."""
@@ -54,7 +58,12 @@ def guide(config: GuidedConfig, own: Own, model: nn.Module, batch: Batch) -> tor
     """
     size = (batch.images.shape[2], batch.images.shape[3])
     if config.resolution < 1:
-        small = [max(1, round(side * config.resolution)) for side in size]
+        small = [round(side * config.resolution) for side in size]
+        if min(small) < SMALLEST:
+            raise ConfigError(
+                f"A resolution of {config.resolution:g} leaves {small[0]} x {small[1]} of {size[0]} x {size[1]} pixels "
+                f"to explain, and {SMALLEST} are the least; set a larger one."
+            )
         batch = batch.replace(images=F.interpolate(batch.images, small, mode="bilinear", antialias=True))
     if config.explainer is None:
         model = model if own is contrast else _quick(model, batch)

@@ -30,6 +30,8 @@ def preview(
         set_: One setting of a column, as ricap.origin=corner; may be repeated.
     """
     from foveate.augmentation import TRANSFORMS
+    from foveate.augmentation.guidance import GuidedConfig
+    from foveate.core.config import parse
     from foveate.data.discover import discover
     from foveate.models.build import build_network
     from foveate.models.settings import ModelConfig
@@ -41,6 +43,11 @@ def preview(
     columns = words(with_)
     if not columns:
         raise ConfigError("--with is empty; name augmentations, as cutmix,standard.")
+    transforms = {
+        name: parse(TRANSFORMS[name].Config, dict(settings.get(name, {})), source=name)
+        for name in columns
+        if name in TRANSFORMS
+    }
     opened = None if run is None else open_run(run)
     if opened and (weights is not None or size is not None):
         raise ConfigError("A --run brings its own network and size; leave --weights and --size out.")
@@ -56,8 +63,11 @@ def preview(
         config = {"weights": weights} if weights else {"backbone": "foveate_small_cnn", "weights": "none"}
         side = size if size is not None or weights else 160
         model = build_network(ModelConfig(**config), max(2, len(catalog.classes)), side, seed)
-        if any(name in TRANSFORMS for name in columns):
+        if any(isinstance(config, GuidedConfig) for config in transforms.values()):
             tell("Without --run the network is not trained: columns that ask it where to look mean nothing.")
+    needing = [name for name, config in transforms.items() if "masks" in config.consumes()]
+    if needing and not catalog.has_masks:
+        tell(f"No picture has a mask, so nothing is changed by {', '.join(needing)}.")
     shown = write_augmentations(
         catalog, columns, out, model, count=count, seed=seed, settings=settings, fit=fit
     )

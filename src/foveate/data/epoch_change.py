@@ -46,7 +46,11 @@ class Change:
         if self.weights is not None:
             own = self.weights[rows]
             more, times = (own > own.min()).sum(), own.max() / own[own > 0].min()
-            parts.append(f"{more} of {len(rows)} pictures are drawn more often, up to {times:.3g} times")
+            parts.append(
+                f"{more} of {len(rows)} pictures are drawn more often, up to {times:.3g} times"
+                if more
+                else "every picture is drawn equally often, some twice and some not"
+            )
         if self.order is not None:
             parts.append(f"{len(self.order)} pictures are shown in an order")
         if self.leaks:
@@ -73,7 +77,8 @@ class Change:
         if self.order is not None:
             if self.beside or self.weights is not None:
                 raise ConfigError(
-                    "An order of rows already says what is shown: no weights, nothing beside it."
+                    "A feedback gives an order of pictures (as curriculum does), which already says what is shown; "
+                    "leave out the feedback that weighs them (class_sampling, upweighting) or shows others beside them."
                 )
             if not len(self.order) or not (self.leaks or known.issuperset(self.order.tolist())):
                 raise ConfigError(

@@ -76,6 +76,22 @@ class MasksConfig(Config):
     """The same control for any ``use``: the masks that are used are exchanged among their pictures."""
 
 
+def require_masks(catalog: Catalog, rows: Sequence[int] | np.ndarray) -> None:
+    """Whether there is a mask to train with.
+
+    Args:
+        rows: those whose masks training sees; none in a pretext task.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not any(catalog.samples[int(row)].mask for row in rows):
+        raise ConfigError(
+            "A guide, loss or transform of this run learns from masks, and no training picture has one (the questions "
+            "of a pretext task never do): draw some, let foveate masks propose make them, or leave it out."
+        )
+
+
 def training_masks(
     catalog: Catalog,
     rows: Sequence[int] | np.ndarray,

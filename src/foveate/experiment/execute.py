@@ -25,7 +25,7 @@ from foveate.data.catalog import Catalog
 from foveate.data.loader import resolve_workers
 from foveate.data.split import split_hash
 from foveate.data.square import whole
-from foveate.data.training_masks import MasksConfig, training_masks
+from foveate.data.training_masks import MasksConfig, require_masks, training_masks
 from foveate.data.transforms import build_transform
 from foveate.evaluation.measure import measure
 from foveate.evaluation.subject import pick_device
@@ -285,6 +285,8 @@ def build_job(
     share = len(rows["train"]) // accelerator.num_processes
     check_batches(model, config, share, asker.copies if asker else 1)
     shape, side = whole(experiment.data.fit, size)
+    if "masks" in consumed(experiment) and experiment.data.masks.use == "all":
+        require_masks(catalog, rows["train"] if labelled else ())
     with accelerator.main_process_first():
         opened = partial(
             open_pictures, size=side, fit=shape, config=experiment.data.cache, progress=observer.progress

@@ -108,6 +108,23 @@ class Experiment(Config):
             raise ValueError("a pretext run keeps the head that answers its questions; leave last_layer out")
         return self
 
+    @model_validator(mode="after")
+    def _something_acts(self) -> "Experiment":
+        epochs = sum(phase.epochs for phase in self.training.phases)
+        for transform in self.transforms:
+            if transform.kind == "combine" and transform.start >= epochs:
+                raise ConfigError(
+                    f"The transform combine starts after {transform.start} epochs, and the phases have {epochs}; set a "
+                    "smaller start."
+                )
+        heads = all(phase.trainable == "head" and phase.freeze_bn for phase in self.training.phases)
+        if self.last_layer is not None and heads and (self.transforms or self.feedback):
+            raise ConfigError(
+                "Only the head is trained, and last_layer fits it again on the pictures as they are: leave transforms "
+                "and feedback out (with --freeze probe they would change nothing), or train more than the head."
+            )
+        return self
+
     @property
     def task_name(self) -> str:
         """The kind of the pretext task; "" in an ordinary run."""

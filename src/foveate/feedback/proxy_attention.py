@@ -92,8 +92,15 @@ class ProxyAttention(Feedback):
         self._lives: dict[int, tuple[int, int]] = {}  # row: (made before epoch, shown until before epoch)
 
     def check(self, epochs: int) -> None:
-        """See ``Feedback.check``: the schedule covers all epochs."""
-        check_epochs(self.config.kind, self.config.schedule, epochs)
+        """See ``Feedback.check``: the schedule covers all epochs, and some of them show proxies."""
+        schedule = self.config.schedule
+        check_epochs(self.config.kind, schedule, epochs)
+        made = [end for end, entry in zip(ends_of(schedule), schedule, strict=True) if entry == "p"]
+        if not any(min(self._until(end), epochs) > end for end in made):
+            raise ConfigError(
+                f"With the schedule [{', '.join(map(str, schedule))}] no epoch would show a proxy: after a p there is "
+                "none, or another p, until which they last; put a number of epochs behind a p, or set lifetime."
+            )
 
     def see(self, seen: Seen) -> None:
         """Note what a p-epoch gets wrong, in the order in which it is shown."""

@@ -41,6 +41,14 @@ class ClassSampling(Feedback):
     def __init__(self, config: Config) -> None:
         self.config = config
 
+    def check(self, epochs: int) -> None:
+        """See ``Feedback.check``: it begins before training ends."""
+        if self.config.start >= epochs:
+            raise ConfigError(
+                f"class_sampling starts after {self.config.start} epochs, and the phases have {epochs}; set a smaller "
+                "start."
+            )
+
     def between(self, moment: Moment, network: Network, pictures: TrainingPictures) -> Change | None:
         """The same weights from ``start`` on."""
         attribute = self.config.by

@@ -24,6 +24,7 @@ from foveate.core.files import write_csv, write_json, write_text
 from foveate.core.lock import alone, entries
 from foveate.experiment.ownership import first_difference
 from foveate.models.weights import resolve_weights
+from foveate.studies.absent_masks import refuse_absent_masks
 from foveate.studies.arm_pictures import keep_arm_pictures
 from foveate.studies.cell_store import CellStore
 from foveate.studies.cluster_worker import ClusterWorker
@@ -124,6 +125,7 @@ def run_study(
             file.unlink()  # what failed is tried again
         before = [cell for cell in unique if not is_finished(out, cell)]
         if before:
+            refuse_absent_masks(cells, folders, quarantine)
             refuse_other_tests(cells, folders, quarantine)
         kept = [cell for cell in unique if cell not in before]
         for cell in kept:
