@@ -133,10 +133,11 @@ def test_validation_accuracy_is_not_that_of_the_training_pictures(tree: Path, tm
 def test_from_one_set_to_another(tree: Path, tmp_path: Path) -> None:
     """Five classes with the network of a run on three: what has a row for each class is new, and told."""
     first = run(small("fbsd"), tree, tmp_path / "first")
-    for number, file in enumerate(sorted((tree / "images").rglob("*.png"))):
-        place = tmp_path / "five" / f"kind {number % 5}" / file.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, place)
+    for kind in ("images", "masks"):
+        for number, file in enumerate(sorted((tree / kind).rglob("*.png"))):
+            place = tmp_path / "five" / kind / f"kind {number % 5}" / file.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
     study = STUDIES["fine-grained-transfer"]()
     arms = {cell.arm: cell.experiment.model for cell in study.cells()}
     changes = {"weights": str(first.folder), "network": {"kind": "fbsd", "width": 16}}
