@@ -31,11 +31,10 @@ def preview(
     """
     from foveate.augmentation import TRANSFORMS
     from foveate.augmentation.guidance import GuidedConfig
-    from foveate.core.config import parse
     from foveate.data.discover import discover
     from foveate.models.build import build_network
     from foveate.models.settings import ModelConfig
-    from foveate.reporting.augmentations import write_augmentations
+    from foveate.reporting.augmentations import transform_config, write_augmentations
 
     settings = assigned(set_)
     if out.suffix.lower() != ".png":
@@ -44,9 +43,7 @@ def preview(
     if not columns:
         raise ConfigError("--with is empty; name augmentations, as cutmix,standard.")
     transforms = {
-        name: parse(TRANSFORMS[name].Config, dict(settings.get(name, {})), source=name)
-        for name in columns
-        if name in TRANSFORMS
+        name: transform_config(name, settings.get(name, {})) for name in columns if name in TRANSFORMS
     }
     opened = None if run is None else open_run(run)
     if opened and (weights is not None or size is not None):

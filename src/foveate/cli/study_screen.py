@@ -74,9 +74,10 @@ def show_next(measured: tables.Measured, folder: Path, console: Console = out) -
     better = [arm for arm in tables.primary_arms(results, analysis, metric) if outcomes[arm] == "better"]
     arm = max(better, key=lambda arm: abs(found[arm].difference or 0), default=results.baseline)
     told = f"foveate study final {shlex.quote(str(folder))} --arm {shlex.quote(arm)} --out RUN"
-    why = "it was shown to be better" if better else "no other was shown to be better"
-    if len(better) > 1:
-        why = f"of {len(better)} shown to be better it gained most; they were not compared with each other"
+    why = {0: "no other was shown to be better", 1: "it was shown to be better"}.get(
+        len(better),
+        f"of {len(better)} shown to be better it gained most; they were not compared with each other",
+    )
     say(f"Next, to train '{arm}' once more on all pictures ({why}): {told}", console=console)
 
 

@@ -23,6 +23,11 @@ def consumed(experiment: Experiment) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in found)
 
 
+def needs_own_masks(experiment: Experiment) -> bool:
+    """Whether training learns from the masks that pictures have; other ``data.masks.use`` say themselves what lacks."""
+    return "masks" in consumed(experiment) and experiment.data.masks.use == "all"
+
+
 def _used(value: Any) -> Iterator[str]:
     if isinstance(value, Config):
         if getattr(value, "weight", 1):

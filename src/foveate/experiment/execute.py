@@ -29,7 +29,7 @@ from foveate.data.training_masks import MasksConfig, require_masks, training_mas
 from foveate.data.transforms import build_transform
 from foveate.evaluation.measure import measure
 from foveate.evaluation.subject import pick_device
-from foveate.experiment.consumed import consumed
+from foveate.experiment.consumed import consumed, needs_own_masks
 from foveate.experiment.known_pictures import learnt_before
 from foveate.experiment.learned_masks import with_learned_masks
 from foveate.experiment.ownership import check_same_pictures, claim, hold
@@ -285,7 +285,7 @@ def build_job(
     share = len(rows["train"]) // accelerator.num_processes
     check_batches(model, config, share, asker.copies if asker else 1)
     shape, side = whole(experiment.data.fit, size)
-    if "masks" in consumed(experiment) and experiment.data.masks.use == "all":
+    if needs_own_masks(experiment):
         require_masks(catalog, rows["train"] if labelled else ())
     with accelerator.main_process_first():
         opened = partial(

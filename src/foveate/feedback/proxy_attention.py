@@ -98,7 +98,7 @@ class ProxyAttention(Feedback):
         made = [end for end, entry in zip(ends_of(schedule), schedule, strict=True) if entry == "p"]
         if not any(min(self._until(end), epochs) > end for end in made):
             raise ConfigError(
-                f"With the schedule [{', '.join(map(str, schedule))}] no epoch would show a proxy: after a p there is "
+                f"With the schedule {words(schedule)} no epoch would show a proxy: after a p there is "
                 "none, or another p, until which they last; put a number of epochs behind a p, or set lifetime."
             )
 
@@ -251,9 +251,14 @@ def check_epochs(kind: str, schedule: Sequence[int | str], epochs: int) -> None:
     total = ends_of(schedule)[-1]
     if total != epochs:
         raise ConfigError(
-            f"The schedule [{', '.join(map(str, schedule))}] of {kind} has {total} epochs (p counts as one), but the "
+            f"The schedule {words(schedule)} of {kind} has {total} epochs (p counts as one), but the "
             f"phases have {epochs}; let both agree: change the feedback's schedule or training.phases."
         )
+
+
+def words(schedule: Sequence[int | str]) -> str:
+    """[20, p, 19]."""
+    return f"[{', '.join(map(str, schedule))}]"
 
 
 def ends_of(schedule: Sequence[int | str]) -> list[int]:

@@ -54,7 +54,7 @@ def _folded(model: Network, size: int) -> tuple[Network, list[tuple[str, str]]]:
         rest = nn.Sequential(after.drop, after.act) if isinstance(after, BatchNormAct2d) else nn.Identity()
         _put(made, norm, rest)
     alike = _close(made(images).logits, disturbed)
-    _follow(made, model, pairs)
+    _follow(made, model, _values(model), pairs)
     return (made, pairs) if alike and _close(made(images).logits, wanted) else (model, [])
 
 
@@ -74,7 +74,8 @@ def _close(found: torch.Tensor, wanted: torch.Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Kept:
-    modules: list[tuple[int, ...]]
+    structure: list[tuple[Any, ...]]
+    """Of each module who it is and its hooks; of each value where it is, its type and shape."""
     values: list[torch.Tensor]
     """Copies of what the model had."""
     made: Network | None
@@ -90,47 +91,42 @@ def folded_once(model: Network, size: int) -> Network:
     """``folded``, made anew only when a module or a hook of the model has changed since the last time. Changed weights
     are folded into the copy that there is, in an eighth of the time. The copy is shared; do not change it."""
     now = _values(model)
-    modules = [(id(each), *each._forward_hooks, *each._forward_pre_hooks) for each in model.modules()]
-    modules.append((len(now),))
+    structure: list[tuple[Any, ...]] = [
+        (id(each), *each._forward_hooks, *each._forward_pre_hooks) for each in model.modules()
+    ]
+    structure += [(value.device, value.dtype, value.shape) for value in now.values()]
     kept = _KEPT.get(model)
-    if kept is None or kept.modules != modules or not all(map(_alike, kept.values, now.values())):
+    if kept is None or kept.structure != structure:
         made, pairs = _folded(model, size)
         copies = [value.clone() for value in now.values()] if pairs else []
-        _KEPT[model] = kept = _Kept(modules, copies, made if pairs else None, pairs)
+        _KEPT[model] = kept = _Kept(structure, copies, made if pairs else None, pairs)
     if kept.made is None:
         return model
     if not all(map(torch.equal, kept.values, now.values())):
         for mine, value in zip(kept.values, now.values(), strict=True):
             mine.copy_(value)
-        _follow(kept.made, model, kept.pairs)
+        _follow(kept.made, model, now, kept.pairs)
     return kept.made
 
 
-def _follow(made: Network, model: Network, pairs: list[tuple[str, str]]) -> None:
-    """Give the copy the values that the model has now."""
-    now = _values(model)
+def _follow(
+    made: Network, model: Network, values: dict[str, torch.Tensor], pairs: list[tuple[str, str]]
+) -> None:
+    """Give the copy the ``values`` of the model; convolutions take in their BatchNorms."""
+    own = dict(values)
     for conv, norm in pairs:
-        now |= _fused(conv, now, norm, model.get_submodule(norm))
+        module: Any = model.get_submodule(norm)
+        own[f"{conv}.weight"], own[f"{conv}.bias"] = fuse_conv_bn_weights(
+            values[f"{conv}.weight"], values.get(f"{conv}.bias"), values[f"{norm}.running_mean"],
+            values[f"{norm}.running_var"], module.eps, values.get(f"{norm}.weight"), values.get(f"{norm}.bias"),
+        )  # fmt: skip
     for name, value in _values(made).items():
-        value.copy_(now[name])
+        value.copy_(own[name])
 
 
 def _values(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers by their names."""
     return {name: value.detach() for name, value in (*model.named_parameters(), *model.named_buffers())}
-
-
-def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.device == other.device and one.dtype == other.dtype and one.shape == other.shape
-
-
-def _fused(conv: str, values: dict[str, torch.Tensor], norm: str, module: Any) -> dict[str, torch.Tensor]:
-    """Weight and bias of a convolution that has taken in its BatchNorm."""
-    weight, bias = fuse_conv_bn_weights(
-        values[f"{conv}.weight"], values.get(f"{conv}.bias"), values[f"{norm}.running_mean"],
-        values[f"{norm}.running_var"], module.eps, values.get(f"{norm}.weight"), values.get(f"{norm}.bias"),
-    )  # fmt: skip
-    return {f"{conv}.weight": weight, f"{conv}.bias": bias}
 
 
 def _watched(model: Network, images: torch.Tensor) -> tuple[list[tuple[str, str]], torch.Tensor]:

@@ -84,10 +84,19 @@ def _pick(catalog: Catalog, count: int, rng: np.random.Generator) -> np.ndarray:
     return rows[np.lexsort((np.arange(len(rows)), turn, ~masked[rows]))][:count]
 
 
+def transform_config(name: str, settings: Mapping[str, Any]) -> Any:
+    """The settings of a batch transform.
+
+    Raises:
+        ConfigError: a setting that it does not have.
+    """
+    return parse(TRANSFORMS[name].Config, dict(settings), source=name)
+
+
 def _maker(name: str, settings: Mapping[str, Any], catalog: Catalog, seed: int) -> Any:
     """(raw batch, network) -> (changed batch, images (B, 3, H, W) uint8)."""
     if name in TRANSFORMS:
-        chosen = parse(TRANSFORMS[name].Config, dict(settings), source=name)
+        chosen = transform_config(name, settings)
         (transform,) = build_transforms((chosen,), catalog.counts().tolist())
 
         def mixed(raw: Batch, model: Network) -> tuple[Batch, torch.Tensor]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foveate.core.errors import FoveateError, StudyError
-from foveate.experiment.consumed import consumed
+from foveate.experiment.consumed import needs_own_masks
 from foveate.experiment.prepare import prepare
 from foveate.studies.specification import Cell
 from foveate.training import Observer
@@ -17,13 +17,7 @@ def refuse_absent_masks(cells: Sequence[Cell], folders: Mapping[str, Path], quar
         StudyError: there is no mask in a set, and arms that need some.
     """
     for place, folder in folders.items():
-        needing = [
-            cell
-            for cell in cells
-            if cell.place == place
-            and "masks" in consumed(cell.experiment)
-            and cell.experiment.data.masks.use == "all"
-        ]
+        needing = [cell for cell in cells if cell.place == place and needs_own_masks(cell.experiment)]
         if not needing:
             continue
         try:

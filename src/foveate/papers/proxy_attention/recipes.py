@@ -11,6 +11,7 @@ from typing import Any
 
 from foveate.augmentation import TRANSFORMS
 from foveate.experiment.specification import Experiment, merge
+from foveate.feedback.proxy_attention import words
 from foveate.studies.specification import Study
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -80,11 +81,6 @@ def proxies(schedule: list[Any], layer: str | None = None, **settings: Any) -> d
 def leak(schedule: list[Any]) -> dict[str, Any]:
     """No proxies; training and validation pictures drawn anew at every entry, as the published program did."""
     return {"feedback": [{"kind": "leaking_resplit", "schedule": schedule}]}
-
-
-def words(schedule: list[Any]) -> str:
-    """[20, p, 19]."""
-    return f"[{', '.join(map(str, schedule))}]"
 
 
 def proxy_schedules() -> Study:
