@@ -115,8 +115,11 @@ FILES = [
 ]
 
 
+EPOCHS = 2
+
+
 def shrunk(values: Any) -> Any:
-    """Settings with one epoch for each phase, nothing measured, random weights."""
+    """Settings with two epochs for each phase (proxies are made in one and shown in the next), random weights."""
     if isinstance(values, list):
         return [shrunk(value) for value in values]
     if not isinstance(values, dict):
@@ -124,9 +127,9 @@ def shrunk(values: Any) -> Any:
     small = {name: shrunk(value) for name, value in values.items()}
     for name in small:
         if name.rsplit(".", 1)[-1] == "epochs":
-            small[name] = [1] if isinstance(small[name], list) else 1
+            small[name] = [EPOCHS] if isinstance(small[name], list) else EPOCHS
         if name.rsplit(".", 1)[-1] == "schedule" and isinstance(small[name], list):
-            small[name] = [1]
+            small[name] = ["p", 1] if "p" in small[name] else [EPOCHS]
         if name == "precision":
             small[name] = "fp32"
     return small
@@ -314,7 +317,8 @@ def test_it_runs_and_leaves_what_it_says(line: str, place: Path, tmp_path: Path)
 @pytest.mark.parametrize("body", FILES)
 def test_files_of_settings_train(body: str, place: Path, tmp_path: Path) -> None:
     file = tmp_path / "exp.yaml"
-    file.write_text(re.sub(r"schedule: \[.*?\]", "schedule: [1]", body), encoding="utf-8")
+    short = re.sub(r"start: \d+", "start: 1", re.sub(r"schedule: \[.*?\]", "schedule: [p, 1]", body))
+    file.write_text(short, encoding="utf-8")
     run(
         [
             "train",
@@ -326,7 +330,7 @@ def test_files_of_settings_train(body: str, place: Path, tmp_path: Path) -> None
             "--size",
             "32",
             "--epochs",
-            "1",
+            str(EPOCHS),
         ]
     )
     assert (tmp_path / "run" / "report.html").is_file()
