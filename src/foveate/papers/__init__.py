@@ -26,7 +26,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "learn2look-taps": learn2look.learn2look_taps,
     "learn2look-second-set": learn2look.learn2look_second_set,
     "learn2look-future": learn2look.learn2look_future,
-    "learn2look-optimizers": learn2look.learn2look_optimizers,
+    "learn2look-finer": learn2look.learn2look_finer,
     "plants-from-scratch": plants.plants_from_scratch,
     "plants-imbalance": plants.plants_imbalance,
     "plants-final": plants.plants_final,

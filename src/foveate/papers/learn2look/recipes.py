@@ -136,15 +136,14 @@ def learn2look_future() -> Study:
     )
 
 
-def learn2look_optimizers(weight: float = 1) -> Study:
-    """Is it weight decay? Adam has none: weights 0 and 1 with either."""
+def learn2look_finer() -> Study:
+    """For finer maps, 160 px and more: weights, taps, maximum over channels; and Adam, which has no weight decay."""
     phases = base()["training"]["phases"]
     adam = {"training": {"phases": [phase | {"optimizer": {"kind": "adam"}} for phase in phases]}}
     arms = {
-        f"{name}, weight {w:g}": _spatial(weight=w) | change
-        for name, change in (("AdamW", {}), ("Adam", adam))
-        for w in (0, weight)
+        **learn2look_weights().arms,
+        **{f"{tap} {BEST:g}": _spatial(tap=tap, weight=BEST) for tap in ("middle", "late")},
+        "1, maximum over channels": _spatial(weight=1, aggregate="max"),
+        **{f"Adam, weight {weight}": _spatial(weight=weight) | adam for weight in (0, 1)},
     }
-    return Study(
-        name="Learn 2 Look: Adam and AdamW", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS,
-    )  # fmt: skip
+    return Study(name="Learn 2 Look: on finer maps", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS)
