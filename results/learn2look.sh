@@ -6,11 +6,12 @@
 set -eu
 out=${1:?name a folder for the studies}; shift
 run() {
-  foveate study run "$@" --weights weights --jobs 2 --threads 1 --set base.training.precision=fp32_channels_last --out "$out/l2l-$name"
+  foveate study run "$@" --weights "weights/$weights.safetensors" --jobs 2 --threads 1 --set base.training.precision=fp32_channels_last --out "$out/l2l-$name"
 }
 few=(--seeds 3)
 for arm in "weight 0" "weight 1" "weight 5" "share 0.2" "1, soft IoU"; do few+=(--arm "$arm"); done
 for name in "$@"; do
+  weights=tf_mobilenetv3_small_100  # the report's own
   case ${name#*-} in
     amazonbirds5) data=(--data data/amazonbirds5 --set 'base.data.layout.group=regex:(frame[0-9]+)' --set base.data.split.train_per_class=20 --size 160) ;;
     coffee5) data=(--data data/coffee5 --set base.data.split.train_per_class=20 --size 160) ;;
@@ -20,7 +21,7 @@ for name in "$@"; do
   case ${name%%-*} in
     finer) run learn2look-finer "${data[@]}" ;;
     wishes) run learn2look-future "${data[@]}" --block MobileNetV3-Small ;;
-    lite0) run learn2look-future "${data[@]}" --block "another architecture" "${few[@]}" ;;
+    lite0) weights=tf_efficientnet_lite0; run learn2look-future "${data[@]}" --block "another architecture" "${few[@]}" ;;
     scratch) run learn2look-future "${data[@]}" --block "from scratch" "${few[@]}" ;;
     *) echo "no study named ${name%%-*}" >&2; exit 2 ;;
   esac
