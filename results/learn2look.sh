@@ -19,7 +19,7 @@ for name in "$@"; do
     *) echo "no set named ${name#*-}" >&2; exit 2 ;;
   esac
   case ${name%%-*} in
-    finer) run learn2look-finer "${data[@]}" ;;
+    finer) run learn2look-finer "${data[@]}" --set keep_weights=true ;;  # learn2look_maps.py draws their maps
     wishes) run learn2look-future "${data[@]}" --block MobileNetV3-Small ;;
     lite0) weights=tf_efficientnet_lite0; run learn2look-future "${data[@]}" --block "another architecture" "${few[@]}" ;;
     scratch) run learn2look-future "${data[@]}" --block "from scratch" "${few[@]}" ;;

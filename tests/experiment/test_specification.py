@@ -33,6 +33,8 @@ def test_a_combination_that_would_never_begin_is_refused() -> None:
     Experiment.from_dict(HEAD | {"transforms": [later | {"start": 1}]})
     with pytest.raises(ConfigError, match="combine starts after 2 epochs, and the phases have 2"):
         Experiment.from_dict(HEAD | {"transforms": [later | {"start": 2}]})
+    with pytest.raises(ConfigError, match="combine starts after 5 epochs"):
+        Experiment.from_dict(HEAD | {"transforms": [later | {"members": [later | {"start": 5}]}]})
 
 
 PHASES = st.fixed_dictionaries(

@@ -98,3 +98,25 @@ def test_learning_rates_that_are_none_are_refused_by_name_and_value(lr: Any) -> 
         Experiment.from_dict({"training": {"phases": [{"lr": lr}]}})
     assert shown(lr) in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "transforms", [[{"kind": "mixup"}], [{"kind": "combine", "members": [{"kind": "mixup"}]}]]
+)
+def test_a_loss_on_views_that_nothing_makes_is_refused(
+    transforms: list[dict[str, Any]], tree: Path, tmp_path: Path
+) -> None:
+    loss = {"objective": {"classification": {"kind": "cross_entropy"}, "agree": {"kind": "jensen_shannon"}}}
+    with pytest.raises(ConfigError, match="'agree' of the objective compares several views"):
+        run(experiment(**loss, transforms=transforms), tree, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "transforms", [[{"kind": "augmix"}], [{"kind": "combine", "members": [{"kind": "augmix"}]}]]
+)
+def test_a_loss_on_views_trains_on_those_that_are_made(
+    transforms: list[dict[str, Any]], tree: Path, tmp_path: Path
+) -> None:
+    loss = {"classification": {"kind": "cross_entropy"}, "agree": {"kind": "jensen_shannon"}}
+    found = run(experiment(objective=loss, transforms=transforms), tree, tmp_path / "run")
+    assert min(row["train_agree"] for row in found.history) > 0

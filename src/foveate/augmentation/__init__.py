@@ -3,7 +3,8 @@
 A transform is built as ``(config, counts)``, counts: training pictures a class, and called as
 ``(batch, model, rng, progress) -> batch`` on a prepared batch, which is its own and may be changed in place; ``rng`` is
 keyed by seed and step, ``progress`` says where training stands. The batch may come back with several linked views of
-every picture (``Batch.views``), or with changes of feature maps inside the network (``Batch.edits``).
+every picture (``Batch.views``; its class says ``makes_views = True``), or with changes of feature maps inside the
+network (``Batch.edits``).
 """
 
 from collections.abc import Callable

@@ -44,6 +44,8 @@ class AugMix(Transform):
         depth: int = Field(default=3, ge=1, le=8)
         """Most operations in a chain."""
 
+    makes_views = True
+
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         if batch.views != 1:
             raise ConfigError("Two batch transforms make linked views of a picture; leave one of them out.")

@@ -56,6 +56,7 @@ class Combine:
 
         self.config = config
         self.members = build_transforms(config.members, counts)
+        self.makes_views = any(getattr(member, "makes_views", False) for member in self.members)
 
     def __call__(self, batch: Batch, model: nn.Module, rng: np.random.Generator, progress: Progress) -> Batch:
         config = self.config

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,13 @@ from foveate.models.settings import ModelConfig
 from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig
+
+
+def _with_members(transforms: Iterable[Any]) -> Iterator[Any]:
+    """The settings of transforms and of all that they combine."""
+    for transform in transforms:
+        yield transform
+        yield from _with_members(getattr(transform, "members", ()))
 
 
 def _by_name(value: Any) -> Any:
@@ -111,7 +119,7 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _something_acts(self) -> "Experiment":
         epochs = sum(phase.epochs for phase in self.training.phases)
-        for transform in self.transforms:
+        for transform in _with_members(self.transforms):
             if transform.kind == "combine" and transform.start >= epochs:
                 raise ConfigError(
                     f"The transform combine starts after {transform.start} epochs, and the phases have {epochs}; set a "

@@ -90,6 +90,9 @@ class Term:
     asks_again: bool = False
     """It calls ``output.again``, which is None where features are stored; so they are not."""
 
+    needs_views: bool = False
+    """It compares several linked views of each picture (``Batch.views``), and is 0 where there is one."""
+
     total: Total = staticmethod(alone)
     """Sum over the processes of a distributed run, of a tensor without gradient: what a term remembers must be of all
     pictures of a step. Asked in training mode only, equally often on every process."""

@@ -26,6 +26,8 @@ class JensenShannon(Term):
     class Config(TermConfig):
         kind: Literal["jensen_shannon"] = "jensen_shannon"
 
+    needs_views = True
+
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, context)
         if config.on:

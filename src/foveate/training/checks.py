@@ -19,6 +19,13 @@ def check_phases(job: Job) -> None:
     Raises:
         ConfigError: what is wrong, in which phase.
     """
+    if not any(getattr(transform, "makes_views", False) for transform in job.transforms):
+        for name, term in job.objective.terms.items():
+            if term.needs_views and term.config.weight:
+                raise ConfigError(
+                    f"The term '{name}' of the objective compares several views of each picture, and nothing makes "
+                    "them; add the transform augmix, or leave the term out."
+                )
     for phase in job.config.phases:
         _check(job, phase)
     for feedback in job.feedbacks:
