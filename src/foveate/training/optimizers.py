@@ -24,8 +24,9 @@ class Optimizer(Config):
     """Whether torch has a fused kernel for it."""
     takes: ClassVar[str] = "betas"
     """What the algorithm takes besides the learning rate."""
-    weight_decay: float = Field(default=0.05, ge=0, le=1000)
-    """Applied to weight matrices and kernels only, not to biases and norms."""
+    weight_decay: float = Field(default=0.0, ge=0, le=1000)
+    """Of weight matrices and kernels only, not of biases and norms. All but adamw add it to the gradient (an L2 penalty),
+    where far smaller values are strong."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd and rmsprop."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
@@ -36,6 +37,8 @@ class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient. Source: Loshchilov & Hutter, ICLR 2019."""
 
     kind: Literal["adamw"] = "adamw"
+    weight_decay: float = Field(default=0.05, ge=0, le=1000)
+    """Of weight matrices and kernels only, not of biases and norms: they shrink by this share of the learning rate."""
     algorithm = torch.optim.AdamW
     fused = True
 

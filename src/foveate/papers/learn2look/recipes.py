@@ -137,13 +137,22 @@ def learn2look_future() -> Study:
 
 
 def learn2look_finer() -> Study:
-    """For finer maps, 160 px and more: weights, taps, maximum over channels; and Adam, which has no weight decay."""
-    phases = base()["training"]["phases"]
-    adam = {"training": {"phases": [phase | {"optimizer": {"kind": "adam"}} for phase in phases]}}
+    """For finer maps, 160 px and more: weights, taps, maximum over channels; and Adam: plain, and with an L2 penalty."""
+
+    def adam(**settings: float) -> dict[str, Any]:
+        phases = base()["training"]["phases"]
+        return {
+            "training": {"phases": [phase | {"optimizer": {"kind": "adam", **settings}} for phase in phases]}
+        }
+
     arms = {
         **learn2look_weights().arms,
         **{f"{tap} {BEST:g}": _spatial(tap=tap, weight=BEST) for tap in ("middle", "late")},
         "1, maximum over channels": _spatial(weight=1, aggregate="max"),
-        **{f"Adam, weight {weight}": _spatial(weight=weight) | adam for weight in (0, 1)},
+        **{f"Adam, weight {weight}": _spatial(weight=weight) | adam() for weight in (0, 1)},
+        **{
+            f"Adam with L2, weight {weight}": _spatial(weight=weight) | adam(weight_decay=0.05)
+            for weight in (0, 1)
+        },
     }
     return Study(name="Learn 2 Look: on finer maps", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS)
