@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The studies of learn2look.md on finer maps: bash results/learn2look.sh OUT STUDY-SET ..., in a folder that holds data/ and weights/ (the
 # sets and networks of foundation.md). Stopped, it goes on where it was. 160 px (ph2: 224), bicubic, single precision, five seeds, two
-# workers of one thread each; 20 training pictures a class where there are enough. Trainings: finer 50, wishes 65; lite0 and scratch 15
+# workers of one thread each; 20 training pictures a class where there are enough. Trainings: finer 60, wishes 65; lite0 and scratch 15
 # (five of their thirteen arms, three seeds: they take several times as long).
 set -eu
 out=${1:?name a folder for the studies}; shift
