@@ -25,8 +25,8 @@ class Optimizer(Config):
     takes: ClassVar[str] = "betas"
     """What the algorithm takes besides the learning rate."""
     weight_decay: float = Field(default=0.0, ge=0, le=1000)
-    """Of weight matrices and kernels only, not of biases and norms. All but adamw add it to the gradient (an L2 penalty),
-    where far smaller values are strong."""
+    """Of weight matrices and kernels only, not of biases and norms. All but adamw add it to the gradient, as an L2
+    penalty, where far smaller values are strong."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd and rmsprop."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)

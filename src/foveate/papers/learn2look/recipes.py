@@ -137,7 +137,7 @@ def learn2look_future() -> Study:
 
 
 def learn2look_finer() -> Study:
-    """For finer maps, 160 px and more: weights, taps, maximum over channels; and Adam: plain, and with an L2 penalty."""
+    """For finer maps, 160 px and more: weights, taps, maximum over channels; Adam, plain and with an L2 penalty."""
 
     def adam(**settings: float) -> dict[str, Any]:
         phases = base()["training"]["phases"]
