@@ -247,6 +247,15 @@ def test_every_optimizer_is_known() -> None:
     assert set(PLAIN) == set(OPTIMIZERS)
 
 
+def test_an_l2_penalty_is_asked_for_by_name() -> None:
+    """Only where it is apart from the gradient is there a weight decay by default, as in torch."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    torchs = {
+        kind for kind in OPTIMIZERS if OPTIMIZERS[kind].algorithm([weight], lr=0.1).defaults["weight_decay"]
+    }
+    assert {kind for kind in OPTIMIZERS if OPTIMIZERS[kind]().weight_decay} == torchs == {"adamw"}
+
+
 @pytest.mark.parametrize("kind", list(PLAIN))
 def test_every_optimizer_steps_as_torch_does(kind: str) -> None:
     ours, plain = torch.nn.Linear(3, 2, bias=False), torch.nn.Linear(3, 2, bias=False)
