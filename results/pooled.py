@@ -25,7 +25,8 @@ def means(name: str, metric: str) -> pd.Series:
 
 def main(metric: str, names: list[str]) -> None:
     """Print one line an arm."""
-    sets = pd.DataFrame([means(name, metric) for name in names], index=names).dropna(axis=1)  # arms that all have
+    sets = pd.DataFrame([means(name, metric) for name in names], index=names)
+    sets = sets.dropna(axis=1)  # arms that all of them have
     baseline = sets.columns[0]
     found = {arm: compare(sets[baseline], sets[arm]) for arm in sets.columns[1:]}
     adjusted = holm({arm: c.p for arm, c in found.items()})
