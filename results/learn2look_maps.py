@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from foveate import Run
 from foveate.experiment.feature_stages import AFTER, BEFORE, TAPS, feature_stages
 from foveate.reporting.canvas import PRINT, drawing, save
-from foveate.reporting.feature_maps import resized
-from foveate.reporting.overlays import COLORMAP
+from foveate.reporting.feature_maps import resized, show, show_map
 from foveate.reporting.pictures import outlined
 from foveate.studies.engine import folder_of
 from foveate.studies.study_reader import open_study
@@ -43,18 +42,12 @@ def main(study: Path, figure: Path) -> None:
         drawn = Figure(figsize=(1.15 * (len(columns) + 1), 1.45 * len(plain.index)), layout="constrained")
         grid = drawn.subplots(len(plain.index), len(columns) + 1, squeeze=False)
         for k, line in enumerate(grid):
-            line[0].imshow(np.asarray(outlined(plain.image[k], plain.mask[k], 160)))
+            show(line[0], np.asarray(outlined(plain.image[k], plain.mask[k], 160)))
             for axes, (tap, name, values) in zip(line[1:], columns, strict=True):
                 shown = values[k].astype(np.float64)
-                axes.imshow(shown, vmin=0, vmax=1, interpolation="nearest", cmap=COLORMAP)
-                mask = resized(plain.mask[k], shown.shape)
-                axes.set_xlabel(f"{100 * (shown * mask).sum() / shown.sum():.0f} %", fontsize=9)
+                show_map(axes, shown, resized(plain.mask[k], shown.shape))
                 if not k:
                     axes.set_title(f"{tap} {shown.shape[0]}×{shown.shape[1]}\n{name}", fontsize=9)
-            for axes in line:
-                axes.set_xticks([])
-                axes.set_yticks([])
-                axes.spines[:].set_visible(False)
         save(drawn, figure)
 
 

@@ -1,8 +1,8 @@
 """python results/pooled.py METRIC NAME [NAME ...]: arms against the baseline over several recorded studies together.
 
 Reads the cells' values from results/studies/NAME/values.csv. A study's seeds share its pictures, so the data set is the
-unit: the mean over its seeds counts once, a paired t over the sets, Holm over the arms. Convergence is compared as a
-ratio (on logarithms).
+unit: the mean over its seeds counts once, a paired t over the sets, Holm over the arms that all of them have.
+Convergence is compared as a ratio (on logarithms).
 """
 
 import sys

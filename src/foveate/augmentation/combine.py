@@ -8,6 +8,7 @@ from torch import nn
 
 from foveate.augmentation.mixing import Counts
 from foveate.core.config import Config as Settings
+from foveate.core.errors import ConfigError
 from foveate.core.progress import Progress
 from foveate.data.batch import Batch
 
@@ -50,6 +51,17 @@ class Combine:
             if self.take == "one" and not sum(self.weights) > 0:
                 raise ValueError("with take 'one' some weight must be above 0")
             return self
+
+        def check(self, epochs: int) -> None:
+            """Raises ConfigError: it, or a combination within it, would not begin in so many epochs."""
+            if self.start >= epochs:
+                raise ConfigError(
+                    f"The transform combine starts after {self.start} epochs, and the phases have {epochs}; set a "
+                    "smaller start."
+                )
+            for member in self.members:
+                if isinstance(member, Combine.Config):
+                    member.check(epochs)
 
     def __init__(self, config: Config, counts: Counts) -> None:
         from foveate.augmentation import build_transforms

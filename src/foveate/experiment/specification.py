@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from foveate.augmentation import BatchTransformConfig
+from foveate.augmentation.combine import Combine
 from foveate.core.config import Config, HashedAs, Mark, deciding, parse
 from foveate.core.errors import ConfigError, shown
 from foveate.core.reading import parse_yaml, read_yaml
@@ -29,13 +29,6 @@ from foveate.models.settings import ModelConfig
 from foveate.objectives import ObjectiveConfig, default_objective
 from foveate.pretext import TASKS, AnyTaskConfig
 from foveate.training import TrainingConfig
-
-
-def _with_members(transforms: Iterable[Any]) -> Iterator[Any]:
-    """The settings of transforms and of all that they combine."""
-    for transform in transforms:
-        yield transform
-        yield from _with_members(getattr(transform, "members", ()))
 
 
 def _by_name(value: Any) -> Any:
@@ -119,12 +112,9 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _something_acts(self) -> "Experiment":
         epochs = sum(phase.epochs for phase in self.training.phases)
-        for transform in _with_members(self.transforms):
-            if transform.kind == "combine" and transform.start >= epochs:
-                raise ConfigError(
-                    f"The transform combine starts after {transform.start} epochs, and the phases have {epochs}; set a "
-                    "smaller start."
-                )
+        for transform in self.transforms:
+            if isinstance(transform, Combine.Config):
+                transform.check(epochs)
         heads = all(phase.trainable == "head" and phase.freeze_bn for phase in self.training.phases)
         if self.last_layer is not None and heads and (self.transforms or self.feedback):
             raise ConfigError(

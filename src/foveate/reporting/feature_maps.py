@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -12,6 +13,9 @@ from foveate.experiment.run_folder import RunFolder
 from foveate.reporting.canvas import NARROW_PERCENT, drawing, svg
 from foveate.reporting.overlays import COLORMAP
 from foveate.reporting.pictures import gallery_picture
+
+PLACES: dict[str, Any] = {"vmin": 0, "vmax": 1, "interpolation": "nearest"}
+"""How a map in [0, 1] is drawn, place by place."""
 
 
 def feature_maps(run: RunFolder) -> list[dict[str, Any]]:
@@ -44,29 +48,40 @@ def drawn(found: FeatureStages, k: int, path: str) -> Markup:
             shown = [("mask", mask)] if masked else []
             shown += [(stage, of_stage[stage][k].astype(np.float64)) for stage in stages]
             for axes, (name, values) in zip(line, shown, strict=True):
-                axes.imshow(
-                    values,
-                    vmin=0,
-                    vmax=1,
-                    interpolation="nearest",
-                    cmap="gray" if name == "mask" else COLORMAP,
-                )
-                axes.set_xticks([])
-                axes.set_yticks([])
-                axes.spines[:].set_visible(False)
                 if not number:
                     axes.set_title(name, fontsize=9)
                 if axes is line[0]:
                     axes.set_ylabel(f"{tap}\n{shape[0]} × {shape[1]}", fontsize=9)
-                if name != "mask":
-                    energy = float((values * mask).sum() / values.sum()) if masked and values.any() else None
+                if name == "mask":
+                    show(axes, values, **PLACES, cmap="gray")
+                else:
+                    energy = show_map(axes, values, mask if masked else None)
                     rows.append((tap, name, "" if energy is None else energy))
-                    if energy is not None:
-                        axes.set_xlabel(f"{100 * energy:.0f}{NARROW_PERCENT}", fontsize=9)
         told = ", ".join(f"{tap} {stage} {100 * e:.0f} %" for tap, stage, e in rows if isinstance(e, float))
         label = f"Feature maps of {path}, share on the object: {told or 'no mask'}"
         name = f"feature-maps-{found.index[k]}"
         return svg(figure, name=name, label=label, data=(("tap", "stage", "energy_in_mask"), rows))
+
+
+def show_map(axes: Axes, values: np.ndarray, mask: np.ndarray | None) -> float | None:
+    """Draw a map (h, w) in [0, 1]; below it, and returned, the share of it that lies on the object in ``mask`` (h, w).
+
+    None without a mask, and where the map is empty.
+    """
+    show(axes, values, **PLACES, cmap=COLORMAP)
+    if mask is None or not values.any():
+        return None
+    energy = float((values * mask).sum() / values.sum())
+    axes.set_xlabel(f"{100 * energy:.0f}{NARROW_PERCENT}", fontsize=9)
+    return energy
+
+
+def show(axes: Axes, picture: np.ndarray, **how: Any) -> None:
+    """Draw a picture without anything around it; ``how`` goes to matplotlib's ``imshow``."""
+    axes.imshow(picture, **how)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def resized(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

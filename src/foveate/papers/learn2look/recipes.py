@@ -138,21 +138,15 @@ def learn2look_future() -> Study:
 
 def learn2look_finer() -> Study:
     """For finer maps, 160 px and more: weights, taps, maximum over channels; Adam, plain and with an L2 penalty."""
-
-    def adam(**settings: float) -> dict[str, Any]:
-        phases = base()["training"]["phases"]
-        return {
-            "training": {"phases": [phase | {"optimizer": {"kind": "adam", **settings}} for phase in phases]}
-        }
-
+    phases = base()["training"]["phases"]
+    taps = {name: arm for name, arm in learn2look_taps().arms.items() if not name.startswith("early")}
     arms = {
         **learn2look_weights().arms,
-        **{f"{tap} {BEST:g}": _spatial(tap=tap, weight=BEST) for tap in ("middle", "late")},
+        **taps,
         "1, maximum over channels": _spatial(weight=1, aggregate="max"),
-        **{f"Adam, weight {weight}": _spatial(weight=weight) | adam() for weight in (0, 1)},
-        **{
-            f"Adam with L2, weight {weight}": _spatial(weight=weight) | adam(weight_decay=0.05)
-            for weight in (0, 1)
-        },
     }
+    for name, decay in (("Adam", {}), ("Adam with L2", {"weight_decay": 0.05})):
+        changed = [phase | {"optimizer": {"kind": "adam", **decay}} for phase in phases]
+        for weight in (0, 1):
+            arms[f"{name}, weight {weight}"] = _spatial(weight=weight) | {"training": {"phases": changed}}
     return Study(name="Learn 2 Look: on finer maps", base=base(), arms=arms, seeds=SEEDS, metrics=METRICS)
